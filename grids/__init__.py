@@ -1,0 +1,23 @@
+"""Where pixels lie: EEA 100 km tiles, their pixel grids, blocks and halos, all in EPSG:3035.
+
+No raster is opened here; grids are odc-geo GeoBoxes.
+"""
+
+from grids.blocks import Block, block_grid, inner_slices, pad_clipped
+from grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, nearest_tiles, official_tiles
+from grids.windows import snap_outward, window_geobox
+
+__all__ = [
+    "CRS",
+    "EDITIONS",
+    "RESOLUTIONS",
+    "Block",
+    "Tile",
+    "block_grid",
+    "inner_slices",
+    "nearest_tiles",
+    "official_tiles",
+    "pad_clipped",
+    "snap_outward",
+    "window_geobox",
+]

@@ -1,0 +1,123 @@
+"""EEA reference grid tiles of 100 km (EPSG:3035) and the two official lists of HRL tiles.
+
+Lists: the tiles of the EEA delivery check, editions 2018-2021 (EEA38, 845 tiles) and 2021-2024 (EEA38 + UK, 974).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+
+from odc.geo.geobox import GeoBox
+
+CRS = "EPSG:3035"
+"""ETRS89-extended / LAEA Europe."""
+
+TILE_METRES = 100_000
+"""Edge of an EEA reference tile."""
+
+RESOLUTIONS = (10, 20, 100)
+"""Pixel sizes of the HRL layers, metres."""
+
+EDITIONS = {"eea38-2021": "eea38_tiles_2021.txt", "eea38-2024": "eea38_tiles_2024.txt"}
+"""Name of an official list as written in a production file, and its packaged file."""
+
+_NAME = re.compile(r"E(\d{2})N(\d{2})")
+
+
+@cache
+def official_tiles(edition: str) -> tuple[str, ...]:
+    """Names of all tiles of an official list, in alphabetical order.
+
+    Parameters
+    ----------
+    edition : str
+        ``"eea38-2021"`` or ``"eea38-2024"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such list.
+    """
+    if edition not in EDITIONS:
+        raise ValueError(f"no official tile list {edition!r}: choose one of {', '.join(EDITIONS)}")
+    text = resources.files("grids").joinpath("data", EDITIONS[edition]).read_text(encoding="ascii")
+    return tuple(sorted(text.split()))
+
+
+@cache
+def _all_official() -> frozenset[str]:
+    return frozenset().union(*(official_tiles(edition) for edition in EDITIONS))
+
+
+@dataclass(frozen=True, order=True)
+class Tile:
+    """One 100 km tile of the EEA reference grid, such as ``Tile("E43N32")``.
+
+    Raises
+    ------
+    ValueError
+        If the name is not of the form ``E43N32`` or the tile is on neither official list.
+    """
+
+    name: str = field()
+    """Column and row of the lower-left corner in units of 100 km."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is not the name of an EEA 100 km tile: write it like E43N32")
+        if self.name not in _all_official():
+            raise ValueError(
+                f"{self.name} is not an official tile: it is on neither the eea38-2021 nor the eea38-2024 list "
+                "(open sea, or outside the EEA38 and UK)"
+            )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def index(self) -> tuple[int, int]:
+        """(east, north) of the lower-left corner in units of 100 km."""
+        return int(self.name[1:3]), int(self.name[4:6])
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """(left, bottom, right, top) in EPSG:3035 metres."""
+        east, north = self.index
+        left, bottom = east * TILE_METRES, north * TILE_METRES
+        return left, bottom, left + TILE_METRES, bottom + TILE_METRES
+
+    def geobox(self, resolution: int) -> GeoBox:
+        """Pixel grid of the whole tile, north-up.
+
+        Parameters
+        ----------
+        resolution : int
+            Pixel size in metres: 10, 20 or 100.
+
+        Raises
+        ------
+        ValueError
+            For another resolution.
+        """
+        if resolution not in RESOLUTIONS:
+            raise ValueError(f"resolution {resolution} m is not one of {RESOLUTIONS}")
+        return GeoBox.from_bbox(self.bounds, crs=CRS, resolution=resolution, tight=True)
+
+    def neighbours(self) -> tuple[Tile, ...]:
+        """Up to eight adjoining tiles that exist on an official list, ordered by name."""
+        east, north = self.index
+        names = (f"E{east + i:02d}N{north + j:02d}" for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+        return tuple(sorted(Tile(name) for name in names if name in _all_official()))
+
+    def distance(self, other: Tile) -> float:
+        """Distance between the lower-left corners in metres."""
+        (east, north), (east2, north2) = self.index, other.index
+        return TILE_METRES * ((east - east2) ** 2 + (north - north2) ** 2) ** 0.5
+
+
+def nearest_tiles(tile: Tile, candidates: list[Tile], count: int) -> list[Tile]:
+    """The `count` nearest of `candidates`, nearest first, ties by name; `tile` itself is left out."""
+    return sorted((c for c in candidates if c != tile), key=lambda c: (tile.distance(c), c.name))[:count]

@@ -1,0 +1,89 @@
+"""Input features of the U-Net models: yearly quantiles and NDVI harmonics, stacked (ATBD 4.1.2, 4.2.3, Table 3).
+
+Which features a model sees, and in which order, is decided here only; computing quantiles and harmonics is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+QUANTILE_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""Order of the bands in a stack of yearly 20 % quantiles."""
+
+HARMONIC_NAMES = ("c0", "a1", "b1", "a2", "b2", "a3", "b3")
+"""Order of the NDVI coefficients of degree 3 (algorithms: constant, then cosine and sine of each mode)."""
+
+REFLECTANCE_SCALE = 1e-4
+"""Reflectance of one digital number."""
+
+ATBD12 = tuple(f"{band}_q20" for band in ("B02", "B03", "B04", "B08", "B12")) + tuple(
+    f"NDVI_{name}" for name in HARMONIC_NAMES
+)
+"""The twelve features the architecture is "optimized for" (ATBD 4.3.1)."""
+
+FULL18 = (*ATBD12, "B05_q20", "B06_q20", "B07_q20", "B8A_q20", "B11_q20", "NDVI_q90")
+"""All features of ATBD 4.2.3: the twelve, the other 20 m bands and the NDVI 90 % quantile."""
+
+FEATURE_SETS = {"atbd12": ATBD12, "full18": FULL18}
+"""Name of a feature set as written in a production file, and its features in order."""
+
+
+def stack_features(
+    quantiles: np.ndarray,
+    ndvi_q90: np.ndarray | None,
+    harmonics: np.ndarray,
+    names: Sequence[str] = ATBD12,
+) -> np.ndarray:
+    """Features of one year as one stack, in the order a model expects.
+
+    Parameters
+    ----------
+    quantiles : (10, y, x) uint16
+        Yearly 20 % quantiles in the order of `QUANTILE_BANDS`, reflectance x 10 000, 0 no data.
+    ndvi_q90 : (y, x) float32 or None
+        Yearly 90 % quantile of the NDVI, NaN no data. May be None if no name asks for it.
+    harmonics : (7, y, x) float32
+        NDVI coefficients in the order of `HARMONIC_NAMES`, NaN no data.
+    names : sequence of str
+        Features wanted, such as ``"B02_q20"``, ``"NDVI_c0"``, ``"NDVI_q90"``.
+
+    Returns
+    -------
+    (feature, y, x) float32
+        Reflectance as a fraction (digital number x 1e-4), NDVI features unchanged; NaN where that feature has no data.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a name that is no feature, or a feature whose input was not given.
+
+    Notes
+    -----
+    Source: ATBD 4.1.2, 4.2.3 and Table 3.
+    """
+    quantiles, harmonics = np.asarray(quantiles), np.asarray(harmonics)
+    shape = quantiles.shape[1:]
+    if quantiles.shape != (len(QUANTILE_BANDS), *shape) or len(shape) != 2:
+        raise ValueError(f"quantiles have shape {quantiles.shape}: expected ({len(QUANTILE_BANDS)}, y, x)")
+    if harmonics.shape != (len(HARMONIC_NAMES), *shape):
+        raise ValueError(f"harmonics have shape {harmonics.shape}: expected ({len(HARMONIC_NAMES)}, *{shape})")
+    if ndvi_q90 is not None and np.shape(ndvi_q90) != shape:
+        raise ValueError(f"NDVI q90 has shape {np.shape(ndvi_q90)}: expected {shape}")
+    out = np.empty((len(names), *shape), "f4")
+    for plane, name in zip(out, names, strict=True):
+        source, _, part = name.partition("_")
+        if source in QUANTILE_BANDS and part == "q20":
+            numbers = quantiles[QUANTILE_BANDS.index(source)]
+            np.multiply(numbers, np.float32(REFLECTANCE_SCALE), out=plane, casting="unsafe")
+            plane[numbers == 0] = np.nan
+        elif source == "NDVI" and part in HARMONIC_NAMES:
+            plane[...] = harmonics[HARMONIC_NAMES.index(part)]
+        elif name == "NDVI_q90":
+            if ndvi_q90 is None:
+                raise ValueError("feature NDVI_q90 is asked for, but the NDVI quantile was not given")
+            plane[...] = ndvi_q90
+        else:
+            raise ValueError(f"{name!r} is not a feature: choose from {', '.join(FULL18)}")
+    return out

@@ -1,0 +1,107 @@
+"""Codes, class names and colours of delivered layers, as the EEA delivery check lists them.
+
+Anchors are the check's own (2018-2021 and 2021-2024 editions agree); between anchors colours follow straight lines in RGB.
+No raster is written here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Rgb = tuple[int, int, int]
+
+OUTSIDE = 255
+"""Code of pixels outside the mapped area in every delivered layer."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Valid codes of a layer with their meaning and colour."""
+
+    codes: tuple[int, ...]
+    """Every code that may occur, 255 included."""
+    colours: tuple[Rgb, ...]
+    """256 colours, black where a code is unused."""
+    class_names: tuple[tuple[int, str], ...]
+    """(code, meaning) of the codes that have a meaning of their own."""
+    ramp: str = ""
+    """Meaning of the codes without an entry in `class_names`; ``{0}`` stands for the code."""
+
+    def meaning(self, code: int) -> str:
+        """Class name of a code."""
+        return dict(self.class_names).get(code) or self.ramp.format(code)
+
+
+def _colours(*ramps: dict[int, Rgb]) -> tuple[Rgb, ...]:
+    """Colour table: straight lines between the anchors of each ramp, black elsewhere."""
+    table: list[Rgb] = [(0, 0, 0)] * 256
+    for ramp in ramps:
+        anchors = sorted(ramp)
+        for low, high in zip(anchors, anchors[1:] or anchors, strict=False):
+            for code in range(low, high + 1):
+                share = (code - low) / (high - low) if high > low else 0.0
+                a, b = ramp[low], ramp[high]
+                red, green, blue = (int(p + share * (q - p) + 0.5) for p, q in zip(a, b, strict=True))
+                table[code] = (red, green, blue)
+    return tuple(table)
+
+
+_GREY: Rgb = (240, 240, 240)
+_OUT = (OUTSIDE, "Outside area")
+_PERCENT = tuple(range(101))
+
+DENSITY = Palette(
+    (*_PERCENT, OUTSIDE),
+    _colours({0: _GREY}, {1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2)}),
+    ((0, "All non-impervious areas"), _OUT),
+    "{0} % imperviousness",
+)
+SHARE = Palette(
+    (*_PERCENT, OUTSIDE),
+    _colours({0: _GREY}, {1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6)}),
+    ((0, "No built-up"), _OUT),
+    "{0} % built-up",
+)
+BUILT_UP = Palette(
+    (0, 1, OUTSIDE),
+    _colours({0: _GREY}, {1: (255, 178, 0)}),
+    ((0, "Non built-up"), (1, "Built-up"), _OUT),
+)
+CHANGE = Palette(
+    (*range(202), OUTSIDE),
+    _colours(
+        {0: (3, 102, 0), 50: (63, 178, 0), 99: (127, 255, 0)},
+        {100: (178, 178, 178)},
+        {101: (255, 255, 0), 150: (255, 191, 0), 200: (255, 0, 0)},
+        {201: _GREY},
+    ),
+    ((100, "Unchanged, degree above 0"), (201, "Unchanged, degree 0"), _OUT),
+    "100 + change in percent: {0}",
+)
+CLASSES = Palette(
+    (0, 1, 2, 10, 11, 12, OUTSIDE),
+    _colours(
+        {0: _GREY},
+        {1: (255, 0, 0)},
+        {2: (0, 100, 0)},
+        {10: (156, 156, 156)},
+        {11: (255, 191, 0)},
+        {12: (64, 178, 0)},
+    ),
+    (
+        (0, "Unchanged areas, no cover"),
+        (1, "New cover"),
+        (2, "Loss of cover"),
+        (10, "Unchanged cover"),
+        (11, "Increased cover"),
+        (12, "Decreased cover"),
+        _OUT,
+    ),
+)
+CONFIDENCE = Palette(
+    (*_PERCENT, OUTSIDE),
+    # No public colours for the confidence layers: our choice, red where models disagree to green where they agree.
+    _colours({0: (165, 0, 38), 50: (215, 48, 39), 75: (254, 224, 139), 100: (26, 152, 80)}),
+    (_OUT,),
+    "{0} % confidence",
+)

@@ -1,0 +1,324 @@
+"""What the models learn from: reference fractions, the spatial split, and random crops (ATBD 4.2.3, 4.3.1).
+
+NumPy only. Regions are arrays in memory; opening files and building the networks do not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+TRAINING, VALIDATION, GUARD = 0, 1, 2
+"""Codes of `spatial_split`; guard pixels are in neither part."""
+
+SEALED_CLASS = 1
+"""CLC+ Backbone: sealed."""
+
+CLCPLUS_OUTSIDE = 253
+"""CLC+ Backbone codes from here on (253 sea buffer, 254, 255) are outside."""
+
+IMD_OUTSIDE = 101
+"""IMD codes from here on (254, 255) are outside."""
+
+SEALED_FRACTION = 0.1
+"""Targets from here on count as sealed when crops are balanced (the 10 % threshold of ATBD 4.4.2)."""
+
+CANDIDATES = 20_000
+"""Pixels of a region that are kept as possible crop centres, per kind."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+_MIN_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class Region:
+    """A piece of a tile with what is seen and what is known there."""
+
+    features: np.ndarray
+    """(feature, y, x) float32, NaN no data."""
+    target: np.ndarray
+    """(y, x) float32 fraction 0..1, NaN unknown."""
+    origin: tuple[int, int]
+    """Global (row, column) of the first pixel on the 10 m grid: ``-top / 10 m``, ``left / 10 m`` in EPSG:3035."""
+
+    def valid(self) -> np.ndarray:
+        """(y, x) bool: pixels with all features and a known target."""
+        return np.isfinite(self.features).all(axis=0) & np.isfinite(self.target)
+
+
+def imd_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
+    """Sealed fraction to learn: the greater of the old density and CLC+ class 1, which counts as fully sealed.
+
+    Parameters
+    ----------
+    imd_then : (y, x) uint8
+        Imperviousness density 0..100 percent, 254 and 255 outside.
+    clcplus : (y, x) uint8
+        CLC+ Backbone codes, 253 to 255 outside.
+
+    Returns
+    -------
+    (y, x) float32
+        0..1; NaN where both inputs are outside. Where one is outside, the other decides.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Notes
+    -----
+    Source: ATBD 4.2.3 (training data) and 4.3.2: CLC+ "is beneficial for improving the detection of low-density areas
+    such as smaller roads".
+    """
+    if imd_then.shape != clcplus.shape:
+        raise ValueError(f"IMD has shape {imd_then.shape}, CLC+ {clcplus.shape}: they must agree")
+    density = np.where(imd_then < IMD_OUTSIDE, imd_then.astype("f4") / 100, np.float32(np.nan))
+    sealed = np.where(clcplus < CLCPLUS_OUTSIDE, (clcplus == SEALED_CLASS).astype("f4"), np.float32(np.nan))
+    return np.fmax(density, sealed)
+
+
+def _draw(row: np.ndarray, seed: int) -> np.ndarray:
+    """Uniform numbers 0..1 from integers, the same on every machine (SplitMix64)."""
+    with np.errstate(over="ignore"):
+        z = row.astype("i8").view("u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed % 2**32) * np.uint64(
+            0xD1342543DE82EF95
+        )
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)) / 2.0**53
+
+
+def spatial_split(
+    shape: tuple[int, int], origin: tuple[int, int], block: int, share: float = 0.2, guard: int = 4, seed: int = 1
+) -> np.ndarray:
+    """Training and validation pixels, by square blocks of space on the global lattice.
+
+    A pixel's part follows from its global position and the seed alone, so overlapping regions and neighbouring tiles agree.
+    Along a row of blocks the validation blocks are spread evenly (a Kronecker sequence with a random start in each row),
+    so that small areas do not miss a part by bad luck. The guard band is taken from the training side.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the area.
+    origin : (int, int)
+        Global (row, column) of its first pixel.
+    block : int
+        Edge of a block in pixels.
+    share : float
+        Share of the blocks that are validation, 0 < share < 1.
+    guard : int
+        Width of the band around validation blocks that is in neither part, at least 1 and at most `block` pixels.
+    seed : int
+        Another seed gives another choice of blocks.
+
+    Returns
+    -------
+    (y, x) uint8
+        0 training, 1 validation, 2 guard band.
+
+    Raises
+    ------
+    ValueError
+        For a block, share or guard out of range.
+
+    Notes
+    -----
+    Source: ATBD 4.3.1 (80/20 split).
+    """
+    if block < 1 or not 0 < share < 1 or not 1 <= guard <= block:
+        raise ValueError(
+            f"no split with block {block}, share {share}, guard {guard}: need 0 < share < 1, 1 <= guard <= block"
+        )
+
+    def chosen(dy: int, dx: int) -> np.ndarray:
+        rows = (np.arange(shape[0]) + origin[0] + dy) // block
+        cols = (np.arange(shape[1]) + origin[1] + dx) // block
+        phase = _draw(rows, seed)[:, None] + (cols * _GOLDEN % 1)[None, :]
+        return phase % 1 < share
+
+    validation = chosen(0, 0)
+    # The band is not wider than a block: looking that far in eight directions meets every block that comes near enough.
+    steps = (-guard, 0, guard)
+    near = np.logical_or.reduce([chosen(dy, dx) for dy in steps for dx in steps])
+    return np.where(validation, VALIDATION, np.where(near, GUARD, TRAINING)).astype("u1")
+
+
+def choose_split(
+    valid: Sequence[np.ndarray],
+    origins: Sequence[tuple[int, int]],
+    block: int,
+    share: float = 0.2,
+    guard: int = 4,
+    seed: int = 1,
+) -> tuple[list[np.ndarray], int]:
+    """Split of all regions of a training with one block size, halved until both parts are really there.
+
+    Parameters
+    ----------
+    valid : sequence of (y, x) bool
+        Usable pixels of each region.
+    origins : sequence of (int, int)
+        Global (row, column) of each region's first pixel.
+    block, share, guard, seed
+        As in `spatial_split`; `block` is the greatest that is tried. The guard band narrows with the block, to no less
+        than one pixel.
+
+    Returns
+    -------
+    splits : list of (y, x) uint8
+        As `spatial_split`, one for each region.
+    block : int
+        Edge of the blocks used, pixels. The validation part is between half and one and a half of the share asked for, or,
+        if no block size reaches that, as near to the share as any comes.
+
+    Raises
+    ------
+    ValueError
+        If no block size gives both parts a pixel.
+    """
+    best: tuple[float, int, list[np.ndarray]] | None = None
+    size = block
+    while size >= min(_MIN_BLOCK, block):
+        band = max(1, min(guard, size // 4))
+        splits = [spatial_split(v.shape, o, size, share, band, seed) for v, o in zip(valid, origins, strict=True)]
+        held = sum(int(np.count_nonzero(v & (s == VALIDATION))) for v, s in zip(valid, splits, strict=True))
+        learnt = sum(int(np.count_nonzero(v & (s == TRAINING))) for v, s in zip(valid, splits, strict=True))
+        if held and learnt:
+            miss = abs(held / (held + learnt) - share) / share
+            if best is None or miss < best[0]:
+                best = miss, size, splits
+            if miss <= 0.5:
+                return splits, size
+        size //= 2
+    if best is None:
+        count = sum(int(np.count_nonzero(v)) for v in valid)
+        raise ValueError(f"too few pixels with features and reference to train on: {count}")
+    return best[2], best[1]
+
+
+def crop_size(valid: Sequence[np.ndarray], largest: int, multiple: int) -> int:
+    """Edge of the training crops: `largest`, or less where no region holds that much valid ground.
+
+    Returns
+    -------
+    int
+        Pixels, a multiple of `multiple`, at most `largest` rounded down, at least `multiple`.
+    """
+    extent = 0
+    for mask in valid:
+        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if len(rows):
+            extent = max(extent, min(rows[-1] - rows[0], cols[-1] - cols[0]) + 1)
+    return max(multiple, min(largest, int(extent)) // multiple * multiple)
+
+
+def cut(array: np.ndarray, row: int, col: int, size: int, fill: float) -> np.ndarray:
+    """(..., size, size) piece of an array (..., y, x) from (row, col) on, `fill` beyond its edges."""
+    height, width = array.shape[-2:]
+    ya, yb, xa, xb = max(row, 0), min(row + size, height), max(col, 0), min(col + size, width)
+    if (ya, yb, xa, xb) == (row, row + size, col, col + size):
+        return array[..., ya:yb, xa:xb]
+    out = np.full((*array.shape[:-2], size, size), fill, array.dtype)
+    if ya < yb and xa < xb:
+        out[..., ya - row : yb - row, xa - col : xb - col] = array[..., ya:yb, xa:xb]
+    return out
+
+
+class CropSampler:
+    """Random training crops (features, target, weight) from regions, balanced towards sealed ground.
+
+    A part of the crops is centred near sealed training pixels, the rest near any training pixel. The weight of a crop makes
+    up for that, so that the expected loss is that of an even sample and predicted fractions keep their level. Crops are
+    mirrored and turned by quarters: the features are made pixel by pixel, no direction is special.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        At least one with a training pixel.
+    masks : sequence of (y, x) bool
+        Training pixels of each region: valid, and in the training part of the split.
+    size : int
+        Edge of a crop, pixels.
+    balance : float
+        Share of the crops that are centred near sealed pixels, 0 to less than 1.
+    seed : int
+        Same seed, same crops in the same order.
+
+    Raises
+    ------
+    ValueError
+        If there is no training pixel.
+    """
+
+    def __init__(
+        self, regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, balance: float = 0.5, seed: int = 1
+    ) -> None:
+        self._regions, self._masks, self._size = list(regions), list(masks), size
+        self._rng = np.random.default_rng([seed, 7])
+        self._any, any_counts = self._centres(self._masks)
+        sealed = [m & (r.target >= SEALED_FRACTION) for r, m in zip(self._regions, self._masks, strict=True)]
+        self._sealed, sealed_counts = self._centres(sealed)
+        self.pixels, self.sealed_pixels = int(any_counts.sum()), int(sealed_counts.sum())
+        if not self.pixels:
+            raise ValueError("no region has a training pixel")
+        self._balance = balance if self.sealed_pixels else 0.0
+        self._any_share = any_counts / self.pixels
+        self._sealed_share = sealed_counts / max(self.sealed_pixels, 1)
+
+    def _centres(self, masks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Flat indices of at most `CANDIDATES` pixels of each mask, and the number of all."""
+        kept, counts = [], np.zeros(len(masks), "i8")
+        for k, mask in enumerate(masks):
+            index = np.flatnonzero(mask)
+            counts[k] = len(index)
+            kept.append(self._rng.choice(index, CANDIDATES, replace=False) if len(index) > CANDIDATES else index)
+        return kept, counts
+
+    def draw(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A batch of crops.
+
+        Returns
+        -------
+        features : (count, size, size, feature) float32
+            NaN no data and beyond a region.
+        target : (count, size, size) float32
+            0..1, 0 where the weight is 0.
+        weight : (count, size, size) float32
+            0 where a pixel is not in the training part or has no data, else the weight of its crop.
+        """
+        size, rng = self._size, self._rng
+        features = np.empty((count, size, size, self._regions[0].features.shape[0]), "f4")
+        target = np.zeros((count, size, size), "f4")
+        weight = np.zeros((count, size, size), "f4")
+        for k in range(count):
+            balanced = rng.random() < self._balance
+            region = int(rng.choice(len(self._regions), p=self._sealed_share if balanced else self._any_share))
+            centres = (self._sealed if balanced else self._any)[region]
+            row, col = divmod(int(rng.choice(centres)), self._masks[region].shape[1])
+            row, col = row - int(rng.integers(size)), col - int(rng.integers(size))
+            x = cut(self._regions[region].features, row, col, size, np.nan)
+            y = cut(self._regions[region].target, row, col, size, np.nan)
+            m = cut(self._masks[region], row, col, size, False)
+            w = self._weight(m, y)
+            if rng.random() < 0.5:
+                x, y, m = x[..., ::-1], y[..., ::-1], m[..., ::-1]
+            turn = int(rng.integers(4))
+            features[k] = np.moveaxis(np.rot90(x, turn, (1, 2)), 0, -1)
+            m = np.rot90(m, turn)
+            target[k] = np.where(m, np.rot90(y, turn), 0)
+            weight[k] = np.where(m, w, 0)
+        return features, target, weight
+
+    def _weight(self, mask: np.ndarray, target: np.ndarray) -> float:
+        """Probability of the crop in an even sample over its probability here."""
+        pixels = int(np.count_nonzero(mask))
+        if not self._balance or not pixels:
+            return 1.0
+        sealed = np.count_nonzero(target[mask] >= SEALED_FRACTION)
+        ratio = (sealed / pixels) / (self.sealed_pixels / self.pixels)
+        return 1 / (1 - self._balance + self._balance * ratio)

@@ -1,0 +1,293 @@
+"""Training of the U-Nets on regions in memory: normalisation, masked loss, schedule, early stop (ATBD 4.2.3, 4.3.1).
+
+What is drawn from the regions is in `sampling`, the network in `unet`. Same regions, parameters and number of threads:
+same weights, bit for bit, on a CPU. TensorFlow is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from layers.sampling import TRAINING, VALIDATION, CropSampler, Region, choose_split, crop_size, cut
+from layers.unet import Normalisation, UNetParameters, build_unet, join_members, split_members
+
+Progress = Callable[[int, int, float, float], None]
+"""Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
+
+WARMUP = 0.1
+"""Share of the steps over which the learning rate rises."""
+
+STEPS = (8, 400)
+"""Fewest and most steps of an epoch when they follow from the number of pixels."""
+
+_SMALLEST_STD = 1e-6
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what is worth knowing about it."""
+
+    model: Any
+    """Keras model, (batch, y, x, feature) -> (batch, y, x, member)."""
+    normalisation: Normalisation
+    """To be applied to features before the model sees them."""
+    parameters: UNetParameters
+    """As trained with."""
+    history: tuple[dict[str, Any], ...]
+    """For each member: seed, best epoch, and training and validation loss of each epoch."""
+    details: dict[str, Any]
+    """Pixels of each part, crop, block of the split, steps, and the validation loss of the best constant."""
+
+    def metadata(self) -> dict[str, Any]:
+        """All but the model as a JSON object; `Normalisation.from_json` reads its part back."""
+        return {
+            "parameters": self.parameters.model_dump(mode="json"),
+            "normalisation": self.normalisation.to_json(),
+            "history": list(self.history),
+            **self.details,
+        }
+
+
+def train(
+    regions: Sequence[Region],
+    parameters: UNetParameters | None = None,
+    progress: Progress | None = None,
+    initial: tuple[Any, Normalisation] | None = None,
+) -> Trained:
+    """Train the members of a tile's model.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Features in the order of the parameters' feature set; may overlap. Pixels without a feature or without a target never
+        enter the loss nor the normalisation.
+    parameters : UNetParameters, optional
+        Defaults if not given.
+    progress : callable, optional
+        Told of every epoch.
+    initial : (keras.Model, Normalisation), optional
+        Transfer learning: a trained model whose weights (and normalisation, which they belong to) are the start.
+
+    Returns
+    -------
+    Trained
+        Each member with the weights of its best epoch.
+
+    Raises
+    ------
+    ValueError
+        If regions do not fit the parameters, are too small to split, or the initial model is of another architecture.
+
+    Notes
+    -----
+    Source: ATBD 4.3.1: 80/20 split, 10 % dropout, binary cross-entropy, transfer learning from neighbouring tiles.
+    """
+    import keras
+    import tensorflow as tf
+
+    parameters = parameters or UNetParameters()
+    _check(regions, parameters)
+    tf.config.experimental.enable_op_determinism()
+
+    valid = [region.valid() for region in regions]
+    splits, block = choose_split(
+        valid,
+        [region.origin for region in regions],
+        parameters.split_block,
+        parameters.validation_share,
+        parameters.guard,
+        parameters.seed,
+    )
+    learning = [v & (s == TRAINING) for v, s in zip(valid, splits, strict=True)]
+    held = [v & (s == VALIDATION) for v, s in zip(valid, splits, strict=True)]
+    normalisation = initial[1] if initial else normalise(regions, learning, parameters.names)
+    if normalisation.names != parameters.names:
+        raise ValueError(f"the initial model was trained on {normalisation.names}, not on {parameters.names}")
+    size = crop_size(valid, parameters.crop, 2**parameters.depth)
+    checks = _validation_crops(regions, held, size, parameters.validation_pixels, parameters.seed)
+    pixels = sum(int(np.count_nonzero(m)) for m in learning)
+    steps = parameters.steps_per_epoch or int(np.clip(pixels // (parameters.batch * size * size), *STEPS))
+
+    members, history = [], []
+    for k in range(parameters.members):
+        seed = parameters.seed * 1000 + k
+        member = build_unet(parameters, seed, name=f"member_{k}")
+        if initial:
+            _copy_weights(initial[0], member, k)
+        sampler = CropSampler(regions, learning, size, parameters.balance, seed)
+        record = _fit(member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k))
+        members.append(member)
+        history.append({"seed": seed, **record})
+    model = join_members(members)
+    keras.backend.clear_session(free_memory=False)
+    details = {
+        "training_pixels": pixels,
+        "validation_pixels": sum(int(np.count_nonzero(m)) for m in held),
+        "crop": size,
+        "split_block": block,
+        "steps_per_epoch": steps,
+        "constant_loss": _constant_loss(regions, learning, checks),
+        "transfer": initial is not None,
+    }
+    return Trained(model, normalisation, parameters, tuple(history), details)
+
+
+def normalise(regions: Sequence[Region], masks: Sequence[np.ndarray], names: Sequence[str]) -> Normalisation:
+    """Mean and standard deviation of the features over the pixels of the masks.
+
+    Raises
+    ------
+    ValueError
+        If the masks hold no pixel.
+    """
+    count = sum(int(np.count_nonzero(m)) for m in masks)
+    if not count:
+        raise ValueError("no pixel to take the normalisation from")
+    pairs = [(r.features, m) for r, m in zip(regions, masks, strict=True) if m.any()]
+    mean = sum(f[:, m].sum(axis=1, dtype="f8") for f, m in pairs) / count
+    square = sum(((f[:, m] - mean[:, None]) ** 2).sum(axis=1) for f, m in pairs) / count
+    std = np.maximum(np.sqrt(square), _SMALLEST_STD)
+    return Normalisation(tuple(names), tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _check(regions: Sequence[Region], parameters: UNetParameters) -> None:
+    if not regions:
+        raise ValueError("no region to train on")
+    for region in regions:
+        if region.features.ndim != 3 or region.features.shape[0] != len(parameters.names):
+            raise ValueError(
+                f"features of a region have shape {region.features.shape}: "
+                f"feature set {parameters.features} has {len(parameters.names)} features"
+            )
+        if region.target.shape != region.features.shape[1:]:
+            raise ValueError(f"target has shape {region.target.shape}, features {region.features.shape}")
+
+
+def _report(progress: Progress | None, member: int) -> Callable[[int, float, float], None]:
+    return lambda epoch, loss, check: progress(member, epoch, loss, check) if progress else None
+
+
+def _copy_weights(source: Any, member: Any, k: int) -> None:
+    """Start a member from one of the members of another model, in turn."""
+    donors = split_members(source)
+    weights = donors[k % len(donors)].trainable_variables
+    if [w.shape for w in weights] != [w.shape for w in member.trainable_variables]:
+        raise ValueError("the initial model has another architecture (features, base_filters or depth)")
+    for own, donor in zip(member.trainable_variables, weights, strict=True):
+        own.assign(donor)
+
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _validation_crops(
+    regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int
+) -> Batch:
+    """Fixed crops that hold the validation pixels, fullest first, up to about `pixels` of them."""
+    found = []
+    for k, mask in enumerate(masks):
+        # On the global lattice, where they mostly coincide with the blocks of the split: fewer crops, all of them full.
+        first = [-(index % size) for index in regions[k].origin]
+        for row in range(first[0], mask.shape[0], size):
+            for col in range(first[1], mask.shape[1], size):
+                count = int(np.count_nonzero(mask[max(row, 0) : row + size, max(col, 0) : col + size]))
+                if count:
+                    found.append((count, k, row, col))
+    # Among equals chance decides, so that a large tile is not judged by its first region alone.
+    order = np.random.default_rng([seed, 13]).permutation(len(found))
+    ranked = sorted((found[i] for i in order), key=lambda f: -f[0])
+    before = np.cumsum([0] + [f[0] for f in ranked[:-1]])
+    chosen = [f for f, seen in zip(ranked, before, strict=True) if seen < pixels]
+    features, target, weight = [], [], []
+    for _, k, row, col in chosen:
+        mask = cut(masks[k], row, col, size, False)
+        features.append(np.moveaxis(cut(regions[k].features, row, col, size, np.nan), 0, -1))
+        target.append(np.where(mask, cut(regions[k].target, row, col, size, 0), 0))
+        weight.append(mask.astype("f4"))
+    return np.stack(features), np.stack(target), np.stack(weight)
+
+
+def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], checks: Batch) -> float:
+    """Validation loss of the training mean: what a model must beat to have learnt anything."""
+    total = sum(float(r.target[m].sum(dtype="f8")) for r, m in zip(regions, masks, strict=True))
+    count = sum(int(np.count_nonzero(m)) for m in masks)
+    p = float(np.clip(total / count, 1e-6, 1 - 1e-6))
+    mean = float((checks[1] * checks[2]).sum(dtype="f8") / checks[2].sum(dtype="f8"))
+    return float(-(mean * np.log(p) + (1 - mean) * np.log(1 - p)))
+
+
+def _fit(
+    member: Any,
+    sampler: CropSampler,
+    checks: Batch,
+    normalisation: Normalisation,
+    parameters: UNetParameters,
+    steps: int,
+    seed: int,
+    report: Callable[[int, float, float], None],
+) -> dict[str, Any]:
+    """Train one network in place, leaving the weights of its best epoch."""
+    import keras
+    import tensorflow as tf
+
+    total = parameters.epochs * steps
+    rise = max(1, round(WARMUP * total))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
+    )
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
+    optimizer.build(member.trainable_variables)
+    size, depth = checks[0].shape[1], checks[0].shape[-1]
+    planes = tf.TensorSpec((None, size, size), tf.float32)
+    signature = [tf.TensorSpec((None, size, size, depth), tf.float32), planes, planes]
+
+    def loss_sum(x: Any, y: Any, w: Any, training: bool) -> Any:
+        p = tf.clip_by_value(member(x, training=training)[..., 0], 1e-7, 1 - 1e-7)
+        return -tf.reduce_sum(w * (y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p)))
+
+    @tf.function(input_signature=signature)
+    def learn(x: Any, y: Any, w: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_sum(x, y, w, True) / tf.maximum(tf.reduce_sum(w), 1.0)
+        gradients = tape.gradient(loss, member.trainable_variables)
+        optimizer.apply(gradients, member.trainable_variables)
+        return loss
+
+    judge = tf.function(lambda x, y, w: loss_sum(x, y, w, False), input_signature=signature)
+
+    rng, spread = np.random.default_rng([seed, 17]), np.asarray(normalisation.std)
+    losses: list[float] = []
+    validation: list[float] = []
+    best, best_weights = np.inf, member.get_weights()
+    for epoch in range(parameters.epochs):
+        values = []
+        for _ in range(steps):
+            x, y, w = sampler.draw(parameters.batch)
+            x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, depth)) * spread).astype("f4")
+            values.append(learn(normalisation.apply(x), y, w))
+        losses.append(float(np.mean([v.numpy() for v in values])))
+        x, y, w = checks
+        sums = [
+            float(
+                judge(
+                    normalisation.apply(x[k : k + parameters.batch]),
+                    y[k : k + parameters.batch],
+                    w[k : k + parameters.batch],
+                )
+            )
+            for k in range(0, len(x), parameters.batch)
+        ]
+        validation.append(sum(sums) / float(w.sum(dtype="f8")))
+        report(epoch, losses[-1], validation[-1])
+        if not np.isfinite(validation[-1]):
+            raise ValueError("the training diverged: the validation loss is not finite; lower the learning rate")
+        if validation[-1] < best:
+            best, best_weights = validation[-1], member.get_weights()
+        if epoch - int(np.argmin(validation)) >= parameters.patience:
+            break
+    member.set_weights(best_weights)
+    return {"best_epoch": int(np.argmin(validation)), "loss": losses, "validation": validation}

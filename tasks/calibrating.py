@@ -1,0 +1,110 @@
+"""IMD_calibration: fits the tile's calibration, or borrows one where the tile has too few samples (algorithms, section 8).
+
+The mathematics is in `calibration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from calibration import Calibration, CalibrationError, Samples, collect_samples, fit_samples
+from grids import Tile, nearest_tiles
+from layers.catalogue import CATALOGUE, Layer
+from tasks.errors import InputError, WorkError
+from tasks.job import Job, Made
+from tasks.records import digest_of
+
+INPUTS = CATALOGUE["IMD_calibration"].inputs
+
+
+def make_calibration(job: Job, layer: Layer) -> Made:
+    """Fit and store the calibration of a tile.
+
+    Raises
+    ------
+    WorkError
+        If neither the tile's samples nor any neighbour gives a calibration.
+    """
+    calibration, source = _best(job)
+    path = job.place(layer.symbol).data
+    job.store.write_text(path, calibration.to_json())
+    values = {
+        "intercept": calibration.intercept, "slope": calibration.slope, "minimum": calibration.minimum,
+        "maximum": calibration.maximum, "samples": calibration.samples, "r2": calibration.r2,
+        "flags": list(calibration.flags), "source": source,
+    }  # fmt: skip
+    warnings = () if source == "own samples" else (f"calibration from {source}",)
+    return Made(digest_of(calibration.to_json()), values, warnings)
+
+
+def _best(job: Job) -> tuple[Calibration, str]:
+    parameters = job.production.parameters.calibration
+    own = tile_samples(job)
+    try:
+        return fit_samples(own, parameters), "own samples"
+    except CalibrationError as error:
+        trouble = str(error)
+    around = {n: s for n in job.tile.neighbours() if (s := _neighbour_samples(job, n)) is not None}
+    if around:
+        try:
+            names = ", ".join(str(n) for n in around)
+            return _flagged(fit_samples(Samples.merge(own, *around.values()), parameters), "pooled"), f"own samples and those of {names}"
+        except CalibrationError:
+            pass
+    for tile in nearest_tiles(job.tile, _calibrated_tiles(job), 1):
+        text = job.store.read_text(job.neighbour(tile).place("IMD_calibration").data)
+        if text:
+            return _flagged(Calibration.from_json(text), "borrowed"), f"tile {tile}"
+    try:
+        few = parameters.model_copy(update={"minimum_samples": parameters.fallback_samples})
+        return _flagged(fit_samples(own, few), "few_samples"), "own few samples"
+    except CalibrationError:
+        raise WorkError(
+            f"IMD_calibration of tile {job.tile}: {trouble}, and no tile around is calibrated; "
+            "run neighbouring tiles first or use a larger area"
+        ) from None
+
+
+def _flagged(calibration: Calibration, flag: str) -> Calibration:
+    return replace(calibration, flags=(*calibration.flags, flag))
+
+
+def tile_samples(job: Job) -> Samples:
+    """Samples of a tile, gathered block by block."""
+    row, column = job.global_index()
+    step = job.production.parameters.calibration.step
+    arrays = [job.array(symbol) for symbol in INPUTS]
+    parts = []
+    for block in job.blocks(10):
+        imd, ndvi, mask, ibu = (array[block.slices] for array in arrays)
+        parts.append(collect_samples(imd, ndvi, mask, ibu, offset=(row + block.y0, column + block.x0), step=step))
+    return Samples.merge(*parts)
+
+
+def _neighbour_samples(job: Job, tile: Tile) -> Samples | None:
+    """Samples of a neighbouring tile, if its layers are in the store."""
+    other = job.neighbour(tile)
+    try:
+        other.grid(10)
+    except ValueError:  # the area does not reach that tile
+        return None
+    records = [other.record(symbol) for symbol in INPUTS]
+    if any(r is None or not r.made or not job.store.data_in_place(r) for r in records):
+        return None
+    return tile_samples(other)
+
+
+def _calibrated_tiles(job: Job) -> list[Tile]:
+    """Tiles of the store that are calibrated for the same period."""
+    pattern = job.store.full(f"tiles/*/{job.production.periods.then.label}/IMD_calibration.json")
+    found = []
+    for path in job.store.fs.glob(pattern):
+        try:
+            tile = Tile(PurePosixPath(path).parts[-3])
+            record = job.neighbour(tile).record("IMD_calibration")
+        except (ValueError, InputError):
+            continue
+        if record is not None and record.statistics.get("source") == "own samples":
+            found.append(tile)
+    return found

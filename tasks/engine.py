@@ -1,0 +1,140 @@
+"""Computing blocks: a Dask graph on threads of this process, or on a Dask cluster given by address.
+
+Memory is planned: as many blocks run at once as fit into `engine.memory`, and a block that does not fit is an error before
+anything starts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import dask
+import psutil
+from dask.callbacks import Callback
+
+from tasks.errors import InputError
+from tasks.production import EngineSettings, describe_bytes
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Called with (blocks done, blocks in all)."""
+
+RESERVED_SHARE = 0.25
+"""Share of `engine.memory` kept for the process itself, read buffers and the allocator."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how blocks are computed."""
+
+    settings: EngineSettings
+    progress: Progress | None = None
+
+    @property
+    def budget(self) -> int:
+        """Bytes that blocks may take together."""
+        return int(self.settings.memory * (1 - RESERVED_SHARE))
+
+    def at_once(self, block_bytes: int, what: str) -> int:
+        """Number of blocks that may be computed at the same time.
+
+        Raises
+        ------
+        InputError
+            If not even one fits.
+        """
+        if block_bytes > self.budget:
+            raise InputError(
+                f"engine.memory: {what} needs {describe_bytes(block_bytes / (1 - RESERVED_SHARE))} for one block, "
+                f"{describe_bytes(self.settings.memory)} are allowed; raise engine.memory"
+            )
+        return max(1, min(self.settings.workers, self.budget // max(block_bytes, 1)))
+
+    def map(self, function: Callable[..., T], blocks: Sequence[Any], block_bytes: int, what: str) -> list[T]:
+        """Results of ``function(block)`` for all blocks, in order.
+
+        Parameters
+        ----------
+        function : callable
+            Pure but for what it writes; picklable where a cluster is used.
+        blocks : sequence
+            Its arguments.
+        block_bytes : int
+            Projected memory of one call.
+        what : str
+            Layer, for messages.
+        """
+        count = self.at_once(block_bytes, what)
+        self._tell(0, len(blocks))
+        if self.settings.dask_address:
+            return self._on_cluster(function, blocks, count)
+        done = [0]
+
+        def finished(*_: object) -> None:
+            done[0] += 1
+            self._tell(done[0], len(blocks))
+
+        tasks = [dask.delayed(function, pure=False)(block) for block in blocks]
+        with Callback(posttask=finished):
+            # Blocks are merged into no larger task: one Dask task a block, so that `count` bounds the memory.
+            return list(dask.compute(*tasks, scheduler="threads", num_workers=count, optimize_graph=False))
+
+    def _on_cluster(self, function: Callable[..., T], blocks: Sequence[Any], count: int) -> list[T]:
+        from distributed import Client, as_completed
+
+        with Client(self.settings.dask_address, set_as_default=False) as client:
+            waiting, futures, results = list(enumerate(blocks)), {}, {}
+
+            def submit() -> Any:
+                index, block = waiting.pop(0)
+                future = client.submit(function, block, pure=False)
+                futures[future] = index
+                return future
+
+            running = as_completed([submit() for _ in range(min(count, len(waiting)))])
+            for future in running:
+                results[futures.pop(future)] = future.result()
+                self._tell(len(results), len(blocks))
+                if waiting:
+                    running.add(submit())
+            return [results[k] for k in range(len(blocks))]
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
+
+
+@dataclass
+class Usage:
+    """Wall and processor seconds and highest resident memory of a stretch of work."""
+
+    seconds: float = 0
+    cpu_seconds: float = 0
+    peak_memory: int = 0
+
+
+@contextmanager
+def measured(interval: float = 0.05) -> Iterator[Usage]:
+    """Measure what happens inside the block; the memory by sampling every `interval` seconds."""
+    process, usage, stop = psutil.Process(), Usage(), threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            usage.peak_memory = max(usage.peak_memory, process.memory_info().rss)
+            stop.wait(interval)
+
+    started, processor = time.perf_counter(), time.process_time()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield usage
+    finally:
+        stop.set()
+        watcher.join()
+        usage.seconds = round(time.perf_counter() - started, 3)
+        usage.cpu_seconds = round(time.process_time() - processor, 3)

@@ -1,0 +1,29 @@
+"""The two kinds of failure that a person is told about in one line.
+
+`InputError`: the request or the input is wrong (exit code 2). `WorkError`: work failed (exit code 1). Anything else that
+escapes is a defect of this software.
+"""
+
+
+class ImpervError(Exception):
+    """Base of the failures that are reported without a traceback."""
+
+
+class InputError(ImpervError):
+    """The request or an input is wrong: names the file, layer or tile, and the remedy."""
+
+
+class WorkError(ImpervError):
+    """Work on correct input failed, such as a full disk or too many unreadable scenes."""
+
+
+class SceneError(WorkError):
+    """One scene cannot be read."""
+
+    def __init__(self, scene: str, reason: str) -> None:
+        super().__init__(scene, reason)
+        self.scene = scene
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"scene {self.scene}: {self.reason}"

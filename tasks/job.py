@@ -1,0 +1,226 @@
+"""One tile of one production: the grids, places, records and blocks that every task works with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import zarr
+from odc.geo.geobox import GeoBox
+
+from grids import Block, Tile, block_grid, window_geobox
+from layers.catalogue import CATALOGUE, Layer
+from tasks.engine import Engine
+from tasks.errors import InputError, WorkError
+from tasks.periods import Period
+from tasks.production import Production
+from tasks.records import Record
+from tasks.store import Place, Store, Variable
+
+BLOCK_METRES = {10: 10_000, 20: 10_000, 100: 50_000}
+"""Edge of a block of work by resolution of its output: one shard of the store."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A tile of a production."""
+
+    production: Production
+    store: Store
+    tile: Tile
+    engine: Engine
+
+    @classmethod
+    def of(cls, production: Production, tile: str, progress: Callable[[int, int], None] | None = None) -> Job:
+        """The job of a tile.
+
+        Raises
+        ------
+        InputError
+            If the tile is unknown or the area does not touch it.
+        """
+        try:
+            known = Tile(tile)
+            window_geobox(known, 10, production.bbox)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        store = Store(production.store_url, production.store_options)
+        return cls(production, store, known, Engine(production.engine, progress))
+
+    def neighbour(self, tile: Tile) -> Job:
+        """The same production for another tile."""
+        return Job(self.production, self.store, tile, self.engine)
+
+    def grid(self, resolution: int) -> GeoBox:
+        """Pixel grid of the tile, or of the window of it."""
+        return window_geobox(self.tile, resolution, self.production.bbox)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in EPSG:3035."""
+        box = self.grid(10).boundingbox
+        return box.left, box.bottom, box.right, box.top
+
+    @property
+    def windowed(self) -> bool:
+        """True where only a part of the tile is worked on."""
+        return self.bounds != tuple(map(float, self.tile.bounds))
+
+    def global_index(self) -> tuple[int, int]:
+        """(row, column) of the first 10 m pixel on the EEA grid, counted from the origin of EPSG:3035 to the south-east."""
+        left, _, _, top = self.bounds
+        return -round(top / 10), round(left / 10)
+
+    def period(self, layer: Layer) -> tuple[Period, Period]:
+        """First and last period that a layer speaks of."""
+        then, now = self.production.periods.then, self.production.periods.now
+        return {"then": (then, then), "now": (now, now), "pair": (then, now)}[layer.period]
+
+    def place(self, symbol: str) -> Place:
+        """Where a layer is kept."""
+        return self.store.place(
+            CATALOGUE[symbol], self.tile, self.production.periods.then, self.production.periods.now
+        )
+
+    def record(self, symbol: str) -> Record | None:
+        """The layer's record, if it is done."""
+        return self.store.read_record(self.place(symbol).record)
+
+    def group(self, symbol: str) -> zarr.Group:
+        """Stored arrays of a layer."""
+        return self.store.group(self.place(symbol).data)
+
+    def array(self, symbol: str) -> zarr.Array:
+        """The only array of a layer, or its first."""
+        group = self.group(symbol)
+        return group[variables_of(CATALOGUE[symbol])[0].name]
+
+    def blocks(self, resolution: int) -> list[Block]:
+        """Blocks of work of a layer of that resolution."""
+        return list(block_grid(self.grid(resolution), BLOCK_METRES[resolution] // resolution))
+
+    def pick(self, layer: Layer) -> dict[str, Any]:
+        """Values of the parameters that a layer depends on."""
+        return self.production.parameters.pick(layer.parameters)
+
+
+QUANTILES = Variable(
+    "quantiles", "uint16", 0, "band", tuple(f"{b}_q20" for b in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"))
+)  # fmt: skip
+NDVI_Q90 = Variable("ndvi_q90", "float32", float("nan"))
+HARMONICS = Variable("harmonics", "float32", float("nan"), "coefficient", ("c0", "a1", "b1", "a2", "b2", "a3", "b3"))
+OBSERVATIONS = Variable("observations", "uint16", 0)
+MEMBER_SD = "sd"
+
+
+def variables_of(layer: Layer) -> tuple[Variable, ...]:
+    """The arrays that a layer is stored as."""
+    if layer.stem == "PP":
+        return QUANTILES, NDVI_Q90, HARMONICS, OBSERVATIONS
+    first = Variable(layer.symbol if layer.period == "pair" else layer.stem, layer.dtype, layer.nodata)
+    if layer.symbol in ("RIMD", "RIBUD"):
+        # Mean and deviation come from one pass of the models; RIMD_sd and RIBUD_sd are taken from here.
+        return first, Variable(MEMBER_SD, "float32", float("nan"))
+    return (first,)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a task tells about a layer that it has made."""
+
+    digest: str
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    made: bool = True
+    reason: str = ""
+    href: str | None = None
+    """Data relative to the store; None for the layer's usual place."""
+
+
+@dataclass(frozen=True)
+class BlockReport:
+    """What a block tells about the pixels that it has written."""
+
+    digest: str
+    counts: Mapping[str, Any]
+
+
+def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
+    """Digest and counts of the arrays of a block."""
+    hasher = hashlib.blake2b(digest_size=16)
+    counts: dict[str, Any] = {}
+    for name, array in arrays.items():
+        hasher.update(np.ascontiguousarray(array).data)
+        if array.dtype == np.uint8:
+            counts[name] = np.bincount(array.ravel(), minlength=256)
+        elif array.dtype.kind == "f":
+            valid = np.isfinite(array)
+            some = array[valid]
+            total = float(some.sum(dtype="f8")) if some.size else 0.0
+            low, high = (float(some.min()), float(some.max())) if some.size else (np.inf, -np.inf)
+            counts[name] = (array.size, int(valid.sum()), total, low, high)
+        else:
+            counts[name] = (array.size, int((array != 0).sum()))
+    return BlockReport(hasher.hexdigest(), counts)
+
+
+def summarise(layer: Layer, reports: Sequence[BlockReport]) -> tuple[str, dict[str, Any]]:
+    """Digest and statistics of a layer from those of its blocks.
+
+    Raises
+    ------
+    WorkError
+        If a coded layer holds a code that it must not hold.
+    """
+    digest = hashlib.blake2b("".join(r.digest for r in reports).encode(), digest_size=16).hexdigest()
+    statistics: dict[str, Any] = {}
+    for name in reports[0].counts:
+        parts = [r.counts[name] for r in reports]
+        if isinstance(parts[0], np.ndarray):
+            histogram = np.sum(parts, axis=0)
+            present = np.nonzero(histogram)[0].tolist()
+            if layer.codes and (wrong := [c for c in present if c not in layer.codes]):
+                raise WorkError(f"{layer.symbol}: check failed, it holds the codes {wrong}, which it must not")
+            statistics[name] = {
+                "pixels": int(histogram.sum()),
+                "outside": int(histogram[255]),
+                "histogram": {str(c): int(histogram[c]) for c in present},
+            }
+        elif len(parts[0]) == 5:
+            size, valid, total = (sum(p[k] for p in parts) for k in (0, 1, 2))
+            statistics[name] = {"pixels": int(size), "outside": int(size - valid)}
+            if valid:
+                statistics[name] |= {
+                    "mean": total / valid,
+                    "minimum": min(p[3] for p in parts),
+                    "maximum": max(p[4] for p in parts),
+                }
+        else:
+            size, valid = (sum(p[k] for p in parts) for k in (0, 1))
+            statistics[name] = {"pixels": int(size), "outside": int(size - valid)}
+    return digest, statistics
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """Versions that the pixels may depend on."""
+    names = ("imperv", "numpy", "numba", "scipy", "opencv-python-headless", "rasterio", "pyproj", "tensorflow", "zarr", "dask")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def utc_now() -> str:
+    """Now, ISO 8601."""
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,180 @@
+"""Making one node of the graph, unless it is up to date: which task makes which layer, keys, and the record written last.
+
+What runs and in which order is decided in `flows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from layers.catalogue import CATALOGUE, Layer
+from tasks.calibrating import make_calibration
+from tasks.engine import measured
+from tasks.errors import WorkError
+from tasks.freezing import make_scene_list, scenes_ingredients
+from tasks.job import Job, Made, software, utc_now
+from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction
+from tasks.preprocessing import make_pp
+from tasks.recipes import RECIPES, make_by_recipe
+from tasks.records import Record, digest_of, explain_difference
+from tasks.references import SETTING, fingerprint, footprint_paths, make_footprints, make_reference, reference_path
+from tasks.store import with_measured
+from tasks.whole_tile import make_chm, make_chm_raw
+
+Maker = Callable[[Job, Layer], Made]
+
+MAKERS: dict[str, Maker] = {
+    "S2_then": make_scene_list,
+    "S2_now": make_scene_list,
+    "PP_then": make_pp,
+    "PP_now": make_pp,
+    **dict.fromkeys(SETTING, make_reference),
+    "IBUD_ref": make_footprints,
+    "CHM_raw": make_chm_raw,
+    "CHM": make_chm,
+    "IMD_model": make_model,
+    "IBUD_model": make_model,
+    "RIMD": make_prediction,
+    "RIBUD": make_prediction,
+    "IMD_calibration": make_calibration,
+    **dict.fromkeys(RECIPES, make_by_recipe),
+}
+"""Task of every node."""
+
+
+def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
+    """What a layer depends on beside other layers of its tile and parameters."""
+    if layer.kind == "source":
+        return {"scenes": scenes_ingredients(job, layer)}
+    if layer.symbol in SETTING:
+        return {"files": fingerprint(job, reference_path(job, layer.symbol))}
+    if layer.symbol == "IBUD_ref":
+        return {"files": {n: f for path in footprint_paths(job) for n, f in fingerprint(job, path).items()}}
+    if layer.symbol in ("RIMD", "RIBUD"):
+        return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}
+    return {}
+
+
+def ingredients(job: Job, layer: Layer) -> dict[str, Any] | None:
+    """Everything that a layer's key is made of; None while an input is not done."""
+    inputs = {}
+    for name in layer.inputs:
+        record = job.record(name)
+        if record is None:
+            return None
+        # By stem: features of a year are the same whether that year is `then` or `now`.
+        inputs[CATALOGUE[name].stem if layer.stem != layer.symbol else name] = record.version
+    return {
+        "algorithm": f"{layer.stem} {layer.version}",
+        "window": list(job.bounds),
+        "periods": [str(p) for p in dict.fromkeys(job.period(layer))],
+        "parameters": job.pick(layer),
+        "inputs": inputs,
+        **_external(job, layer),
+    }
+
+
+State = Literal["run", "up to date", "maybe"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a layer must be made."""
+
+    symbol: str
+    state: State
+    reason: str
+    record: Record | None = None
+
+
+def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
+    """Whether a layer is up to date, and why not.
+
+    Parameters
+    ----------
+    job : Job
+        Tile.
+    symbol : str
+        Layer.
+    changing : mapping, optional
+        For a plan: state of the layers before it. "run" means that its key will differ; "maybe" that the same pixels are
+        expected to come again.
+    """
+    layer, changing = CATALOGUE[symbol], changing or {}
+    record = job.record(symbol)
+    if record is None:
+        return Standing(symbol, "run", "not made yet")
+    if ahead := [name for name in layer.inputs if changing.get(name) == "run"]:
+        return Standing(symbol, "run", f"{', '.join(ahead)} will change", record)
+    now = ingredients(job, layer)
+    if now is None:
+        return Standing(symbol, "run", "an input is not done", record)
+    if digest_of(now) != record.key:
+        return Standing(symbol, "run", explain_difference(record.ingredients, now), record)
+    if not job.store.data_in_place(record):
+        return Standing(symbol, "maybe", "its data are gone or damaged", record)
+    if ahead := [name for name in layer.inputs if changing.get(name) == "maybe"]:
+        return Standing(symbol, "up to date", f"as long as {', '.join(ahead)} comes out the same", record)
+    return Standing(symbol, "up to date", record.reason, record)
+
+
+def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]:
+    """Make a layer unless it is up to date.
+
+    Returns
+    -------
+    record : Record
+        Its record.
+    ran : bool
+        False if it was up to date.
+
+    Raises
+    ------
+    InputError, WorkError
+        If it cannot be made. Nothing is left that looks done.
+    """
+    layer = CATALOGUE[symbol]
+    found = standing(job, symbol)
+    if found.state == "up to date" and found.record is not None and not force:
+        return found.record, False
+    made_of = ingredients(job, layer)
+    if made_of is None:
+        raise WorkError(f"{symbol} of tile {job.tile}: an input is not done")
+    with measured() as usage:
+        try:
+            made = MAKERS[symbol](job, layer)
+        except MemoryError:
+            raise WorkError(f"{symbol} of tile {job.tile}: out of memory; lower engine.memory or engine.workers") from None
+        except OSError as error:
+            if error.errno == 28:
+                raise WorkError(f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost") from None
+            raise
+    place, periods = job.place(symbol), job.period(layer)
+    record = Record(
+        symbol=layer.stem,
+        tile=str(job.tile),
+        key=digest_of(made_of),
+        digest=made.digest,
+        ingredients=made_of,
+        made=made.made,
+        reason=made.reason,
+        href=place.data if made.made else "",
+        bbox=job.bounds,
+        windowed=job.windowed,
+        start=str(periods[0].start),
+        end=str(periods[1].end),
+        statistics=made.statistics,
+        warnings=made.warnings,
+        seconds=usage.seconds,
+        cpu_seconds=usage.cpu_seconds,
+        peak_memory=usage.peak_memory,
+        software=software(),
+        created=utc_now(),
+    )
+    record = with_measured(record, job.store)
+    job.store.write_record(place.record, record)
+    return record, True
+
+

@@ -1,0 +1,240 @@
+"""Layers made pixel by pixel or block by block: which function turns which inputs into each (algorithms, sections 4 to 11).
+
+Every recipe is a pure function of a block of its inputs. Layers that need the whole tile, scenes, models or files have
+modules of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+
+from calibration import Calibration, apply_calibration, sealing_mask
+from grids import Block
+from layers.aggregation import aggregate_fraction, aggregate_mean, aggregate_mean_change
+from layers.catalogue import CATALOGUE, Layer
+from layers.change import classify_change, encode_change, mean_difference, split_change
+from layers.confidence import confidence
+from layers.rmsd import rmsd
+from tasks.errors import WorkError
+from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
+from tasks.preprocessing import attributes
+from tasks.production import Parameters
+
+OUTSIDE = 255
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Blocks of the inputs of a layer, by symbol; the parameters; and the calibration where there is one."""
+
+    arrays: Mapping[str, np.ndarray]
+    parameters: Parameters
+    calibration: Calibration | None = None
+
+    def __getitem__(self, symbol: str) -> np.ndarray:
+        return self.arrays[symbol]
+
+
+Recipe = Callable[[Inputs], np.ndarray]
+
+
+def _ndvi_p0(period: str) -> Recipe:
+    return lambda i: i[f"PP_{period}"][0]
+
+
+def _percent(binary: np.ndarray) -> np.ndarray:
+    """A 0/1 mask as 0/100 percent."""
+    return np.where(binary == OUTSIDE, OUTSIDE, binary * np.uint8(100)).astype("uint8")
+
+
+def _imd_msk_then(i: Inputs) -> np.ndarray:
+    return sealing_mask(i["CLCP_then"], i["IMD_then"], threshold=i.parameters.calibration.threshold)
+
+
+def _imd_msk_now(i: Inputs) -> np.ndarray:
+    return sealing_mask(i["CLCP_now"], i["RIMD"], threshold=i.parameters.calibration.threshold)
+
+
+def _imd_now(i: Inputs) -> np.ndarray:
+    if i.calibration is None:
+        raise WorkError("IMD_now needs a calibration")
+    return apply_calibration(i.calibration, i["NDVI_p0_now"], i["IMD_MSK_now"])
+
+
+def _ibu_now(i: Inputs) -> np.ndarray:
+    density = i["IBUD_now"]
+    built = (density >= i.parameters.built_up.threshold).astype("uint8")
+    return np.where(density == OUTSIDE, np.uint8(OUTSIDE), built)
+
+
+def _change(then: str, now: str, support: bool, percent: Callable[[np.ndarray], np.ndarray]) -> Recipe:
+    """Real change, or with `support` the technical rest, at 20 m."""
+
+    def recipe(i: Inputs) -> np.ndarray:
+        d, s0, s1, valid = mean_difference(percent(i[then]), percent(i[now]), 2)
+        real = split_change(d, i["CHM_resampled"] > 0, i.parameters.change)  # NaN, where nothing is known, is no change
+        return encode_change(d - real if support else real, s0, s1, valid)
+
+    return recipe
+
+
+def _as_is(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def _mean(symbol: str, factor: int, percent: Callable[[np.ndarray], np.ndarray] = _as_is) -> Recipe:
+    return lambda i: aggregate_mean(percent(i[symbol]), factor)
+
+
+def _mean_change(symbol: str) -> Recipe:
+    return lambda i: aggregate_mean_change(i[symbol], 5)
+
+
+def _classes(status: str, change: str) -> Recipe:
+    return lambda i: classify_change(i[status], i[change])
+
+
+def _confidence(symbol: str) -> Recipe:
+    return lambda i: confidence(np.nan_to_num(i[symbol]), np.isfinite(i[symbol]))
+
+
+RECIPES: dict[str, Recipe] = {
+    "NDVI_p0_then": _ndvi_p0("then"),
+    "NDVI_p0_now": _ndvi_p0("now"),
+    "RMSD": lambda i: rmsd(i["PP_then"], i["PP_now"]),
+    "CHM_resampled": lambda i: aggregate_fraction(i["CHM"], 2),
+    "RIMD_sd": lambda i: i["RIMD"],
+    "RIBUD_sd": lambda i: i["RIBUD"],
+    "IMD_MSK_then": _imd_msk_then,
+    "IMD_MSK_now": _imd_msk_now,
+    "IMD_now": _imd_now,
+    "IBUD_now": lambda i: i["RIBUD"],
+    "IBU_now": _ibu_now,
+    "IMD_then_mean": _mean("IMD_then", 2),
+    "IMD_now_mean": _mean("IMD_now", 2),
+    "IBU_then_mean": _mean("IBU_then", 2, _percent),
+    "IBU_now_mean": _mean("IBU_now", 2, _percent),
+    "IBUD_now_resampled": _mean("IBUD_now", 10),
+    "IMD_now_resampled": _mean("IMD_now", 10),
+    "SBU_then": _mean("IBU_then", 10, _percent),
+    "SBU": _mean("IBU_now", 10, _percent),
+    "IMDC": _change("IMD_then", "IMD_now", False, _as_is),
+    "IMDCS": _change("IMD_then", "IMD_now", True, _as_is),
+    "IMDC_resampled": _mean_change("IMDC"),
+    "IMDCS_resampled": _mean_change("IMDCS"),
+    "IMCC": _classes("IMD_then_mean", "IMDC"),
+    "IMCCS": _classes("IMD_then_mean", "IMDCS"),
+    "IBUDC": _change("IBU_then", "IBU_now", False, _percent),
+    "IBUDCS": _change("IBU_then", "IBU_now", True, _percent),
+    "IBUC": _classes("IBU_then_mean", "IBUDC"),
+    "IBUCS": _classes("IBU_then_mean", "IBUDCS"),
+    "SBUC": _mean_change("IBUDC"),
+    "SBUCS": _mean_change("IBUDCS"),
+    "SBCC": _classes("SBU_then", "SBUC"),
+    "SBCCS": _classes("SBU_then", "SBUCS"),
+    "IMDCL": _confidence("RIMD_sd"),
+    "IBUCL": _confidence("RIBUD_sd"),
+}
+"""How each layer of this kind is made."""
+
+
+def _variable(symbol: str, consumer: str) -> str:
+    """Stored array that a layer reads of one of its inputs."""
+    if CATALOGUE[symbol].stem == "PP":
+        return "harmonics"
+    if consumer in ("RIMD_sd", "RIBUD_sd"):
+        return MEMBER_SD
+    return variables_of(CATALOGUE[symbol])[0].name
+
+
+@dataclass(frozen=True)
+class _RecipeBlock:
+    """One block of such a layer; may travel to another process."""
+
+    symbol: str
+    sources: Mapping[str, tuple[zarr.Array, int]]
+    out: zarr.Array
+    parameters: Parameters
+    calibration: Calibration | None
+
+    def __call__(self, block: Block) -> BlockReport:
+        layer = CATALOGUE[self.symbol]
+        arrays = {
+            name: array[(..., *block.scaled(layer.resolution // resolution).slices)]
+            for name, (array, resolution) in self.sources.items()
+        }
+        result = np.ascontiguousarray(RECIPES[self.symbol](Inputs(arrays, self.parameters, self.calibration)))
+        if result.shape != block.shape or result.dtype != layer.dtype:
+            raise WorkError(f"{self.symbol}: block of {result.shape} {result.dtype} instead of {block.shape} {layer.dtype}")
+        self._check_holes(result, arrays, layer)
+        self.out[block.slices] = result
+        return report({self.symbol: result})
+
+    def _check_holes(self, result: np.ndarray, arrays: Mapping[str, np.ndarray], layer: Layer) -> None:
+        """A pixel without data must be explained by an input without data."""
+        unexplained = without_data(result)
+        for name, (_, resolution) in self.sources.items():
+            gaps = without_data(arrays[name][0] if arrays[name].ndim == 3 else arrays[name])
+            factor = layer.resolution // resolution
+            rows, columns = result.shape
+            unexplained = unexplained & ~gaps.reshape(rows, factor, columns, factor).any(axis=(1, 3))
+        if unexplained.any():
+            raise WorkError(f"{self.symbol}: check failed, {int(unexplained.sum())} pixels without data that its inputs do not explain")
+
+
+def without_data(array: np.ndarray) -> np.ndarray:
+    """True where a layer has no data: NaN, or 255 in coded layers."""
+    return np.isnan(array) if array.dtype.kind == "f" else array == OUTSIDE
+
+
+def make_by_recipe(job: Job, layer: Layer) -> Made:
+    """Make a layer block by block.
+
+    Raises
+    ------
+    WorkError
+        If a block fails its checks: codes, or holes that the inputs do not explain.
+    """
+    rasters = [name for name in layer.inputs if CATALOGUE[name].resolution]
+    if absent := [name for name in rasters if not _is_made(job, name)]:
+        record = job.record(absent[0])
+        return Made("", made=False, reason=record.reason if record else "", href="")
+    if layer.symbol in ("RIMD_sd", "RIBUD_sd") and _members(job, layer.inputs[0]) < 2:
+        why = "a single model took part: without an ensemble there is no deviation and no confidence (ATBD 4.7)"
+        return Made("", made=False, reason=why, href="")
+    sources = {n: (job.group(n)[_variable(n, layer.symbol)], CATALOGUE[n].resolution) for n in rasters}
+    calibration = None
+    if "IMD_calibration" in layer.inputs:
+        calibration = Calibration.from_json(job.store.read_text(job.place("IMD_calibration").data) or "")
+    grid, blocks = job.grid(layer.resolution), job.blocks(layer.resolution)
+    pixels = int(np.prod(blocks[0].shape))
+    size = pixels * sum(_bytes(a) * (layer.resolution // r) ** 2 for a, r in sources.values()) * 3 + pixels * 16
+    with job.store.writing_arrays(
+        job.place(layer.symbol), grid, layer.resolution, variables_of(layer), attributes(job, layer)
+    ) as out:
+        work = _RecipeBlock(
+            layer.symbol, sources, out[variables_of(layer)[0].name], job.production.parameters, calibration
+        )
+        digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
+    return Made(digest, statistics)
+
+
+def _bytes(array: zarr.Array) -> int:
+    """Bytes of one pixel with its leading axis."""
+    return array.dtype.itemsize * (array.shape[0] if array.ndim == 3 else 1)
+
+
+def _is_made(job: Job, symbol: str) -> bool:
+    record = job.record(symbol)
+    return record is not None and record.made
+
+
+def _members(job: Job, symbol: str) -> int:
+    record = job.record(symbol)
+    members: Any = record.statistics.get("members", 0) if record else 0
+    return int(members)

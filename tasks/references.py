@@ -1,0 +1,314 @@
+"""Reference layers on the tile's grid: rasters of earlier productions and CLCplus, and building footprints (ATBD 4.1.5).
+
+Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+import zarr
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.features import rasterize
+
+from grids import Block
+from layers.catalogue import CATALOGUE, Layer
+from tasks.errors import InputError
+from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
+from tasks.preprocessing import attributes
+from tasks.reading import ENVIRONMENT, open_full_resolution, warp
+
+SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
+"""Key below ``[references]`` for each reference raster."""
+
+OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_now": ()}
+"""Codes of older editions that mean no information; read as 255."""
+
+RASTERISED_PIXELS = 10
+"""Footprints are drawn at 1 m: pixels of that size along the edge of a 10 m pixel."""
+
+
+@dataclass(frozen=True)
+class _RasterBlock:
+    """One block of a reference raster."""
+
+    path: str
+    symbol: str
+    grid: GeoBox
+    out: zarr.Array
+    resampling: Resampling
+    direct: bool
+
+    def __call__(self, block: Block) -> BlockReport:
+        here = block.geobox(self.grid)
+        nodata = CATALOGUE[self.symbol].nodata
+        with rasterio.Env(**ENVIRONMENT), open_full_resolution(self.path) as source:
+            if self.direct:
+                column, row = ~source.transform * (here.affine.c, here.affine.f)
+                window = rasterio.windows.Window(round(column), round(row), here.shape.x, here.shape.y)
+                array = source.read(1, window=window, boundless=True, fill_value=nodata)
+                if source.nodata is not None and source.nodata not in CATALOGUE[self.symbol].codes:
+                    array[array == source.nodata] = nodata
+            else:
+                array = warp(source, here, self.resampling, nodata)
+        array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
+        self.out[block.slices] = array
+        return report({self.symbol: array})
+
+
+def make_reference(job: Job, layer: Layer) -> Made:
+    """Put a reference raster on the tile's 10 m grid.
+
+    Raises
+    ------
+    InputError
+        If the raster is missing, unreadable, of another type, holds unknown codes or does not touch the area.
+    """
+    path, grid, warnings = reference_path(job, layer.symbol), job.grid(10), []
+    with _opened(path, layer.symbol) as source:
+        check_reference(job, layer.symbol, source, path)
+        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
+        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
+        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
+        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
+        resampling = Resampling.bilinear if layer.symbol == "IMD_then" else Resampling.nearest
+        if not direct:
+            warnings.append(
+                f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): resampled "
+                f"({resampling.name}) from full resolution"
+            )
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
+        array = out[variables_of(layer)[0].name]
+        work = _RasterBlock(path, layer.symbol, grid, array, resampling, direct)
+        size = 1000 * 1000 * 4
+        try:
+            reports = job.engine.map(work, job.blocks(10), size, layer.symbol)
+        except (RasterioIOError, RasterioError) as error:
+            raise InputError(f"references.{SETTING[layer.symbol]}: {path} cannot be read ({_first_line(error)})") from None
+        present = np.nonzero(np.sum([r.counts[layer.symbol] for r in reports], axis=0))[0]
+        if wrong := [int(c) for c in present if c not in layer.codes]:
+            raise InputError(
+                f"references.{SETTING[layer.symbol]}: {path} holds the codes {wrong[:8]}, which {layer.symbol} does not have; "
+                "name the right file or recode it"
+            )
+        if present.tolist() == [255]:
+            raise InputError(f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it")
+    digest, statistics = summarise(layer, reports)
+    return Made(digest, {**statistics, "source": path}, tuple(warnings))
+
+
+def reference_path(job: Job, symbol: str) -> str:
+    """Path of a reference raster.
+
+    Raises
+    ------
+    InputError
+        If the production names none.
+    """
+    key = SETTING[symbol]
+    text = getattr(job.production.references, key)
+    if not text:
+        raise InputError(f"references.{key}: is missing; {symbol} of tile {job.tile} needs it")
+    return job.production.path(text)
+
+
+def _opened(path: str, symbol: str) -> rasterio.DatasetReader:
+    key = SETTING[symbol]
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"references.{key}: {path} does not exist; correct the path")
+    try:
+        return open_full_resolution(path)
+    except (RasterioIOError, RasterioError) as error:
+        raise InputError(f"references.{key}: {path} cannot be opened ({_first_line(error)}); name a readable raster") from None
+
+
+def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> None:
+    """Refuse a raster that cannot serve as the reference.
+
+    Raises
+    ------
+    InputError
+        With the reason and the remedy.
+    """
+    start = f"references.{SETTING[symbol]}: {path}"
+    if source.crs is None:
+        raise InputError(f"{start} has no coordinate reference system; assign one")
+    if source.count != 1 or source.dtypes[0] != "uint8":
+        raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
+    try:
+        left, bottom, right, top = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True).transform_bounds(
+            *source.bounds, densify_pts=21
+        )
+    except Exception as error:  # noqa: BLE001 (pyproj raises several kinds)
+        raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
+    area = job.bounds
+    if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
+        raise InputError(
+            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in (left, bottom, right, top)]}, "
+            f"the area is {[round(v) for v in area]}; name a file that covers it"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error.__cause__ or error).splitlines()[0]
+
+
+# footprints -----------------------------------------------------------------------------------------------------
+
+
+def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
+    """Polygons of a vector file that touch EPSG:3035 bounds, in EPSG:3035.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or has no coordinate reference system.
+    """
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"references.footprints: {path} does not exist; correct the path")
+    try:
+        crs = pyogrio.read_info(path)["crs"]
+        if not crs:
+            raise InputError(f"references.footprints: {path} has no coordinate reference system; assign one")
+        box = Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform_bounds(*bounds, densify_pts=21)
+        table = pyogrio.read_dataframe(path, bbox=box, columns=[])
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
+        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
+    shapes = table.geometry.to_crs("EPSG:3035")
+    shapes = shapes[~shapes.is_empty & shapes.notna()].make_valid()
+    return shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])]
+
+
+def footprint_share(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
+    """Share of each pixel that lies inside the union of polygons, drawn at 1 m (algorithms, section 6).
+
+    Parameters
+    ----------
+    shapes : (n,) array of shapely polygons
+        In the grid's coordinates; overlaps count once.
+    grid : GeoBox
+        10 m pixels.
+
+    Returns
+    -------
+    (y, x) float32
+        0 to 1.
+    """
+    rows, columns = grid.shape
+    if not len(shapes):
+        return np.zeros((rows, columns), "float32")
+    fine = rasterize(
+        ((shape, 1) for shape in shapes),
+        out_shape=(rows * RASTERISED_PIXELS, columns * RASTERISED_PIXELS),
+        transform=grid.affine * grid.affine.scale(1 / RASTERISED_PIXELS),
+        dtype="uint8",
+    )
+    blocks = fine.reshape(rows, RASTERISED_PIXELS, columns, RASTERISED_PIXELS)
+    return (blocks.sum(axis=(1, 3), dtype="uint16") / RASTERISED_PIXELS**2).astype("float32")
+
+
+def _footprint_block(paths: list[str], grid: GeoBox, out: zarr.Array, block: Block) -> tuple[BlockReport, int]:
+    here = block.geobox(grid)
+    box = here.boundingbox
+    found = [read_footprints(path, (box.left, box.bottom, box.right, box.top)) for path in paths]
+    shapes = np.concatenate([np.asarray(f.values) for f in found]) if found else np.array([])
+    inside = shapely.intersects(shapes, shapely.box(*box.bbox)) if len(shapes) else np.zeros(0, bool)
+    share = footprint_share(shapes[inside], here)
+    out[block.slices] = share
+    return report({"IBUD_ref": share}), int(inside.sum())
+
+
+def make_footprints(job: Job, layer: Layer) -> Made:
+    """IBUD_ref: building density from footprints.
+
+    Raises
+    ------
+    InputError
+        If no footprints are named or a file cannot be used.
+    """
+    paths = footprint_paths(job)
+    grid = job.grid(10)
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
+        work = partial(_footprint_block, paths, grid, out[variables_of(layer)[0].name])
+        size = 1000 * 1000 * (RASTERISED_PIXELS**2 * 2 + 8)
+        results = job.engine.map(work, job.blocks(10), size, layer.symbol)
+    digest, statistics = summarise(layer, [r[0] for r in results])
+    count = sum(r[1] for r in results)
+    warnings = () if count else (f"no footprint lies inside tile {job.tile}",)
+    return Made(digest, {**statistics, "footprints": count, "sources": paths}, warnings)
+
+
+def footprint_paths(job: Job) -> list[str]:
+    """Paths of the footprint files.
+
+    Raises
+    ------
+    InputError
+        If the production names none.
+    """
+    paths = [job.production.path(text) for text in job.production.references.footprints]
+    if not paths:
+        raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
+    return paths
+
+
+# fingerprints ---------------------------------------------------------------------------------------------------
+
+FINGERPRINTS = "runs/fingerprints.data.json"
+"""Where digests of reference files are remembered, so that a large file is read once as long as size and time stay."""
+
+
+def fingerprint(job: Job, path: str) -> dict[str, Any]:
+    """Size and digest of a reference file and of the files that belong to it, such as the tiles of a VRT.
+
+    The answer for a file whose size and modification time are unchanged is remembered in the store. For URLs it is what
+    the server tells: size and ETag.
+    """
+    import json
+
+    remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")
+    known = dict(remembered)
+    found = {name: _fingerprint_of(name, known) for name in _members(path)}
+    if known != remembered:
+        job.store.write_text(FINGERPRINTS, json.dumps(known, indent=1))
+    return {Path(name).name: value for name, value in found.items()}
+
+
+def _members(path: str) -> list[str]:
+    if path.lower().endswith(".vrt"):
+        with rasterio.open(path) as source:
+            return sorted({path, *source.files})
+    return [path]
+
+
+def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
+    if "://" in path:
+        info = fsspec.core.url_to_fs(path)[0].info(path)
+        return {"size": info.get("size"), "digest": str(info.get("ETag") or info.get("LastModified") or "")}
+    if path.startswith("/vsi"):
+        return {"size": 0, "digest": path}
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return {"size": -1, "digest": "missing"}
+    entry = known.get(path)
+    if entry and (entry["size"], entry["time"]) == (stat.st_size, stat.st_mtime_ns):
+        return {"size": entry["size"], "digest": entry["digest"]}
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    known[path] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": digest}
+    return {"size": stat.st_size, "digest": digest}

@@ -1,0 +1,383 @@
+"""The store: layers as Zarr beside their records, models and delivered files, in a folder or an object store.
+
+A layer is done if and only if its record exists. In a folder, data are written under a temporary name and moved; object
+stores cannot move, so there the record is removed first and written last. A killed run leaves nothing that looks done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor that `open` promises)
+import xarray as xr
+import zarr
+from fsspec.implementations.local import LocalFileSystem
+from odc.geo.geobox import GeoBox
+from zarr.codecs import ZstdCodec
+
+from grids import Tile
+from layers.catalogue import CATALOGUE, Layer, resolve
+from tasks.errors import InputError, WorkError
+from tasks.periods import Period, pair_label
+from tasks.records import Record
+
+CHUNK = 500
+"""Edge of a Zarr chunk in pixels; divides a block of 1000 pixels at 10 m and of 500 at 20 m."""
+
+SHARD = {10: 1000, 20: 500, 100: 500}
+"""Edge of a shard in pixels by resolution: one block of work, so that no two blocks write the same object."""
+
+ZSTD_LEVEL = 3
+"""Zstandard level: beyond it, levels cost more time than they save bytes on these layers."""
+
+PAST = ".gone"
+TEMPORARY = ".part-"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a layer: name, leading axes and how it is stored."""
+
+    name: str
+    dtype: str
+    nodata: float
+    axis: str = ""
+    """Name of a leading axis, or empty."""
+    labels: tuple[str, ...] = ()
+    """Labels along that axis."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer of a tile lives, relative to the store."""
+
+    data: str
+    record: str
+
+
+class Store:
+    """A store of layers.
+
+    Parameters
+    ----------
+    url : str
+        Folder or URL such as ``s3://bucket/prefix``.
+    options : mapping, optional
+        Options of the fsspec file system, such as ``{"endpoint_url": ...}``.
+    """
+
+    def __init__(self, url: str | Path, options: Mapping[str, Any] | None = None) -> None:
+        self.url = str(url).rstrip("/") or "/"
+        self.options = dict(options or {})
+        self.fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        self.root = str(root)
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    @property
+    def is_local(self) -> bool:
+        """True for a folder."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    # places -----------------------------------------------------------------------------------------------------
+
+    def full(self, path: str) -> str:
+        """Path within the file system."""
+        return f"{self.root}/{path}"
+
+    @staticmethod
+    def place(layer: Layer, tile: Tile, then: Period, now: Period) -> Place:
+        """Where a layer belongs."""
+        if layer.kind == "model" and layer.symbol.endswith("_model"):
+            folder = f"models/{layer.symbol.removesuffix('_model')}/{tile}"
+            return Place(f"{folder}/model.keras", f"{folder}/model.json")
+        label = {"then": then.label, "now": now.label, "pair": pair_label(then, now)}[layer.period]
+        folder = f"tiles/{tile}/{label}"
+        ending = "zarr" if layer.resolution else "data.json"
+        return Place(f"{folder}/{layer.stem}.{ending}", f"{folder}/{layer.stem}.json")
+
+    # records ----------------------------------------------------------------------------------------------------
+
+    def read_record(self, path: str) -> Record | None:
+        """The record at a path; None where there is none or it cannot be read."""
+        text = self.read_text(path)
+        if text is None:
+            return None
+        try:
+            return Record.from_json(text)
+        except ValueError:
+            return None
+
+    def write_record(self, path: str, record: Record) -> None:
+        """Write a record at once or not at all."""
+        self.write_text(path, record.to_json())
+
+    def remove_record(self, path: str) -> None:
+        """Remove a record, so that the layer is no longer done."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.full(path))
+
+    def data_in_place(self, record: Record) -> bool:
+        """True where the files that a record speaks of are all there, with their size."""
+        if not record.made or not record.href:
+            return True
+        return self.measure(record.href) == (record.files, record.size)
+
+    def measure(self, path: str) -> tuple[int, int]:
+        """Number of files and bytes at a path."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.full(path), detail=True)
+        return len(found), sum(int(entry["size"] or 0) for entry in found.values())
+
+    # text and files ---------------------------------------------------------------------------------------------
+
+    def read_text(self, path: str) -> str | None:
+        """Text of a file, or None where there is none."""
+        try:
+            return self.fs.cat_file(self.full(path)).decode("utf-8")
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+            return None
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a text file at once or not at all."""
+        with self.writing(path) as temporary:
+            self.fs.pipe_file(temporary, text.encode("utf-8"))
+
+    def put_file(self, source: Path, path: str) -> None:
+        """Copy a local file into the store at once or not at all."""
+        with self.writing(path) as temporary:
+            self.fs.put_file(str(source), temporary)
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[str]:
+        """Path to write a single file to; it appears under its name when the block ends well."""
+        target = self.full(path)
+        if not self.is_local:
+            yield target  # one object appears at once
+            return
+        temporary = f"{target}{TEMPORARY}{uuid.uuid4().hex[:8]}"
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            Path(temporary).replace(target)
+        except OSError as error:
+            raise disk_trouble(error, path) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    # arrays -----------------------------------------------------------------------------------------------------
+
+    def zarr_store(self, path: str, read_only: bool = False) -> Any:
+        """Zarr store at a path within the file system."""
+        if self.is_local:
+            return zarr.storage.LocalStore(path, read_only=read_only)
+        return zarr.storage.FsspecStore.from_url(
+            self.fs.unstrip_protocol(path), storage_options=self.options or None, read_only=read_only
+        )
+
+    @contextlib.contextmanager
+    def writing_arrays(
+        self, place: Place, grid: GeoBox, resolution: int, variables: tuple[Variable, ...], attributes: Mapping[str, Any]
+    ) -> Iterator[zarr.Group]:
+        """Group of empty arrays to be filled; it replaces the layer's data when the block ends well.
+
+        The layer's record is removed before its data are touched.
+        """
+        target = self.full(place.data)
+        where = target if not self.is_local else f"{target}{TEMPORARY}{uuid.uuid4().hex[:8]}"
+        try:
+            if self.is_local:
+                Path(where).parent.mkdir(parents=True, exist_ok=True)
+            else:
+                self.remove_record(place.record)
+                self._remove(target)
+            group = zarr.create_group(self.zarr_store(where), zarr_format=3, attributes=dict(attributes))
+            _create_arrays(group, grid, resolution, variables)
+            yield group
+            if self.is_local:
+                self.remove_record(place.record)
+                self._swap(Path(where), Path(target))
+        except OSError as error:
+            raise disk_trouble(error, place.data) from error
+        finally:
+            if self.is_local and where != target:
+                shutil.rmtree(where, ignore_errors=True)
+
+    def _swap(self, new: Path, target: Path) -> None:
+        """Put a finished folder in the place of an old one."""
+        past = target.with_name(f"{target.name}{PAST}-{uuid.uuid4().hex[:8]}")
+        if target.exists():
+            target.rename(past)
+        new.rename(target)
+        shutil.rmtree(past, ignore_errors=True)
+
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(path, recursive=True)
+
+    def sweep(self, tile: Tile) -> int:
+        """Remove what killed runs left under temporary names for a tile; the number of things removed.
+
+        Only call it while nobody else writes this tile.
+        """
+        if not self.is_local:
+            return 0
+        found = [
+            path
+            for folder in (f"tiles/{tile}", f"models/IMD/{tile}", f"models/IBUD/{tile}", f"products/{tile}")
+            for path in Path(self.full(folder)).rglob("*")
+            if TEMPORARY in path.name or PAST in path.name
+        ]
+        for path in found:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return len(found)
+
+    def group(self, path: str) -> zarr.Group:
+        """Arrays of a layer, for reading blocks."""
+        return zarr.open_group(self.zarr_store(self.full(path), read_only=True), mode="r")
+
+    # for people -------------------------------------------------------------------------------------------------
+
+    def records(self, tile: Tile | str) -> dict[str, Record]:
+        """All records of a tile by their path."""
+        name = str(Tile(str(tile)))
+        found: dict[str, Record] = {}
+        for folder in (f"tiles/{name}", f"models/IMD/{name}", f"models/IBUD/{name}", f"products/{name}"):
+            for full in sorted(self.fs.find(self.full(folder))):
+                path = str(PurePosixPath(full).relative_to(PurePosixPath(self.root)))
+                if path.endswith(".json") and ".zarr/" not in path and not path.endswith(".data.json"):
+                    record = self.read_record(path)
+                    if record is not None:
+                        found[path] = record
+        return found
+
+    def open(self, layer: str, tile: Tile | str, period: str | None = None) -> xr.DataArray | xr.Dataset:
+        """A finished layer as a lazy, georeferenced xarray object.
+
+        Parameters
+        ----------
+        layer : str
+            Symbol such as ``"IMD_now"``, or another spelling of it.
+        tile : Tile or str
+            EEA tile.
+        period : str, optional
+            Folder of the period or pair, such as ``"2018-2021"``; needed where the store holds several.
+
+        Returns
+        -------
+        xarray.DataArray or xarray.Dataset
+            Axes (y, x) in EPSG:3035 with ``.rio`` and ``.odc`` at hand, backed by Dask. Codes and no data are as stored
+            (``.rio.nodata``). PP, which has several arrays, is a Dataset.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer, it is not done, or the period is ambiguous.
+        """
+        try:
+            symbol, name = resolve(layer), str(Tile(str(tile)))
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        entry = CATALOGUE[symbol]
+        if not entry.resolution:
+            raise InputError(f"{symbol} is not a raster: read its record or file in {self.url}")
+        done = {
+            path: record
+            for path, record in self.records(name).items()
+            if PurePosixPath(path).stem == entry.stem and path.startswith("tiles/") and record.made
+        }
+        if entry.stem != symbol:  # features of a year are stored by year: find the years that are then, or now
+            labels = {_member(PurePosixPath(p).parent.name, entry.period) for p in self._folders(name)} - {""}
+            if period is None and labels:
+                done = {p: r for p, r in done.items() if PurePosixPath(p).parent.name in labels}
+        if period is not None:
+            folder = _member(str(period), entry.period) or str(period)
+            done = {p: r for p, r in done.items() if PurePosixPath(p).parent.name in (str(period), folder)}
+        if not done:
+            raise InputError(f"{symbol} of tile {name}{f', {period},' if period else ''} is not done in {self.url}")
+        if len(done) > 1:
+            choices = ", ".join(PurePosixPath(p).parent.name for p in done)
+            raise InputError(f"{symbol} of tile {name} is there for several periods ({choices}): say which with period=")
+        record = next(iter(done.values()))
+        dataset = xr.open_zarr(
+            self.zarr_store(self.full(record.href), read_only=True), consolidated=False, chunks={}, mask_and_scale=False,
+            decode_coords="all",
+        )  # fmt: skip
+        for variable in dataset.data_vars.values():
+            variable.rio.write_nodata(variable.attrs.pop("nodata"), inplace=True)
+        names = list(dataset.data_vars)
+        return dataset if len(names) > 1 else dataset[names[0]].rename(symbol)
+
+    def _folders(self, tile: str) -> list[str]:
+        """One path in every period or pair folder of a tile."""
+        try:
+            return [f"{PurePosixPath(path).name}/x" for path in self.fs.ls(self.full(f"tiles/{tile}"), detail=False)]
+        except FileNotFoundError:
+            return []
+
+
+def _member(pair: str, role: str) -> str:
+    """The folder of `then` or `now` in the name of a pair's folder; empty for the folder of a single period."""
+    for separator in ("__", "-"):
+        parts = pair.split(separator)
+        if len(parts) == 2:
+            return parts[0] if role == "then" else parts[1]
+    return ""
+
+
+def disk_trouble(error: OSError, path: str) -> WorkError:
+    """What a person should read when writing fails."""
+    if error.errno == 28:
+        return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
+    return WorkError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def _create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: tuple[Variable, ...]) -> None:
+    """Empty arrays with CF coordinates and grid mapping."""
+    shape, affine = tuple(grid.shape), grid.affine
+    y = affine.f + affine.e * (np.arange(shape[0]) + 0.5)
+    x = affine.c + affine.a * (np.arange(shape[1]) + 0.5)
+    for name, values, standard in (("y", y, "projection_y_coordinate"), ("x", x, "projection_x_coordinate")):
+        group.create_array(
+            name, data=values, dimension_names=[name], attributes={"units": "metre", "standard_name": standard}
+        )
+    transform = " ".join(repr(v) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e))
+    crs = {**grid.crs.proj.to_cf(), "spatial_ref": grid.crs.to_wkt(), "GeoTransform": transform}  # type: ignore[union-attr]
+    group.create_array("spatial_ref", data=np.array(0, "int64"), dimension_names=[], attributes=crs)
+    for variable in variables:
+        lead = (len(variable.labels),) if variable.axis else ()
+        if variable.axis and variable.axis not in group:
+            width = max(map(len, variable.labels))
+            group.create_array(
+                variable.axis, data=np.array(variable.labels, dtype=f"U{width}"), dimension_names=[variable.axis]
+            )
+        chunk = min(CHUNK, SHARD[resolution])
+        group.create_array(
+            variable.name,
+            shape=(*lead, *shape),
+            dtype=variable.dtype,
+            chunks=(*(1 for _ in lead), chunk, chunk),
+            shards=(*lead, SHARD[resolution], SHARD[resolution]),
+            compressors=ZstdCodec(level=ZSTD_LEVEL),
+            fill_value=variable.nodata,
+            dimension_names=[*([variable.axis] if lead else []), "y", "x"],
+            attributes={"nodata": variable.nodata, "grid_mapping": "spatial_ref"},
+        )
+
+
+def with_measured(record: Record, store: Store) -> Record:
+    """The record with the files and bytes that its data have now."""
+    files, size = store.measure(record.href) if record.href else (0, 0)
+    return replace(record, files=files, size=size)
