@@ -78,8 +78,9 @@ def make_reference(job: Job, layer: Layer) -> Made:
     InputError
         If the raster is missing, unreadable, of another type, holds unknown codes or does not touch the area.
     """
-    path, grid, warnings = reference_path(job, layer.symbol), job.grid(10), []
-    with _opened(path, layer.symbol) as source:
+    grid, warnings = job.grid(10), []
+    path, opened = open_reference(job, layer.symbol)
+    with opened as source:
         check_reference(job, layer.symbol, source, path)
         same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
         offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
@@ -126,12 +127,19 @@ def reference_path(job: Job, symbol: str) -> str:
     return job.production.path(text)
 
 
-def _opened(path: str, symbol: str) -> rasterio.DatasetReader:
-    key = SETTING[symbol]
+def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
+    """Path of a reference raster, and the raster opened.
+
+    Raises
+    ------
+    InputError
+        If it is not named, missing or unreadable.
+    """
+    key, path = SETTING[symbol], reference_path(job, symbol)
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"references.{key}: {path} does not exist; correct the path")
     try:
-        return open_full_resolution(path)
+        return path, open_full_resolution(path)
     except (RasterioIOError, RasterioError) as error:
         raise InputError(f"references.{key}: {path} cannot be opened ({_first_line(error)}); name a readable raster") from None
 

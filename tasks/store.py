@@ -7,6 +7,7 @@ stores cannot move, so there the record is removed first and written last. A kil
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -224,6 +225,43 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(path, recursive=True)
 
+    @contextlib.contextmanager
+    def tile_lock(self, tile: Tile) -> Iterator[None]:
+        """Keep other processes of this machine from working on a tile; the system frees it however the process ends.
+
+        Raises
+        ------
+        WorkError
+            If another process works on the tile.
+        """
+        if not self.is_local:  # object stores have no locks; whole objects and the record written last keep order there
+            yield
+            return
+        path = Path(self.full(f"runs/{tile}.lock"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w")
+        except OSError as error:
+            raise disk_trouble(error, str(path)) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise WorkError(f"tile {tile}: another process is working on it in {self.url}; wait for it to end") from None
+            yield
+
+    def is_locked(self, tile: Tile) -> bool:
+        """True while a process of this machine works on a tile."""
+        path = Path(self.full(f"runs/{tile}.lock"))
+        if not self.is_local or not path.exists():
+            return False
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
     def sweep(self, tile: Tile) -> int:
         """Remove what killed runs left under temporary names for a tile; the number of things removed.
 
@@ -317,8 +355,7 @@ class Store:
         )  # fmt: skip
         for variable in dataset.data_vars.values():
             variable.rio.write_nodata(variable.attrs.pop("nodata"), inplace=True)
-        names = list(dataset.data_vars)
-        return dataset if len(names) > 1 else dataset[names[0]].rename(symbol)
+        return dataset[entry.symbol if entry.period == "pair" else entry.stem].rename(symbol) if entry.stem != "PP" else dataset
 
     def _folders(self, tile: str) -> list[str]:
         """One path in every period or pair folder of a tile."""
@@ -359,10 +396,8 @@ def _create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: 
     for variable in variables:
         lead = (len(variable.labels),) if variable.axis else ()
         if variable.axis and variable.axis not in group:
-            width = max(map(len, variable.labels))
-            group.create_array(
-                variable.axis, data=np.array(variable.labels, dtype=f"U{width}"), dimension_names=[variable.axis]
-            )
+            labels = group.create_array(variable.axis, shape=lead, dtype="str", dimension_names=[variable.axis])
+            labels[:] = np.array(variable.labels, dtype=object)
         chunk = min(CHUNK, SHARD[resolution])
         group.create_array(
             variable.name,

@@ -1,0 +1,27 @@
+"""Simulator of the chain's whole input: a made-up landscape seen by Sentinel-2 in two years, with references and truth.
+
+For demonstrations, tests and benchmarks; it needs no data. `simulate` does all, the other names are its parts.
+"""
+
+from tasks.simulator.archive import write_catalogue, write_scenes
+from tasks.simulator.granules import Granule, granules
+from tasks.simulator.landscape import Landscape, build
+from tasks.simulator.references import Truth, truth, write_references, write_truth
+from tasks.simulator.simulation import Simulation, simulate, site_bounds, site_landscape
+
+__all__ = [
+    "Granule",
+    "Landscape",
+    "Simulation",
+    "Truth",
+    "build",
+    "granules",
+    "simulate",
+    "site_bounds",
+    "site_landscape",
+    "truth",
+    "write_catalogue",
+    "write_references",
+    "write_scenes",
+    "write_truth",
+]

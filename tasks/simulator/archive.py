@@ -23,7 +23,7 @@ from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 from shapely.ops import transform as transform_shape
 
-from tasks.simulator.granules import Granule
+from tasks.simulator.granules import Granule, transformer
 from tasks.simulator.landscape import MARGIN, Landscape
 from tasks.simulator.scenes import ground, render, traits
 from tasks.simulator.sky import Overpass, overpasses, sun, weather
@@ -110,7 +110,7 @@ def write_scenes(
         Called with a line of text for each overpass and granule.
     """
     corner = bounds[0], bounds[3]
-    to_geographic = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)
+    to_geographic = transformer("EPSG:3035", "EPSG:4326")
     lon, lat = to_geographic.transform((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)
     passes = overpasses(year, count, lon, land.extent, land.seed)
     suns = [sun(seen.when, lon, lat) for seen in passes]
@@ -136,7 +136,9 @@ def write_scenes(
                     for key, band in ASSETS.items():
                         value = picture.reflectance[band]
                         dn = np.clip(np.rint(value * 1e4) + 1000 * version.shifted, 1, 65535)
-                        _write_rows(folder / f"{key}.tif", np.where(value < -0.5, 0, dn).astype(np.uint16), granule, rows)
+                        _write_rows(
+                            folder / f"{key}.tif", np.where(value < -0.5, 0, dn).astype(np.uint16), granule, rows
+                        )
                     scl = picture.scl[version.careful]
                     _write_rows(folder / "scl.tif", scl, granule, rows)
                     cloudy = np.isin(scl, (8, 9, 10)).sum()
@@ -186,11 +188,11 @@ def write_tif(path: Path, array: NDArray, left: float, top: float, pixel: float,
 
 
 def _profile(shape: tuple[int, ...], dtype: Any, left: float, top: float, pixel: float, crs: str, nodata: int) -> dict:
-    return dict(
-        driver="GTiff", height=shape[0], width=shape[1], count=1, dtype=dtype, crs=crs, nodata=nodata,
-        transform=from_origin(left, top, pixel, pixel), compress="deflate", predictor=2, zlevel=1, tiled=True,
-        blockxsize=256, blockysize=256, bigtiff="if_safer",
-    )  # fmt: skip
+    return {
+        "driver": "GTiff", "height": shape[0], "width": shape[1], "count": 1, "dtype": dtype, "crs": crs,
+        "nodata": nodata, "transform": from_origin(left, top, pixel, pixel), "compress": "deflate", "predictor": 2,
+        "zlevel": 1, "tiled": True, "blockxsize": 256, "blockysize": 256, "bigtiff": "if_safer",
+    }  # fmt: skip
 
 
 def _create(path: Path, shape: tuple[int, ...], *profile: Any) -> None:
@@ -216,8 +218,10 @@ def _name(granule: Granule, seen: Overpass, version: Version) -> str:
 def _outline(granule: Granule, extent: float, seen: Overpass, corner: tuple[float, float]) -> Polygon | None:
     """Where a granule of an overpass has data, longitude and latitude; None where it has none."""
     rows, columns = granule.shape
-    frame = box(granule.left, granule.top - 10 * rows, granule.left + 10 * columns, granule.top).segmentize(columns * 2.0)
-    to_laea = Transformer.from_crs(f"EPSG:{granule.epsg}", "EPSG:3035", always_xy=True)
+    frame = box(granule.left, granule.top - 10 * rows, granule.left + 10 * columns, granule.top).segmentize(
+        max(500.0, columns)
+    )
+    to_laea = transformer(f"EPSG:{granule.epsg}", "EPSG:3035")
     local = transform_shape(lambda e, n: _local(to_laea, e, n, corner), frame)
     reach = MARGIN - 20
     local = local.intersection(box(-reach, -reach, extent + reach, extent + reach))
@@ -230,7 +234,7 @@ def _outline(granule: Granule, extent: float, seen: Overpass, corner: tuple[floa
         local = local.intersection(Polygon(half))
     if local.is_empty or local.area < 40_000:
         return None
-    to_geographic = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)
+    to_geographic = transformer("EPSG:3035", "EPSG:4326")
     return orient(transform_shape(lambda x, y: to_geographic.transform(x + corner[0], corner[1] - y), local))
 
 
@@ -286,7 +290,11 @@ def _item(
 
 def _asset(name: str, key: str, granule: Granule, version: Version) -> dict[str, Any]:
     pixel = 10 if key in ("blue", "green", "red", "nir") else 20
-    raster: dict[str, Any] = {"nodata": 0, "data_type": "uint8" if key == "scl" else "uint16", "spatial_resolution": pixel}
+    raster: dict[str, Any] = {
+        "nodata": 0,
+        "data_type": "uint8" if key == "scl" else "uint16",
+        "spatial_resolution": pixel,
+    }
     asset: dict[str, Any] = {
         "href": f"./scenes/{name}/{key}.tif",
         "type": "image/tiff; application=geotiff",

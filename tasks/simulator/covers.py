@@ -92,7 +92,9 @@ GREEN[Cover.BARE] = [0.090, 0.122, 0.138, 0.240, 0.160, 0.195, 0.215, 0.255, 0.3
 _CURVES: dict[Cover, list[tuple[float, float]]] = {
     Cover.CONIFER: [(0, 0.15), (0.2, 0.35), (0.42, 1.0), (0.65, 0.9), (0.85, 0.35), (1, 0.15)],
     Cover.DECIDUOUS: [(0, 0), (0.27, 0.04), (0.37, 0.95), (0.45, 1), (0.70, 0.86), (0.79, 0.6), (0.86, 0.06), (1, 0)],
-    Cover.MEADOW: [(0, 0.22), (0.16, 0.26), (0.30, 0.85), (0.38, 1), (0.60, 0.86), (0.78, 0.80), (0.90, 0.40), (1, 0.22)],
+    Cover.MEADOW: [
+        (0, 0.22), (0.16, 0.26), (0.30, 0.85), (0.38, 1), (0.60, 0.86), (0.78, 0.80), (0.90, 0.40), (1, 0.22),
+    ],
     Cover.WINTER_CROP: [
         (0, 0.30), (0.15, 0.32), (0.24, 0.62), (0.33, 1), (0.43, 0.92), (0.50, 0.34), (0.535, 0.10), (0.62, 0.13),
         (0.72, 0.16), (0.80, 0.12), (0.89, 0.24), (1, 0.30),
@@ -122,7 +124,8 @@ def vigour(
     late : ndarray
         Delay of each object's season, fraction of the year.
     habit : ndarray
-        0..1, how the object is managed: meadows are cut up to four times from 0 to 1, fields above 0.55 carry a catch crop in autumn.
+        0..1, how the object is managed: meadows are cut one to four times, fields of winter crops above 0.55 carry
+        a catch crop in autumn.
 
     Returns
     -------

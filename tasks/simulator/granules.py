@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numba
 import numpy as np
@@ -22,7 +23,7 @@ ZONE_REACH = 15_000.0
 """A zone border this near to the site brings granules of both zones, metres."""
 
 PSF_SIGMA = 0.49
-"""Blur of the instrument, pixels: the Gaussian whose transfer is 0.3 at the Nyquist frequency (MSI requirement 0.15 to 0.30)."""
+"""Blur of the instrument, pixels: the Gaussian whose transfer at the Nyquist frequency is 0.3 (MSI: 0.15 to 0.30)."""
 
 _METRES_PER_DEGREE = 111_320.0
 
@@ -57,8 +58,14 @@ def _square(zone: int, latitude: float, easting: float, northing: float) -> str:
     return f"{zone:02d}{band}{column}{row}"
 
 
+@cache
+def transformer(source: str, target: str) -> Transformer:
+    """Transformer of coordinates in x, y order; kept, because making one takes much longer than using it."""
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
 def _to_utm(zone: int) -> Transformer:
-    return Transformer.from_crs("EPSG:4326", f"EPSG:{32600 + zone}", always_xy=True)
+    return transformer("EPSG:4326", f"EPSG:{32600 + zone}")
 
 
 def granules(bounds: tuple[int, int, int, int]) -> list[Granule]:
@@ -73,7 +80,7 @@ def granules(bounds: tuple[int, int, int, int]) -> list[Granule]:
     side = np.linspace(0, 1, 33)
     x = np.r_[left + (right - left) * side, right + 0 * side, right - (right - left) * side, left + 0 * side]
     y = np.r_[bottom + 0 * side, bottom + (top - bottom) * side, top + 0 * side, top - (top - bottom) * side]
-    lon, lat = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True).transform(x, y)
+    lon, lat = transformer("EPSG:3035", "EPSG:4326").transform(x, y)
     middle, parallel = float((lon.min() + lon.max()) / 2), float((lat.min() + lat.max()) / 2)
     degree = _METRES_PER_DEGREE * math.cos(math.radians(parallel))
     border = 6 * round(middle / 6)
@@ -134,7 +141,7 @@ def local_coordinates(
     n, columns = rows.stop - rows.start, round(granule.shape[1] * 10 / pixel)
     r = np.unique(np.r_[np.arange(rows.start, rows.stop, 32), rows.stop - 1])
     c = np.unique(np.r_[np.arange(0, columns, 32), columns - 1])
-    to_laea = Transformer.from_crs(f"EPSG:{granule.epsg}", "EPSG:3035", always_xy=True)
+    to_laea = transformer(f"EPSG:{granule.epsg}", "EPSG:3035")
     east, north = np.meshgrid(granule.left + (c + 0.5) * pixel, granule.top - (r + 0.5) * pixel)
     x, y = to_laea.transform(east, north)
     out = []
@@ -174,6 +181,8 @@ def scenery(
     reach = 2.0 * pixel
     left, upper = max(-margin, float(x.min()) - reach), max(-margin, float(y.min()) - reach)
     right, lower = min(extent + margin, float(x.max()) + reach), min(extent + margin, float(y.max()) + reach)
+    # One lattice of cells for all windows, or the same place would look different from strip to strip.
+    left, upper = CELL * math.ceil(left / CELL), CELL * math.ceil(upper / CELL)
     shape = max(0, int((lower - upper) / CELL)), max(0, int((right - left) / CELL))
     ids = drawing.draw(left, upper, shape, year) if min(shape) > 0 else np.zeros((1, 1), np.int32)
     numbers, local = np.unique(ids, return_inverse=True)
@@ -182,10 +191,10 @@ def scenery(
     offset = (np.arange(count) - (count - 1) / 2) * (4.4 * spread / count)
     weight = np.exp(-0.5 * (offset / spread) ** 2)
     starts, objects, weights = _gather(
-        local.reshape(ids.shape).astype(np.int32), left, upper, CELL, x.ravel(), y.ravel(), step_x[0], step_x[1], offset,
-        weight / weight.sum(),
+        local.reshape(ids.shape).astype(np.int32), left, upper, CELL, x.ravel(), y.ravel(), step_x[0], step_x[1],
+        offset, weight / weight.sum(),
     )  # fmt: skip
-    return Scenery(starts, objects, weights, x.shape), numbers
+    return Scenery(starts, objects, weights, (x.shape[0], x.shape[1])), numbers.astype(np.int64)
 
 
 @numba.njit(cache=True, nogil=True)

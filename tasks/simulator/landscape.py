@@ -1,4 +1,4 @@
-"""The simulated landscape of both years: fields, forest, water, roads, settlements and the planted changes, as one drawing.
+"""The simulated landscape of both years as one drawing: fields, forest, water, roads, settlements, planted changes.
 
 `landscape` decides where things lie; `settlement` fills towns, `changes` plants what differs in `now`.
 """
@@ -125,14 +125,14 @@ def _area(polygon: NDArray) -> float:
 
 
 def _parcels(land: Terrain) -> None:
-    """Split the land again and again: the first cuts are roads, later ones tracks and hedges, the last pieces parcels."""
+    """Split the land again and again: first cuts are roads, later ones tracks and hedges, the pieces parcels."""
     rng, extent, add = land.rng, land.extent, land.shapes.add
     wooded, needles, small = Waves(rng, 900, 4500), Waves(rng, 1200, 6000), Waves(rng, 1500, 6000)
     stack = [rectangles(extent / 2, extent / 2, extent + 700, extent + 700)[0]]
     while stack:
         polygon = stack.pop()
         area, centre = _area(polygon) / 1e4, polygon.mean(0)
-        forest = wooded(*centre) > 0.75
+        forest = bool(wooded(*centre) > 0.75)
         limit = 9.0 if forest else 2.6 * float(np.exp(0.45 * small(*centre)))
         edges = np.roll(polygon, -1, 0) - polygon
         longest = edges[np.argmax(np.hypot(*edges.T))]
@@ -179,7 +179,9 @@ def _across(land: Terrain, rng: np.random.Generator, sway: float) -> NDArray:
     extent = land.extent
     t = np.linspace(-0.15, 1.15, max(16, int(extent * 1.3 / 25)))
     bend = Waves(rng, 600, max(1500.0, extent))
-    across = extent * rng.uniform(0.2, 0.8) + sway * bend(t * extent, 0 * t) + (t - 0.5) * extent * rng.uniform(-0.4, 0.4)
+    across = (
+        extent * rng.uniform(0.2, 0.8) + sway * bend(t * extent, 0 * t) + (t - 0.5) * extent * rng.uniform(-0.4, 0.4)
+    )
     line = np.stack([t * extent, across], axis=1)
     return line if rng.random() < 0.5 else line[:, ::-1]
 

@@ -50,7 +50,9 @@ class Traits:
     def table(self, numbers: NDArray[np.int64], seen: Overpass, wet: float, seed: tuple[int, ...]) -> Floats:
         """Reflectance (object, band) of some objects at an overpass."""
         # Noise of a date is drawn for all objects, so that it does not depend on how the site is cut.
-        jitter = np.random.default_rng([*seed, 13, seen.when.year, seen.number]).standard_normal(len(self.cover), np.float32)
+        jitter = np.random.default_rng([*seed, 13, seen.when.year, seen.number]).standard_normal(
+            len(self.cover), np.float32
+        )
         lush = self.lush[numbers] * (1 + 0.03 * jitter[numbers])
         return reflectance(
             self.cover[numbers], seen.time, wet, self.late[numbers], self.habit[numbers], self.gain[numbers], lush
@@ -98,7 +100,7 @@ def ground(land: Landscape, granule: Granule, rows: slice, year: int, corner: tu
         cover = land.drawing.cover[year][numbers]
         static = seen.mix(np.stack([ROUGHNESS[cover], ROOF[cover]], axis=1).astype(np.float32))
         at = np.mod((y // 10).astype(np.int64), TEXTURE), np.mod((x // 10).astype(np.int64), TEXTURE)
-        texture = pattern[at] * static[..., :1] * np.float32([0.8, 0.6] if pixel == 10 else [0.6, 0.5])
+        texture = pattern[at] * static[..., :1] * np.array([0.8, 0.6] if pixel == 10 else [0.6, 0.5], np.float32)
         roofs = cv2.GaussianBlur(np.ascontiguousarray(static[..., 1]), (0, 0), 15 / pixel)
         parts.append((seen, numbers, x, y, texture, roofs))
     return Ground(*zip(*parts, strict=True))  # type: ignore[arg-type]
@@ -138,8 +140,8 @@ def render(
     """
     common = np.random.default_rng([*land.seed, 14, seen.when.year, seen.number])
     wet = float(np.clip(common.normal(0.55 + 0.3 * math.cos(2 * math.pi * seen.time), 0.25), 0, 1))
-    gain = 1 + 0.025 * common.standard_normal() - 0.03 * math.cos(2 * math.pi * seen.time)
-    tilt = 0.012 * common.standard_normal(len(BANDS), np.float32)
+    gain = 1 + 0.020 * common.standard_normal() - 0.03 * math.cos(2 * math.pi * seen.time)
+    tilt = 0.010 * common.standard_normal(len(BANDS), np.float32)
     rng = np.random.default_rng([*land.seed, 15, seen.when.year, seen.number, index])
     drift = rng.uniform(-2.5, 2.5, 2)  # Relative registration of MSI: better than 0.3 pixels.
     shadows = 0.10 * min(1 / math.tan(math.radians(max(elevation, 10))), 3.5)
@@ -149,11 +151,11 @@ def render(
         pixel, columns = (10, 20)[k], slice(0, 4) if k == 0 else slice(4, 10)
         table = look.table(of.numbers[k], seen, wet, land.seed)[:, columns]
         refl = of.sceneries[k].mix(table)
-        infrared = np.float32([0.2, 0.2, -0.4, 1] if k == 0 else [0.1, 0.8, 1, 1, -0.3, -0.4])
+        infrared = np.array([0.2, 0.2, -0.4, 1] if k == 0 else [0.1, 0.8, 1, 1, -0.3, -0.4], np.float32)
         refl *= 1 + of.texture[k][..., :1] + of.texture[k][..., 1:] * infrared
         refl *= (gain * (1 - shadows * of.roofs[k]))[..., None] * (1 + tilt[columns])
         x, y = of.x[k], of.y[k]
-        shift = np.float64([[1, 0, drift[0] / pixel], [0, 1, drift[1] / pixel]])
+        shift = np.array([[1, 0, drift[0] / pixel], [0, 1, drift[1] / pixel]])
         for piece in range(0, refl.shape[2], 3):  # OpenCV moves at most four bands at once.
             part = np.ascontiguousarray(refl[..., piece : piece + 3])
             moved = cv2.warpAffine(part, shift, part.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
@@ -164,7 +166,9 @@ def render(
         # Cirrus hardly shows in the short-wave infrared; water cloud does.
         for b, name in enumerate(names):
             opaque = alpha * (0.35 if clouds.thin and name in ("B11", "B12") else 1.0)
-            value = (refl[..., b] * light + haze * np.float32(HAZE[name])) * (1 - opaque) + opaque * bright * CLOUD[name]
+            value = (refl[..., b] * light + haze * np.float32(HAZE[name])) * (1 - opaque) + opaque * bright * CLOUD[
+                name
+            ]
             noise = rng.standard_normal(value.shape, np.float32)
             bands[name] = (value + noise * (NOISE + 0.008 * value)).astype(np.float32)
         gone = ~of.sceneries[k].seen
@@ -186,7 +190,7 @@ def render(
 
 def _half(a: Floats) -> Floats:
     """Means of 2 x 2 pixels."""
-    return cv2.resize(a, (a.shape[1] // 2, a.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(a, (a.shape[1] // 2, a.shape[0] // 2), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _classify(

@@ -1,7 +1,7 @@
 """Polygons of a simulated landscape: collecting them, drawing them as object numbers, and smooth random fields.
 
-Coordinates are local metres: x east and y south from the upper-left corner of the site. What the polygons mean is decided
-in `covers`, where they lie in `landscape` and `settlement`.
+Coordinates are local metres: x east and y south from the upper-left corner of the site. What the polygons mean is
+decided in `covers`, where they lie in `landscape` and `settlement`.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def rectangles(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) 
 def blob(rng: np.random.Generator, x: float, y: float, radius: float, count: int = 40) -> NDArray:
     """A roundish polygon with a lobed outline."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    r = radius * (1 + sum(rng.uniform(0.05, 0.22) * np.sin(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 5)))
+    r = radius * (1 + sum(rng.uniform(0.05, 0.22) * np.sin(k * angle + rng.uniform(0, 6.3)) for k in (1, 2, 3)))
     return np.stack([x + r * np.cos(angle), y + r * np.sin(angle)], axis=1)
 
 

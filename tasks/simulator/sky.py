@@ -18,7 +18,7 @@ from tasks.simulator.covers import BANDS
 CLOUD = dict(zip(BANDS, (0.74, 0.71, 0.70, 0.75, 0.72, 0.73, 0.74, 0.76, 0.52, 0.38), strict=True))
 """Reflectance of thick cloud: bright and flat, darker in the short-wave infrared by ice and water absorption."""
 
-HAZE = dict(zip(BANDS, (0.0085, 0.0055, 0.0035, 0.0012, 0.0030, 0.0022, 0.0018, 0.0010, 0.0002, 0.0001), strict=True))
+HAZE = dict(zip(BANDS, (0.0056, 0.0036, 0.0023, 0.0008, 0.0020, 0.0014, 0.0012, 0.0007, 0.0002, 0.0001), strict=True))
 """Reflectance that one unit of leftover haze adds (falls with wavelength as Rayleigh and aerosol scattering do)."""
 
 FIELD = 1024
@@ -158,10 +158,16 @@ class Weather:
         """A field at local coordinates, bilinear and periodic."""
         n = len(field)
         col, row = np.mod(x / self.cell - 0.5, n).astype(np.float32), np.mod(y / self.cell - 0.5, n).astype(np.float32)
-        return cv2.remap(np.pad(field, ((0, 1), (0, 1)), mode="wrap"), col, row, cv2.INTER_LINEAR)
+        return cv2.remap(np.pad(field, ((0, 1), (0, 1)), mode="wrap"), col, row, cv2.INTER_LINEAR).astype(np.float32)
 
 
-_COVERED = {"clear": (0.0, 0.012), "cumulus": (0.08, 0.38), "broken": (0.45, 0.8), "thin": (0.35, 0.9), "overcast": (1, 1)}
+_COVERED = {
+    "clear": (0.0, 0.012),
+    "cumulus": (0.08, 0.38),
+    "broken": (0.45, 0.8),
+    "thin": (0.35, 0.9),
+    "overcast": (1, 1),
+}
 """Share of the sky that is covered, from and to."""
 
 

@@ -1,0 +1,94 @@
+"""`imperv config check`: everything in a production file that can be checked without computing anything."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlparse
+
+from layers.catalogue import CATALOGUE
+from tasks.errors import ImpervError
+from tasks.freezing import search_scenes
+from tasks.job import Job
+from tasks.production import Production
+from tasks.references import SETTING, check_reference, footprint_paths, open_reference, read_footprints
+
+
+def check_production(production: Production) -> tuple[list[str], list[str]]:
+    """What is wrong, and what was found, one line each.
+
+    Parameters
+    ----------
+    production : Production
+        Read from a file; its form is right already.
+    """
+    wrong: list[str] = []
+    found: list[str] = []
+    if not production.tile_names:
+        wrong.append("tiles: no tile is named; add one such as tiles = [\"E43N32\"]")
+    for check in (_store, _dask):
+        try:
+            found += list(check(production))
+        except ImpervError as error:
+            wrong += str(error).splitlines()
+    for name in production.tile_names:
+        try:
+            job = Job.of(production, name)
+        except ImpervError as error:
+            wrong.append(str(error))
+            continue
+        for look in (*(_reference(job, s) for s in SETTING), _footprints(job), _scenes(job, "S2_then"), _scenes(job, "S2_now")):
+            try:
+                found += list(look)
+            except ImpervError as error:
+                wrong += str(error).splitlines()
+    return list(dict.fromkeys(wrong)), found
+
+
+def _store(production: Production) -> Iterator[str]:
+    from tasks.store import Store
+
+    store = Store(production.store_url, production.store_options)
+    store.write_text("runs/check.data.json", "{}\n")
+    store.fs.rm_file(store.full("runs/check.data.json"))
+    yield f"store: {production.store_url} can be written"
+
+
+def _dask(production: Production) -> Iterator[str]:
+    from tasks.errors import InputError
+
+    address = production.engine.dask_address
+    if address:
+        parts = urlparse(address)
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 8786), timeout=5).close()
+        except OSError as error:
+            raise InputError(f"engine.dask_address: {address} does not answer ({error}); start the scheduler or clear the key") from None
+        yield f"engine.dask_address: {address} answers"
+
+
+def _reference(job: Job, symbol: str) -> Iterator[str]:
+    path, source = open_reference(job, symbol)
+    with source:
+        check_reference(job, symbol, source, path)
+        yield f"{job.tile}: references.{SETTING[symbol]}: {path}, {source.width} x {source.height} px, {source.crs.to_string()}"
+
+
+def _footprints(job: Job) -> Iterator[str]:
+    for path in footprint_paths(job):
+        yield f"{job.tile}: references.footprints: {path}, {len(read_footprints(path, job.bounds))} polygons in the area"
+
+
+def _scenes(job: Job, symbol: str) -> Iterator[str]:
+    from tasks.errors import InputError
+    from tasks.preprocessing import too_few
+
+    layer = CATALOGUE[symbol]
+    scenes = search_scenes(job, layer)
+    if len(scenes.overpasses) < job.production.parameters.preprocessing.min_observations:
+        raise InputError(too_few(job, layer, len(scenes.overpasses)))
+    subtract = sum(s.subtract > 0 for s in scenes.scenes)
+    yield (
+        f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, {len(scenes.dropped)} left out, "
+        f"offset subtracted from {subtract}"
+    )

@@ -1,0 +1,227 @@
+"""The command ``imperv``: reads the request, calls the flow, and says in plain lines what happened.
+
+Exit codes: 0 done; 1 work failed; 2 the request or the input is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from layers.catalogue import CATALOGUE
+from tasks.errors import ImpervError, InputError
+
+app = typer.Typer(
+    help="Production chain of the Copernicus HRL Imperviousness: from a year of Sentinel-2 to maps of sealed surface.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+config_app = typer.Typer(help="Look at production files.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
+Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+class Form(StrEnum):
+    """Forms of the drawn graph."""
+
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+@app.command()
+def run(
+    tiles: Annotated[list[str], typer.Argument(help="Tiles, such as E43N32.")],
+    config: Config = Path("production.toml"),
+    target: Targets = None,
+) -> None:
+    """Make and deliver the layers of one or more tiles, here and now."""
+    from flows.imperviousness import run_tiles
+    from flows.progress import listening
+    from flows.showing import run_view
+    from tasks.production import Production
+
+    Production.read(config)
+    with run_view(err) as view, listening(view):
+        failed = run_tiles(list(dict.fromkeys(tiles)), str(config), target)
+    view.summary()
+    _end(failed)
+
+
+def _end(failed: dict[str, ImpervError]) -> None:
+    """Say which tiles failed, and leave with the exit code."""
+    for tile, error in failed.items():
+        text = str(error)
+        err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
+    if failed:
+        raise typer.Exit(2 if all(isinstance(e, InputError) for e in failed.values()) else 1)
+
+
+@app.command()
+def plan(
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
+    config: Config = Path("production.toml"),
+    target: Targets = None,
+    as_json: Json = False,
+) -> None:
+    """Say which nodes would run and why, and which are up to date; runs nothing."""
+    from flows.planning import as_table, plan_tile
+    from tasks.job import Job
+    from tasks.production import Production, describe_bytes
+
+    production = Production.read(config)
+    names = _named(tiles, production.tile_names)
+    found = [step for tile in names for step in plan_tile(Job.of(production, tile), target)]
+    if as_json:
+        out.print_json(json.dumps(as_table(found)))
+        return
+    table = Table("tile", "node", "state", "why", "size", box=None)
+    colours = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
+    for step in found:
+        shown = {"maybe": "run again"}.get(step.state, step.state)
+        size = describe_bytes(step.bytes) if step.bytes else ""
+        table.add_row(step.tile, step.node, f"[{colours[step.state]}]{shown}[/]", step.reason, size)
+    out.print(table)
+    todo = sum(step.state != "up to date" for step in found)
+    out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
+
+
+@app.command()
+def status(config: Config = Path("production.toml"), as_json: Json = False) -> None:
+    """Say how far each tile is: done, running, failed and why, missing."""
+    from flows.planning import STAGES, tile_status
+    from tasks.job import Job
+    from tasks.production import Production
+
+    production = Production.read(config)
+    found = [tile_status(Job.of(production, tile)) for tile in production.tile_names]
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    table = Table("tile", *STAGES, "state", "why", box=None)
+    for entry in found:
+        cells = [f"{s['done']}/{s['total']}" for s in entry["stages"].values()]
+        table.add_row(entry["tile"], *cells, entry["state"], entry["why"])
+    out.print(table)
+
+
+@app.command()
+def graph(
+    form: Annotated[Form, typer.Option("--format", help="Form.")] = Form.MERMAID,
+    target: Targets = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output by default.")] = None,
+) -> None:
+    """Draw the graph of layers."""
+    from flows.drawing import mermaid, svg
+    from flows.targets import resolve_targets
+
+    text = (svg if form is Form.SVG else mermaid)(resolve_targets(target))
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help="GeoTIFFs or folders of them.")],
+    window: Annotated[bool, typer.Option("--window", help="The files cover a window of their tile.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check delivered files as the EEA does, and a little more."""
+    from tasks.delivery_check import check_file, check_paths
+
+    files = check_paths(paths)
+    found = {str(file): check_file(file, window=window) for file in files}
+    bad = sum(any(not f.ok for f in findings) for findings in found.values())
+    if as_json:
+        rows = {name: [{"check": f.check, "ok": f.ok, "text": f.text} for f in fs] for name, fs in found.items()}
+        out.print_json(json.dumps(rows))
+    else:
+        for name, findings in found.items():
+            out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
+            for finding in findings:
+                if not finding.ok:
+                    out.print(f"     {finding.check}: {finding.text}", markup=False)
+        out.print(f"{len(found) - bad} of {len(found)} files pass")
+    if bad:
+        raise typer.Exit(1)
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml")) -> None:
+    """Say what is wrong with a production file, one line each."""
+    from flows.checking import check_production
+    from tasks.production import Production
+
+    wrong, found = check_production(Production.read(file))
+    for line in found:
+        out.print(f"ok: {line}", markup=False)
+    for line in wrong:
+        err.print(f"imperv: {line}", markup=False)
+    if wrong:
+        raise typer.Exit(2)
+    out.print(f"{file}: nothing wrong", markup=False)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
+    size: Annotated[int, typer.Option(help="Edge of the simulated site in pixels of 10 m.")] = 512,
+) -> None:
+    """Run the whole chain on a simulated corner of a tile and compare with the truth."""
+    from flows.demo import run_demo
+
+    _end(run_demo(directory, size, out, err))
+
+
+def _named(tiles: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(tiles or known))
+    if not names:
+        raise InputError("no tile is named; give one, or set tiles in the production file")
+    return names
+
+
+def layer_names() -> list[str]:
+    """Symbols for completion and documentation."""
+    return list(CATALOGUE)
+
+
+def main(arguments: Sequence[str] | None = None) -> Any:
+    """Entry point of the console command."""
+    try:
+        code = app(args=arguments, prog_name="imperv", standalone_mode=False)
+    except ImpervError as error:
+        for line in str(error).splitlines():
+            err.print(f"imperv: {line}", markup=False)
+        code = 2 if isinstance(error, InputError) else 1
+    except typer.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        err.print("imperv: stopped; what is finished is kept, run again to go on")
+        code = 130
+    except Exception as error:
+        # Typer carries its own copy of Click, whose usage errors are told by what they can do.
+        if not hasattr(error, "format_message"):
+            raise
+        err.print(f"imperv: {error.format_message()}", markup=False)
+        code = 2
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if arguments is None:
+        # Prefect's own server thread may take seconds to stop, with nothing left to do.
+        os._exit(int(code or 0))
+    return int(code or 0)

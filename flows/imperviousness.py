@@ -1,0 +1,143 @@
+"""The flow of one tile: every node of the graph that the targets need, in order, then the delivery of the final layers.
+
+One task run a node; tasks exchange layer names and keys, never arrays. Prefect shows what happened; the records in the
+store are the truth about what is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, State
+
+from flows.progress import listener
+from flows.targets import DELIVER, resolve_targets, steps
+from layers.catalogue import CATALOGUE
+from tasks.delivery import deliver
+from tasks.errors import ImpervError, WorkError
+from tasks.job import Job, utc_now
+from tasks.nodes import make_node
+from tasks.production import Production
+from tasks.records import Record
+
+def _state(record: Record, ran: bool) -> State[Any]:
+    reference = {"symbol": record.symbol, "tile": record.tile, "key": record.key, "href": record.href}
+    if not record.made:
+        return Completed(name="NotMade", message=record.reason, data=reference)
+    if not ran:
+        return Completed(name="UpToDate", message="nothing that it depends on has changed", data=reference)
+    return Completed(message="; ".join(record.warnings) or f"{record.size} bytes", data=reference)
+
+
+def _job(tile: str, config: str) -> Job:
+    return Job.of(Production.read(config), tile, lambda done, total: listener().advanced(done, total))
+
+
+def _run(tile: str, node: str, config: str) -> State[Any]:
+    job = _job(tile, config)
+    listener().started(tile, node)
+    record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node)
+    note = record.reason if not record.made else "; ".join(record.warnings)
+    listener().finished(tile, node, ran, record.seconds if ran else 0.0, note)
+    return _state(record, ran)
+
+
+@task(task_run_name="{node}", cache_policy=NO_CACHE, persist_result=False)
+def make(tile: str, node: str, config: str) -> State[Any]:
+    """Make one node of a tile unless it is up to date."""
+    return _run(tile, node, config)
+
+
+@flow(name="imperviousness", flow_run_name="imperviousness {tile}", validate_parameters=True)
+def imperviousness(
+    tile: str, config: str, targets: list[str] | None = None, first_pass: bool = False
+) -> dict[str, int]:
+    """Make and deliver the layers of one tile.
+
+    Parameters
+    ----------
+    tile : str
+        EEA tile such as ``E43N32``.
+    config : str
+        Production file.
+    targets : list of str, optional
+        Layers asked for, all by default.
+    first_pass : bool
+        Only make what neighbouring tiles need of this one: models, features, samples.
+
+    Returns
+    -------
+    dict
+        Number of nodes that ran, were up to date, and are not made.
+
+    Raises
+    ------
+    ImpervError
+        The first node's failure; nothing after it is tried.
+    """
+    job = _job(tile, config)
+    order, products = steps(resolve_targets(targets), first_pass)
+    count = {"ran": 0, "up to date": 0, "not made": 0}
+    kinds = {"UpToDate": "up to date", "NotMade": "not made"}
+    with job.store.tile_lock(job.tile):
+        job.store.sweep(job.tile)
+        states: dict[str, State[Any]] = {}
+        _note_run(job, "running", "")
+        for node in [*order, *(DELIVER + symbol for symbol in products)]:
+            symbol = node.removeprefix(DELIVER)
+            before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
+            state = make(tile, node, config, wait_for=[states[s] for s in before if s in states], return_state=True)
+            if not state.is_completed():
+                error = _error_of(state)
+                _note_run(job, "failed", f"{node}: {error}")
+                raise error
+            states[node] = state
+            count[kinds.get(state.name or "", "ran")] += 1
+        _note_run(job, "first pass done" if first_pass else "done", "")
+    return count
+
+
+def _error_of(state: State[Any]) -> BaseException:
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, BaseException):
+        return found
+    return WorkError(state.message or "a task failed without saying why")
+
+
+def _note_run(job: Job, state: str, why: str) -> None:
+    """Remember how the last run of a tile went, for `imperv status`."""
+    text = json.dumps({"tile": str(job.tile), "state": state, "why": why, "when": utc_now()})
+    job.store.write_text(f"runs/{job.tile}.data.json", text + "\n")
+
+
+def run_tiles(tiles: Sequence[str], config: str, targets: list[str] | None = None) -> dict[str, ImpervError]:
+    """Run tiles one after another, in two passes where there are several, as predictions use the neighbours' models.
+
+    Returns
+    -------
+    dict
+        Tiles that failed and why. One failed tile does not stop the others.
+
+    Raises
+    ------
+    InputError
+        If the request itself is wrong.
+    """
+    symbols = resolve_targets(targets)
+    production = Production.read(config)
+    for tile in tiles:
+        Job.of(production, tile)
+    failed: dict[str, ImpervError] = {}
+    for first_pass in (True, False) if len(tiles) > 1 else (False,):
+        for tile in tiles:
+            if tile not in failed and steps(symbols, first_pass)[0]:
+                try:
+                    imperviousness(tile, config, symbols, first_pass)
+                except ImpervError as error:
+                    failed[tile] = error
+    return failed
+

@@ -1,0 +1,186 @@
+"""A whole simulated input in one call: scenes, references, truth and production file of a square site in an EEA tile.
+
+The parts are in `landscape`, `archive` and `references`; here they are put together and the site is placed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from grids import Tile
+from tasks.simulator.archive import write_catalogue, write_scenes
+from tasks.simulator.granules import granules, transformer
+from tasks.simulator.landscape import Landscape, build
+from tasks.simulator.references import truth, write_references, write_truth
+
+SMALLEST, LARGEST = 128, 10_000
+"""Edge of a site, pixels of 10 m: the largest is a whole tile."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Where a simulated input lies."""
+
+    out: Path
+    """Folder."""
+    tile: str
+    """EEA tile, such as E44N27."""
+    bounds: tuple[int, int, int, int]
+    """(left, bottom, right, top) of the site, EPSG:3035 metres."""
+    crs: tuple[str, ...]
+    """Coordinate systems of the granules, such as EPSG:32632."""
+    items: Path
+    """STAC ItemCollection."""
+    references: dict[str, Path]
+    """imd_then, ibu_then, clcplus_then, clcplus_now, footprints."""
+    truth: dict[str, Path]
+    """truth_imd_then, truth_imd_now, truth_ibu_then, truth_ibu_now, truth_change, changes."""
+    production: Path
+    """Production file (TOML)."""
+
+
+def site_bounds(tile: str, size: int, corner: tuple[int, int] | None = None) -> tuple[int, int, int, int]:
+    """Bounds (left, bottom, right, top) of a site, EPSG:3035 metres.
+
+    Parameters
+    ----------
+    tile : str
+        EEA tile.
+    size : int
+        Edge in pixels of 10 m, an even number from 128 to 10 000.
+    corner : (left, top), optional
+        Upper-left corner, multiples of 10 m. Default: on a whole kilometre, half-way from north to south, and in a
+        tile that is crossed by the border of two UTM zones with that border near the site's middle.
+
+    Raises
+    ------
+    ValueError
+        If the site does not fit.
+    """
+    if not SMALLEST <= size <= LARGEST or size % 2:
+        raise ValueError(f"size {size}: choose an even number of pixels from {SMALLEST} to {LARGEST}")
+    left, bottom, right, top = Tile(tile).bounds
+    edge = 10 * size
+    if corner is None:
+        middle = (bottom + top) / 2
+        lon, lat = transformer("EPSG:3035", "EPSG:4326").transform((left + right) / 2, middle)
+        back = transformer("EPSG:4326", "EPSG:3035")
+        border, _ = back.transform(6 * round(lon / 6), lat)
+        centre = border if left < border < right else (left + right) / 2
+        x0 = int(np.clip(round((centre - edge / 2) / 1000) * 1000, left, right - edge))
+        y1 = int(np.clip(round((middle + edge / 2) / 1000) * 1000, bottom + edge, top))
+    else:
+        x0, y1 = corner
+    bounds = (x0, y1 - edge, x0 + edge, y1)
+    if x0 % 10 or y1 % 10 or x0 < left or y1 > top or bounds[2] > right or bounds[1] < bottom:
+        raise ValueError(
+            f"site {bounds} must lie within tile {tile} ({left}, {bottom}, {right}, {top}) on multiples of 10 m"
+        )
+    return bounds
+
+
+def site_landscape(bounds: tuple[int, int, int, int], years: Sequence[int], overpasses: int, seed: int) -> Landscape:
+    """The landscape of a site; the same arguments give the same one."""
+    size = (bounds[2] - bounds[0]) // 10
+    return build(10.0 * size, (seed, bounds[0] // 10, bounds[3] // 10, size, *years, overpasses))
+
+
+def simulate(
+    out: Path,
+    tile: str = "E44N27",
+    size: int = 512,
+    *,
+    years: tuple[int, int] = (2018, 2021),
+    overpasses: int = 24,
+    seed: int = 1,
+    corner: tuple[int, int] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Simulation:
+    """Simulate two years of Sentinel-2 over a made-up landscape, with references and truth.
+
+    The first year is written as processing baseline 02 without offset, the second as 05.00 with digital numbers + 1000
+    that the reader must subtract. The same arguments give the same pixels.
+
+    Parameters
+    ----------
+    out : Path
+        Folder to write to; made if need be.
+    tile : str
+        EEA tile. The default is crossed by the border of UTM zones 32 and 33.
+    size : int
+        Edge of the square site in pixels of 10 m, an even number from 128 to 10 000.
+    years : (int, int)
+        `then` and `now`.
+    overpasses : int
+        Overpasses a year.
+    seed : int
+        Another seed gives another landscape, other dates and other weather.
+    corner : (left, top), optional
+        Upper-left corner of the site, EPSG:3035 metres; see `site_bounds`.
+    progress : callable, optional
+        Called with a line of text now and then.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ValueError
+        For a bad tile, a site that does not fit, equal years or too many overpasses.
+    """
+    bounds = site_bounds(tile, size, corner)
+    if years[0] >= years[1]:
+        raise ValueError(f"years {years}: the first must be before the second")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    land = site_landscape(bounds, years, overpasses, seed)
+    if progress:
+        progress(f"landscape of {len(land.drawing)} objects, {len(land.changes)} planted changes")
+    place = bounds[0], bounds[3]
+    real = truth(land)
+    references, known = write_references(out, land, real, place), write_truth(out, land, real, place)
+    del real
+    parts = granules(bounds)
+    items = [
+        item
+        for index, year in enumerate(years)
+        for item in write_scenes(out, land, bounds, parts, year, index, overpasses, progress)
+    ]
+    catalogue = write_catalogue(out, items)
+    production = _write_production(out, tile, bounds, years)
+    crs = tuple(dict.fromkeys(f"EPSG:{part.epsg}" for part in parts))
+    return Simulation(out, tile, bounds, crs, catalogue, references, known, production)
+
+
+def _write_production(out: Path, tile: str, bounds: tuple[int, int, int, int], years: tuple[int, int]) -> Path:
+    path = out / "production.toml"
+    path.write_text(
+        f"""tiles = [{json.dumps(tile)}]
+store = "store"
+
+[periods]
+then = "{years[0]}"
+now = "{years[1]}"
+
+[area]
+bbox = {list(bounds)}
+
+[scenes]
+catalogue = "items.json"
+
+[references]
+imd_then = "reference/imd_then.tif"
+ibu_then = "reference/ibu_then.tif"
+clcplus_then = "reference/clcplus_then.tif"
+clcplus_now = "reference/clcplus_now.tif"
+footprints = ["reference/footprints.geojson"]
+""",
+        encoding="utf-8",
+    )
+    return path

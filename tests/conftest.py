@@ -1,0 +1,56 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of test data that lies beside the checkout, not in it; tests of real data are skipped without it."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}")
+    return folder
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Real Sentinel-2 observations of a village in Flanders, (time, y, x) at 10 m in EPSG:32631."""
+
+    red: np.ndarray
+    nir: np.ndarray
+    scl: np.ndarray
+    time: np.ndarray
+    month: np.ndarray
+    transform: tuple[float, ...]
+
+
+@pytest.fixture(scope="session")
+def flanders(shared_data) -> Observations:
+    """All 118 dates, 2017-08-04 to 2018-11-27; `month` counts from January 2017 = 1."""
+    import rasterio
+
+    folder = shared_data / "flanders"
+    red, nir, scl, time, month = [], [], [], [], []
+    for item in json.loads((folder / "items.json").read_text())["features"]:
+        date = datetime.fromisoformat(item["properties"]["datetime"])
+        bands = {}
+        for name in ("red", "nir", "scl"):
+            with rasterio.open(folder / "scenes" / item["id"] / f"{name}.tif") as source:
+                bands[name] = source.read(1)
+                if name == "red":
+                    transform = source.transform.to_gdal()
+        red.append(bands["red"])
+        nir.append(bands["nir"])
+        scl.append(bands["scl"].repeat(2, axis=0).repeat(2, axis=1))
+        days = 366 if date.year % 4 == 0 else 365
+        time.append((date.timetuple().tm_yday - 1) / days)
+        month.append(12 * (date.year - 2017) + date.month)
+    return Observations(np.stack(red), np.stack(nir), np.stack(scl), np.array(time), np.array(month), transform)
