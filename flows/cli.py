@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 work failed; 2 the request or the input is wrong.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -49,8 +48,8 @@ def run(
     target: Targets = None,
 ) -> None:
     """Make and deliver the layers of one or more tiles, here and now."""
-    from flows.imperviousness import run_tiles
     from flows.progress import listening
+    from flows.running import run_tiles
     from flows.showing import run_view
     from tasks.production import Production
 
@@ -214,6 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> Any:
         err.print("imperv: stopped; what is finished is kept, run again to go on")
         code = 130
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            out.print(str(getattr(error, "message", error)), markup=False)
+            return 2
         # Typer carries its own copy of Click, whose usage errors are told by what they can do.
         if not hasattr(error, "format_message"):
             raise
@@ -221,7 +223,4 @@ def main(arguments: Sequence[str] | None = None) -> Any:
         code = 2
     sys.stdout.flush()
     sys.stderr.flush()
-    if arguments is None:
-        # Prefect's own server thread may take seconds to stop, with nothing left to do.
-        os._exit(int(code or 0))
     return int(code or 0)

@@ -46,8 +46,8 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     InputError
         If the size is out of range.
     """
-    from flows.imperviousness import run_tiles
     from flows.progress import listening
+    from flows.running import run_tiles
     from flows.showing import run_view
 
     if not SMALLEST <= size <= 10_000:

@@ -7,7 +7,6 @@ store are the truth about what is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow, task
@@ -112,32 +111,3 @@ def _note_run(job: Job, state: str, why: str) -> None:
     """Remember how the last run of a tile went, for `imperv status`."""
     text = json.dumps({"tile": str(job.tile), "state": state, "why": why, "when": utc_now()})
     job.store.write_text(f"runs/{job.tile}.data.json", text + "\n")
-
-
-def run_tiles(tiles: Sequence[str], config: str, targets: list[str] | None = None) -> dict[str, ImpervError]:
-    """Run tiles one after another, in two passes where there are several, as predictions use the neighbours' models.
-
-    Returns
-    -------
-    dict
-        Tiles that failed and why. One failed tile does not stop the others.
-
-    Raises
-    ------
-    InputError
-        If the request itself is wrong.
-    """
-    symbols = resolve_targets(targets)
-    production = Production.read(config)
-    for tile in tiles:
-        Job.of(production, tile)
-    failed: dict[str, ImpervError] = {}
-    for first_pass in (True, False) if len(tiles) > 1 else (False,):
-        for tile in tiles:
-            if tile not in failed and steps(symbols, first_pass)[0]:
-                try:
-                    imperviousness(tile, config, symbols, first_pass)
-                except ImpervError as error:
-                    failed[tile] = error
-    return failed
-

@@ -204,9 +204,8 @@ def _select_float(values, bits, weights, quantiles, nodata, out):
                 value = values[t, start + j]
                 pattern = bits[t, start + j]
                 w = weights[t, start + j] * ((value == value) & (value != nodata))
-                # Turning all bits of negative numbers, and the sign of others, orders the patterns like the numbers;
-                # -0.0 takes the pattern of 0.0, because the two are one value.
-                key = _SIGN_32 if value == 0 else pattern ^ (_ALL_32 if pattern >= _SIGN_32 else _SIGN_32)
+                # Turning all bits of negative numbers, and the sign of others, orders the patterns like the numbers.
+                key = pattern ^ (_ALL_32 if pattern >= _SIGN_32 else _SIGN_32)
                 keys[t, j] = key
                 weight[t, j] = w
                 total[j] += w

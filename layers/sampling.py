@@ -29,7 +29,12 @@ CANDIDATES = 20_000
 """Pixels of a region that are kept as possible crop centres, per kind."""
 
 _GOLDEN = (5**0.5 - 1) / 2
+
 _MIN_BLOCK = 4
+"""Smallest edge of a block of the split, pixels."""
+
+_MIN_BLOCKS = 12
+"""Blocks that the valid ground should fill, so that the validation part is more than one corner of a site."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,19 @@ def _draw(row: np.ndarray, seed: int) -> np.ndarray:
 
 
 def spatial_split(
-    shape: tuple[int, int], origin: tuple[int, int], block: int, share: float = 0.2, guard: int = 4, seed: int = 1
+    shape: tuple[int, int],
+    origin: tuple[int, int],
+    block: int,
+    share: float = 0.2,
+    guard: int = 4,
+    seed: int = 1,
+    fold: int = 0,
 ) -> np.ndarray:
     """Training and validation pixels, by square blocks of space on the global lattice.
 
-    A pixel's part follows from its global position and the seed alone, so overlapping regions and neighbouring tiles agree.
-    Along a row of blocks the validation blocks are spread evenly (a Kronecker sequence with a random start in each row),
-    so that small areas do not miss a part by bad luck. The guard band is taken from the training side.
+    A pixel's part follows from its global position and the seed alone, so overlapping regions and neighbouring tiles
+    agree. Along a row of blocks the validation blocks are spread evenly (a Kronecker sequence with a random start in
+    each row), so that small areas do not miss a part by bad luck. The guard band is taken from the training side.
 
     Parameters
     ----------
@@ -115,6 +126,8 @@ def spatial_split(
         Width of the band around validation blocks that is in neither part, at least 1 and at most `block` pixels.
     seed : int
         Another seed gives another choice of blocks.
+    fold : int
+        Folds 0, 1, 2 ... of one seed hold out different blocks, none twice before 1 / `share` of them.
 
     Returns
     -------
@@ -135,11 +148,14 @@ def spatial_split(
             f"no split with block {block}, share {share}, guard {guard}: need 0 < share < 1, 1 <= guard <= block"
         )
 
+    first = [(index - guard) // block for index in origin]
+    last = [(index + count - 1 + guard) // block for index, count in zip(origin, shape, strict=True)]
+    rows, cols = (np.arange(a, b + 1) for a, b in zip(first, last, strict=True))
+    picked = (_draw(rows, seed)[:, None] + cols * _GOLDEN % 1 + fold * share) % 1 < share
+
     def chosen(dy: int, dx: int) -> np.ndarray:
-        rows = (np.arange(shape[0]) + origin[0] + dy) // block
-        cols = (np.arange(shape[1]) + origin[1] + dx) // block
-        phase = _draw(rows, seed)[:, None] + (cols * _GOLDEN % 1)[None, :]
-        return phase % 1 < share
+        i, j = ((np.arange(n) + o + d) // block - f for n, o, d, f in zip(shape, origin, (dy, dx), first, strict=True))
+        return picked[np.ix_(i, j)]
 
     validation = chosen(0, 0)
     # The band is not wider than a block: looking that far in eight directions meets every block that comes near enough.
@@ -155,8 +171,9 @@ def choose_split(
     share: float = 0.2,
     guard: int = 4,
     seed: int = 1,
+    fold: int = 0,
 ) -> tuple[list[np.ndarray], int]:
-    """Split of all regions of a training with one block size, halved until both parts are really there.
+    """Split of all regions of a training with one block size, halved on small sites until both parts are really there.
 
     Parameters
     ----------
@@ -164,7 +181,7 @@ def choose_split(
         Usable pixels of each region.
     origins : sequence of (int, int)
         Global (row, column) of each region's first pixel.
-    block, share, guard, seed
+    block, share, guard, seed, fold
         As in `spatial_split`; `block` is the greatest that is tried. The guard band narrows with the block, to no less
         than one pixel.
 
@@ -173,8 +190,8 @@ def choose_split(
     splits : list of (y, x) uint8
         As `spatial_split`, one for each region.
     block : int
-        Edge of the blocks used, pixels. The validation part is between half and one and a half of the share asked for, or,
-        if no block size reaches that, as near to the share as any comes.
+        Edge of the blocks used, pixels. The validation part is between half and one and a half of the share asked for,
+        or, if no block size reaches that, as near to the share as any comes.
 
     Raises
     ------
@@ -182,10 +199,13 @@ def choose_split(
         If no block size gives both parts a pixel.
     """
     best: tuple[float, int, list[np.ndarray]] | None = None
+    count = sum(int(np.count_nonzero(v)) for v in valid)
     size = block
+    while size // 2 >= _MIN_BLOCK and count < _MIN_BLOCKS * size * size:
+        size //= 2
     while size >= min(_MIN_BLOCK, block):
         band = max(1, min(guard, size // 4))
-        splits = [spatial_split(v.shape, o, size, share, band, seed) for v, o in zip(valid, origins, strict=True)]
+        splits = [spatial_split(v.shape, o, size, share, band, seed, fold) for v, o in zip(valid, origins, strict=True)]
         held = sum(int(np.count_nonzero(v & (s == VALIDATION))) for v, s in zip(valid, splits, strict=True))
         learnt = sum(int(np.count_nonzero(v & (s == TRAINING))) for v, s in zip(valid, splits, strict=True))
         if held and learnt:
@@ -196,7 +216,6 @@ def choose_split(
                 return splits, size
         size //= 2
     if best is None:
-        count = sum(int(np.count_nonzero(v)) for v in valid)
         raise ValueError(f"too few pixels with features and reference to train on: {count}")
     return best[2], best[1]
 
@@ -232,9 +251,9 @@ def cut(array: np.ndarray, row: int, col: int, size: int, fill: float) -> np.nda
 class CropSampler:
     """Random training crops (features, target, weight) from regions, balanced towards sealed ground.
 
-    A part of the crops is centred near sealed training pixels, the rest near any training pixel. The weight of a crop makes
-    up for that, so that the expected loss is that of an even sample and predicted fractions keep their level. Crops are
-    mirrored and turned by quarters: the features are made pixel by pixel, no direction is special.
+    A part of the crops is centred near sealed training pixels, the rest near any training pixel. The weight of a crop
+    makes up for that, so that the expected loss is that of an even sample and predicted fractions keep their level.
+    Crops are mirrored and turned by quarters: the features are made pixel by pixel, no direction is special.
 
     Parameters
     ----------

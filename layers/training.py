@@ -21,7 +21,10 @@ Progress = Callable[[int, int, float, float], None]
 WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
 
-STEPS = (8, 400)
+PASSES = 1.5
+"""How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
+
+STEPS = (20, 400)
 """Fewest and most steps of an epoch when they follow from the number of pixels."""
 
 _SMALLEST_STD = 1e-6
@@ -38,9 +41,12 @@ class Trained:
     parameters: UNetParameters
     """As trained with."""
     history: tuple[dict[str, Any], ...]
-    """For each member: seed, best epoch, and training and validation loss of each epoch."""
-    details: dict[str, Any]
-    """Pixels of each part, crop, block of the split, steps, and the validation loss of the best constant."""
+    """For each member: seed, pixels of each part, block of the split, steps of an epoch, validation loss of the best
+    constant of the training part, best epoch, and training and validation loss of each epoch."""
+    crop: int
+    """Edge of the training crops, pixels."""
+    transfer: bool
+    """Whether training started from another model."""
 
     def metadata(self) -> dict[str, Any]:
         """All but the model as a JSON object; `Normalisation.from_json` reads its part back."""
@@ -48,7 +54,8 @@ class Trained:
             "parameters": self.parameters.model_dump(mode="json"),
             "normalisation": self.normalisation.to_json(),
             "history": list(self.history),
-            **self.details,
+            "crop": self.crop,
+            "transfer": self.transfer,
         }
 
 
@@ -60,11 +67,14 @@ def train(
 ) -> Trained:
     """Train the members of a tile's model.
 
+    Each member has its own seed and holds out other blocks for validation (as in cross-validation), so that together
+    they see all the ground. The normalisation, which knows no target, is that of all pixels with a target.
+
     Parameters
     ----------
     regions : sequence of Region
-        Features in the order of the parameters' feature set; may overlap. Pixels without a feature or without a target never
-        enter the loss nor the normalisation.
+        Features in the order of the parameters' feature set; may overlap. Pixels without a feature or without a target
+        never enter the loss nor the normalisation.
     parameters : UNetParameters, optional
         Defaults if not given.
     progress : callable, optional
@@ -86,7 +96,6 @@ def train(
     -----
     Source: ATBD 4.3.1: 80/20 split, 10 % dropout, binary cross-entropy, transfer learning from neighbouring tiles.
     """
-    import keras
     import tensorflow as tf
 
     parameters = parameters or UNetParameters()
@@ -94,23 +103,10 @@ def train(
     tf.config.experimental.enable_op_determinism()
 
     valid = [region.valid() for region in regions]
-    splits, block = choose_split(
-        valid,
-        [region.origin for region in regions],
-        parameters.split_block,
-        parameters.validation_share,
-        parameters.guard,
-        parameters.seed,
-    )
-    learning = [v & (s == TRAINING) for v, s in zip(valid, splits, strict=True)]
-    held = [v & (s == VALIDATION) for v, s in zip(valid, splits, strict=True)]
-    normalisation = initial[1] if initial else normalise(regions, learning, parameters.names)
+    normalisation = initial[1] if initial else normalise(regions, valid, parameters.names)
     if normalisation.names != parameters.names:
         raise ValueError(f"the initial model was trained on {normalisation.names}, not on {parameters.names}")
     size = crop_size(valid, parameters.crop, 2**parameters.depth)
-    checks = _validation_crops(regions, held, size, parameters.validation_pixels, parameters.seed)
-    pixels = sum(int(np.count_nonzero(m)) for m in learning)
-    steps = parameters.steps_per_epoch or int(np.clip(pixels // (parameters.batch * size * size), *STEPS))
 
     members, history = [], []
     for k in range(parameters.members):
@@ -118,22 +114,43 @@ def train(
         member = build_unet(parameters, seed, name=f"member_{k}")
         if initial:
             _copy_weights(initial[0], member, k)
+        learning, held, block = _parts(regions, valid, parameters, k)
+        pixels, held_pixels = (sum(int(np.count_nonzero(m)) for m in masks) for masks in (learning, held))
+        steps = parameters.steps_per_epoch or int(np.clip(PASSES * pixels // (parameters.batch * size**2), *STEPS))
+        checks = _validation_crops(regions, held, size, parameters.validation_pixels, seed)
         sampler = CropSampler(regions, learning, size, parameters.balance, seed)
         record = _fit(member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k))
         members.append(member)
-        history.append({"seed": seed, **record})
-    model = join_members(members)
-    keras.backend.clear_session(free_memory=False)
-    details = {
-        "training_pixels": pixels,
-        "validation_pixels": sum(int(np.count_nonzero(m)) for m in held),
-        "crop": size,
-        "split_block": block,
-        "steps_per_epoch": steps,
-        "constant_loss": _constant_loss(regions, learning, checks),
-        "transfer": initial is not None,
-    }
-    return Trained(model, normalisation, parameters, tuple(history), details)
+        history.append(
+            {
+                "seed": seed,
+                "training_pixels": pixels,
+                "validation_pixels": held_pixels,
+                "split_block": block,
+                "steps_per_epoch": steps,
+                "constant_loss": _constant_loss(regions, learning, checks),
+                **record,
+            }
+        )
+    return Trained(join_members(members), normalisation, parameters, tuple(history), size, initial is not None)
+
+
+def _parts(
+    regions: Sequence[Region], valid: Sequence[np.ndarray], parameters: UNetParameters, fold: int
+) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Masks of the training and of the validation pixels of a member, and the block of its split."""
+    splits, block = choose_split(
+        valid,
+        [region.origin for region in regions],
+        parameters.split_block,
+        parameters.validation_share,
+        parameters.guard,
+        parameters.seed,
+        fold,
+    )
+    learning = [v & (s == TRAINING) for v, s in zip(valid, splits, strict=True)]
+    held = [v & (s == VALIDATION) for v, s in zip(valid, splits, strict=True)]
+    return learning, held, block
 
 
 def normalise(regions: Sequence[Region], masks: Sequence[np.ndarray], names: Sequence[str]) -> Normalisation:

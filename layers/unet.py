@@ -1,7 +1,7 @@
 """The U-Net that predicts sealed and built-up fractions: parameters, network, prediction, saving (ATBD 4.2.3, 4.3.1).
 
-How it is trained is in `training`, where windows lie in `windows`. TensorFlow takes seconds and 600 MB to import, so it is
-imported inside the functions that need it. Never fork a process that has used it: the child hangs; spawn works.
+How it is trained is in `training`, where windows lie in `windows`. TensorFlow takes seconds and 600 MB to import, so it
+is imported inside the functions that need it. Never fork a process that has used it: the child hangs; spawn works.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class UNetParameters(BaseModel):
     """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
     base_filters: int = Field(default=16, ge=1)
     """Filters of the first level; each level down has twice as many."""
-    depth: int = Field(default=4, ge=1, le=6)
+    depth: int = Field(default=3, ge=1, le=6)
     """Times the image is halved."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of activations dropped while training (ATBD 4.3.1)."""
@@ -45,13 +45,13 @@ class UNetParameters(BaseModel):
     """What neighbouring prediction windows share, pixels."""
     crop: int = Field(default=64, ge=2)
     """Edge of a training crop, pixels; less where no region holds that much valid ground."""
-    batch: int = Field(default=8, ge=1)
+    batch: int = Field(default=4, ge=1)
     """Crops in a training step."""
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default so many that an epoch sees each training pixel about once, 8 to 400."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    """Training steps in an epoch; by default 1.5 passes over the training pixels, but 20 to 400."""
+    learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
     patience: int = Field(default=6, ge=1)
     """Epochs without a better validation loss after which a member's training ends."""
@@ -65,7 +65,7 @@ class UNetParameters(BaseModel):
     """Width of the band between training and validation that is in neither, pixels."""
     balance: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
-    jitter: float = Field(default=0.0, ge=0)
+    jitter: float = Field(default=0.1, ge=0)
     """Random shift of each feature of a training crop, in standard deviations: years differ in light and weather."""
     members: int = Field(default=2, ge=1, le=10)
     """Models of a tile, trained alike from different seeds."""
@@ -91,7 +91,7 @@ class UNetParameters(BaseModel):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and standard deviation of each feature, from the training pixels."""
+    """Mean and standard deviation of each feature over the pixels with a target."""
 
     names: tuple[str, ...]
     """Features in the order of the network's input."""
@@ -149,8 +149,8 @@ def build_unet(parameters: UNetParameters, seed: int, name: str = "unet") -> Any
     Returns
     -------
     keras.Model
-        (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1, the same size out as in; y and x are
-        any multiples of 2 to the depth.
+        (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1, the same size out as in; y and x
+        are any multiples of 2 to the depth.
 
     Notes
     -----
@@ -213,7 +213,15 @@ def _compile(model: Any, patch: int) -> Callable[[Any], Any]:
     graphs = _compiled.setdefault(model, {})
     if patch not in graphs:
         signature = [tf.TensorSpec((None, patch, patch, model.input_shape[-1]), tf.float32)]
-        graphs[patch] = tf.function(lambda x: model(x, training=False), input_signature=signature)
+        # The graph must not keep the model alive, or no entry would ever leave the dictionary.
+        alive = weakref.ref(model)
+
+        def run(x: Any) -> Any:
+            network = alive()
+            assert network is not None
+            return network(x, training=False)
+
+        graphs[patch] = tf.function(run, input_signature=signature)
     return graphs[patch]
 
 
@@ -236,8 +244,8 @@ def predict(
     normalisation : Normalisation
         Stored with the model.
     features : (feature, y, x) float32
-        In the order of ``normalisation.names``, NaN no data; with `windows.halo` pixels of context around the inner part
-        where there are any.
+        In the order of ``normalisation.names``, NaN no data; with `windows.halo` pixels of context around the inner
+        part where there are any.
     origin : (int, int)
         Global (row, column) of the first pixel of `features` on the 10 m grid: ``-top / 10 m``, ``left / 10 m``.
     patch, overlap : int

@@ -1,7 +1,8 @@
 """Prediction windows on the global 10 m lattice and their smooth blend (ATBD 4.3.1: 256 x 256 patches).
 
-Windows lie at multiples of `patch - overlap` counted from the origin of EPSG:3035, so the value of a pixel depends on where
-it is and on the features around it, never on the block or tile that computes it. NumPy only: the predictor is a function.
+Windows lie at multiples of `patch - overlap` counted from the origin of EPSG:3035, so the value of a pixel depends on
+where it is and on the features around it, never on the block or tile that computes it. NumPy only: the predictor is a
+function.
 """
 
 from __future__ import annotations

@@ -290,13 +290,14 @@ def _write(job: Job, layer: Layer, path: Path) -> dict[int, int]:
         from osgeo import gdal, osr
     except ImportError as error:
         raise InputError(_BINDINGS.format(error=error)) from None
-    gdal.UseExceptions()
-    osr.UseExceptions()
-    gdal.ErrorReset()
-    gdal.PushErrorHandler("CPLQuietErrorHandler")  # what fails is raised; GDAL would also print it
+    if not gdal.GetUseExceptions():
+        # Said aloud for GDAL 3.7 and later. Errors are asked for: what is raised while a file is closed reaches nobody.
+        gdal.DontUseExceptions()
     array, total = job.array(layer.symbol), np.zeros(256, np.int64)
     rows, columns = array.shape
-    codes = _codes(_folds(job, layer))
+    codes, failure, dataset = _codes(_folds(job, layer)), "", None
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    gdal.ErrorReset()
     try:
         dataset = _create(gdal, osr, path, job.grid(layer.resolution), layer)
         for row in range(0, rows, STRIP_ROWS):
@@ -304,17 +305,19 @@ def _write(job: Job, layer: Layer, path: Path) -> dict[int, int]:
             total += np.bincount(strip.ravel(), minlength=256)
             # Bytes and not WriteArray, which bindings built without numpy do not have.
             dataset.WriteRaster(0, row, columns, strip.shape[0], strip.tobytes())
+            _raise_error(gdal)
         dataset.FlushCache()
         dataset = None
-        if gdal.GetLastErrorType() >= gdal.CE_Failure:  # closing a file raises nothing
-            raise RuntimeError(gdal.GetLastErrorMsg())
+        _raise_error(gdal)
     except RuntimeError as error:
-        if shutil.disk_usage(path.parent).free < LITTLE_ROOM:
-            raise OSError(errno.ENOSPC, "no room left") from None
-        raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(str(error).split())})") from None
+        failure = str(error)
     finally:
-        dataset = None  # closed while errors are still quiet: a full disk is reported once
+        dataset = None  # closed while errors are quiet
         gdal.PopErrorHandler()
+    if failure and shutil.disk_usage(path.parent).free < LITTLE_ROOM:
+        raise OSError(errno.ENOSPC, "no room left")
+    if failure:
+        raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(failure.split())})")
     return {int(code): int(total[code]) for code in np.nonzero(total)[0]}
 
 
@@ -330,6 +333,7 @@ def _create(gdal: Any, osr: Any, path: Path, grid: GeoBox, layer: Layer) -> Any:
     """An empty file with everything but its pixels: what stands before them cannot end up in a side file."""
     rows, columns = grid.shape
     dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, 1, gdal.GDT_Byte, list(CREATION))
+    _raise_error(gdal)
     reference = osr.SpatialReference()
     reference.ImportFromEPSG(EPSG)
     dataset.SetProjection(reference.ExportToWkt())
@@ -340,4 +344,11 @@ def _create(gdal: Any, osr: Any, path: Path, grid: GeoBox, layer: Layer) -> Any:
     band = dataset.GetRasterBand(1)
     band.SetColorTable(table)
     band.SetNoDataValue(OUTSIDE)
+    _raise_error(gdal)
     return dataset
+
+
+def _raise_error(gdal: Any) -> None:
+    """Raise what GDAL has noticed since its errors were reset."""
+    if gdal.GetLastErrorType() >= gdal.CE_Failure:
+        raise RuntimeError(gdal.GetLastErrorMsg())

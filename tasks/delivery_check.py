@@ -276,7 +276,8 @@ def check_origin(source: rasterio.DatasetReader) -> Finding:
 
 def check_extent(source: rasterio.DatasetReader, named: Named, window: bool = False) -> Finding:
     """The raster covers the tile named; a window lies inside of it and ends on whole kilometres."""
-    (left, bottom, right, top), tile = source.bounds, named.tile.bounds
+    (left, y0, right, y1), tile = source.bounds, named.tile.bounds
+    bottom, top = sorted((y0, y1))  # a raster that is south up is the business of `check_pixel_size`
     if window:
         inside = tile[0] <= left < right <= tile[2] and tile[1] <= bottom < top <= tile[3]
         ok = inside and right % KILOMETRE == 0 and bottom % KILOMETRE == 0

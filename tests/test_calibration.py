@@ -240,7 +240,7 @@ def test_no_root_at_the_other_end():
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-150, -1), st.floats(20, 150), st.floats(0, 0.8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_mean_is_kept_or_flagged(seed, slope, intercept, built):
     rng = np.random.default_rng(seed)
     p0 = rng.uniform(0.05, 0.8, 500).astype(np.float32)

@@ -118,7 +118,7 @@ def test_split_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("sensitivity", "minimum", "loss"), [(0.1, 1, 10), (1, 1, 1), (0.29, 29, 100), (0.3, 1, 4), (0.07, 7, 100)]
+    ("sensitivity", "minimum", "loss"), [(0.1, 1, 10), (1, 1, 1), (0.29, 29, 100), (0.3, 1, 4), (0.35, 21, 60)]
 )
 def test_smallest_loss_is_exact_in_decimals(sensitivity, minimum, loss):
     assert ChangeParameters(loss_sensitivity=sensitivity, minimum=minimum).smallest_loss == loss

@@ -135,7 +135,7 @@ def test_sines_that_vanish_on_all_dates_are_left_out():
 
 
 @given(st.floats(0.01, 1000), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_scale_of_weights_and_order_of_dates_do_not_matter(scale, seed):
     values, weights, time = random_year(seed, dates=60, shape=(2, 2))
     order = np.random.default_rng(seed).permutation(60)

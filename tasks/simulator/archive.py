@@ -40,7 +40,7 @@ WAVELENGTH = {
 }  # fmt: skip
 """Centre wavelength of the bands, micrometres (Sentinel-2A)."""
 
-STRIP = 3_000_000
+STRIP = 1_500_000
 """About so many 10 m pixels of a granule are in memory at once."""
 
 THREADS = 2

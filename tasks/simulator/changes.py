@@ -47,7 +47,7 @@ class _Planter:
         self.rng = np.random.default_rng(land.rng.integers(2**62))
         self.log: list[Planted] = []
         self.replaced: dict[int, tuple[int, int]] = {}
-        self.used: list[tuple[float, float, float]] = []
+        self.used = type(land.towns)()
 
     def mark(self, kind: str, label: int) -> int:
         """Number of a new change."""
@@ -61,14 +61,13 @@ class _Planter:
         """Whether open land lies around points: inside the site, off settlements, water and other changes."""
         if not self.inside(points) or not self.land.free(points, 45 + gap):
             return False
-        blocked = [*self.land.towns, *self.used]
-        return all((np.hypot(points[:, 0] - x, points[:, 1] - y) > r + gap).all() for x, y, r in blocked)
+        return not any(places.inside(points, gap).any() for places in (self.land.towns, self.used))
 
     def build(self, kind: str, u: float, v: float) -> None:
         """A new site of u x v metres on farmland, near a settlement if there is room."""
         rng, reach = self.rng, np.hypot(u, v) / 2
         for attempt in range(400):
-            x, y, r = self.land.towns[rng.integers(len(self.land.towns))]
+            x, y, r = self.land.towns.circles[rng.integers(len(self.land.towns.circles))]
             away, angle = r * 1.25 + reach + rng.uniform(20, 120 + 3 * attempt), rng.uniform(0, 2 * np.pi)
             at = np.array([x + away * np.cos(angle), y + away * np.sin(angle)])
             ring = at + reach * np.stack([np.cos(t := np.arange(8) * np.pi / 4), np.sin(t)], 1)
@@ -77,7 +76,7 @@ class _Planter:
         else:
             return
         number = self.mark(kind, SEALING)
-        self.used.append((at[0], at[1], reach))
+        self.used.add(at[0], at[1], reach)
         builder = Builder(self.land.shapes, rng, at[0], at[1], rng.uniform(0, np.pi), NOW, number)
         block = Block(-u / 2, -v / 2, u / 2, v / 2)
         if kind == "residential":
@@ -96,10 +95,8 @@ class _Planter:
 
     def farmed(self, points: NDArray) -> bool:
         """Whether the parcels nearest to points are fields, not forest."""
-        centre = np.array([p.mean(0) for _, p, _ in self.land.fields])
-        wood = np.array([c in (Cover.CONIFER, Cover.DECIDUOUS) for _, _, c in self.land.fields])
-        nearest = np.argmin(np.hypot(*(centre[None] - points[:, None]).transpose(2, 0, 1)), axis=1)
-        return bool(not wood[nearest].any())
+        centres, wood = self.land.farmland
+        return not bool(wood[centres.query(points)[1]].any())
 
     def road(self, width: float) -> None:
         """A new road over the most open land of many random curves."""
@@ -116,8 +113,7 @@ class _Planter:
             line = line + np.array([-np.sin(angle), np.cos(angle)]) * np.sin(np.pi * t) * length * rng.uniform(
                 -0.12, 0.12
             )
-            blocked = sum(float((np.hypot(*(line - (x, y)).T) < r * 1.3 + 20).sum()) for x, y, r in
-                          [*self.land.towns, *self.used])  # fmt: skip
+            blocked = float(sum(places.inside(line, 20, 1.3).sum() for places in (self.land.towns, self.used)))
             if blocked < best[0]:
                 best = blocked, line
         if best[1] is None:
@@ -125,7 +121,8 @@ class _Planter:
         number, add = self.mark("road", SEALING), self.land.shapes.add
         add(ribbon(best[1], width + 8), Cover.GARDEN, STREET, years=NOW, change=number)
         add(ribbon(best[1], width), Cover.ASPHALT, BLOCK, years=NOW, change=number)
-        self.used += [(x, y, 20.0) for x, y in best[1][::2]]
+        for x, y in best[1][::2]:
+            self.used.add(x, y, 20.0)
 
     def demolish(self) -> None:
         """A built block of a town becomes grass."""

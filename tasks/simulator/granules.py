@@ -185,13 +185,16 @@ def scenery(
     left, upper = CELL * math.ceil(left / CELL), CELL * math.ceil(upper / CELL)
     shape = max(0, int((lower - upper) / CELL)), max(0, int((right - left) / CELL))
     ids = drawing.draw(left, upper, shape, year) if min(shape) > 0 else np.zeros((1, 1), np.int32)
-    numbers, local = np.unique(ids, return_inverse=True)
+    present = np.zeros(len(drawing), bool)
+    present[ids] = True
+    numbers = np.flatnonzero(present)
+    local = (np.cumsum(present, dtype=np.int32) - 1)[ids]
     step_x = np.array([x[0, -1] - x[0, 0], y[0, -1] - y[0, 0]]) / max(x.shape[1] - 1, 1) / pixel
     count, spread = (8 if pixel <= 10 else 10), PSF_SIGMA * pixel
     offset = (np.arange(count) - (count - 1) / 2) * (4.4 * spread / count)
     weight = np.exp(-0.5 * (offset / spread) ** 2)
     starts, objects, weights = _gather(
-        local.reshape(ids.shape).astype(np.int32), left, upper, CELL, x.ravel(), y.ravel(), step_x[0], step_x[1],
+        local, left, upper, CELL, x.ravel(), y.ravel(), step_x[0], step_x[1],
         offset, weight / weight.sum(),
     )  # fmt: skip
     return Scenery(starts, objects, weights, (x.shape[0], x.shape[1])), numbers.astype(np.int64)

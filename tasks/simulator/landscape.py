@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,33 @@ REGION = 5120.0
 """One town with villages, a lake and a quarry to each square of this edge, metres."""
 
 
+class Places:
+    """Circles of the plane that are taken, found quickly by where they are."""
+
+    _EDGE = 2500.0  # Of a cell of the index, metres; no circle and gap reach farther than one cell.
+
+    def __init__(self) -> None:
+        self.circles: list[tuple[float, float, float]] = []
+        self._cells: dict[tuple[int, int], list[int]] = {}
+
+    def add(self, x: float, y: float, radius: float) -> None:
+        """Take a circle."""
+        self._cells.setdefault((int(x // self._EDGE), int(y // self._EDGE)), []).append(len(self.circles))
+        self.circles.append((float(x), float(y), float(radius)))
+
+    def near(self, points: NDArray) -> NDArray[np.float64]:
+        """Circles (n, 3) that may touch points (k, 2)."""
+        (i0, j0), (i1, j1) = ((np.asarray(f(axis=0)) // self._EDGE).astype(int) for f in (points.min, points.max))
+        found = [k for i in range(i0 - 1, i1 + 2) for j in range(j0 - 1, j1 + 2) for k in self._cells.get((i, j), ())]
+        return np.array([self.circles[k] for k in found]).reshape(-1, 3)
+
+    def inside(self, points: NDArray, gap: float, stretch: float = 1.0) -> NDArray[np.bool_]:
+        """Which points lie in a circle whose radius is stretched and grown by a gap."""
+        circles = self.near(points)
+        away = np.hypot(points[:, None, 0] - circles[:, 0], points[:, None, 1] - circles[:, 1])
+        return np.asarray((away <= stretch * circles[:, 2] + gap).any(axis=1))
+
+
 @dataclass
 class Terrain:
     """What is laid out while a landscape is being planned."""
@@ -43,24 +71,26 @@ class Terrain:
     extent: float
     """Edge of the site, metres."""
     keep: list[NDArray] = field(default_factory=list)
-    """Points of river, lake and trunk roads, which buildings avoid."""
-    towns: list[tuple[float, float, float]] = field(default_factory=list)
-    """Centre and radius of towns and villages, planned coordinates."""
+    """Points of rivers and trunk roads, which buildings avoid."""
+    towns: Places = field(default_factory=Places)
+    """Towns, villages, farms, lakes and quarries, planned coordinates."""
     fields: list[tuple[int, NDArray, Cover]] = field(default_factory=list)
     """Number, outline and cover of farmed parcels and forest stands."""
     built: list[Builder] = field(default_factory=list)
 
     def free(self, points: NDArray, distance: float) -> bool:
         """Whether points keep a distance from water and trunk roads."""
-        if not self.keep:
-            return True
-        tree = self._tree()
-        return bool((tree.query(np.vstack([points, points.mean(0)]))[0] > distance).all())
+        return bool((self._water.query(np.vstack([points, points.mean(0)]))[0] > distance).all())
 
-    def _tree(self) -> cKDTree:
-        if getattr(self, "_cached", (0, None))[0] != len(self.keep):
-            self._cached = (len(self.keep), cKDTree(np.concatenate(self.keep)))
-        return self._cached[1]
+    @cached_property
+    def _water(self) -> cKDTree:
+        return cKDTree(np.concatenate(self.keep))
+
+    @cached_property
+    def farmland(self) -> tuple[cKDTree, NDArray[np.bool_]]:
+        """Centres of parcels, and which of them are forest."""
+        centres = cKDTree(np.array([polygon.mean(0) for _, polygon, _ in self.fields]))
+        return centres, np.array([cover in (Cover.CONIFER, Cover.DECIDUOUS) for _, _, cover in self.fields])
 
 
 @dataclass(frozen=True)
@@ -219,7 +249,7 @@ def _place(land: Terrain, x0: float, y0: float, edge: float, radius: float) -> t
     inset = min(radius, edge / 3)
     for _ in range(40):
         x, y = land.rng.uniform((x0 + inset, y0 + inset), (x0 + edge - inset, y0 + edge - inset))
-        if all(np.hypot(x - a, y - b) > 1.2 * (radius + r) + 60 for a, b, r in land.towns):
+        if not land.towns.inside(np.array([[x, y]]), 1.2 * radius + 60, 1.2).any():
             return float(x), float(y)
     return None
 
@@ -240,11 +270,10 @@ def _regions(land: Terrain) -> None:
             if at := _place(land, x0, y0, edge, size := rng.uniform(190, 300) * max(scale, 0.3)):
                 shapes.add((outline := blob(rng, *at, size)), Cover.DECIDUOUS, LAKE)
                 shapes.add(at + 0.84 * (outline - at), Cover.WATER, LAKE)
-                land.keep.append(outline)
-                land.towns.append((*at, size))
+                land.towns.add(*at, size)
             if at := _place(land, x0, y0, edge, size := rng.uniform(90, 150) * max(scale, 0.3)):
                 shapes.add(blob(rng, *at, size), Cover.BARE, SHORE)
-                land.towns.append((*at, size))
+                land.towns.add(*at, size)
             for _ in range(rng.integers(3, 5) if scale > 0.5 else 1):
                 if at := _place(land, x0, y0, edge, size := rng.uniform(150, 300)):
                     _settlement(land, *at, size, village=True)
@@ -253,12 +282,12 @@ def _regions(land: Terrain) -> None:
                     builder = Builder(shapes, rng, *at, rng.uniform(0, np.pi))
                     if land.free(np.array([at]), 90):
                         lone_farm(builder)
-                        land.towns.append((*at, 50))
+                        land.towns.add(*at, 50)
 
 
 def _settlement(land: Terrain, x: float, y: float, radius: float, *, village: bool) -> None:
     builder = Builder(land.shapes, land.rng, x, y, land.rng.uniform(0, np.pi / 2))
     settle(builder, radius, land.free, village=village)
-    land.towns.append((x, y, radius))
+    land.towns.add(x, y, radius)
     if not village:
         land.built.append(builder)

@@ -94,11 +94,14 @@ def overpasses(year: int, count: int, longitude: float, extent: float, seed: tup
         minutes = round(60 * (10.62 - longitude / 15)) + (0 if orbit == RELATIVE_ORBITS[0] else 10)
         when = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) + dt.timedelta(minutes=minutes, seconds=31)
         warm = 0.5 - 0.5 * math.cos(2 * math.pi * (p / len(passes) - 0.04))
-        share = np.array([0.32 + 0.14 * warm, 0.08 + 0.17 * warm, 0.14, 0.14, 0.32 - 0.22 * warm])
+        share = np.array([0.36 + 0.12 * warm, 0.10 + 0.16 * warm, 0.14, 0.14, 0.26 - 0.16 * warm])
+        if seen and seen[-1].sky == "overcast":
+            share[-1] = 0  # No month-long gap: a season without any look would leave the harmonics free to swing.
         sky = str(rng.choice(["clear", "cumulus", "broken", "thin", "overcast"], p=share / share.sum()))
         sky = "clear" if k == double else "overcast" if k == min(1, count - 1) and count > 2 else sky
         swath = None
-        cut = rng.random() < 0.3 or k in (2, count // 2)
+        # The eastern orbit sees the site at the edge of its swath now and then, for certain once a year.
+        cut = rng.random() < 0.3 or (k > 1 and not any(s.swath for s in seen))
         if orbit == RELATIVE_ORBITS[1] and cut and k != double:
             tilt = math.radians(rng.uniform(10, 14))  # Ground track of a descending orbit at 48 degrees north.
             a, b = (math.cos(tilt), math.sin(tilt)) if rng.random() < 0.5 else (-math.cos(tilt), -math.sin(tilt))

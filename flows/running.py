@@ -1,0 +1,68 @@
+"""Running tiles here and now: two passes where there are several, and no server where there is nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.planning import plan_tile
+from flows.progress import listener
+from flows.targets import resolve_targets, steps
+from tasks.errors import ImpervError
+from tasks.job import Job
+from tasks.production import Production
+
+
+def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None = None) -> dict[str, ImpervError]:
+    """Run tiles one after another.
+
+    Where there are several, what neighbours need of each other (models, features, samples) is made for all of them first.
+
+    Parameters
+    ----------
+    tiles : sequence of str
+        EEA tiles.
+    config : str
+        Production file.
+    targets : sequence of str, optional
+        Layers asked for, all by default.
+
+    Returns
+    -------
+    dict
+        Tiles that failed and why. One failed tile does not stop the others.
+
+    Raises
+    ------
+    InputError
+        If the request itself is wrong.
+    """
+    symbols = resolve_targets(targets)
+    production = Production.read(config)
+    jobs = [Job.of(production, tile) for tile in tiles]
+    if not _anything_to_do(jobs, symbols):
+        return {}
+    # Prefect takes seconds to import and start: not before there is something to run.
+    from flows.imperviousness import imperviousness
+    from flows.server import prefect_server
+
+    failed: dict[str, ImpervError] = {}
+    with prefect_server():
+        for first_pass in (True, False) if len(jobs) > 1 else (False,):
+            for tile in tiles:
+                if tile not in failed and steps(symbols, first_pass)[0]:
+                    try:
+                        imperviousness(tile, config, symbols, first_pass)
+                    except ImpervError as error:
+                        failed[tile] = error
+    return failed
+
+
+def _anything_to_do(jobs: Sequence[Job], targets: list[str] | None) -> bool:
+    """False if every step of every tile is up to date; then the listener is told so."""
+    plans = [plan_tile(job, targets) for job in jobs]
+    if any(step.state != "up to date" for plan in plans for step in plan):
+        return True
+    for plan in plans:
+        for step in plan:
+            listener().finished(step.tile, step.node, False, 0.0, "")
+    return False

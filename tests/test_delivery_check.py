@@ -1,0 +1,301 @@
+"""Each defect is written into a file of its own and must be found by the rule it breaks, and by no other."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from tasks.delivery_check import RULES, check_file, check_name, check_paths, pixel_counts
+from tasks.errors import InputError
+
+NAME = "CLMS_HRLNVLCC_IMD_S2021_R10m_E43N32_03035_V01_R00.tif"
+LEFT, TOP = 4300000, 3300000
+GREY, BLACK = (240, 240, 240), (0, 0, 0)
+IMD = {0: GREY, 1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2), 255: BLACK}
+SBU = {0: GREY, 1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6), 255: BLACK}
+CHANGE = {
+    0: (3, 102, 0), 50: (63, 178, 0), 99: (127, 255, 0), 100: (178, 178, 178), 101: (255, 255, 0), 150: (255, 191, 0),
+    200: (255, 0, 0), 201: GREY, 255: BLACK,
+}  # fmt: skip
+CLASSES = {
+    0: GREY,
+    1: (255, 0, 0),
+    2: (0, 100, 0),
+    10: (156, 156, 156),
+    11: (255, 191, 0),
+    12: (64, 178, 0),
+    255: BLACK,
+}
+LAEA = "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=m +no_defs"
+
+
+def pixels(edge=200, *codes):
+    """Every code of IMD, and those asked for."""
+    array = np.resize(np.array([*range(101), 255], np.uint8), (edge, edge))
+    array.ravel()[: len(codes)] = codes
+    return array
+
+
+def write(folder, name=NAME, array=None, *, colours=IMD, pixel=10, left=LEFT, top=TOP, **profile):
+    """A file that is right, but for what is asked for."""
+    array = pixels() if array is None else array
+    bands = array if array.ndim == 3 else array[np.newaxis]
+    settings = {
+        "driver": "GTiff", "dtype": array.dtype, "count": len(bands), "height": bands.shape[1], "width": bands.shape[2],
+        "crs": "EPSG:3035", "transform": Affine(pixel, 0, left, 0, -pixel, top), "nodata": 255, "compress": "lzw",
+        "tiled": True, "blockxsize": 256, "blockysize": 256, **profile,
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    with rasterio.open(folder / name, "w", **settings) as out:
+        if colours:
+            out.write_colormap(1, {code: colours.get(code, BLACK) for code in range(256)})
+        out.write(bands)
+    return folder / name
+
+
+def failed(path, window=True):
+    return {f.check for f in check_file(path, window=window) if not f.ok}
+
+
+def text_of(path, check, window=True):
+    return next(f.text for f in check_file(path, window=window) if f.check == check)
+
+
+def test_a_good_window_passes_every_rule(tmp_path):
+    findings = check_file(write(tmp_path), window=True)
+    assert [f for f in findings if not f.ok or f.note] == []
+    assert {f.check for f in findings} == {
+        "naming", "side_files", "epsg", "origin", "bands", "bit_depth", "compress", "tile", "nodata", "pixel_size",
+        "extent", "color", "value",
+    }  # fmt: skip
+
+
+def test_a_good_tile_passes_every_rule(tmp_path):
+    name = "CLMS_NVLCC_SBU_S2024_R100m_E43N32_03035_V01_R01.tif"
+    path = write(tmp_path, name, pixels(1000), colours=SBU, pixel=100)
+    assert failed(path, window=False) == set()
+    assert failed(path, window=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "colours"),
+    [
+        ("CLMS_NVLCC_IMDC_C2021-2024_R20m_E43N32_03035_V01_R00.tif", CHANGE),
+        ("CLMS_HRLNVLCC_SBUC_C2018-2021_R100m_E43N32_03035_V01_R00.tif", CHANGE),
+        (NAME.replace("IMD", "IMDCL"), {255: BLACK}),
+    ],
+)
+def test_other_products_have_their_own_colours_and_pixel_sizes(tmp_path, name, colours):
+    pixel = int(name.split("_R")[1].split("m")[0])
+    assert failed(write(tmp_path, name, pixels(2000 // pixel), colours=colours, pixel=pixel)) == set()
+
+
+NAMES = {
+    "suffix": NAME.replace("_R00", "_R00_final"),
+    "prefix": f"x{NAME}",
+    "small letters": NAME.lower(),
+    "capital ending": NAME.replace(".tif", ".TIF"),
+    "other ending": NAME.replace(".tif", ".tiff"),
+    "other epsg": NAME.replace("03035", "32622"),
+    "theme": NAME.replace("HRLNVLCC", "VLCC"),
+    "version": NAME.replace("V01", "V1"),
+    "unknown layer": NAME.replace("IMD", "IMX"),
+    "unknown pixel size": NAME.replace("R10m", "R20m"),
+    "padded pixel size": NAME.replace("R10m", "R010m"),
+    "change of a status layer": NAME.replace("S2021", "C2018-2021"),
+    "status of a change layer": NAME.replace("IMD", "IMDC").replace("R10m", "R20m"),
+    "years": NAME.replace("IMD_S2021_R10m", "IMDC_C2021-2018_R20m"),
+    "tile off the list": NAME.replace("E43N32", "E09N54"),
+    "no tile": NAME.replace("E43N32", "FR"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+def test_naming(tmp_path, name):
+    assert failed(write(tmp_path, name)) == {"naming"}
+
+
+def test_names_of_both_editions_and_of_later_years():
+    for theme, year in (("HRLNVLCC", 2021), ("NVLCC", 2024), ("NVLCC", 2027)):
+        for (part, pixel), rule in RULES.items():
+            timing = f"S{year}" if rule.timing == "S" else f"C{year - 3}-{year}"
+            finding, named = check_name(f"CLMS_{theme}_{part}_{timing}_R{pixel}m_E43N32_03035_V01_R01.tif")
+            assert finding.ok
+            assert (named.part, named.pixel, str(named.tile)) == (part, pixel, "E43N32")
+
+
+DEFECTS = {
+    "epsg other code": ("epsg", {"crs": "EPSG:3034"}),
+    "epsg no code": ("epsg", {"crs": LAEA}),
+    "epsg none": ("epsg", {"crs": None}),
+    "pixel size": ("pixel_size", {"pixel": 20, "array": pixels(100)}),
+    "south up": ("pixel_size", {"transform": Affine(10, 0, LEFT, 0, 10, TOP - 2000)}),
+    "origin": ("origin", {"left": LEFT + 500, "array": pixels(250)[:200]}),
+    "outside the tile": ("extent", {"left": LEFT - 1000}),
+    "another tile": ("extent", {"left": LEFT + 100_000}),
+    "half a kilometre": ("extent", {"array": pixels(250)[:200]}),
+    "bands": ("bands", {"array": np.stack([pixels(), pixels()]), "colours": None}),
+    "uint16": ("bit_depth", {"array": pixels().astype(np.uint16)}),
+    "deflate": ("compress", {"compress": "deflate"}),
+    "uncompressed": ("compress", {"compress": None}),
+    "wide strips": ("tile", {"array": pixels(1100), "tiled": False, "blockxsize": 1100, "blockysize": 1}),
+    "no nodata": ("nodata", {"nodata": None}),
+    "other nodata": ("nodata", {"nodata": 254}),
+    "no colours": ("color", {"colours": None}),
+    "colour one off": ("color", {"colours": {**IMD, 50: (175, 74, 52)}}),
+    "outside not black": ("color", {"colours": {**IMD, 255: (255, 255, 255)}}),
+    "code 101": ("value", {"array": pixels(200, 101)}),
+    "code 254": ("value", {"array": pixels(200, 254)}),
+}
+
+
+@pytest.mark.parametrize(("check", "change"), DEFECTS.values(), ids=DEFECTS.keys())
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_defect_is_found_by_its_rule(tmp_path, check, change):
+    assert failed(write(tmp_path, **change)) == {check}
+
+
+def test_a_window_is_not_a_tile(tmp_path):
+    path = write(tmp_path)
+    assert failed(path, window=False) == {"extent"}
+    assert "4300000 3200000 4400000 3300000" in text_of(path, "extent", window=False)
+
+
+def test_loophole_1_a_raster_in_another_tile(tmp_path):
+    name = "CLMS_HRLNVLCC_SBU_S2021_R100m_E43N32_03035_V01_R00.tif"
+    path = write(tmp_path, name, pixels(1000), colours=SBU, pixel=100, top=TOP + 100_000)
+    assert failed(path, window=False) == {"extent"}
+
+
+def test_loophole_2_a_nodata_tag_that_hides_a_code(tmp_path):
+    path = write(tmp_path, array=pixels(200, 254), nodata=254)
+    assert failed(path) == {"nodata", "value"}
+    assert pixel_counts(path)[254] == 1
+
+
+def test_loophole_2_a_mask_that_hides_a_code(tmp_path):
+    path = write(tmp_path)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as out:
+        out.write_mask(np.zeros((200, 200), bool))
+    assert failed(path) == {"nodata"}
+
+
+HISTOGRAM = """<PAMDataset><PAMRasterBand band="1"><Histograms><HistItem><HistMin>-0.5</HistMin><HistMax>255.5</HistMax>
+<BucketCount>256</BucketCount><IncludeOutOfRange>0</IncludeOutOfRange><Approximate>0</Approximate>
+<HistCounts>40000{}</HistCounts></HistItem></Histograms></PAMRasterBand></PAMDataset>""".format("|0" * 255)
+
+
+def test_loophole_3_a_stored_histogram_is_not_believed(tmp_path):
+    path = write(tmp_path, array=pixels(200, 254))
+    path.with_name(f"{NAME}.aux.xml").write_text(HISTOGRAM)
+    assert failed(path) == {"side_files", "value"}
+    assert "stored histogram" in text_of(path, "side_files")
+
+
+@pytest.mark.parametrize("ending", [".tif.aux.xml", ".aux.xml", ".tif.AUX.XML", ".tif.msk"])
+def test_side_files_of_any_kind_are_found(tmp_path, ending):
+    path = write(tmp_path)
+    path.with_name(f"{path.stem}{ending}").write_text("<PAMDataset></PAMDataset>")
+    assert failed(path) == {"side_files"}
+
+
+def test_loophole_4_a_colour_table_in_a_side_file_is_not_seen(tmp_path):
+    entries = "".join('<Entry c1="{}" c2="{}" c3="{}" c4="255"/>'.format(*IMD.get(code, BLACK)) for code in range(256))
+    path = write(tmp_path, colours=None)
+    path.with_name(f"{NAME}.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><ColorInterp>Palette</ColorInterp>"
+        f"<ColorTable>{entries}</ColorTable></PAMRasterBand></PAMDataset>"
+    )
+    with rasterio.open(path) as source:
+        assert source.colormap(1)[50][:3] == IMD[50]  # what the loophole is
+    assert failed(path) == {"side_files", "color"}
+
+
+def test_georeferencing_in_a_side_file_is_not_seen(tmp_path):
+    path = write(tmp_path, left=LEFT + 100_000)
+    path.with_name(f"{NAME}.aux.xml").write_text(
+        f"<PAMDataset><GeoTransform>{LEFT}, 10, 0, {TOP}, 0, -10</GeoTransform></PAMDataset>"
+    )
+    assert failed(path) == {"side_files", "extent"}
+
+
+def test_codes_beyond_255_are_seen(tmp_path):
+    array = pixels().astype(np.uint16)
+    array[0, 0] = 356
+    assert failed(write(tmp_path, array=array)) == {"bit_depth", "value"}
+
+
+def test_overviews_do_not_stand_in_for_pixels(tmp_path):
+    path = write(tmp_path, array=pixels(200, 254))
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4], rasterio.enums.Resampling.mode)
+    assert failed(path) == {"value"}
+    assert sum(pixel_counts(path).values()) == 40_000
+
+
+@pytest.mark.parametrize(("part", "notes"), [("IBUC", 1), ("IBUCS", 0), ("IMCC", 0)])
+def test_classes_that_only_the_atbd_has_are_a_note_for_ibuc(tmp_path, part, notes):
+    array = np.resize(np.array([0, 1, 2, 10, 11, 12, 255], np.uint8), (100, 100))
+    name = f"CLMS_HRLNVLCC_{part}_C2018-2021_R20m_E43N32_03035_V01_R00.tif"
+    path = write(tmp_path, name, array, colours=CLASSES, pixel=20)
+    assert failed(path) == set()
+    texts = [f.text for f in check_file(path, window=True) if f.note]
+    assert len(texts) == notes
+    assert all("11 and 12" in text and "EEA" in text for text in texts)
+
+
+def test_support_layers_hold_the_codes_of_their_change_layer(tmp_path):
+    name = "CLMS_HRLNVLCC_IMCCS_C2018-2021_R20m_E43N32_03035_V01_R00.tif"
+    array = np.resize(np.array([0, 3], np.uint8), (100, 100))
+    assert failed(write(tmp_path, name, array, colours=CLASSES, pixel=20)) == {"value"}
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    path = tmp_path / NAME
+    path.write_bytes(b"no raster")
+    assert failed(path) == {"readable"}
+    assert "\n" not in text_of(path, "readable")
+
+
+def test_a_file_cut_short(tmp_path):
+    path = write(tmp_path, array=np.random.default_rng(1).integers(0, 101, (200, 200), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert failed(path) == {"readable"}
+
+
+def test_a_png_in_disguise_is_not_read(tmp_path):
+    with rasterio.open(tmp_path / NAME, "w", driver="PNG", dtype="uint8", count=1, width=200, height=200) as out:
+        out.write(pixels(), 1)
+    (tmp_path / f"{NAME}.aux.xml").unlink(missing_ok=True)
+    assert failed(tmp_path / NAME) == {"readable"}
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"^[^\n]*no such file[^\n]*$"):
+        check_file(tmp_path / NAME)
+
+
+def test_folders_are_searched_below_and_leftovers_are_passed_over(tmp_path):
+    good = write(tmp_path / "E43N32")
+    wrong = write(tmp_path / "E43N32", NAME.replace(".tif", ".TIFF"))
+    write(tmp_path / "E43N32.part-0123abcd")
+    (tmp_path / "E43N32" / "notes.txt").write_text("")
+    found = check_paths([tmp_path], window=True)
+    assert set(found) == {good, wrong}
+    assert all(f.ok for f in found[good])
+    assert [f.check for f in found[wrong] if not f.ok] == ["naming"]
+    assert list(check_paths([str(good)], window=True)) == [good]
+
+
+def test_an_empty_folder_is_no_success(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \.tif"):
+        check_paths([tmp_path])
+
+
+def test_findings_can_be_written_as_json(tmp_path):
+    from dataclasses import asdict
+
+    assert json.loads(json.dumps([asdict(f) for f in check_file(write(tmp_path), window=True)]))[0]["check"] == "naming"
