@@ -1,0 +1,1 @@
+"""How the chain runs elsewhere: set-up, containers, work pools. Holds no logic."""

@@ -114,6 +114,8 @@ RULES: dict[tuple[str, int], Rule] = {
 EEA_BUILT_UP_CHANGE = frozenset({0, 1, 2, 10, 255})
 """Codes of IBUC in the EEA check; the ATBD's table has 11 and 12 too."""
 
+_MISSING = "{path}: no such file; name a delivered GeoTIFF or a folder of them"
+
 _NAME = re.compile(
     r"CLMS_(?P<theme>HRLNVLCC|NVLCC)_(?P<part>[A-Z]+)_(?P<timing>S(?P<year>\d{4})|C(?P<then>\d{4})-(?P<now>\d{4}))"
     r"_R(?P<pixel>\d{2,3})m_(?P<tile>E\d{2}N\d{2})_03035_V\d{2}_R\d{2}\.tif",
@@ -135,20 +137,18 @@ class Named:
         return RULES[self.part, self.pixel]
 
 
-def check_paths(paths: Iterable[str | Path], *, window: bool = False) -> dict[Path, list[Finding]]:
-    """Check files and all TIFFs below folders.
+def check_paths(paths: Iterable[str | Path]) -> list[Path]:
+    """Files to check: those named, and all TIFFs below folders.
 
     Parameters
     ----------
     paths : iterable of str or Path
         Files and folders.
-    window : bool
-        True where files may cover a window of their tile.
 
     Returns
     -------
-    dict of Path to list of Finding
-        In the order given, files of a folder by name.
+    list of Path
+        In the order given, files of a folder by name, each once.
 
     Raises
     ------
@@ -166,9 +166,11 @@ def check_paths(paths: Iterable[str | Path], *, window: bool = False) -> dict[Pa
             if not found:
                 raise InputError(f"{path}: holds no .tif; name a folder with delivered files")
             files.update(dict.fromkeys(found))
-        else:
+        elif path.is_file():
             files[path] = None
-    return {file: check_file(file, window=window) for file in files}
+        else:
+            raise InputError(_MISSING.format(path=path))
+    return list(files)
 
 
 def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
@@ -193,7 +195,7 @@ def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"{file}: no such file; name a delivered GeoTIFF or a folder of them")
+        raise InputError(_MISSING.format(path=file))
     naming, named = check_name(file.name)
     findings = [naming, check_side_files(file)]
     try:

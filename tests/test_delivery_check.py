@@ -283,11 +283,12 @@ def test_folders_are_searched_below_and_leftovers_are_passed_over(tmp_path):
     wrong = write(tmp_path / "E43N32", NAME.replace(".tif", ".TIFF"))
     write(tmp_path / "E43N32.part-0123abcd")
     (tmp_path / "E43N32" / "notes.txt").write_text("")
-    found = check_paths([tmp_path], window=True)
-    assert set(found) == {good, wrong}
-    assert all(f.ok for f in found[good])
-    assert [f.check for f in found[wrong] if not f.ok] == ["naming"]
-    assert list(check_paths([str(good)], window=True)) == [good]
+    assert check_paths([tmp_path, good]) == sorted([good, wrong])
+    assert check_paths([str(good)]) == [good]
+    assert failed(good) == set()
+    assert failed(wrong) == {"naming"}
+    with pytest.raises(InputError, match="no such file"):
+        check_paths([tmp_path / "other.tif"])
 
 
 def test_an_empty_folder_is_no_success(tmp_path):

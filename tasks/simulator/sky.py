@@ -95,7 +95,7 @@ def overpasses(year: int, count: int, longitude: float, extent: float, seed: tup
         when = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) + dt.timedelta(minutes=minutes, seconds=31)
         warm = 0.5 - 0.5 * math.cos(2 * math.pi * (p / len(passes) - 0.04))
         share = np.array([0.36 + 0.12 * warm, 0.10 + 0.16 * warm, 0.14, 0.14, 0.26 - 0.16 * warm])
-        if seen and seen[-1].sky == "overcast":
+        if not seen or seen[-1].sky == "overcast":
             share[-1] = 0  # No month-long gap: a season without any look would leave the harmonics free to swing.
         sky = str(rng.choice(["clear", "cumulus", "broken", "thin", "overcast"], p=share / share.sum()))
         sky = "clear" if k == double else "overcast" if k == min(1, count - 1) and count > 2 else sky

@@ -1,0 +1,42 @@
+# Everything runs in a virtual environment in .venv; `make setup` makes it, the other targets call it when needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.imperv-ready
+DEMO ?= demo
+
+.PHONY: setup demo test lint format bench lock clean
+
+setup: $(DONE)
+
+# One file says that the environment is complete, so that a second run is quick and needs no network.
+$(DONE): requirements.lock pyproject.toml deployments/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" sh deployments/setup.sh
+	touch $@
+
+demo: $(DONE)
+	$(BIN)/imperv demo $(DEMO)
+
+test: $(DONE)
+	$(BIN)/python -m pytest
+
+lint: $(DONE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DONE)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DONE)
+	$(BIN)/python -m benchmarks
+
+# Newest versions of everything, for all Python versions and platforms at once; review and commit the result.
+lock: $(DONE)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--group dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
