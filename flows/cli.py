@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from layers.catalogue import CATALOGUE
@@ -87,13 +88,12 @@ def plan(
     if as_json:
         out.print_json(json.dumps(as_table(found)))
         return
-    table = Table("tile", "node", "state", "why", "size", box=None)
     colours = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
     for step in found:
-        shown = {"maybe": "run again"}.get(step.state, step.state)
+        shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
         size = describe_bytes(step.bytes) if step.bytes else ""
-        table.add_row(step.tile, step.node, f"[{colours[step.state]}]{shown}[/]", step.reason, size)
-    out.print(table)
+        line = f"{step.tile}  {step.node:<24} [{colours[step.state]}]{shown}[/]  {size:>11}  {escape(step.reason)}"
+        out.print(line.rstrip())
     todo = sum(step.state != "up to date" for step in found)
     out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
 
@@ -153,7 +153,7 @@ def verify(
         for name, findings in found.items():
             out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
             for finding in findings:
-                if not finding.ok:
+                if not finding.ok or finding.note:
                     out.print(f"     {finding.check}: {finding.text}", markup=False)
         out.print(f"{len(found) - bad} of {len(found)} files pass")
     if bad:

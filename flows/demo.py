@@ -10,14 +10,13 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 from rich.console import Console
-from rich.table import Table
 
 from layers.catalogue import CATALOGUE
 from layers.change import classify_change
 from tasks.delivery import delivered_symbols
 from tasks.errors import ImpervError, InputError
 from tasks.job import Job
-from tasks.production import Production, describe_bytes
+from tasks.production import Production
 from tasks.reading import open_full_resolution, warp
 
 SMALLEST = 128
@@ -65,7 +64,7 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     _show_layers(job, out)
     _show_truth(job, config.parent / "truth", out)
     out.print(f"\nproduction file  {config}\nstore            {production.store_url}", markup=False)
-    out.print(f"in a notebook    from tasks.store import Store; Store({production.store!r}).open(\"IMD_now\", \"{tile}\")", markup=False)
+    out.print(f'in a notebook    from tasks.store import Store; Store("{production.store_url}").open("IMD_now", "{tile}")', markup=False)
     out.print(f"{time.perf_counter() - started:.0f} s in all", markup=False)
     return {}
 
@@ -89,17 +88,25 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
 
 def _show_layers(job: Job, out: Console) -> None:
     """Final layers and where they are."""
-    table = Table("layer", "what it is", "pixel", "valid", "size", "file", box=None)
+    rows = [("layer", "pixel", "valid", "file", "what it is")]
     for symbol in delivered_symbols():
         layer, record = CATALOGUE[symbol], job.record(symbol)
         if record is None or not record.made:
-            table.add_row(symbol, layer.description, f"{layer.resolution} m", "", "", record.reason if record else "missing")
+            rows.append((symbol, f"{layer.resolution} m", "", "not made", record.reason if record else "missing"))
             continue
         pixels = record.statistics[symbol]
-        product = _product(job, symbol)
         valid = f"{100 * (1 - pixels['outside'] / pixels['pixels']):.0f} %"
-        table.add_row(symbol, layer.description, f"{layer.resolution} m", valid, describe_bytes(product.stat().st_size), str(product))
-    out.print(table)
+        rows.append((symbol, f"{layer.resolution} m", valid, _product(job, symbol).name, layer.description))
+    _print_columns(rows, out)
+    out.print(f"\nfiles in         {_product(job, 'IMD_now').parent}", markup=False)
+
+
+def _print_columns(rows: list[tuple[str, ...]], out: Console) -> None:
+    """Rows as aligned plain text, so that a pipe gets whole file names."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    out.print("")
+    for row in rows:
+        out.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), markup=False)
 
 
 def _product(job: Job, symbol: str) -> Path:
@@ -111,10 +118,7 @@ def _product(job: Job, symbol: str) -> Path:
 
 def _show_truth(job: Job, folder: Path, out: Console) -> None:
     """How well the truth was met."""
-    table = Table("against the truth", "this run", box=None)
-    for name, value in truth_scores(job, folder).items():
-        table.add_row(name, value)
-    out.print(table)
+    _print_columns([("against the truth", "this run"), *truth_scores(job, folder).items()], out)
 
 
 def truth_scores(job: Job, folder: Path) -> dict[str, str]:

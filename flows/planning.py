@@ -43,12 +43,8 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         states[symbol] = state
         found.append(Step(str(job.tile), symbol, state, reason, _bytes(job, symbol)))
     for symbol in products:
-        if states[symbol] == "run":
-            state, reason = "run", f"{symbol} will change"
-        else:
-            entry = delivery_standing(job, symbol)
-            state, reason = entry.state, entry.reason
-        found.append(Step(str(job.tile), DELIVER + symbol, state, reason, 0))
+        entry = delivery_standing(job, symbol, states)
+        found.append(Step(str(job.tile), DELIVER + symbol, entry.state, entry.reason, 0))
     return found
 
 

@@ -1,11 +1,12 @@
 """A Prefect server inside this process, for runs without one.
 
 Prefect's own throw-away server is a child process, which lives on when its parent is killed; this one is a thread and ends
-with the run, however that ends.
+with the process, however that ends.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -35,22 +36,29 @@ def prefect_server() -> Iterator[None]:
     if get_current_settings().api.url:
         yield
         return
+    with temporary_settings({PREFECT_API_URL: _start()}):
+        yield
+
+
+@functools.cache
+def _start() -> str:
+    """Start the server, once a process, and return its address.
+
+    It is never stopped: when the process ends, Prefect first hands its last events to a server that must still be there.
+    """
     import uvicorn
     from prefect.server.api.server import create_app
 
-    server = uvicorn.Server(uvicorn.Config(create_app(ephemeral=True, webserver_only=True), log_level="critical"))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True, name="prefect-server")
-        thread.start()
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise WorkError("the Prefect server of this process did not start; set PREFECT_LOGGING_LEVEL=INFO to see why")
-            time.sleep(0.02)
-        try:
-            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{listening.getsockname()[1]}/api"}):
-                yield
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
+    # No logging set-up of its own: it would close the handlers of everybody else, and with them TensorFlow's stream.
+    app = create_app(ephemeral=True, webserver_only=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", log_config=None))
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True, name="prefect-server")
+    thread.start()
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise WorkError("the Prefect server of this process did not start; set PREFECT_LOGGING_LEVEL=INFO to see why")
+        time.sleep(0.02)
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/api"

@@ -21,10 +21,10 @@ Progress = Callable[[int, int, float, float], None]
 WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
 
-PASSES = 1.5
+PASSES = 1.75
 """How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
 
-STEPS = (20, 400)
+STEPS = (10, 400)
 """Fewest and most steps of an epoch when they follow from the number of pixels."""
 
 _SMALLEST_STD = 1e-6

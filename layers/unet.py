@@ -50,7 +50,7 @@ class UNetParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default 1.5 passes over the training pixels, but 20 to 400."""
+    """Training steps in an epoch; by default 1.75 passes over the training pixels, but 10 to 400."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
     patience: int = Field(default=6, ge=1)

@@ -32,7 +32,7 @@ class _Model(BaseModel):
 def _bytes(value: object) -> int:
     try:
         return int(parse_bytes(value))  # type: ignore[arg-type]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise ValueError(f"{value!r} is not an amount of memory like '8 GiB'") from None
 
 

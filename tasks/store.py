@@ -17,7 +17,8 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import rioxarray  # noqa: F401  (registers the .rio accessor that `open` promises)
+import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
+import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 import zarr
 from fsspec.implementations.local import LocalFileSystem

@@ -1,0 +1,179 @@
+"""The whole chain on a small simulated site: everything is delivered, nothing runs twice, and a kill at any moment loses nothing."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli import main
+from layers.catalogue import CATALOGUE, downstream
+from tasks.delivery import delivered_symbols
+from tasks.store import Store
+from tests.integration.conftest import with_store
+
+TILE = "E44N27"
+
+
+def plan(config, capsys):
+    """State of every step."""
+    capsys.readouterr()
+    assert main(["plan", TILE, "--config", str(config), "--json"]) == 0
+    return {step["node"]: step["state"] for step in json.loads(capsys.readouterr().out)}
+
+
+def files_of(store: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of every file of layers, models and products."""
+    found = {}
+    for part in ("tiles", "models", "products"):
+        for path in sorted((store / part).rglob("*")):
+            if path.is_file():
+                found[str(path.relative_to(store))] = (path.stat().st_ino, path.stat().st_mtime_ns)
+    return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tif"))}
+
+
+def test_every_final_layer_is_delivered_and_passes_the_check(finished, capsys):
+    products = finished.parent / "store" / "products" / TILE
+    assert len(list(products.glob("*.tif"))) == len(delivered_symbols()) == 18
+    assert main(["verify", str(products), "--window"]) == 0
+    assert "18 of 18 files pass" in capsys.readouterr().out
+
+
+def test_every_node_has_a_record_that_is_valid_stac(finished):
+    import pystac
+
+    store = Store(finished.parent / "store")
+    records = store.records(TILE)
+    layers = {r.symbol for path, r in records.items() if not path.startswith("products/")}
+    assert layers == {layer.stem for layer in CATALOGUE.values()}
+    for path, record in records.items():
+        item = pystac.Item.from_dict(json.loads(store.read_text(path)))
+        assert item.properties["imperv:windowed"] is True
+        assert record.made and record.peak_memory > 0 and record.software["imperv"]
+
+
+def test_a_second_run_writes_nothing(finished, capsys):
+    before = files_of(finished.parent / "store")
+    assert main(["run", TILE, "--config", str(finished)]) == 0
+    assert "0 ran" in capsys.readouterr().err
+    assert files_of(finished.parent / "store") == before
+
+
+def test_a_changed_parameter_runs_exactly_what_hangs_on_it(copied, capsys):
+    copied.write_text(copied.read_text() + "\n[parameters.change_mask]\nsieve = 3\n")
+    expected = {"CHM", *downstream("CHM")}
+    expected |= {f"deliver {s}" for s in expected if CATALOGUE[s].delivery}
+    assert {node for node, state in plan(copied, capsys).items() if state != "up to date"} == expected
+    assert main(["run", TILE, "--config", str(copied)]) == 0
+    assert f"{len(expected)} ran" in capsys.readouterr().err
+    assert set(plan(copied, capsys).values()) == {"up to date"}
+
+
+def test_only_targets_and_what_they_need_run(finished, tmp_path, capsys):
+    config = with_store(finished, tmp_path)
+    assert main(["run", TILE, "--config", str(config), "--target", "NDVI_p0_then", "-t", "ibu_then"]) == 0
+    records = Store(tmp_path / "store").records(TILE)
+    assert {r.symbol for r in records.values()} == {"S2", "PP", "NDVI_p0", "IBU_then"}
+
+
+@pytest.mark.parametrize("victim", ["RMSD.zarr", "IMD_now.zarr", "CHM_raw.zarr/CHM_raw/c/0/0"])
+def test_deleted_data_are_noticed_and_only_that_layer_runs_again(copied, tmp_path, capsys, victim):
+    path = tmp_path / "store" / "tiles" / TILE / "2018-2021" / victim
+    before = digests(tmp_path / "store" / "products" / TILE)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert {n: s for n, s in plan(copied, capsys).items() if s != "up to date"} == {victim.split(".")[0]: "maybe"}
+    assert main(["run", TILE, "--config", str(copied)]) == 0
+    assert "1 ran" in capsys.readouterr().err
+    assert digests(tmp_path / "store" / "products" / TILE) == before
+
+
+def test_a_deleted_product_is_delivered_again(copied, tmp_path, capsys):
+    product = next((tmp_path / "store" / "products" / TILE).glob("*_IMCC_*.tif"))
+    before = product.read_bytes()
+    product.unlink()
+    assert main(["run", TILE, "--config", str(copied)]) == 0
+    assert "1 ran" in capsys.readouterr().err
+    assert product.read_bytes() == before
+
+
+def test_a_changed_reference_runs_again_what_uses_it(copied, tmp_path, capsys):
+    import rasterio
+
+    source = copied.parent / "reference" / "ibu_then.tif"
+    changed = tmp_path / "ibu.tif"
+    shutil.copy(source, changed)
+    with rasterio.open(changed, "r+") as raster:
+        array = raster.read(1)
+        array[40:60, 40:60] = 1
+        raster.write(array, 1)
+    copied.write_text(copied.read_text().replace("reference/ibu_then.tif", str(changed)))
+    todo = {n for n, s in plan(copied, capsys).items() if s != "up to date" and not n.startswith("deliver")}
+    assert todo == {"IBU_then", *downstream("IBU_then")}
+
+
+def test_open_gives_a_lazy_georeferenced_array(finished):
+    store = Store(finished.parent / "store")
+    imd = store.open("IMD_now", TILE)
+    assert imd.dims == ("y", "x") and imd.chunks is not None
+    assert imd.rio.crs.to_epsg() == 3035 and imd.rio.nodata == 255 and imd.rio.resolution() == (10, -10)
+    assert imd.odc.geobox.shape == imd.shape
+    assert set(np.unique(imd.values)) <= set(CATALOGUE["IMD_now"].codes)
+    then, now = store.open("PP_then", TILE), store.open("PP_now", TILE)
+    assert then["quantiles"].sel(band="B04_q20").dtype == "uint16"
+    assert not then["harmonics"].equals(now["harmonics"])
+    assert store.open("SBU", TILE).rio.resolution() == (100, -100)
+
+
+def run_in_background(config: Path) -> subprocess.Popen:
+    command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+    return subprocess.Popen([*command, "run", TILE, "--config", str(config)], stderr=subprocess.PIPE, env=os.environ)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_run_ends_with_the_same_files(finished, tmp_path):
+    config = with_store(finished, tmp_path)
+    tile, kills = tmp_path / "store" / "tiles" / TILE, 0
+    # Killed while features are computed, while models are trained, and while layers and products are written.
+    for moment in ("2018/PP.zarr.part-*", "2021/IMD_model*", "2018-2021/CHM.json", "2018-2021/IMD_now.zarr"):
+        process = run_in_background(config)
+        until = time.monotonic() + 120
+        while process.poll() is None and not any(tile.glob(moment)) and time.monotonic() < until:
+            time.sleep(0.01)
+            if moment.startswith("2021") and (tile / "2018-2021" / "CHM_resampled.json").exists():
+                time.sleep(4)  # the models come next
+                break
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.stderr.read()  # ends at once: no child outlives the run
+        process.wait()
+        for record in Store(tmp_path / "store").records(TILE).values():
+            assert Store(tmp_path / "store").data_in_place(record)
+    assert kills >= 3
+    assert main(["run", TILE, "--config", str(config)]) == 0
+    assert digests(tmp_path / "store" / "products" / TILE) == digests(finished.parent / "store" / "products" / TILE)
+    assert not [p for p in (tmp_path / "store").rglob("*") if ".part-" in p.name or ".gone" in p.name]
+
+
+def test_two_runs_of_one_tile_do_not_meet(finished, tmp_path, capsys):
+    config = with_store(finished, tmp_path)
+    store = Store(tmp_path / "store")
+    from grids import Tile
+
+    with store.tile_lock(Tile(TILE)):
+        command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+        result = subprocess.run([*command, "run", TILE, "--config", str(config)], capture_output=True, text=True)
+        assert main(["status", "--config", str(config), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["state"] == "running"
+    assert result.returncode == 1 and "another process is working on it" in result.stderr

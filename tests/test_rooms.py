@@ -1,0 +1,194 @@
+"""The rooms of the code: who may import whom, what is loaded late, and the house rules that a parser can see.
+
+Arrows point one way, flows -> tasks -> (layers, calibration) -> grids. Everything is read from the sources; nothing of them
+is imported, except in the last test.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MAY_IMPORT = {
+    "grids": {"grids"},
+    "calibration": {"calibration", "grids"},
+    "layers": {"layers", "grids"},
+    "tasks": {"tasks", "layers", "calibration", "grids"},
+    "flows": {"flows", "tasks", "layers", "calibration", "grids"},
+    "deployments": {"deployments", "flows", "tasks", "layers", "calibration", "grids"},
+}
+
+IN_AND_OUT = {
+    "prefect", "rasterio", "rioxarray", "xarray", "zarr", "dask", "distributed", "fsspec", "s3fs", "osgeo", "pyogrio",
+    "geopandas", "pystac", "requests", "httpx",
+}  # fmt: skip
+"""Orchestration, files and network: not for the rooms of the science."""
+
+CALIBRATION_STANDS_ON = {"numpy", "scipy", "numba", "pydantic"}
+GRIDS_STAND_ON = {"odc"}
+
+LONGEST = 400
+"""Lines of a file: longer, it is two things."""
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str
+    """Dotted name of what is imported; of ``from a import b`` both ``a`` and ``a.b`` are listed."""
+    line: int
+    late: bool
+    """Inside a function: loaded when it is called."""
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the rooms by its dotted name."""
+    found = {}
+    for room in MAY_IMPORT:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+def walk(node: ast.AST, late: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(node):
+        inside = late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(child)
+        yield child, late
+        yield from walk(child, inside)
+
+
+def _for_types(node: ast.AST) -> bool:
+    """True for ``if TYPE_CHECKING:``, whose body never runs."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+@cache
+def imports(name: str) -> tuple[Import, ...]:
+    package = name if modules()[name].name == "__init__.py" else name.rpartition(".")[0]
+    found = []
+    for node, late in walk(tree(name)):
+        if isinstance(node, ast.Import):
+            found += [Import(alias.name, node.lineno, late) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            found += [Import(base, node.lineno, late), *(Import(f"{base}.{a.name}", node.lineno, late) for a in node.names)]
+    return tuple(found)
+
+
+def offenders(rooms: set[str], wrong) -> list[str]:
+    """``file:line name`` of every import in the rooms for which `wrong(module, import)` holds."""
+    return [
+        f"{modules()[name].relative_to(ROOT)}:{entry.line} {entry.module}"
+        for name in modules()
+        if name.partition(".")[0] in rooms
+        for entry in imports(name)
+        if wrong(name, entry)
+    ]
+
+
+def test_the_parser_sees_imports():
+    """The other tests are worth nothing if the parser is blind: known imports, early and late."""
+    assert {"flows", "tasks", "layers", "calibration", "grids"} <= {name.partition(".")[0] for name in modules()}
+    assert len(modules()) > 50
+    assert any(i.module == "numpy" and not i.late for i in imports("layers.scl"))
+    assert any(i.top == "tensorflow" and i.late for i in imports("layers.unet"))
+    assert any(i.module == "layers.aggregation" for i in imports("layers.change"))
+    assert any(i.top == "prefect" for i in imports("flows.imperviousness"))
+    assert any(i.top == "osgeo" for i in imports("tasks.delivery"))
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_arrows_point_one_way(room):
+    others = MAY_IMPORT.keys() - MAY_IMPORT[room]
+    assert not offenders({room}, lambda _, i: i.top in others)
+
+
+def test_the_rooms_do_not_import_the_tests():
+    assert not offenders(set(MAY_IMPORT), lambda _, i: i.top in ("tests", "conftest", "benchmarks", "pytest", "hypothesis"))
+
+
+def test_science_knows_no_files_network_or_orchestration():
+    assert not offenders({"layers", "calibration", "grids"}, lambda _, i: i.top in IN_AND_OUT)
+
+
+@pytest.mark.parametrize(("room", "known"), [("calibration", CALIBRATION_STANDS_ON), ("grids", GRIDS_STAND_ON)])
+def test_rooms_that_stand_on_little(room, known):
+    allowed = known | MAY_IMPORT[room] | sys.stdlib_module_names
+    assert not offenders({room}, lambda _, i: i.top not in allowed)
+
+
+def test_tensorflow_is_loaded_late_and_only_by_the_network():
+    """Its import takes 4 s and 600 MB, and a process that forks after it hangs."""
+    networks = ("layers.unet", "layers.training")
+    assert not offenders(
+        set(MAY_IMPORT), lambda name, i: i.top in ("tensorflow", "keras") and not (i.late and name in networks)
+    )
+
+
+def test_prefect_is_known_to_the_flows_only():
+    assert not offenders(MAY_IMPORT.keys() - {"flows"}, lambda _, i: i.top in ("prefect", "prefect_dask"))
+
+
+def test_gdal_bindings_are_loaded_late_and_only_by_the_delivery():
+    """A laptop without the system's GDAL must import and plan everything; only writing deliveries needs the bindings."""
+    assert not offenders(set(MAY_IMPORT), lambda name, i: i.top == "osgeo" and not (i.late and name == "tasks.delivery"))
+
+
+def test_no_cycles():
+    """Among what is loaded at import. A module may name its own package only to reach a sibling in it."""
+    graph = {}
+    for name in modules():
+        early = {i.module for i in imports(name) if not i.late and i.module in modules()} - {name}
+        passed = {module for module in early if name.startswith(f"{module}.") and any(o.startswith(f"{module}.") for o in early)}
+        graph[name] = early - passed
+    assert sum(len(found) for found in graph.values()) > 100
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_says_what_lives_in_it(name):
+    text = ast.get_docstring(tree(name))
+    assert text, f"{modules()[name].relative_to(ROOT)} has no docstring"
+    assert text[0].isupper() or text[0] in "`'\"", f"{name}: {text[:40]!r}"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_file_is_two_things(name):
+    assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_no_catch_all():
+    names = {path.stem for path in modules().values()}
+    assert not names & {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
+
+
+def test_importing_the_tasks_loads_neither_tensorflow_nor_prefect_nor_the_bindings():
+    """The same as above, seen from a fresh interpreter: also what third parties load counts."""
+    code = (
+        "import sys, tasks.nodes, tasks.delivery, tasks.simulator, layers.training\n"
+        "print(*sorted({'tensorflow', 'keras', 'prefect', 'osgeo', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
