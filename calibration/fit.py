@@ -197,9 +197,7 @@ def collect_samples(
     """
     imd, ndvi, mask, ibu = (np.asarray(a) for a in (imd_then, ndvi_p0_then, mask_then, ibu_then))
     if imd.ndim != 2 or not imd.shape == ndvi.shape == mask.shape == ibu.shape:
-        raise ValueError(
-            f"arrays of {imd.shape}, {ndvi.shape}, {mask.shape} and {ibu.shape} must have one shape (y, x)"
-        )
+        raise ValueError(f"arrays of {imd.shape}, {ndvi.shape}, {mask.shape} and {ibu.shape} must have one shape (y, x)")
     if step < 1:
         raise ValueError(f"step must be at least 1, not {step}")
     known = np.isfinite(ndvi)

@@ -25,7 +25,7 @@ def check_production(production: Production) -> tuple[list[str], list[str]]:
     wrong: list[str] = []
     found: list[str] = []
     if not production.tile_names:
-        wrong.append("tiles: no tile is named; add one such as tiles = [\"E43N32\"]")
+        wrong.append('tiles: no tile is named; add one such as tiles = ["E43N32"]')
     for check in (_store, _dask):
         try:
             found += list(check(production))
@@ -37,7 +37,12 @@ def check_production(production: Production) -> tuple[list[str], list[str]]:
         except ImpervError as error:
             wrong.append(str(error))
             continue
-        for look in (*(_reference(job, s) for s in SETTING), _footprints(job), _scenes(job, "S2_then"), _scenes(job, "S2_now")):
+        for look in (
+            *(_reference(job, s) for s in SETTING),
+            _footprints(job),
+            _scenes(job, "S2_then"),
+            _scenes(job, "S2_now"),
+        ):
             try:
                 found += list(look)
             except ImpervError as error:
@@ -63,7 +68,9 @@ def _dask(production: Production) -> Iterator[str]:
         try:
             socket.create_connection((parts.hostname or "", parts.port or 8786), timeout=5).close()
         except OSError as error:
-            raise InputError(f"engine.dask_address: {address} does not answer ({error}); start the scheduler or clear the key") from None
+            raise InputError(
+                f"engine.dask_address: {address} does not answer ({error}); start the scheduler or clear the key"
+            ) from None
         yield f"engine.dask_address: {address} answers"
 
 
@@ -89,6 +96,6 @@ def _scenes(job: Job, symbol: str) -> Iterator[str]:
         raise InputError(too_few(job, layer, len(scenes.overpasses)))
     subtract = sum(s.subtract > 0 for s in scenes.scenes)
     yield (
-        f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, {len(scenes.dropped)} left out, "
-        f"offset subtracted from {subtract}"
+        f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, "
+        f"{len(scenes.dropped)} left out, offset subtracted from {subtract}"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -110,7 +111,7 @@ def status(config: Config = Path("production.toml"), as_json: Json = False) -> N
     if as_json:
         out.print_json(json.dumps(found))
         return
-    table = Table("tile", *STAGES, "state", "why", box=None)
+    table = Table("tile", *STAGES, "delivery", "state", "why", box=None)
     for entry in found:
         cells = [f"{s['done']}/{s['total']}" for s in entry["stages"].values()]
         table.add_row(entry["tile"], *cells, entry["state"], entry["why"])
@@ -212,6 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> Any:
     except KeyboardInterrupt:
         err.print("imperv: stopped; what is finished is kept, run again to go on")
         code = 130
+    except (OSError, BotoCoreError) as error:  # a store or catalogue that does not answer
+        err.print(f"imperv: {' '.join(str(error).split())}", markup=False)
+        code = 1
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             out.print(str(getattr(error, "message", error)), markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,10 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     _show_layers(job, out)
     _show_truth(job, config.parent / "truth", out)
     out.print(f"\nproduction file  {config}\nstore            {production.store_url}", markup=False)
-    out.print(f'in a notebook    from tasks.store import Store; Store("{production.store_url}").open("IMD_now", "{tile}")', markup=False)
+    out.print(
+        f'in a notebook    from tasks.store import Store; Store("{production.store_url}").open("IMD_now", "{tile}")',
+        markup=False,
+    )
     out.print(f"{time.perf_counter() - started:.0f} s in all", markup=False)
     return {}
 
@@ -101,7 +105,7 @@ def _show_layers(job: Job, out: Console) -> None:
     out.print(f"\nfiles in         {_product(job, 'IMD_now').parent}", markup=False)
 
 
-def _print_columns(rows: list[tuple[str, ...]], out: Console) -> None:
+def _print_columns(rows: Sequence[tuple[str, ...]], out: Console) -> None:
     """Rows as aligned plain text, so that a pipe gets whole file names."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     out.print("")
@@ -198,5 +202,3 @@ def _coarse(density: np.ndarray) -> np.ndarray:
 def _encoded(difference: np.ndarray) -> np.ndarray:
     """Change in percent as codes 0 to 200."""
     return np.clip(100 + difference, 0, 200).astype("uint8")
-
-

@@ -7,7 +7,7 @@ store are the truth about what is done.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -17,11 +17,12 @@ from flows.progress import listener
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
 from tasks.delivery import deliver
-from tasks.errors import ImpervError, WorkError
+from tasks.errors import WorkError
 from tasks.job import Job, utc_now
 from tasks.nodes import make_node
 from tasks.production import Production
 from tasks.records import Record
+
 
 def _state(record: Record, ran: bool) -> State[Any]:
     reference = {"symbol": record.symbol, "tile": record.tile, "key": record.key, "href": record.href}
@@ -53,7 +54,7 @@ def make(tile: str, node: str, config: str) -> State[Any]:
 
 @flow(name="imperviousness", flow_run_name="imperviousness {tile}", validate_parameters=True)
 def imperviousness(
-    tile: str, config: str, targets: list[str] | None = None, first_pass: bool = False
+    tile: str, config: str, targets: list[str] | None = None, until: Literal["features", "models", "all"] = "all"
 ) -> dict[str, int]:
     """Make and deliver the layers of one tile.
 
@@ -65,8 +66,8 @@ def imperviousness(
         Production file.
     targets : list of str, optional
         Layers asked for, all by default.
-    first_pass : bool
-        Only make what neighbouring tiles need of this one: models, features, samples.
+    until : str
+        How far to go: "features" and "models" stop at what neighbouring tiles need of this one.
 
     Returns
     -------
@@ -79,7 +80,7 @@ def imperviousness(
         The first node's failure; nothing after it is tried.
     """
     job = _job(tile, config)
-    order, products = steps(resolve_targets(targets), first_pass)
+    order, products = steps(resolve_targets(targets), until)
     count = {"ran": 0, "up to date": 0, "not made": 0}
     kinds = {"UpToDate": "up to date", "NotMade": "not made"}
     with job.store.tile_lock(job.tile):
@@ -96,7 +97,7 @@ def imperviousness(
                 raise error
             states[node] = state
             count[kinds.get(state.name or "", "ran")] += 1
-        _note_run(job, "first pass done" if first_pass else "done", "")
+        _note_run(job, "done" if until == "all" else f"{until} done", "")
     return count
 
 

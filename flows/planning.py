@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flows.targets import DELIVER, resolve_targets, steps
-from layers.catalogue import CATALOGUE
+from layers.catalogue import CATALOGUE, Layer
 from tasks.delivery import delivery_standing
 from tasks.errors import ImpervError
 from tasks.job import Job, variables_of
@@ -61,35 +62,30 @@ def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:
     return [asdict(step) for step in found]
 
 
-STAGES = {
-    "scenes": ("S2_then", "S2_now"),
-    "features": ("PP_then", "PP_now", "NDVI_p0_then", "NDVI_p0_now", "RMSD", "CHM_raw", "CHM", "CHM_resampled"),
-    "references": ("IMD_then", "IBU_then", "CLCP_then", "CLCP_now", "IBUD_ref"),
-    "models": ("IMD_model", "IBUD_model", "IMD_MSK_then", "IMD_calibration"),
-    "status": tuple(
-        s for s in CATALOGUE if s in ("RIMD", "RIMD_sd", "RIBUD", "RIBUD_sd", "IMD_MSK_now", "IMD_now", "IBUD_now", "IBU_now", "IMD_now_resampled", "IBUD_now_resampled", "SBU", "IMDCL", "IBUCL")
-    ),
-    "change": tuple(
-        s for s in CATALOGUE if s.startswith(("IMDC", "IMCC", "IBUDC", "IBUC", "SBUC", "SBCC", "SBU_then")) and s not in ("IMDCL", "IBUCL")
-        or s.endswith("_mean")
-    ),
-    "delivery": (),
-}  # fmt: skip
-"""Columns of `imperv status`."""
+def _stage(layer: Layer) -> str:
+    """Column of `imperv status` that a layer counts in."""
+    if layer.kind != "interim" and layer.kind != "final":
+        return {"source": "scenes", "feature": "features", "reference": "references", "model": "models"}[layer.kind]
+    if layer.section in ("4.2.2", "4.2.5"):
+        return "change mask"
+    return "change" if layer.section.startswith("4.5") or layer.section == "4.6.2" else "status"
+
+
+STAGES: dict[str, tuple[str, ...]] = {
+    stage: tuple(s for s, layer in CATALOGUE.items() if _stage(layer) == stage)
+    for stage in ("scenes", "features", "references", "models", "change mask", "status", "change")
+}
+"""Columns of `imperv status`, before delivery."""
 
 
 def tile_status(job: Job) -> dict[str, Any]:
     """How far a tile is: done of all nodes in each stage, and what the last run said."""
-    import json
-
     _, products = steps(None)
     stages = {}
     for stage, symbols in STAGES.items():
-        if stage == "delivery":
-            done, total = sum(delivery_standing(job, s).record is not None for s in products), len(products)
-        else:
-            done, total = sum(job.record(s) is not None for s in symbols), len(symbols)
-        stages[stage] = {"done": done, "total": total}
+        stages[stage] = {"done": sum(job.record(s) is not None for s in symbols), "total": len(symbols)}
+    handed_over = sum(delivery_standing(job, s).record is not None for s in products)
+    stages["delivery"] = {"done": handed_over, "total": len(products)}
     last = json.loads(job.store.read_text(f"runs/{job.tile}.data.json") or "{}")
     complete = all(s["done"] == s["total"] for s in stages.values())
     if job.store.is_locked(job.tile):

@@ -1,4 +1,4 @@
-"""Running tiles here and now: two passes where there are several, and no server where there is nothing to do."""
+"""Running tiles here and now: in passes where there are several, and no server where there is nothing to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flows.planning import plan_tile
 from flows.progress import listener
-from flows.targets import resolve_targets, steps
+from flows.targets import PASSES, resolve_targets, steps
 from tasks.errors import ImpervError
 from tasks.job import Job
 from tasks.production import Production
@@ -47,11 +47,11 @@ def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None =
 
     failed: dict[str, ImpervError] = {}
     with prefect_server():
-        for first_pass in (True, False) if len(jobs) > 1 else (False,):
+        for until in PASSES if len(jobs) > 1 else ("all",):
             for tile in tiles:
-                if tile not in failed and steps(symbols, first_pass)[0]:
+                if tile not in failed and steps(symbols, until)[0]:
                     try:
-                        imperviousness(tile, config, symbols, first_pass)
+                        imperviousness(tile, config, symbols, until)  # type: ignore[call-overload]
                     except ImpervError as error:
                         failed[tile] = error
     return failed

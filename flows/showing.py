@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 class RunView:
@@ -16,7 +16,7 @@ class RunView:
         self.console, self.ran, self.fresh, self.seconds = console, 0, 0, 0.0
         self.notes: list[str] = []
         self.bars: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
 
     def started(self, tile: str, node: str) -> None:
         """A new bar, or nothing on a pipe."""
@@ -50,7 +50,13 @@ def run_view(console: Console) -> Iterator[RunView]:
     if not console.is_terminal:
         yield view
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as view.bars:
         yield view
     view.bars = None

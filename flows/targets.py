@@ -10,8 +10,16 @@ from tasks.errors import InputError
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
 
-SHARED_WITH_NEIGHBOURS = ("IMD_model", "IBUD_model", "PP_now", "NDVI_p0_then", "IMD_MSK_then", "IBU_then")
-"""What the prediction and the calibration of neighbouring tiles use: made for all tiles first."""
+PASSES: dict[str, tuple[str, ...] | None] = {
+    "features": ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"),
+    "models": ("IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
+    "all": None,
+}
+"""Runs of several tiles: what the next pass of neighbouring tiles uses is made for all of them first.
+
+Models of small windows learn from the features of their neighbours; predictions use the neighbours' models and features,
+calibrations their samples.
+"""
 
 
 def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
@@ -28,13 +36,14 @@ def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
         raise InputError(f"--target: {error}") from None
 
 
-def steps(targets: Sequence[str] | None, first_pass: bool = False) -> tuple[list[str], list[str]]:
+def steps(targets: Sequence[str] | None, until: str = "all") -> tuple[list[str], list[str]]:
     """Nodes to make, in order, and final layers to deliver.
 
-    With `first_pass`, only what neighbouring tiles need of this one.
+    `until` is one of `PASSES`: only that far, and nothing is delivered before the last.
     """
     order = topological_order(targets)
-    if first_pass:
-        return topological_order([s for s in SHARED_WITH_NEIGHBOURS if s in order]) if order else [], []
+    wanted_now = PASSES[until]
+    if wanted_now is not None:
+        return topological_order([s for s in wanted_now if s in order]), []
     wanted = CATALOGUE if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]

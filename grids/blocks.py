@@ -61,9 +61,7 @@ def block_grid(grid: GeoBox, edge: int | None = None) -> Iterator[Block]:
 
 def pad_clipped(block: Block, halo: int, shape: tuple[int, int]) -> Block:
     """The block grown by `halo` pixels on every side, cut at the edges of a grid of `shape`."""
-    return Block(
-        max(block.y0 - halo, 0), max(block.x0 - halo, 0), min(block.y1 + halo, shape[0]), min(block.x1 + halo, shape[1])
-    )
+    return Block(max(block.y0 - halo, 0), max(block.x0 - halo, 0), min(block.y1 + halo, shape[0]), min(block.x1 + halo, shape[1]))
 
 
 def inner_slices(block: Block, outer: Block) -> tuple[slice, slice]:

@@ -69,17 +69,14 @@ class Layer:
     @property
     def stem(self) -> str:
         """File name in the store: features of a year are the same whether that year is ``then`` or ``now``."""
-        return (
-            self.symbol.rsplit("_", 1)[0]
-            if self.kind in ("source", "feature") and self.period != "pair"
-            else self.symbol
-        )
+        return self.symbol.rsplit("_", 1)[0] if self.kind in ("source", "feature") and self.period != "pair" else self.symbol
 
 
 _NAN = float("nan")
+_YEARS: tuple[tuple[Period, str], ...] = (("then", "18"), ("now", "21"))
 
 
-def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], kind: Kind, **more) -> list[Layer]:  # noqa: ANN003
+def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], kind: Kind, **more) -> list[Layer]:
     """The same node for both years."""
     return [
         Layer(
@@ -92,12 +89,12 @@ def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
             period,
             **more,
         )  # fmt: skip
-        for period, year in (("then", "18"), ("now", "21"))
+        for period, year in _YEARS
     ]
 
 
 def _final(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], resolution: int, part: str,
-           timing: Literal["S", "C"], palette: Palette, **more) -> Layer:  # fmt: skip  # noqa: ANN003
+           timing: Literal["S", "C"], palette: Palette, **more) -> Layer:  # fmt: skip
     return Layer(symbol, atbd, text, section, inputs, "final", "pair", resolution, codes=palette.codes,
                  delivery=Delivery(part, timing, palette), **more)  # fmt: skip
 

@@ -118,8 +118,7 @@ def mean_difference(
     now = np.asarray(status_now)
     if then.ndim != 2 or then.shape != now.shape or then.dtype != np.uint8 or now.dtype != np.uint8:
         raise ValueError(
-            f"status layers must be uint8 of one shape (y, x), not {then.dtype} {then.shape}"
-            f" and {now.dtype} {now.shape}"
+            f"status layers must be uint8 of one shape (y, x), not {then.dtype} {then.shape} and {now.dtype} {now.shape}"
         )
     if factor < 1 or then.shape[0] % factor or then.shape[1] % factor:
         raise ValueError(f"layers of {then.shape} pixels cannot be cut into blocks of {factor} x {factor}")

@@ -18,9 +18,7 @@ HARMONIC_NAMES = ("c0", "a1", "b1", "a2", "b2", "a3", "b3")
 REFLECTANCE_SCALE = 1e-4
 """Reflectance of one digital number."""
 
-ATBD12 = tuple(f"{band}_q20" for band in ("B02", "B03", "B04", "B08", "B12")) + tuple(
-    f"NDVI_{name}" for name in HARMONIC_NAMES
-)
+ATBD12 = tuple(f"{band}_q20" for band in ("B02", "B03", "B04", "B08", "B12")) + tuple(f"NDVI_{name}" for name in HARMONIC_NAMES)
 """The twelve features the architecture is "optimized for" (ATBD 4.3.1)."""
 
 FULL18 = (*ATBD12, "B05_q20", "B06_q20", "B07_q20", "B8A_q20", "B11_q20", "NDVI_q90")

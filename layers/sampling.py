@@ -88,9 +88,7 @@ def imd_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
 def _draw(row: np.ndarray, seed: int) -> np.ndarray:
     """Uniform numbers 0..1 from integers, the same on every machine (SplitMix64)."""
     with np.errstate(over="ignore"):
-        z = row.astype("i8").view("u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed % 2**32) * np.uint64(
-            0xD1342543DE82EF95
-        )
+        z = row.astype("i8").view("u8") * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed % 2**32) * np.uint64(0xD1342543DE82EF95)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
@@ -144,9 +142,7 @@ def spatial_split(
     Source: ATBD 4.3.1 (80/20 split).
     """
     if block < 1 or not 0 < share < 1 or not 1 <= guard <= block:
-        raise ValueError(
-            f"no split with block {block}, share {share}, guard {guard}: need 0 < share < 1, 1 <= guard <= block"
-        )
+        raise ValueError(f"no split with block {block}, share {share}, guard {guard}: need 0 < share < 1, 1 <= guard <= block")
 
     first = [(index - guard) // block for index in origin]
     last = [(index + count - 1 + guard) // block for index, count in zip(origin, shape, strict=True)]

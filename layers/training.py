@@ -201,9 +201,7 @@ def _copy_weights(source: Any, member: Any, k: int) -> None:
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _validation_crops(
-    regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int
-) -> Batch:
+def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int) -> Batch:
     """Fixed crops that hold the validation pixels, fullest first, up to about `pixels` of them."""
     found = []
     for k, mask in enumerate(masks):

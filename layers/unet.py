@@ -275,9 +275,7 @@ def predict(
         values = run(tf.constant(normalisation.apply(np.moveaxis(windows, 1, -1))))
         return np.moveaxis(values.numpy(), -1, 1)
 
-    return predict_blended(
-        features, fractions, origin, patch, overlap, inner, limit_bytes // _window_bytes(model, patch)
-    )
+    return predict_blended(features, fractions, origin, patch, overlap, inner, limit_bytes // _window_bytes(model, patch))
 
 
 def _window_bytes(model: Any, patch: int) -> int:

@@ -49,7 +49,9 @@ def _best(job: Job) -> tuple[Calibration, str]:
     if around:
         try:
             names = ", ".join(str(n) for n in around)
-            return _flagged(fit_samples(Samples.merge(own, *around.values()), parameters), "pooled"), f"own samples and those of {names}"
+            return _flagged(
+                fit_samples(Samples.merge(own, *around.values()), parameters), "pooled"
+            ), f"own samples and those of {names}"
         except CalibrationError:
             pass
     for tile in nearest_tiles(job.tile, _calibrated_tiles(job), 1):

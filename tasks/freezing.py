@@ -58,8 +58,10 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
     found, period = search_scenes(job, layer), job.period(layer)[0]
     if not found.scenes:
         raise InputError(
-            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {job.production.path(job.production.scenes.catalogue)}"
-            f"{f', {len(found.dropped)} items could not be used' if found.dropped else ''}; correct scenes.catalogue or the periods"
+            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in "
+            f"{job.production.path(job.production.scenes.catalogue)}"
+            f"{f', {len(found.dropped)} items could not be used' if found.dropped else ''}; "
+            "correct scenes.catalogue or the periods"
         )
     overpasses = len(found.overpasses)
     if overpasses < job.production.parameters.preprocessing.min_observations:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import zarr
 from odc.geo.geobox import GeoBox
 
 from grids import Block, Tile, block_grid, window_geobox
 from layers.catalogue import CATALOGUE, Layer
+from layers.features import HARMONIC_NAMES, QUANTILE_BANDS
 from tasks.engine import Engine
 from tasks.errors import InputError, WorkError
 from tasks.periods import Period
@@ -85,19 +85,17 @@ class Job:
 
     def place(self, symbol: str) -> Place:
         """Where a layer is kept."""
-        return self.store.place(
-            CATALOGUE[symbol], self.tile, self.production.periods.then, self.production.periods.now
-        )
+        return self.store.place(CATALOGUE[symbol], self.tile, self.production.periods.then, self.production.periods.now)
 
     def record(self, symbol: str) -> Record | None:
         """The layer's record, if it is done."""
         return self.store.read_record(self.place(symbol).record)
 
-    def group(self, symbol: str) -> zarr.Group:
+    def group(self, symbol: str) -> Any:
         """Stored arrays of a layer."""
         return self.store.group(self.place(symbol).data)
 
-    def array(self, symbol: str) -> zarr.Array:
+    def array(self, symbol: str) -> Any:
         """The only array of a layer, or its first."""
         group = self.group(symbol)
         return group[variables_of(CATALOGUE[symbol])[0].name]
@@ -111,11 +109,9 @@ class Job:
         return self.production.parameters.pick(layer.parameters)
 
 
-QUANTILES = Variable(
-    "quantiles", "uint16", 0, "band", tuple(f"{b}_q20" for b in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"))
-)  # fmt: skip
+QUANTILES = Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS))
 NDVI_Q90 = Variable("ndvi_q90", "float32", float("nan"))
-HARMONICS = Variable("harmonics", "float32", float("nan"), "coefficient", ("c0", "a1", "b1", "a2", "b2", "a3", "b3"))
+HARMONICS = Variable("harmonics", "float32", float("nan"), "coefficient", HARMONIC_NAMES)
 OBSERVATIONS = Variable("observations", "uint16", 0)
 MEMBER_SD = "sd"
 
@@ -211,7 +207,18 @@ def summarise(layer: Layer, reports: Sequence[BlockReport]) -> tuple[str, dict[s
 @functools.cache
 def software() -> dict[str, str]:
     """Versions that the pixels may depend on."""
-    names = ("imperv", "numpy", "numba", "scipy", "opencv-python-headless", "rasterio", "pyproj", "tensorflow", "zarr", "dask")
+    names = (
+        "imperv",
+        "numpy",
+        "numba",
+        "scipy",
+        "opencv-python-headless",
+        "rasterio",
+        "pyproj",
+        "tensorflow",
+        "zarr",
+        "dask",
+    )
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -223,4 +230,4 @@ def software() -> dict[str, str]:
 
 def utc_now() -> str:
     """Now, ISO 8601."""
-    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

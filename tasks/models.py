@@ -36,6 +36,9 @@ REGION = 500
 TRAINING_SHARE = 0.4
 """Share of the memory for blocks that training regions may take; the rest is the network's and the crops'."""
 
+SMALL_GROUND = 250_000
+"""Windows of fewer pixels (25 square kilometres) also learn from neighbouring tiles."""
+
 SEALED_PREFERENCE = 10
 """How much likelier a region that is all sealed is drawn than one without sealed land."""
 
@@ -107,15 +110,22 @@ def _shift(block: Block, rows: int, columns: int) -> Block:
     return Block(block.y0 + rows, block.x0 + columns, block.y1 + rows, block.x1 + columns)
 
 
+def _area_jobs(job: Job) -> list[Job]:
+    """Neighbouring tiles that the production's area reaches."""
+    found = []
+    for tile in job.tile.neighbours():
+        try:
+            window_geobox(tile, 10, job.production.bbox)
+        except ValueError:
+            continue
+        found.append(job.neighbour(tile))
+    return found
+
+
 def _halo_jobs(job: Job, period: str) -> list[Job]:
     """Neighbouring tiles of the area whose features are in the store."""
     found = []
-    for tile in job.tile.neighbours():
-        other = job.neighbour(tile)
-        try:
-            window_geobox(tile, 10, job.production.bbox)
-        except ValueError:  # the area does not reach that tile
-            continue
+    for other in _area_jobs(job):
         record = other.record(f"PP_{period}")
         if record is not None and record.made and job.store.data_in_place(record):
             found.append(other)
@@ -165,19 +175,60 @@ def make_model(job: Job, layer: Layer) -> Made:
     for weights in trained.model.get_weights():
         hasher.update(np.ascontiguousarray(weights).data)
     keep = {k: v for k, v in metadata.items() if k != "normalisation"}
-    return Made(hasher.hexdigest(), {**keep, "members": parameters.members})
+    learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
+    return Made(hasher.hexdigest(), {**keep, "members": parameters.members, "tiles": learnt})
+
+
+def training_jobs(job: Job, symbol: str) -> list[Job]:
+    """Tiles to learn from: the tile itself; for a small window also what its neighbours know, as far as it is in the store.
+
+    A model that has seen a few square kilometres only errs on all that is not there, such as water.
+    """
+    rows, columns = job.grid(10).shape
+    found = [job]
+    if rows * columns < SMALL_GROUND:
+        for other in _area_jobs(job):
+            records = [other.record(name) for name in CATALOGUE[symbol].inputs]
+            if all(r is not None and r.made and job.store.data_in_place(r) for r in records):
+                found.append(other)
+    return found
+
+
+def training_versions(job: Job, symbol: str) -> dict[str, str]:
+    """What the training takes from neighbouring tiles, with versions."""
+    found = {}
+    for other in training_jobs(job, symbol)[1:]:
+        for name in CATALOGUE[symbol].inputs:
+            record = other.record(name)
+            found[f"{name} of {other.tile}"] = record.version if record else ""
+    return found
 
 
 def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list[Region]:
-    """Regions to learn from: the whole area where memory allows, otherwise a sample that prefers sealed land."""
+    """Regions to learn from: the whole ground where memory allows, otherwise a sample that prefers sealed land.
+
+    Raises
+    ------
+    WorkError
+        If no pixel has both features and a reference.
+    """
+    tiles = training_jobs(job, layer.symbol)
+    pixel = 4 * (len(parameters.names) + 1)
+    room = int(job.engine.budget * TRAINING_SHARE) // pixel // len(tiles)
+    regions = [region for tile in tiles for region in _tile_regions(tile, layer, parameters, room)]
+    if not regions:
+        raise WorkError(
+            f"{layer.symbol} of tile {job.tile}: no pixel has both features and a reference; check scenes and references"
+        )
+    return regions
+
+
+def _tile_regions(job: Job, layer: Layer, parameters: UNetParameters, room: int) -> list[Region]:
+    """Regions of one tile, at most `room` pixels."""
     rows, columns = job.grid(10).shape
     row, column = job.global_index()
-    pixel = 4 * (len(parameters.names) + 1)
-    room = int(job.engine.budget * TRAINING_SHARE) // pixel
-    if rows * columns <= room:
-        chosen = [Block(0, 0, rows, columns)]
-    else:
-        chosen = _sample_blocks(job, layer, room, parameters.seed)
+    whole = rows * columns <= room
+    chosen = [Block(0, 0, rows, columns)] if whole else _sample_blocks(job, layer, room, parameters.seed)
     regions = []
     for block in chosen:
         target = read_target(job, layer, block)
@@ -186,8 +237,6 @@ def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list
         features = read_features(job, "then", block, parameters.names)
         if np.isfinite(features).all(axis=0).any():
             regions.append(Region(features, target, (row + block.y0, column + block.x0)))
-    if not regions:
-        raise WorkError(f"{layer.symbol} of tile {job.tile}: no pixel has both features and a reference; check scenes and references")
     return regions
 
 
@@ -234,7 +283,10 @@ def ensemble_tiles(job: Job, symbol: str) -> list[Job]:
 def _alike(record: Record, own: Record) -> bool:
     """True where two models were trained for the same year with the same parameters and version."""
     a, b = record.ingredients, own.ingredients
-    return all(a.get(k) == b.get(k) for k in ("algorithm", "parameters")) and (record.start, record.end) == (own.start, own.end)
+    return all(a.get(k) == b.get(k) for k in ("algorithm", "parameters")) and (record.start, record.end) == (
+        own.start,
+        own.end,
+    )
 
 
 def _trained_tiles(job: Job, symbol: str) -> list[Tile]:

@@ -5,6 +5,7 @@ What runs and in which order is decided in `flows`.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
-from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction
+from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction, training_versions
 from tasks.preprocessing import make_pp
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
@@ -52,6 +53,8 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}
     if layer.symbol == "IBUD_ref":
         return {"files": {n: f for path in footprint_paths(job) for n, f in fingerprint(job, path).items()}}
+    if layer.symbol in ("IMD_model", "IBUD_model"):
+        return {"neighbours": training_versions(job, layer.symbol)}
     if layer.symbol in ("RIMD", "RIBUD"):
         return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}
     return {}
@@ -148,8 +151,10 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
         except MemoryError:
             raise WorkError(f"{symbol} of tile {job.tile}: out of memory; lower engine.memory or engine.workers") from None
         except OSError as error:
-            if error.errno == 28:
-                raise WorkError(f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost") from None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise WorkError(
+                    f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost"
+                ) from None
             raise
     place, periods = job.place(symbol), job.period(layer)
     record = Record(
@@ -176,5 +181,3 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
     record = with_measured(record, job.store)
     job.store.write_record(place.record, record)
     return record, True
-
-

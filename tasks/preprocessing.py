@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
-import zarr
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
@@ -38,7 +38,7 @@ NDVI_QUANTILE = 0.9
 CLEAR_WEIGHT = 50
 """SCL weight of vegetation, soil and water (ATBD Table 6)."""
 BYTES_PER_LOOK = 18
-"""Memory of one pixel and date while a block is computed: two bands, two weights and NDVI (2+2+1+1+4), and the kernels' copies."""
+"""Memory of one pixel and date while a block is computed: two bands, two weights, NDVI (2+2+1+1+4), and the kernels' copies."""
 SUB_BLOCKS = (1000, 500, 250, 100)
 """Edges in pixels of 10 m in which a block may be computed; even, so that 20 m pixels are never cut."""
 
@@ -157,7 +157,7 @@ class _Block:
     looks: Looks
     grid: GeoBox
     edge: int
-    out: zarr.Group
+    out: Any
     min_clear: int
 
     def __call__(self, block: Block) -> tuple[BlockReport, int, int]:
@@ -216,13 +216,17 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) ->
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
         work = _Block(Looks.of(scenes, readers), grid, edge, out, settings.min_clear)
         results = engine.map(work, blocks, block_bytes, layer.symbol)
-        observed, clear = (sum(r[k] for r in results) for k in (1, 2))
+        observed, clear = sum(r[1] for r in results), sum(r[2] for r in results)
         if not observed:
-            raise InputError(f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; check scenes.catalogue and area.bbox")
+            raise InputError(
+                f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; "
+                "check scenes.catalogue and area.bbox"
+            )
         if clear < settings.min_valid_share * observed:
             raise InputError(
-                f"{layer.symbol} of tile {job.tile}: too few valid observations, only {100 * clear / observed:.0f} % of the observed "
-                f"pixels have {settings.min_clear} clear looks; add scenes or lower parameters.preprocessing.min_valid_share"
+                f"{layer.symbol} of tile {job.tile}: too few valid observations, only {100 * clear / observed:.0f} % "
+                f"of the observed pixels have {settings.min_clear} clear looks; "
+                "add scenes or lower parameters.preprocessing.min_valid_share"
             )
     digest, statistics = summarise(layer, [r[0] for r in results])
     statistics |= {

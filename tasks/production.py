@@ -173,7 +173,11 @@ class Production(BaseSettings):
     """One production, frozen. Made by `Production.read`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="IMPERV_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="IMPERV_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     tiles: tuple[str, ...] | Literal["eea38-2021", "eea38-2024"] = ()

@@ -164,7 +164,7 @@ class _RecipeBlock:
 
     def __call__(self, block: Block) -> BlockReport:
         layer = CATALOGUE[self.symbol]
-        arrays = {
+        arrays: dict[str, Any] = {
             name: array[(..., *block.scaled(layer.resolution // resolution).slices)]
             for name, (array, resolution) in self.sources.items()
         }
@@ -184,7 +184,9 @@ class _RecipeBlock:
             rows, columns = result.shape
             unexplained = unexplained & ~gaps.reshape(rows, factor, columns, factor).any(axis=(1, 3))
         if unexplained.any():
-            raise WorkError(f"{self.symbol}: check failed, {int(unexplained.sum())} pixels without data that its inputs do not explain")
+            raise WorkError(
+                f"{self.symbol}: check failed, {int(unexplained.sum())} pixels without data that its inputs do not explain"
+            )
 
 
 def without_data(array: np.ndarray) -> np.ndarray:
@@ -217,9 +219,7 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, variables_of(layer), attributes(job, layer)
     ) as out:
-        work = _RecipeBlock(
-            layer.symbol, sources, out[variables_of(layer)[0].name], job.production.parameters, calibration
-        )
+        work = _RecipeBlock(layer.symbol, sources, out[variables_of(layer)[0].name], job.production.parameters, calibration)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
     return Made(digest, statistics)
 

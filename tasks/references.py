@@ -89,8 +89,8 @@ def make_reference(job: Job, layer: Layer) -> Made:
         resampling = Resampling.bilinear if layer.symbol == "IMD_then" else Resampling.nearest
         if not direct:
             warnings.append(
-                f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): resampled "
-                f"({resampling.name}) from full resolution"
+                f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
+                f"resampled ({resampling.name}) from full resolution"
             )
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
         array = out[variables_of(layer)[0].name]
@@ -107,7 +107,9 @@ def make_reference(job: Job, layer: Layer) -> Made:
                 "name the right file or recode it"
             )
         if present.tolist() == [255]:
-            raise InputError(f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it")
+            raise InputError(
+                f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it"
+            )
     digest, statistics = summarise(layer, reports)
     return Made(digest, {**statistics, "source": path}, tuple(warnings))
 
@@ -158,10 +160,9 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
     if source.count != 1 or source.dtypes[0] != "uint8":
         raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
     try:
-        left, bottom, right, top = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True).transform_bounds(
-            *source.bounds, densify_pts=21
-        )
-    except Exception as error:  # noqa: BLE001 (pyproj raises several kinds)
+        to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
+        left, bottom, right, top = to_grid.transform_bounds(*tuple(source.bounds)[:4], densify_pts=21)  # type: ignore[misc]
+    except Exception as error:
         raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
     area = job.bounds
     if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):

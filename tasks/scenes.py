@@ -123,7 +123,7 @@ class ItemFiles:
 
     def search(self, bounds: tuple[float, float, float, float], period: Period) -> list[Mapping[str, Any]]:
         """Items that touch the bounds in the period."""
-        found = []
+        found: list[Mapping[str, Any]] = []
         for file in self._files():
             for item in _items(file):
                 if self._wanted(item, bounds, period):

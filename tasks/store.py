@@ -7,6 +7,7 @@ stores cannot move, so there the record is removed first and written last. A kil
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import shutil
 import uuid
@@ -164,7 +165,10 @@ class Store:
         """Path to write a single file to; it appears under its name when the block ends well."""
         target = self.full(path)
         if not self.is_local:
-            yield target  # one object appears at once
+            try:
+                yield target  # one object appears at once
+            except OSError as error:
+                raise disk_trouble(error, f"{self.url}/{path}") from error
             return
         temporary = f"{target}{TEMPORARY}{uuid.uuid4().hex[:8]}"
         Path(target).parent.mkdir(parents=True, exist_ok=True)
@@ -188,8 +192,13 @@ class Store:
 
     @contextlib.contextmanager
     def writing_arrays(
-        self, place: Place, grid: GeoBox, resolution: int, variables: tuple[Variable, ...], attributes: Mapping[str, Any]
-    ) -> Iterator[zarr.Group]:
+        self,
+        place: Place,
+        grid: GeoBox,
+        resolution: int,
+        variables: tuple[Variable, ...],
+        attributes: Mapping[str, Any],
+    ) -> Iterator[Any]:
         """Group of empty arrays to be filled; it replaces the layer's data when the block ends well.
 
         The layer's record is removed before its data are touched.
@@ -377,7 +386,7 @@ def _member(pair: str, role: str) -> str:
 
 def disk_trouble(error: OSError, path: str) -> WorkError:
     """What a person should read when writing fails."""
-    if error.errno == 28:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
     return WorkError(f"{path}: cannot be written ({error.strerror or error})")
 
@@ -388,9 +397,7 @@ def _create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: 
     y = affine.f + affine.e * (np.arange(shape[0]) + 0.5)
     x = affine.c + affine.a * (np.arange(shape[1]) + 0.5)
     for name, values, standard in (("y", y, "projection_y_coordinate"), ("x", x, "projection_x_coordinate")):
-        group.create_array(
-            name, data=values, dimension_names=[name], attributes={"units": "metre", "standard_name": standard}
-        )
+        group.create_array(name, data=values, dimension_names=[name], attributes={"units": "metre", "standard_name": standard})
     transform = " ".join(repr(v) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e))
     crs = {**grid.crs.proj.to_cf(), "spatial_ref": grid.crs.to_wkt(), "GeoTransform": transform}  # type: ignore[union-attr]
     group.create_array("spatial_ref", data=np.array(0, "int64"), dimension_names=[], attributes=crs)

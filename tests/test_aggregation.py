@@ -80,9 +80,7 @@ def test_equals_masked_arrays(factor, seed, share):
     mean = np.where(count, np.floor(total / np.maximum(count, 1) + 0.5), 255)
     assert np.array_equal(aggregate_mean(a, factor), mean)
     assert np.array_equal(aggregate_max(a, factor), blocks.max(axis=(1, 3)).filled(255))
-    np.testing.assert_allclose(
-        aggregate_fraction(a, factor), np.where(count, total / np.maximum(count, 1), np.nan), rtol=1e-6
-    )
+    np.testing.assert_allclose(aggregate_fraction(a, factor), np.where(count, total / np.maximum(count, 1), np.nan), rtol=1e-6)
 
 
 @given(arrays(np.uint8, (4, 6), elements=st.sampled_from([*range(0, 202, 7), 201, 201, 255])))

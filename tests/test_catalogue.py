@@ -15,13 +15,58 @@ from hypothesis import strategies as st
 
 from layers.catalogue import CATALOGUE, LAYERS, downstream, edges, resolve, topological_order, upstream
 
-ATBD_NODES = """
-    CHM CHM_raw CHM_resampled CLCP_18 CLCP_21 IBU_18 IBU_18_mean IBU_21 IBU_21_mean IBUC IBUCL IBUCS IBUD_21 IBUD_21_ref
-    IBUD_21_resampled IBUD_model IBUDC IBUDC_resampled IBUDCS IBUDCS_resampled IMCC IMCC_resampled IMCCS IMCCS_resampled
-    IMD_18 IMD_21 IMD_21_resampled IMD_MSK_18 IMD_MSK_21 IMD_calibration IMD_model IMDC IMDC_resampled IMDCL IMDCS
-    IMDCS_resampled NDVI_p0_18 NDVI_p0_21 PP_18 PP_21 RIBUD_21 RIBUD_21_sd RIMD_21 RIMD_21_sd RMSD_18_21 SBCC SBCCS SBU_21
-    SBUC SBUCS
-""".split()
+ATBD_NODES = [
+    "CHM",
+    "CHM_raw",
+    "CHM_resampled",
+    "CLCP_18",
+    "CLCP_21",
+    "IBU_18",
+    "IBU_18_mean",
+    "IBU_21",
+    "IBU_21_mean",
+    "IBUC",
+    "IBUCL",
+    "IBUCS",
+    "IBUD_21",
+    "IBUD_21_ref",
+    "IBUD_21_resampled",
+    "IBUD_model",
+    "IBUDC",
+    "IBUDC_resampled",
+    "IBUDCS",
+    "IBUDCS_resampled",
+    "IMCC",
+    "IMCC_resampled",
+    "IMCCS",
+    "IMCCS_resampled",
+    "IMD_18",
+    "IMD_21",
+    "IMD_21_resampled",
+    "IMD_MSK_18",
+    "IMD_MSK_21",
+    "IMD_calibration",
+    "IMD_model",
+    "IMDC",
+    "IMDC_resampled",
+    "IMDCL",
+    "IMDCS",
+    "IMDCS_resampled",
+    "NDVI_p0_18",
+    "NDVI_p0_21",
+    "PP_18",
+    "PP_21",
+    "RIBUD_21",
+    "RIBUD_21_sd",
+    "RIMD_21",
+    "RIMD_21_sd",
+    "RMSD_18_21",
+    "SBCC",
+    "SBCCS",
+    "SBU_21",
+    "SBUC",
+    "SBUCS",
+]
 """Table 1, in its order. It prints IMDCS once as "IMDGS"; the list of abbreviations has it right."""
 
 ATBD_EDGES = {
@@ -173,7 +218,7 @@ def test_nodes_are_those_of_the_atbd_and_ours():
 def test_edges_are_those_of_the_atbd_and_ours():
     atbd = {(ours(i), ours(node)) for node, inputs in ATBD_EDGES.items() for i in inputs.split()}
     own = {(i, node) for node, inputs in OWN_EDGES.items() for i in inputs.split()}
-    assert ONLY_IN_THE_ATBD <= atbd
+    assert atbd >= ONLY_IN_THE_ATBD
     assert not own & atbd
     assert edges() == (atbd - ONLY_IN_THE_ATBD) | own
 

@@ -86,9 +86,7 @@ def test_mean_difference_equals_exact_fractions(then, now, factor):
     assert (d.dtype, s0.dtype, s1.dtype, valid.dtype) == (np.int16, np.uint8, np.uint8, np.bool_)
     for y, x in np.ndindex(d.shape):
         window = np.s_[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor]
-        pairs = [
-            (int(a), int(b)) for a, b in zip(then[window].flat, now[window].flat, strict=True) if a <= 100 and b <= 100
-        ]
+        pairs = [(int(a), int(b)) for a, b in zip(then[window].flat, now[window].flat, strict=True) if a <= 100 and b <= 100]
         assert valid[y, x] == bool(pairs)
         if not pairs:
             assert (d[y, x], s0[y, x], s1[y, x]) == (0, 255, 255)

@@ -43,9 +43,7 @@ def put(job, symbol, array=None, made=True, reason=""):
     if array is None:
         array = np.resize(np.array(layer.codes, np.uint8), grid.shape)
     if made:
-        with job.store.writing_arrays(
-            place, job.grid(layer.resolution), layer.resolution, variables_of(layer), {}
-        ) as out:
+        with job.store.writing_arrays(place, job.grid(layer.resolution), layer.resolution, variables_of(layer), {}) as out:
             out[variables_of(layer)[0].name][:] = array
     record = Record(
         symbol, str(job.tile), key=digest_of([symbol, made]), digest=digest_of(array.tolist()), made=made,

@@ -66,9 +66,7 @@ def test_float64_values_many_pixels_and_strides():
     values, weights, time = random_year(11, shape=(40, 50))
     expected = fit_harmonics(values, weights, time)
     np.testing.assert_array_equal(fit_harmonics(values.astype(np.float64), weights, time), expected)
-    np.testing.assert_array_equal(
-        fit_harmonics(values[:, ::3, ::-2], weights[:, ::3, ::-2], time), expected[:, ::3, ::-2]
-    )
+    np.testing.assert_array_equal(fit_harmonics(values[:, ::3, ::-2], weights[:, ::3, ::-2], time), expected[:, ::3, ::-2])
     one = fit_harmonics(values[:, 39:, 49:], weights[:, 39:, 49:], time)
     np.testing.assert_array_equal(one[:, 0, 0], expected[:, 39, 49])
 
@@ -188,9 +186,7 @@ def test_amplitude_and_phase_describe_the_same_curve():
     coefficients = np.random.default_rng(31).normal(size=(7, 4, 5)).astype(np.float32)
     time = np.linspace(0, 1, 50)
     form = amplitude_phase(coefficients)
-    curve = form[0] + sum(
-        form[2 * k - 1] * np.sin(2 * np.pi * k * time[:, None, None] + form[2 * k]) for k in (1, 2, 3)
-    )
+    curve = form[0] + sum(form[2 * k - 1] * np.sin(2 * np.pi * k * time[:, None, None] + form[2 * k]) for k in (1, 2, 3))
     np.testing.assert_allclose(curve, evaluate(coefficients, time), atol=1e-5)
     assert np.all(form[1::2] >= 0)
 

@@ -119,7 +119,13 @@ def test_labels_are_names_of_folders():
 
 @pytest.mark.parametrize(
     ("day", "fraction"),
-    [("2018-01-01", 0), ("2018-12-31", 364 / 365), ("2020-12-31", 365 / 366), ("2020-03-01", 60 / 366), ("2021-03-01", 59 / 365)],
+    [
+        ("2018-01-01", 0),
+        ("2018-12-31", 364 / 365),
+        ("2020-12-31", 365 / 366),
+        ("2020-03-01", 60 / 366),
+        ("2021-03-01", 59 / 365),
+    ],
 )
 def test_year_fraction(day, fraction):
     assert year_fraction(dt.date.fromisoformat(day)) == fraction

@@ -211,7 +211,11 @@ def test_wrong_values_are_refused_by_key(read, more, expected):
         ('then = "2018"', 'then = "2024"', "periods: then (2024) must begin before now (2021)"),
         ('catalogue = "scenes/items.json"', "", "scenes.catalogue: is missing; add it"),
         ('catalogue = "scenes/items.json"', "catalogue = 3", "scenes.catalogue: "),
-        ("[scenes]\n", '[scenes]\nboa_offset = "maybe"\n', "scenes.boa_offset: Input should be 'auto', 'none' or 'subtract'"),
+        (
+            "[scenes]\n",
+            '[scenes]\nboa_offset = "maybe"\n',
+            "scenes.boa_offset: Input should be 'auto', 'none' or 'subtract'",
+        ),
         ('tiles = ["E38N31"]', "", ""),
     ],
 )
@@ -232,7 +236,8 @@ def test_every_fault_has_its_line(read):
 
 
 @pytest.mark.parametrize(
-    ("tiles", "fault"), [('["E99N99"]', "E99N99"), ('"eea38-2020"', "eea38-2020"), ("[43]", "43"), ('["e38n31"]', "e38n31")]
+    ("tiles", "fault"),
+    [('["E99N99"]', "E99N99"), ('"eea38-2020"', "eea38-2020"), ("[43]", "43"), ('["e38n31"]', "e38n31")],
 )
 def test_wrong_tiles_are_refused(read, tiles, fault):
     message = refusal(read, SMALL.replace('["E38N31"]', tiles))

@@ -96,9 +96,7 @@ def test_a_sequence_gives_each_quantile():
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.uint64])
 def test_every_integer_dtype_of_weights(dtype):
     values, weights = random_case(np.uint16, 3)
-    assert np.array_equal(
-        weighted_quantile(values, weights.astype(dtype), 0.2), weighted_quantile(values, weights, 0.2)
-    )
+    assert np.array_equal(weighted_quantile(values, weights.astype(dtype), 0.2), weighted_quantile(values, weights, 0.2))
 
 
 @pytest.mark.parametrize("heavy", [400, 32767, 2_000_000])

@@ -92,7 +92,10 @@ def imports(name: str) -> tuple[Import, ...]:
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
             base = ".".join([*parts, *([node.module] if node.module else [])])
-            found += [Import(base, node.lineno, late), *(Import(f"{base}.{a.name}", node.lineno, late) for a in node.names)]
+            found += [
+                Import(base, node.lineno, late),
+                *(Import(f"{base}.{a.name}", node.lineno, late) for a in node.names),
+            ]
     return tuple(found)
 
 
@@ -141,9 +144,7 @@ def test_rooms_that_stand_on_little(room, known):
 def test_tensorflow_is_loaded_late_and_only_by_the_network():
     """Its import takes 4 s and 600 MB, and a process that forks after it hangs."""
     networks = ("layers.unet", "layers.training")
-    assert not offenders(
-        set(MAY_IMPORT), lambda name, i: i.top in ("tensorflow", "keras") and not (i.late and name in networks)
-    )
+    assert not offenders(set(MAY_IMPORT), lambda name, i: i.top in ("tensorflow", "keras") and not (i.late and name in networks))
 
 
 def test_prefect_is_known_to_the_flows_only():

@@ -129,7 +129,9 @@ def test_bands_of_published_items(published, name):
         assert path.suffix == (".jp2" if name.endswith("_L1C") else ".tif")
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.scenes.band_files: an asset without gsd counts as the finest, so 20 and 60 m copies win")
+@pytest.mark.xfail(
+    strict=True, reason="tasks.scenes.band_files: an asset without gsd counts as the finest, so 20 and 60 m copies win"
+)
 @pytest.mark.parametrize("name", PROVIDER_FOLDERS)
 def test_the_finest_copy_of_a_band_is_taken(published, name):
     files = band_files(published[name])
@@ -141,7 +143,10 @@ def test_the_finest_copy_of_a_band_is_taken(published, name):
 
 def test_top_of_atmosphere_is_left_out_and_processings_of_one_look_count_once(published):
     found = select_scenes(published.values())
-    assert {s.id for s in found.scenes} == set(PUBLISHED) - {"S2B_24MUV_20250731_0_L1C", "S2B_T24MUV_20250731T130245_L2A"}
+    assert {s.id for s in found.scenes} == set(PUBLISHED) - {
+        "S2B_24MUV_20250731_0_L1C",
+        "S2B_T24MUV_20250731T130245_L2A",
+    }
     assert found.dropped == {
         "S2B_24MUV_20250731_0_L1C": "has no asset for SCL",
         # same baseline and generation time: the one that was updated last
@@ -181,9 +186,13 @@ def test_overlapping_years_of_flanders(shared_data):
     catalogue = ItemFiles(shared_data / "flanders" / "items.json", "sentinel-2-l2a")
     then = catalogue.search(EVERYWHERE, Period.parse("2017-08-01/2018-07-31"))
     now = catalogue.search(EVERYWHERE, Period.parse("2017-12-01/2018-11-30"))
-    assert len(catalogue.search(EVERYWHERE, Period.parse("2017"))) + len(catalogue.search(EVERYWHERE, Period.parse("2018"))) == 118
+    assert (
+        len(catalogue.search(EVERYWHERE, Period.parse("2017"))) + len(catalogue.search(EVERYWHERE, Period.parse("2018"))) == 118
+    )
     assert min(i["properties"]["datetime"] for i in then) == "2017-08-04T10:53:28Z"
-    assert max(i["properties"]["datetime"] for i in then) < "2018-08" and min(i["properties"]["datetime"] for i in now) > "2017-12"
+    assert (
+        max(i["properties"]["datetime"] for i in then) < "2018-08" and min(i["properties"]["datetime"] for i in now) > "2017-12"
+    )
     scenes = select_scenes(then)
     assert {(s.subtract, s.reason, s.mgrs) for s in scenes.scenes} == {(0, "raster offset 0", "31UDS")}
     assert all(Path(f).is_file() for s in scenes.scenes for f in s.bands.values())
@@ -348,9 +357,7 @@ def test_mgrs(properties, name, mgrs):
 def granule(tile: str, baseline: str, generation: str = "", *, datatake: str = "GS2A_20210612T101031_031193", **more) -> dict:
     extra = {"s2__generation_time": generation} if generation else {}
     name = more.pop("name", f"S2A_{tile}_{datatake[-6:]}_{baseline}_{generation}")
-    return item(
-        name, mgrs=tile, s2__datatake_id=f"{datatake}_N{baseline}", s2__processing_baseline=baseline, **extra, **more
-    )
+    return item(name, mgrs=tile, s2__datatake_id=f"{datatake}_N{baseline}", s2__processing_baseline=baseline, **extra, **more)
 
 
 def test_granules_of_one_overpass_share_it_whatever_their_baseline():
@@ -384,7 +391,10 @@ def test_without_a_datatake_the_time_stands_for_it():
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.scenes.overpass_of: without a datatake, granules on both sides of a minute are two overpasses")
+@pytest.mark.xfail(
+    strict=True,
+    reason="tasks.scenes.overpass_of: without a datatake, granules on both sides of a minute are two overpasses",
+)
 def test_granules_on_both_sides_of_a_minute_are_one_overpass():
     a = item("S2A_32TPT_20210612_0_L2A", when="2021-06-12T10:10:55Z")
     b = item("S2A_32TPS_20210612_0_L2A", when="2021-06-12T10:11:09Z", mgrs="32TPS")
@@ -406,7 +416,11 @@ def test_of_one_baseline_the_newest_generation_is_kept_then_the_newest_update():
 
 
 def test_other_tiles_and_datatakes_are_no_duplicates():
-    entries = [granule("32TPT", "05.00"), granule("32TPS", "05.00"), granule("32TPT", "05.00", datatake="GS2A_20210612T101031_031194")]
+    entries = [
+        granule("32TPT", "05.00"),
+        granule("32TPS", "05.00"),
+        granule("32TPT", "05.00", datatake="GS2A_20210612T101031_031194"),
+    ]
     found = select_scenes(entries)
     assert len(found.scenes) == 3 and not found.dropped
 
@@ -463,7 +477,11 @@ def test_selection_keeps_the_newest_of_each_look_in_any_order(items, randomness)
 
 
 def test_a_scene_list_survives_being_written():
-    entries = [granule("32TPT", "05.00", eo__cloud_cover=12.5), granule("32TPS", "02.09"), item(keys={}, name="useless")]
+    entries = [
+        granule("32TPT", "05.00", eo__cloud_cover=12.5),
+        granule("32TPS", "02.09"),
+        item(keys={}, name="useless"),
+    ]
     found = select_scenes(entries)
     again = SceneList.from_json(found.to_json())
     assert again == found

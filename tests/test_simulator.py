@@ -120,11 +120,7 @@ def test_items_are_complete_and_their_files_lie_where_they_say(site: Simulation,
                 assert list(source.shape) == fields["proj:shape"]
                 assert list(source.transform)[:6] == fields["proj:transform"]
                 assert source.transform.c % 60 == source.transform.f % 60 == 0
-                assert (
-                    source.dtypes[0]
-                    == fields["raster:bands"][0]["data_type"]
-                    == ("uint8" if key == "scl" else "uint16")
-                )
+                assert source.dtypes[0] == fields["raster:bands"][0]["data_type"] == ("uint8" if key == "scl" else "uint16")
                 assert source.nodata == 0 and source.profile["tiled"] and source.compression.name == "deflate"
                 assert fields["gsd"] == source.res[0] == (10 if key in ("blue", "green", "red", "nir") else 20)
 

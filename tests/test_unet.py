@@ -149,8 +149,7 @@ def test_two_processes_give_identical_weights():
     here = Path(__file__).parent
     script = SCRIPT.format(root=str(here.parent), tests=str(here))
     runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
-        for _ in range(2)
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True) for _ in range(2)
     ]
     a, b = (run.stdout.split()[-1] for run in runs)
     assert len(a) == 64
@@ -178,9 +177,7 @@ def test_blocks_equal_the_whole(trained):
     features = texture(seed=2).features
     whole = predict(trained.model, trained.normalisation, features, ORIGIN, 64, 16)
     h = halo(64, 16)
-    part = predict(
-        trained.model, trained.normalisation, features[:, : 80 + h], ORIGIN, 64, 16, np.s_[:80, :], limit_bytes=1
-    )
+    part = predict(trained.model, trained.normalisation, features[:, : 80 + h], ORIGIN, 64, 16, np.s_[:80, :], limit_bytes=1)
     np.testing.assert_allclose(part, whole[:, :80], atol=1e-5)
 
 
@@ -200,8 +197,7 @@ def test_save_and_load(trained, tmp_path):
     assert UNetParameters(**metadata["parameters"]) == SMALL
     features = texture(seed=3).features
     before, after = (
-        predict(m, n, features, ORIGIN, 64, 16)
-        for m, n in ((trained.model, trained.normalisation), (model, normalisation))
+        predict(m, n, features, ORIGIN, 64, 16) for m, n in ((trained.model, trained.normalisation), (model, normalisation))
     )
     np.testing.assert_array_equal(before, after)
 
@@ -226,18 +222,14 @@ def test_transfer_starts_where_the_neighbour_ended(trained):
 
 
 def test_early_stop():
-    result = train(
-        [texture()], SMALL.model_copy(update={"learning_rate": 1e-9, "patience": 2, "dropout": 0, "members": 1})
-    )
+    result = train([texture()], SMALL.model_copy(update={"learning_rate": 1e-9, "patience": 2, "dropout": 0, "members": 1}))
     history = result.history[0]
     assert len(history["validation"]) == history["best_epoch"] + 3 < SMALL.epochs
 
 
 def test_progress_is_told():
     seen = []
-    result = train(
-        [texture()], SMALL.model_copy(update={"epochs": 2, "steps_per_epoch": 1}), lambda *event: seen.append(event)
-    )
+    result = train([texture()], SMALL.model_copy(update={"epochs": 2, "steps_per_epoch": 1}), lambda *event: seen.append(event))
     assert [event[:2] for event in seen] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [event[3] for event in seen[:2]] == result.history[0]["validation"]
 
@@ -250,9 +242,7 @@ def test_a_site_as_small_as_a_village():
         region.features[:, 40:104, 40:102],
         region.target[40:104, 40:102],
     )
-    result = train(
-        [Region(features, target, ORIGIN)], SMALL.model_copy(update={"patch": 256, "crop": 128, "epochs": 4})
-    )
+    result = train([Region(features, target, ORIGIN)], SMALL.model_copy(update={"patch": 256, "crop": 128, "epochs": 4}))
     assert result.crop == 60
     assert all(member["split_block"] < 32 and member["training_pixels"] > 1500 for member in result.history)
     assert all(np.isfinite(h["validation"]).all() for h in result.history)

@@ -136,9 +136,7 @@ def write_scenes(
                     for key, band in ASSETS.items():
                         value = picture.reflectance[band]
                         dn = np.clip(np.rint(value * 1e4) + 1000 * version.shifted, 1, 65535)
-                        _write_rows(
-                            folder / f"{key}.tif", np.where(value < -0.5, 0, dn).astype(np.uint16), granule, rows
-                        )
+                        _write_rows(folder / f"{key}.tif", np.where(value < -0.5, 0, dn).astype(np.uint16), granule, rows)
                     scl = picture.scl[version.careful]
                     _write_rows(folder / "scl.tif", scl, granule, rows)
                     cloudy = np.isin(scl, (8, 9, 10)).sum()
@@ -218,9 +216,7 @@ def _name(granule: Granule, seen: Overpass, version: Version) -> str:
 def _outline(granule: Granule, extent: float, seen: Overpass, corner: tuple[float, float]) -> Polygon | None:
     """Where a granule of an overpass has data, longitude and latitude; None where it has none."""
     rows, columns = granule.shape
-    frame = box(granule.left, granule.top - 10 * rows, granule.left + 10 * columns, granule.top).segmentize(
-        max(500.0, columns)
-    )
+    frame = box(granule.left, granule.top - 10 * rows, granule.left + 10 * columns, granule.top).segmentize(max(500.0, columns))
     to_laea = transformer(f"EPSG:{granule.epsg}", "EPSG:3035")
     local = transform_shape(lambda e, n: _local(to_laea, e, n, corner), frame)
     reach = MARGIN - 20

@@ -110,9 +110,7 @@ class _Planter:
                 continue
             line = densify(np.stack([start, end]), 25)
             t = np.linspace(0, 1, len(line))[:, None]
-            line = line + np.array([-np.sin(angle), np.cos(angle)]) * np.sin(np.pi * t) * length * rng.uniform(
-                -0.12, 0.12
-            )
+            line = line + np.array([-np.sin(angle), np.cos(angle)]) * np.sin(np.pi * t) * length * rng.uniform(-0.12, 0.12)
             blocked = float(sum(places.inside(line, 20, 1.3).sum() for places in (self.land.towns, self.used)))
             if blocked < best[0]:
                 best = blocked, line
@@ -139,9 +137,7 @@ class _Planter:
             (places[i] for i in self.rng.permutation(len(places))[:12]),
             key=lambda p: abs(p[2].size[0] * p[2].size[1] - 7000),
         )
-        eraser = Builder(
-            self.land.shapes, self.rng, builder.x, builder.y, builder.angle, NOW, self.mark("demolished", SEALING)
-        )
+        eraser = Builder(self.land.shapes, self.rng, builder.x, builder.y, builder.angle, NOW, self.mark("demolished", SEALING))
         eraser.ground(block, Cover.MEADOW, CLEARED)
 
     def swap(self, kind: str, covers: dict[Cover, Cover], hectares: float) -> None:
@@ -153,11 +149,7 @@ class _Planter:
             area = abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2e4
             if done >= hectares:
                 return
-            if (
-                cover not in covers
-                or done + area > 1.2 * hectares
-                or not self.clear(np.vstack([polygon, polygon.mean(0)]), -20)
-            ):
+            if cover not in covers or done + area > 1.2 * hectares or not self.clear(np.vstack([polygon, polygon.mean(0)]), -20):
                 continue
             done += area
             self.replaced[number] = (covers[cover], self.mark(kind, OTHER))

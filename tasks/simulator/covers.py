@@ -45,9 +45,7 @@ ROOF = np.array([c >= Cover.TILE_ROOF for c in Cover])
 CLCPLUS = np.array([10, 2, 3, 6, 7, 7, 9, 9, 6, 3, 9, 1, 1, 1, 1, 1], np.uint8)
 """CLC+ Backbone code of each cover."""
 
-ROUGHNESS = np.array(
-    [0.02, 0.11, 0.09, 0.05, 0.06, 0.06, 0.09, 0.10, 0.09, 0.10, 0.07, 0.05, 0.06, 0.05, 0.05, 0.05], np.float32
-)
+ROUGHNESS = np.array([0.02, 0.11, 0.09, 0.05, 0.06, 0.06, 0.09, 0.10, 0.09, 0.10, 0.07, 0.05, 0.06, 0.05, 0.05, 0.05], np.float32)
 """Relative brightness variation within an object, as a standard deviation."""
 
 _GREEN_CROP = [0.026, 0.060, 0.030, 0.450, 0.100, 0.320, 0.420, 0.470, 0.210, 0.100]

@@ -209,9 +209,7 @@ def _across(land: Terrain, rng: np.random.Generator, sway: float) -> NDArray:
     extent = land.extent
     t = np.linspace(-0.15, 1.15, max(16, int(extent * 1.3 / 25)))
     bend = Waves(rng, 600, max(1500.0, extent))
-    across = (
-        extent * rng.uniform(0.2, 0.8) + sway * bend(t * extent, 0 * t) + (t - 0.5) * extent * rng.uniform(-0.4, 0.4)
-    )
+    across = extent * rng.uniform(0.2, 0.8) + sway * bend(t * extent, 0 * t) + (t - 0.5) * extent * rng.uniform(-0.4, 0.4)
     line = np.stack([t * extent, across], axis=1)
     return line if rng.random() < 0.5 else line[:, ::-1]
 

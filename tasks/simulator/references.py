@@ -136,9 +136,7 @@ def write_references(out: Path, land: Landscape, real: Truth, corner: tuple[int,
     `now`. Footprints are some metres off and incomplete.
     """
     rng = np.random.default_rng([*land.seed, 20])
-    files = {
-        name: out / "reference" / f"{name}.tif" for name in ("imd_then", "ibu_then", "clcplus_then", "clcplus_now")
-    }
+    files = {name: out / "reference" / f"{name}.tif" for name in ("imd_then", "ibu_then", "clcplus_then", "clcplus_now")}
     noise, patchy = _noise(rng, real.change.shape, 1.0, 8), _noise(rng, real.change.shape, 2.4, 25)
     layers = {"imd_then": _old_density(rng, real, noise, patchy), "ibu_then": _old_buildings(real, noise)}
     missed = next((c.number for c in land.changes if c.kind == "building"), -1)

@@ -50,13 +50,9 @@ class Traits:
     def table(self, numbers: NDArray[np.int64], seen: Overpass, wet: float, seed: tuple[int, ...]) -> Floats:
         """Reflectance (object, band) of some objects at an overpass."""
         # Noise of a date is drawn for all objects, so that it does not depend on how the site is cut.
-        jitter = np.random.default_rng([*seed, 13, seen.when.year, seen.number]).standard_normal(
-            len(self.cover), np.float32
-        )
+        jitter = np.random.default_rng([*seed, 13, seen.when.year, seen.number]).standard_normal(len(self.cover), np.float32)
         lush = self.lush[numbers] * (1 + 0.03 * jitter[numbers])
-        return reflectance(
-            self.cover[numbers], seen.time, wet, self.late[numbers], self.habit[numbers], self.gain[numbers], lush
-        )
+        return reflectance(self.cover[numbers], seen.time, wet, self.late[numbers], self.habit[numbers], self.gain[numbers], lush)
 
 
 def traits(land: Landscape, year: int) -> Traits:
@@ -116,9 +112,7 @@ class Picture:
     """Scene classification of an ordinary and of a more careful processing."""
 
 
-def render(
-    land: Landscape, of: Ground, look: Traits, seen: Overpass, clouds: Weather, elevation: float, index: int
-) -> Picture:
+def render(land: Landscape, of: Ground, look: Traits, seen: Overpass, clouds: Weather, elevation: float, index: int) -> Picture:
     """One overpass over a strip.
 
     Parameters
@@ -166,9 +160,7 @@ def render(
         # Cirrus hardly shows in the short-wave infrared; water cloud does.
         for b, name in enumerate(names):
             opaque = alpha * (0.35 if clouds.thin and name in ("B11", "B12") else 1.0)
-            value = (refl[..., b] * light + haze * np.float32(HAZE[name])) * (1 - opaque) + opaque * bright * CLOUD[
-                name
-            ]
+            value = (refl[..., b] * light + haze * np.float32(HAZE[name])) * (1 - opaque) + opaque * bright * CLOUD[name]
             noise = rng.standard_normal(value.shape, np.float32)
             bands[name] = (value + noise * (NOISE + 0.008 * value)).astype(np.float32)
         gone = ~of.sceneries[k].seen

@@ -120,9 +120,7 @@ def residential(b: Builder, block: Block) -> None:
         width, depth = rng.uniform(9, min(14, w / n), k), rng.uniform(9, 14, k)
         setback = rng.uniform(4, 7, k)
         at = u[keep] + rng.uniform(-1.5, 1.5, k)
-        b.put(
-            rectangles(at, edge + side * (setback + depth / 2), width, depth), b.roofs(k, (0.72, 0.24, 0.04)), BUILDING
-        )
+        b.put(rectangles(at, edge + side * (setback + depth / 2), width, depth), b.roofs(k, (0.72, 0.24, 0.04)), BUILDING)
         drive = at + rng.choice([-1, 1], k) * (width / 2 + 1.2)
         paved = rng.choice([Cover.CONCRETE, Cover.ASPHALT, Cover.GRAVEL], k, p=(0.6, 0.25, 0.15))
         b.put(rectangles(drive, edge + side * (setback + 3) / 2, 4.2, setback + 5), paved, PAVED)

@@ -78,9 +78,7 @@ def site_bounds(tile: str, size: int, corner: tuple[int, int] | None = None) -> 
         x0, y1 = corner
     bounds = (x0, y1 - edge, x0 + edge, y1)
     if x0 % 10 or y1 % 10 or x0 < left or y1 > top or bounds[2] > right or bounds[1] < bottom:
-        raise ValueError(
-            f"site {bounds} must lie within tile {tile} ({left}, {bottom}, {right}, {top}) on multiples of 10 m"
-        )
+        raise ValueError(f"site {bounds} must lie within tile {tile} ({left}, {bottom}, {right}, {top}) on multiples of 10 m")
     return bounds
 
 

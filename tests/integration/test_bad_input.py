@@ -1,4 +1,7 @@
-"""Bad input gets one clear line that names file, layer or tile and the remedy, exit code 2 (1 where work failed), and nothing that looks done."""
+"""Bad input gets one clear line that names file, layer or tile and the remedy, exit code 2 (1 where work failed).
+
+And it leaves nothing that looks done.
+"""
 
 import json
 import os
@@ -125,10 +128,30 @@ def test_reference_in_another_crs_is_reprojected_from_full_resolution(config, si
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 
     with rasterio.open(source) as raster:
-        transform, width, height = calculate_default_transform(raster.crs, "EPSG:32633", raster.width, raster.height, *raster.bounds)
+        transform, width, height = calculate_default_transform(
+            raster.crs, "EPSG:32633", raster.width, raster.height, *raster.bounds
+        )
         array = np.full((height, width), 255, "uint8")
-        reproject(rasterio.band(raster, 1), array, dst_transform=transform, dst_crs="EPSG:32633", dst_nodata=255, resampling=Resampling.nearest)
-    with rasterio.open(utm, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint8", crs="EPSG:32633", transform=transform, nodata=255) as raster:
+        reproject(
+            rasterio.band(raster, 1),
+            array,
+            dst_transform=transform,
+            dst_crs="EPSG:32633",
+            dst_nodata=255,
+            resampling=Resampling.nearest,
+        )
+    with rasterio.open(
+        utm,
+        "w",
+        driver="GTiff",
+        width=width,
+        height=height,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=transform,
+        nodata=255,
+    ) as raster:
         raster.write(array, 1)
         raster.build_overviews([2, 4], Resampling.nearest)
     gdal = pytest.importorskip("osgeo.gdal")
@@ -207,15 +230,21 @@ def test_too_many_scenes_cut_short(config, site, tmp_path, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="limits file sizes the POSIX way")
 def test_no_room_on_disk(config, tmp_path):
-    """A file system that takes no more: here every file longer than 20 kB."""
+    """A file system that takes no more: here every file longer than 100 kB."""
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "from flows.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+        "from flows.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000));"
         "sys.exit(main(sys.argv[1:]))"
     )
-    environment = {**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"}
+    environment = {
+        **os.environ,
+        "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false",
+    }
     result = subprocess.run(
-        [sys.executable, "-c", code, "run", TILE, "-c", str(config), "-t", "PP_then"], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code, "run", TILE, "-c", str(config), "-t", "PP_then"],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     lines = [line for line in result.stderr.splitlines() if line.startswith("imperv:")]
     assert result.returncode == 1, result.stderr
@@ -225,5 +254,7 @@ def test_no_room_on_disk(config, tmp_path):
 
 
 def test_memory_that_is_too_small_is_said_before_anything_starts(config, capsys):
-    config.write_text(config.read_text() + "\n[engine]\nmemory = '256 MiB'\nworkers = 1\n[parameters.preprocessing]\nmin_observations = 1\n")
+    config.write_text(
+        config.read_text() + "\n[engine]\nmemory = '256 MiB'\nworkers = 1\n[parameters.preprocessing]\nmin_observations = 1\n"
+    )
     fails(capsys, ["run", TILE, "-c", config, "-t", "IBUD_ref"], 2, "engine.memory", "raise engine.memory")

@@ -1,4 +1,4 @@
-"""The whole chain on a small simulated site: everything is delivered, nothing runs twice, and a kill at any moment loses nothing."""
+"""The whole chain on a small simulated site: everything is delivered, nothing runs twice, a kill at any moment loses nothing."""
 
 import hashlib
 import json
