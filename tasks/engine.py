@@ -96,7 +96,7 @@ class Engine:
                 futures[future] = index
                 return future
 
-            running = as_completed([submit() for _ in range(min(count, len(waiting)))])
+            running = as_completed([submit() for _ in range(min(count, len(waiting)))], loop=client.loop)
             for future in running:
                 results[futures.pop(future)] = future.result()
                 self._tell(len(results), len(blocks))

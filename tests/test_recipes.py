@@ -13,7 +13,6 @@ import pytest
 
 from calibration import Calibration
 from layers.catalogue import CATALOGUE
-from tasks import recipes
 from tasks.errors import WorkError
 from tasks.job import Job, Made, variables_of
 from tasks.nodes import MAKERS
@@ -23,7 +22,6 @@ from tasks.recipes import RECIPES, Inputs, make_by_recipe
 from tasks.records import Record
 
 CALIBRATION = Calibration(intercept=110.0, slope=-130.0, minimum=12.0, maximum=95.0, samples=500, r2=0.7, flags=())
-PERCENT = np.array([*range(101), 255], "uint8")
 
 
 def random(symbol: str, shape, seed: int = 0) -> np.ndarray:
@@ -34,8 +32,8 @@ def random(symbol: str, shape, seed: int = 0) -> np.ndarray:
         array = rng.choice(codes, shape)
         array[rng.random(shape) < 0.3] = rng.choice(codes[[0, 0, -1]])
         array[rng.random(shape) < 0.4] = 0 if 0 in codes else codes[0]
-        if len(shape) == 2:  # whole 100 m blocks without data, and single pixels
-            array[:10, :10] = 255
+        if len(shape) == 2:  # whole coarse pixels without data, and single ones
+            array[: shape[0] // 4, : shape[1] // 4] = 255
         array[rng.random(shape) < 0.1] = 255
         return array
     array = rng.uniform(-0.2, 0.9, shape).astype("float32")
@@ -478,4 +476,3 @@ def test_imd_needs_its_calibration(job):
 def test_every_layer_has_one_maker():
     assert set(MAKERS) == set(CATALOGUE)
     assert all(MAKERS[symbol] is make_by_recipe for symbol in RECIPES)
-    assert recipes.OUTSIDE == 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import geopandas as gpd
@@ -18,6 +19,7 @@ from pyproj import Transformer
 from rasterio.enums import Resampling
 
 from layers.catalogue import CATALOGUE
+from tasks.engine import Engine
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.production import Production
@@ -496,6 +498,15 @@ def test_footprints_that_cannot_be_used(tmp_path, job):
 def test_a_table_without_shapes_is_refused(tmp_path, job):
     (tmp_path / "table.csv").write_text("id,name\n1,a\n")
     assert "table.csv" in footprint_refusal(job('footprints = ["table.csv"]'))
+
+
+def test_blocks_may_travel_to_another_process(shared_data, job, monkeypatch):
+    folder = shared_data / "flanders" / "reference"
+    here = job(f'imd_then = "{folder / "imd_then.tif"}"\nfootprints = ["{folder / "footprints.geojson"}"]')
+    layers = ((make_reference, CATALOGUE["IMD_then"]), (make_footprints, CATALOGUE["IBUD_ref"]))
+    expected = [task(here, layer).digest for task, layer in layers]
+    monkeypatch.setattr(Engine, "map", lambda self, f, blocks, size, what: [pickle.loads(pickle.dumps(f))(b) for b in blocks])
+    assert [task(here, layer).digest for task, layer in layers] == expected
 
 
 # fingerprints -----------------------------------------------------------------------------------------------------
