@@ -19,7 +19,7 @@ demo: $(DONE)
 	$(BIN)/imperv demo $(DEMO)
 
 test: $(DONE)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DONE)
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ def run(
     tiles: Annotated[list[str], typer.Argument(help="Tiles, such as E43N32.")],
     config: Config = Path("production.toml"),
     target: Targets = None,
+    refresh_scenes: Annotated[bool, typer.Option("--refresh-scenes", help="Ask the catalogue again for its scenes.")] = False,
 ) -> None:
     """Make and deliver the layers of one or more tiles, here and now."""
     from flows.progress import listening
@@ -57,7 +58,7 @@ def run(
 
     Production.read(config)
     with run_view(err) as view, listening(view):
-        failed = run_tiles(list(dict.fromkeys(tiles)), str(config), target)
+        failed = run_tiles(list(dict.fromkeys(tiles)), str(config), target, refresh_scenes)
     view.summary()
     _end(failed)
 

@@ -37,24 +37,28 @@ def _job(tile: str, config: str) -> Job:
     return Job.of(Production.read(config), tile, lambda done, total: listener().advanced(done, total))
 
 
-def _run(tile: str, node: str, config: str) -> State[Any]:
+def _run(tile: str, node: str, config: str, refresh: bool) -> State[Any]:
     job = _job(tile, config)
     listener().started(tile, node)
-    record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node)
+    record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node, refresh)
     note = record.reason if not record.made else "; ".join(record.warnings)
     listener().finished(tile, node, ran, record.seconds if ran else 0.0, note)
     return _state(record, ran)
 
 
 @task(task_run_name="{node}", cache_policy=NO_CACHE, persist_result=False)
-def make(tile: str, node: str, config: str) -> State[Any]:
-    """Make one node of a tile unless it is up to date."""
-    return _run(tile, node, config)
+def make(tile: str, node: str, config: str, refresh: bool = False) -> State[Any]:
+    """Make one node of a tile unless it is up to date; with `refresh` even then."""
+    return _run(tile, node, config, refresh)
 
 
 @flow(name="imperviousness", flow_run_name="imperviousness {tile}", validate_parameters=True)
 def imperviousness(
-    tile: str, config: str, targets: list[str] | None = None, until: Literal["features", "models", "all"] = "all"
+    tile: str,
+    config: str,
+    targets: list[str] | None = None,
+    until: Literal["features", "models", "all"] = "all",
+    refresh_scenes: bool = False,
 ) -> dict[str, int]:
     """Make and deliver the layers of one tile.
 
@@ -66,6 +70,8 @@ def imperviousness(
         Production file.
     targets : list of str, optional
         Layers asked for, all by default.
+    refresh_scenes : bool
+        Ask the catalogue again instead of using the frozen scene lists.
     until : str
         How far to go: "features" and "models" stop at what neighbouring tiles need of this one.
 
@@ -90,7 +96,8 @@ def imperviousness(
         for node in [*order, *(DELIVER + symbol for symbol in products)]:
             symbol = node.removeprefix(DELIVER)
             before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
-            state = make(tile, node, config, wait_for=[states[s] for s in before if s in states], return_state=True)
+            refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
+            state = make(tile, node, config, refresh, wait_for=[states[s] for s in before if s in states], return_state=True)
             if not state.is_completed():
                 error = _error_of(state)
                 _note_run(job, "failed", f"{node}: {error}")

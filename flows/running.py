@@ -12,7 +12,9 @@ from tasks.job import Job
 from tasks.production import Production
 
 
-def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None = None) -> dict[str, ImpervError]:
+def run_tiles(
+    tiles: Sequence[str], config: str, targets: Sequence[str] | None = None, refresh_scenes: bool = False
+) -> dict[str, ImpervError]:
     """Run tiles one after another.
 
     Where there are several, what neighbours need of each other (models, features, samples) is made for all of them first.
@@ -25,6 +27,8 @@ def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None =
         Production file.
     targets : sequence of str, optional
         Layers asked for, all by default.
+    refresh_scenes : bool
+        Ask the catalogue again instead of using the frozen scene lists; what that changes is said.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None =
     symbols = resolve_targets(targets)
     production = Production.read(config)
     jobs = [Job.of(production, tile) for tile in tiles]
-    if not _anything_to_do(jobs, symbols):
+    if not refresh_scenes and not _anything_to_do(jobs, symbols):
         return {}
     # Prefect takes seconds to import and start: not before there is something to run.
     from flows.imperviousness import imperviousness
@@ -51,7 +55,9 @@ def run_tiles(tiles: Sequence[str], config: str, targets: Sequence[str] | None =
             for tile in tiles:
                 if tile not in failed and steps(symbols, until)[0]:
                     try:
-                        imperviousness(tile, config, symbols, until)  # type: ignore[call-overload]
+                        # Lists are asked for anew once, in the first pass.
+                        refresh = refresh_scenes and (len(jobs) == 1 or until == "features")
+                        imperviousness(tile, config, symbols, until, refresh)  # type: ignore[call-overload]
                     except ImpervError as error:
                         failed[tile] = error
     return failed

@@ -42,7 +42,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     """What the frozen list depends on."""
     settings = job.production.scenes
     return {
-        "catalogue": job.production.path(settings.catalogue), "collection": settings.collection,
+        "catalogue": settings.catalogue, "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
     }  # fmt: skip
 
@@ -66,11 +66,30 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
     overpasses = len(found.overpasses)
     if overpasses < job.production.parameters.preprocessing.min_observations:
         raise InputError(too_few(job, layer, overpasses))
-    job.store.write_text(job.place(layer.symbol).data, found.to_json())
+    path = job.place(layer.symbol).data
+    changed = _difference(job.store.read_text(path), found)
+    job.store.write_text(path, found.to_json())
     days = sorted(s.day for s in found.scenes)
     statistics = {
         "scenes": len(found.scenes), "overpasses": overpasses, "dropped": dict(found.dropped),
         "first": str(days[0]), "last": str(days[-1]),
         "offset_subtracted": sum(s.subtract > 0 for s in found.scenes),
     }  # fmt: skip
-    return Made(scene_list_digest(found), statistics)
+    return Made(scene_list_digest(found), {**statistics, **changed}, tuple(_in_words(changed)))
+
+
+def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:
+    """Scenes that a list has gained and lost since it was frozen."""
+    if old is None:
+        return {}
+    before, after = ({s.id for s in scenes.scenes} for scenes in (SceneList.from_json(old), new))
+    return {"added": sorted(after - before), "gone": sorted(before - after)}
+
+
+def _in_words(changed: dict[str, list[str]]) -> list[str]:
+    """The difference for people."""
+    return [
+        f"{len(names)} scenes {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        for what, names in changed.items()
+        if names
+    ]

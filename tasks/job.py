@@ -17,12 +17,13 @@ from odc.geo.geobox import GeoBox
 from grids import Block, Tile, block_grid, window_geobox
 from layers.catalogue import CATALOGUE, Layer
 from layers.features import HARMONIC_NAMES, QUANTILE_BANDS
+from tasks.arrays import Variable
 from tasks.engine import Engine
 from tasks.errors import InputError, WorkError
 from tasks.periods import Period
 from tasks.production import Production
 from tasks.records import Record
-from tasks.store import Place, Store, Variable
+from tasks.store import Place, Store
 
 BLOCK_METRES = {10: 10_000, 20: 10_000, 100: 50_000}
 """Edge of a block of work by resolution of its output: one shard of the store."""

@@ -68,7 +68,9 @@ def ingredients(job: Job, layer: Layer) -> dict[str, Any] | None:
         if record is None:
             return None
         # By stem: features of a year are the same whether that year is `then` or `now`.
-        inputs[CATALOGUE[name].stem if layer.stem != layer.symbol else name] = record.version
+        # A scene list counts by what is in it: where its catalogue lies does not change a pixel.
+        version = record.digest if CATALOGUE[name].kind == "source" else record.version
+        inputs[CATALOGUE[name].stem if layer.stem != layer.symbol else name] = version
     return {
         "algorithm": f"{layer.stem} {layer.version}",
         "window": list(job.bounds),

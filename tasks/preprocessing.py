@@ -300,5 +300,6 @@ def _unreadable(scenes: Iterable[Scene], workers: int) -> dict[str, str]:
 
 
 def scene_list_digest(scenes: SceneList) -> str:
-    """Hash of what is read, wherever the files lie: ids, offsets, overpasses."""
-    return digest_of([(s.id, s.subtract, s.overpass) for s in scenes.scenes])
+    """Hash of what is read, wherever the folder of the files lies: ids, times, offsets, overpasses, file names."""
+    names = [{band: Path(file).name for band, file in s.bands.items()} for s in scenes.scenes]
+    return digest_of([(s.id, s.datetime, s.subtract, s.overpass, n) for s, n in zip(scenes.scenes, names, strict=True)])

@@ -17,45 +17,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
-import numpy as np
 import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 import zarr
 from fsspec.implementations.local import LocalFileSystem
 from odc.geo.geobox import GeoBox
-from zarr.codecs import ZstdCodec
 
 from grids import Tile
 from layers.catalogue import CATALOGUE, Layer, resolve
+from tasks.arrays import Variable, create_arrays
 from tasks.errors import InputError, WorkError
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
-CHUNK = 500
-"""Edge of a Zarr chunk in pixels; divides a block of 1000 pixels at 10 m and of 500 at 20 m."""
-
-SHARD = {10: 1000, 20: 500, 100: 500}
-"""Edge of a shard in pixels by resolution: one block of work, so that no two blocks write the same object."""
-
-ZSTD_LEVEL = 3
-"""Zstandard level: beyond it, levels cost more time than they save bytes on these layers."""
-
 PAST = ".gone"
 TEMPORARY = ".part-"
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One array of a layer: name, leading axes and how it is stored."""
-
-    name: str
-    dtype: str
-    nodata: float
-    axis: str = ""
-    """Name of a leading axis, or empty."""
-    labels: tuple[str, ...] = ()
-    """Labels along that axis."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +189,7 @@ class Store:
                 self.remove_record(place.record)
                 self._remove(target)
             group = zarr.create_group(self.zarr_store(where), zarr_format=3, attributes=dict(attributes))
-            _create_arrays(group, grid, resolution, variables)
+            create_arrays(group, grid, resolution, variables)
             yield group
             if self.is_local:
                 self.remove_record(place.record)
@@ -389,35 +366,6 @@ def disk_trouble(error: OSError, path: str) -> WorkError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
     return WorkError(f"{path}: cannot be written ({error.strerror or error})")
-
-
-def _create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: tuple[Variable, ...]) -> None:
-    """Empty arrays with CF coordinates and grid mapping."""
-    shape, affine = tuple(grid.shape), grid.affine
-    y = affine.f + affine.e * (np.arange(shape[0]) + 0.5)
-    x = affine.c + affine.a * (np.arange(shape[1]) + 0.5)
-    for name, values, standard in (("y", y, "projection_y_coordinate"), ("x", x, "projection_x_coordinate")):
-        group.create_array(name, data=values, dimension_names=[name], attributes={"units": "metre", "standard_name": standard})
-    transform = " ".join(repr(v) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e))
-    crs = {**grid.crs.proj.to_cf(), "spatial_ref": grid.crs.to_wkt(), "GeoTransform": transform}  # type: ignore[union-attr]
-    group.create_array("spatial_ref", data=np.array(0, "int64"), dimension_names=[], attributes=crs)
-    for variable in variables:
-        lead = (len(variable.labels),) if variable.axis else ()
-        if variable.axis and variable.axis not in group:
-            labels = group.create_array(variable.axis, shape=lead, dtype="str", dimension_names=[variable.axis])
-            labels[:] = np.array(variable.labels, dtype=object)
-        chunk = min(CHUNK, SHARD[resolution])
-        group.create_array(
-            variable.name,
-            shape=(*lead, *shape),
-            dtype=variable.dtype,
-            chunks=(*(1 for _ in lead), chunk, chunk),
-            shards=(*lead, SHARD[resolution], SHARD[resolution]),
-            compressors=ZstdCodec(level=ZSTD_LEVEL),
-            fill_value=variable.nodata,
-            dimension_names=[*([variable.axis] if lead else []), "y", "x"],
-            attributes={"nodata": variable.nodata, "grid_mapping": "spatial_ref"},
-        )
 
 
 def with_measured(record: Record, store: Store) -> Record:

@@ -60,16 +60,30 @@ values = st.recursive(
 @settings(max_examples=30)
 @given(
     st.builds(
-        Record, symbol=texts, tile=texts, key=texts, digest=texts, ingredients=st.dictionaries(texts, values, max_size=3),
-        made=st.booleans(), reason=texts,
-        href=st.sampled_from(["", "tiles/E43N32/2021/PP.zarr", "models/IMD/E43N32/model.keras"]), files=st.integers(0, 10**6), size=st.integers(0, 2**50),
-        bbox=st.just((4_300_000, 3_200_000, 4_400_000, 3_300_000)), windowed=st.booleans(),
-        start=st.dates().map(str), end=st.dates(max_value=dt.date(9999, 1, 1)).map(str),
-        statistics=st.dictionaries(texts, values, max_size=3), warnings=st.lists(texts, max_size=3).map(tuple),
-        seconds=st.floats(0, 1e6), cpu_seconds=st.floats(0, 1e6), peak_memory=st.integers(0, 2**50),
-        software=st.dictionaries(texts, texts, max_size=3), created=texts,
+        Record,
+        symbol=texts,
+        tile=texts,
+        key=texts,
+        digest=texts,
+        ingredients=st.dictionaries(texts, values, max_size=3),
+        made=st.booleans(),
+        reason=texts,
+        href=st.sampled_from(["", "tiles/E43N32/2021/PP.zarr", "models/IMD/E43N32/model.keras"]),
+        files=st.integers(0, 10**6),
+        size=st.integers(0, 2**50),
+        bbox=st.just((4_300_000, 3_200_000, 4_400_000, 3_300_000)),
+        windowed=st.booleans(),
+        start=st.dates().map(str),
+        end=st.dates(max_value=dt.date(9999, 1, 1)).map(str),
+        statistics=st.dictionaries(texts, values, max_size=3),
+        warnings=st.lists(texts, max_size=3).map(tuple),
+        seconds=st.floats(0, 1e6),
+        cpu_seconds=st.floats(0, 1e6),
+        peak_memory=st.integers(0, 2**50),
+        software=st.dictionaries(texts, texts, max_size=3),
+        created=texts,
     )
-)  # fmt: skip
+)
 def test_round_trip_of_anything(record):
     again = Record.from_json(record.to_json())
     assert again == record

@@ -489,7 +489,8 @@ def test_footprints_that_cannot_be_used(tmp_path, job):
     (tmp_path / "text.geojson").write_text("no vectors")
     broken = footprint_refusal(job('footprints = ["text.geojson"]'))
     assert "text.geojson cannot be read" in broken and "name a vector file" in broken
-    gpd.GeoDataFrame(geometry=[rectangle(0, 0, 5, 5)]).to_file(tmp_path / "nowhere.gpkg")
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        gpd.GeoDataFrame(geometry=[rectangle(0, 0, 5, 5)]).to_file(tmp_path / "nowhere.gpkg")
     assert "nowhere.gpkg has no coordinate reference system; assign one" in footprint_refusal(
         job('footprints = ["nowhere.gpkg"]')
     )
