@@ -70,10 +70,10 @@ def imperviousness(
         Production file.
     targets : list of str, optional
         Layers asked for, all by default.
-    refresh_scenes : bool
-        Ask the catalogue again instead of using the frozen scene lists.
     until : str
         How far to go: "features" and "models" stop at what neighbouring tiles need of this one.
+    refresh_scenes : bool
+        Ask the catalogue again instead of using the frozen scene lists.
 
     Returns
     -------

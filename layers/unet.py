@@ -7,6 +7,7 @@ is imported inside the functions that need it. Never fork a process that has use
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -116,21 +117,32 @@ class Normalisation:
 
 
 def configure_threads(count: int) -> bool:
-    """Limit TensorFlow to `count` threads, if it has not started yet.
+    """Import TensorFlow, limit it to `count` threads and look for devices.
+
+    What its libraries print about themselves meanwhile is not shown: it goes past Python to the file descriptor. Errors are
+    raised as ever.
 
     Returns
     -------
     bool
-        False if TensorFlow had started: its threads stay as they are.
+        False if TensorFlow had started before: its threads stay as they are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
+        import tensorflow as tf
+
         tf.config.threading.set_intra_op_parallelism_threads(count)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.list_logical_devices()
     except RuntimeError:
         return False
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
     return True
 
 

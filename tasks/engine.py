@@ -87,7 +87,14 @@ class Engine:
     def _on_cluster(self, function: Callable[..., T], blocks: Sequence[Any], count: int) -> list[T]:
         from distributed import Client, as_completed
 
-        with Client(self.settings.dask_address, set_as_default=False) as client:
+        try:
+            client = Client(self.settings.dask_address, set_as_default=False)
+        except OSError as error:
+            raise InputError(
+                f"engine.dask_address: {self.settings.dask_address} does not answer ({str(error).splitlines()[0]}); "
+                "start the scheduler or clear the key"
+            ) from None
+        with client:
             waiting, futures, results = list(enumerate(blocks)), {}, {}
 
             def submit() -> Any:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -44,28 +42,6 @@ SEALED_PREFERENCE = 10
 
 METADATA = "model.data.json"
 """Normalisation, parameters and training record beside the Keras file."""
-
-
-def start_tensorflow(workers: int) -> None:
-    """Import TensorFlow and look for devices, without the lines that its libraries print about themselves meanwhile.
-
-    They go straight to the file descriptor, past Python; errors are raised as ever.
-    """
-    if "tensorflow" in sys.modules:
-        configure_threads(workers)
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (a descriptor is needed)
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        configure_threads(workers)
-        import tensorflow as tf
-
-        tf.config.list_logical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 # features -------------------------------------------------------------------------------------------------------
@@ -153,7 +129,7 @@ def make_model(job: Job, layer: Layer) -> Made:
     from layers.unet import save_model
 
     parameters = job.production.parameters.unet
-    start_tensorflow(job.engine.settings.workers)
+    configure_threads(job.engine.settings.workers)
     total, done = parameters.members * parameters.epochs, [0]
 
     def told(*_: object) -> None:
@@ -334,7 +310,7 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     """RIMD or RIBUD: mean and deviation of the members, in percent and as a fraction."""
     symbol = layer.inputs[1]
     settings = job.production.parameters.unet
-    start_tensorflow(job.engine.settings.workers)
+    configure_threads(job.engine.settings.workers)
     tiles = ensemble_tiles(job, symbol)
     predictors = [load_predictor(job.store, j.place(symbol).data, settings.patch, settings.overlap) for j in tiles]
     if len({names for _, names in predictors}) > 1:

@@ -52,7 +52,7 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     if layer.symbol in SETTING:
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}
     if layer.symbol == "IBUD_ref":
-        return {"files": {n: f for path in footprint_paths(job) for n, f in fingerprint(job, path).items()}}
+        return {"files": fingerprint(job, *footprint_paths(job))}
     if layer.symbol in ("IMD_model", "IBUD_model"):
         return {"neighbours": training_versions(job, layer.symbol)}
     if layer.symbol in ("RIMD", "RIBUD"):

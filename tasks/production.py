@@ -13,8 +13,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dask.utils import format_bytes, parse_bytes
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from calibration import CalibrationParameters
 from grids import EDITIONS, Tile, official_tiles, snap_outward
@@ -196,11 +206,16 @@ class Production(BaseSettings):
     root: Path = Path()
     """Folder that relative paths are relative to: the production file's."""
 
-    @model_validator(mode="after")
-    def _known_tiles(self) -> Production:
-        if not isinstance(self.tiles, str):
-            _tile_names(self.tiles)
-        return self
+    @field_validator("tiles", mode="before")
+    @classmethod
+    def _known_tiles(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value not in EDITIONS:
+                raise ValueError(f"{value!r} is no official list: write {' or '.join(EDITIONS)}, or a list of names")
+            return value
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f'{value!r} is not a list of names such as ["E43N32"]')
+        return _tile_names(tuple(value))
 
     @classmethod
     def settings_customise_sources(
@@ -236,6 +251,8 @@ class Production(BaseSettings):
             raise InputError(f"{file}: root: unknown key; remove it")
         try:
             return cls(**table, root=file.resolve().parent)
+        except SettingsError as error:
+            raise InputError(f"environment: {error}; correct the IMPERV_ variable or remove it") from None
         except ValidationError as error:
             raise InputError("\n".join(f"{file}: {line}" for line in _explain(error))) from None
 

@@ -27,6 +27,9 @@ from tasks.production import Parameters
 
 OUTSIDE = 255
 
+CLCPLUS_OUTSIDE = 253
+"""First of the CLCplus codes that mean outside: 253 sea buffer, 254, 255."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -180,6 +183,8 @@ class _RecipeBlock:
         unexplained = without_data(result)
         for name, (_, resolution) in self.sources.items():
             gaps = without_data(arrays[name][0] if arrays[name].ndim == 3 else arrays[name])
+            if name.startswith("CLCP_"):
+                gaps = arrays[name] >= CLCPLUS_OUTSIDE
             factor = layer.resolution // resolution
             rows, columns = result.shape
             unexplained = unexplained & ~gaps.reshape(rows, factor, columns, factor).any(axis=(1, 3))

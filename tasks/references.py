@@ -6,7 +6,7 @@ Rasters in another grid are resampled from full resolution; what cannot be used 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,9 @@ SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus
 OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_now": ()}
 """Codes of older editions that mean no information; read as 255."""
 
+MARGIN = 4
+"""Source pixels around a block that its kernel may reach."""
+
 RASTERISED_PIXELS = 10
 """Footprints are drawn at 1 m: pixels of that size along the edge of a 10 m pixel."""
 
@@ -55,19 +58,46 @@ class _RasterBlock:
 
     def __call__(self, block: Block) -> BlockReport:
         here = block.geobox(self.grid)
-        nodata = CATALOGUE[self.symbol].nodata
+        nodata = int(CATALOGUE[self.symbol].nodata)
         with rasterio.Env(**ENVIRONMENT), open_full_resolution(self.path) as source:
+            # A tag on a code that means something, such as 0, is a mistake of its writer.
+            tag = None if source.nodata is None or source.nodata in CATALOGUE[self.symbol].codes else int(source.nodata)
             if self.direct:
                 column, row = ~source.transform * (here.affine.c, here.affine.f)
                 window = rasterio.windows.Window(round(column), round(row), here.shape.x, here.shape.y)
                 array = source.read(1, window=window, boundless=True, fill_value=nodata)
-                if source.nodata is not None and source.nodata not in CATALOGUE[self.symbol].codes:
-                    array[array == source.nodata] = nodata
+                if tag is not None:
+                    array[array == tag] = nodata
+            elif self.resampling is Resampling.nearest:
+                array = warp(source, here, self.resampling, nodata if tag is None else tag)
+                array[array == (nodata if tag is None else tag)] = nodata
             else:
-                array = warp(source, here, self.resampling, nodata)
+                array = _warp_densities(source, here, self.resampling, (tag, nodata, *OUTSIDE_CODES[self.symbol]))
         array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
         self.out[block.slices] = array
         return report({self.symbol: array})
+
+
+def _warp_densities(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, outside: tuple) -> np.ndarray:
+    """Densities resampled with every code of no information out of the way first: GDAL knows one only."""
+    box = grid.boundingbox
+    to_source = Transformer.from_crs("EPSG:3035", source.crs, always_xy=True)
+    bounds = to_source.transform_bounds(*box.bbox, densify_pts=21)
+    window = rasterio.windows.from_bounds(*bounds, transform=source.transform)
+    window = rasterio.windows.Window.from_slices(
+        *((int(np.floor(start)) - MARGIN, int(np.ceil(stop)) + MARGIN) for start, stop in window.toranges()), boundless=True
+    )
+    array = source.read(1, window=window, boundless=True, fill_value=255)
+    array[np.isin(array, [code for code in outside if code is not None])] = 255
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 1, "height": array.shape[0], "width": array.shape[1],
+        "crs": source.crs, "transform": source.window_transform(window), "nodata": 255,
+    }  # fmt: skip
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as clean:
+            clean.write(array, 1)
+        with memory.open() as clean:
+            return warp(clean, grid, resampling, 255)
 
 
 def make_reference(job: Job, layer: Layer) -> Made:
@@ -161,7 +191,9 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
         raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
     try:
         to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
-        left, bottom, right, top = to_grid.transform_bounds(*tuple(source.bounds)[:4], densify_pts=21)  # type: ignore[misc]
+        west, south, east, north = source.bounds
+        south, north = min(south, north), max(south, north)  # a raster may begin in the south
+        left, bottom, right, top = to_grid.transform_bounds(west, south, east, north, densify_pts=21)
     except Exception as error:
         raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
     area = job.bounds
@@ -281,8 +313,8 @@ FINGERPRINTS = "runs/fingerprints.data.json"
 """Where digests of reference files are remembered, so that a large file is read once as long as size and time stay."""
 
 
-def fingerprint(job: Job, path: str) -> dict[str, Any]:
-    """Size and digest of a reference file and of the files that belong to it, such as the tiles of a VRT.
+def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
+    """Size and digest of reference files and of the files that belong to them, such as the tiles of a VRT.
 
     The answer for a file whose size and modification time are unchanged is remembered in the store. For URLs it is what
     the server tells: size and ETag.
@@ -291,16 +323,29 @@ def fingerprint(job: Job, path: str) -> dict[str, Any]:
 
     remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")
     known = dict(remembered)
-    found = {name: _fingerprint_of(name, known) for name in _members(path)}
+    found = {name: _fingerprint_of(name, known) for path in paths for name in _members(path)}
     if known != remembered:
         job.store.write_text(FINGERPRINTS, json.dumps(known, indent=1))
-    return {Path(name).name: value for name, value in found.items()}
+    return {_told_apart(name, found): value for name, value in found.items()}
+
+
+def _told_apart(name: str, names: Iterable[str]) -> str:
+    """File name without folders, so that a moved folder changes nothing; with them where two would be alike."""
+    short = Path(name).name
+    return short if sum(Path(n).name == short for n in names) == 1 else name
 
 
 def _members(path: str) -> list[str]:
-    if path.lower().endswith(".vrt"):
-        with rasterio.open(path) as source:
-            return sorted({path, *source.files})
+    """A file and what belongs to it: tiles of a mosaic, the parts of a shapefile."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".vrt":
+        try:
+            with rasterio.open(path) as source:
+                return sorted({path, *source.files})
+        except (RasterioIOError, RasterioError):
+            return [path]  # its reader says what is wrong
+    if suffix == ".shp" and "://" not in path:
+        return sorted(str(p) for p in Path(path).parent.glob(f"{Path(path).stem}.*")) or [path]
     return [path]
 
 

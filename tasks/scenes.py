@@ -163,7 +163,9 @@ def _items(file: Path) -> list[dict[str, Any]]:
         raise InputError(f"scenes.catalogue: {file}: is not JSON ({error})") from None
     kind = table.get("type") if isinstance(table, dict) else None
     if kind == "FeatureCollection":
-        items = table.get("features", [])
+        items = table.get("features")
+        if not isinstance(items, list):
+            raise InputError(f"scenes.catalogue: {file}: its list of features is not a list")
     elif kind == "Feature":
         items = [table]
     elif kind in ("Collection", "Catalog"):
@@ -171,14 +173,27 @@ def _items(file: Path) -> list[dict[str, Any]]:
     else:
         raise InputError(f"scenes.catalogue: {file}: is neither a STAC item nor an ItemCollection")
     for item in items:
-        if not isinstance(item, dict) or not item.get("id") or "assets" not in item or "properties" not in item:
+        if not _looks_like_an_item(item):
             raise InputError(f"scenes.catalogue: {file}: holds a feature that is not a STAC item")
         try:
             _time(item)
-            shape(item["geometry"])
+            if shape(item["geometry"]).is_empty:
+                raise ValueError("empty")
         except (KeyError, TypeError, ValueError, AttributeError, ShapelyError):
             raise InputError(f"scenes.catalogue: {file}: item {item['id']} has no valid datetime or geometry") from None
     return items
+
+
+def _looks_like_an_item(item: Any) -> bool:
+    """True for a dictionary with id, properties, assets that are dictionaries, and a box of numbers if there is one."""
+    if not isinstance(item, dict) or not item.get("id") or "properties" not in item:
+        return False
+    assets, box = item.get("assets"), item.get("bbox")
+    if not isinstance(assets, dict) or not all(isinstance(a, dict) for a in assets.values()):
+        return False
+    return box is None or (
+        isinstance(box, list) and len(box) in (4, 6) and all(isinstance(v, int | float) for v in box)
+    )  # fmt: skip
 
 
 def _with_absolute_hrefs(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -219,7 +234,7 @@ def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
 def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
     """File or URL of every band of an item; the finest where an item has a band twice."""
     files: dict[str, str] = {}
-    for key, asset in sorted(item["assets"].items(), key=lambda pair: (float(pair[1].get("gsd") or 0), pair[0])):
+    for key, asset in sorted(item["assets"].items(), key=lambda pair: (_pixel_size(*pair), pair[0])):
         band = band_of(key, asset)
         if band and band not in files:
             files[band] = asset["href"]
@@ -227,6 +242,19 @@ def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = N
         if key in item["assets"]:
             files[band] = item["assets"][key]["href"]
     return files
+
+
+def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
+    """Pixel size of an asset in metres as its metadata or its key tells; infinite if nothing does."""
+    if asset.get("gsd"):
+        return float(asset["gsd"])
+    for band in asset.get("raster:bands") or []:
+        if band.get("spatial_resolution"):
+            return float(band["spatial_resolution"])
+    if asset.get("proj:transform"):
+        return abs(float(asset["proj:transform"][0]))
+    match = re.search(r"_(\d+)m$", key) or re.search(r"R(\d+)m/", str(asset.get("href", "")))
+    return float(match[1]) if match else float("inf")
 
 
 def baseline_of(item: Mapping[str, Any]) -> str:
@@ -294,11 +322,29 @@ def mgrs_of(item: Mapping[str, Any]) -> str:
     return match[1].rjust(5, "0") if match else ""
 
 
+OVERPASS_MINUTES = 10
+"""Granules of one datatake over one tile are seconds apart, two overpasses at least 25 minutes (neighbouring orbits by
+different satellites)."""
+
+
+def _with_overpass(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The items with the name of their overpass; items without a datatake join the first that was seen shortly before."""
+    named = [{**item, "overpass": overpass_of(item)} for item in items]
+    first: dict[tuple[str, str], tuple[dt.datetime, str]] = {}
+    for item in sorted((i for i in named if not i["properties"].get("s2:datatake_id")), key=_time):
+        platform, _, day = item["overpass"].split("|")
+        began, name = first.get((platform, day), (None, ""))
+        if began is None or _time(item) - began > dt.timedelta(minutes=OVERPASS_MINUTES):
+            began, name = first[platform, day] = _time(item), item["overpass"]
+        item["overpass"] = name
+    return named
+
+
 def overpass_of(item: Mapping[str, Any]) -> str:
     """Name of the overpass: platform, datatake without its baseline, solar day; granules of one overpass share it."""
     props, time = item["properties"], _time(item)
     datatake = re.sub(r"_N\d\d\.?\d\d$", "", str(props.get("s2:datatake_id", "")))
-    if not datatake:  # granules of one datatake are seconds to minutes apart; catalogues without it tell the sensing start
+    if not datatake:
         datatake = time.strftime("%Y%m%dT%H%M")
     longitude = shape(item["geometry"]).centroid.x
     solar = (time + dt.timedelta(hours=longitude / 15)).date()
@@ -315,20 +361,21 @@ def select_scenes(
     not matter.
     """
     dropped: dict[str, str] = {}
-    best: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for item in sorted(items, key=lambda i: str(i["id"])):
+    best: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in _with_overpass(sorted(items, key=lambda i: str(i["id"]))):
         files = band_files(item, bands)
         if missing := [band for band in BANDS if band not in files]:
             dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
             continue
-        key = (overpass_of(item), mgrs_of(item) or str(item.get("bbox")))
+        key = (item["overpass"], mgrs_of(item) or str(item.get("bbox")))
         other = best.get(key)
         if other is None:
             best[key] = item
-        elif other["id"] != item["id"]:
+        else:
             newer, older = (item, other) if _age(item) > _age(other) else (other, item)
             best[key] = newer
-            dropped[older["id"]] = f"duplicate of {newer['id']}"
+            if newer["id"] != older["id"]:
+                dropped[older["id"]] = f"duplicate of {newer['id']}"
     scenes = []
     for (overpass, mgrs), item in best.items():
         subtract, reason = offset_decision(item, boa_offset)

@@ -153,7 +153,7 @@ def put(job: Job, symbol: str, array: np.ndarray) -> None:
 def cluster():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as found:
         yield found.scheduler_address
 
@@ -203,7 +203,6 @@ def test_a_failed_check_on_a_cluster_is_one_of_ours(tmp_path, cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="tasks.engine: a scheduler that does not answer escapes as OSError")
 def test_a_scheduler_that_does_not_answer():
     import dask
 

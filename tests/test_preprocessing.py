@@ -331,7 +331,6 @@ def test_a_block_may_travel_to_another_process(tile, monkeypatch):
     assert make_pp(job, PP).digest == here.digest
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.reading.warp smooths by the shape of its window (see test_reading)")
 def test_the_edge_of_computation_does_not_change_a_real_result(shared_data):
     items = ItemFiles(shared_data / "flanders").search((-180, -90, 180, 90), Period.parse("2018"))
     scenes = select_scenes(items).scenes[:6]

@@ -244,7 +244,6 @@ def test_wrong_tiles_are_refused(read, tiles, fault):
     assert fault in message
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.production: the key is called `file`, or `tiles.tuple[str, ...]`, in two lines")
 @pytest.mark.parametrize("tiles", ['["E99N99"]', '"eea38-2020"', "[43]"])
 def test_wrong_tiles_are_refused_in_one_line_by_key(read, tiles):
     (line,) = refusal(read, SMALL.replace('["E38N31"]', tiles)).splitlines()
@@ -293,7 +292,6 @@ def test_other_variables_are_none_of_ours(read, monkeypatch):
     assert read(WHOLE).engine.workers == 3
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.production: SettingsError of pydantic-settings escapes Production.read")
 def test_an_environment_variable_that_cannot_be_parsed(read, monkeypatch):
     monkeypatch.setenv("IMPERV_SCENES", "items.json")
     with pytest.raises(InputError, match="scenes"):

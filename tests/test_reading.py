@@ -111,14 +111,12 @@ def test_real_scenes_as_gdal_warps_them(gdal, shared_data, number, key, kernel, 
         assert np.abs(ours.astype(int) - theirs)[both].max() <= 1
 
 
-@pytest.mark.xfail(strict=True, reason=WINDOW_DEPENDENT)
 def test_noise_as_gdal_warps_it(gdal, tmp_path):
     path = write(tmp_path / "noise.tif", scene("noise"))
     difference = np.abs(read_band(path, "x", INSIDE).astype(int) - gdal_warp(gdal, path, INSIDE, "bilinear"))
     assert difference.max() <= 1
 
 
-@pytest.mark.xfail(strict=True, reason=WINDOW_DEPENDENT)
 def test_bilinear_is_that_of_the_textbook(tmp_path):
     array = scene("noise")
     found = read_band(write(tmp_path / "noise.tif", array), "x", INSIDE)
@@ -152,7 +150,6 @@ def test_classes_of_20_m_on_10_m(tmp_path):
     np.testing.assert_array_equal(found[clear], expected[clear])
 
 
-@pytest.mark.xfail(strict=True, reason=WINDOW_DEPENDENT)
 @pytest.mark.parametrize("edge", [25, 50])
 def test_a_pixel_does_not_depend_on_the_block_that_reads_it(tmp_path, edge):
     """Within one digital number, which is rounding: block edges follow from memory and must not be seen in a map."""

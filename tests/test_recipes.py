@@ -425,9 +425,6 @@ def test_a_block_of_another_form_fails(job, monkeypatch, wrong):
         make_by_recipe(job, CATALOGUE["IBU_now"])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tasks.recipes.without_data: 253 and 254 of CLC+ are outside for the mask, and no gap for the check"
-)
 @pytest.mark.parametrize("code", [253, 254])
 def test_a_coast_is_no_unexplained_hole(job, code):
     """CLC+ calls the sea 253 where the other layers have numbers."""

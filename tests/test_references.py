@@ -214,7 +214,6 @@ def test_densities_in_utm_never_mix_with_outside(tmp_path, job):
     assert set(np.unique(found)) == {40, 255}
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.references: resampling mixes 254, and the file's own no data, into densities")
 @pytest.mark.parametrize("tag", [None, 254, 200])
 def test_densities_never_mix_with_other_codes_of_no_data(tmp_path, job, tag):
     outside = 200 if tag == 200 else 254
@@ -236,9 +235,6 @@ def test_a_shifted_grid_is_resampled(tmp_path, job, shift):
     assert set(np.unique(found)) == {0, 1, 255}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tasks.references.check_reference: bounds of a raster that begins in the south are turned round"
-)
 def test_a_raster_that_begins_in_the_south_is_turned(tmp_path, job):
     codes = random_codes("IBU_then")
     write(tmp_path / "ibu.tif", codes, south_up=True)
@@ -568,7 +564,6 @@ def test_the_parts_of_a_mosaic_count(tmp_path, job):
     assert fingerprint(here, str(tmp_path / "m.vrt"))["a.tif"] != first["a.tif"]
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.references.fingerprint: rasterio's error escapes for a mosaic that is not there")
 def test_a_missing_mosaic_is_refused_like_any_file(tmp_path, job):
     from tasks.nodes import make_node
 
@@ -576,7 +571,6 @@ def test_a_missing_mosaic_is_refused_like_any_file(tmp_path, job):
         make_node(job('imd_then = "nothing.vrt"'), "IMD_then")
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.references.fingerprint: files are told apart by their name without folder")
 def test_files_of_one_name_in_two_folders_both_count(tmp_path, job):
     """Building footprints come one folder a country, each with a buildings.gpkg."""
     from tasks.nodes import ingredients

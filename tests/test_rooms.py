@@ -141,7 +141,6 @@ def test_rooms_that_stand_on_little(room, known):
     assert not offenders({room}, lambda _, i: i.top not in allowed)
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.models.start_tensorflow imports it; its place is layers.unet.configure_threads")
 def test_tensorflow_is_loaded_late_and_only_by_the_network():
     """Its import takes 4 s and 600 MB, and a process that forks after it hangs."""
     networks = ("layers.unet", "layers.training")

@@ -129,9 +129,6 @@ def test_bands_of_published_items(published, name):
         assert path.suffix == (".jp2" if name.endswith("_L1C") else ".tif")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tasks.scenes.band_files: an asset without gsd counts as the finest, so 20 and 60 m copies win"
-)
 @pytest.mark.parametrize("name", PROVIDER_FOLDERS)
 def test_the_finest_copy_of_a_band_is_taken(published, name):
     files = band_files(published[name])
@@ -391,10 +388,6 @@ def test_without_a_datatake_the_time_stands_for_it():
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="tasks.scenes.overpass_of: without a datatake, granules on both sides of a minute are two overpasses",
-)
 def test_granules_on_both_sides_of_a_minute_are_one_overpass():
     a = item("S2A_32TPT_20210612_0_L2A", when="2021-06-12T10:10:55Z")
     b = item("S2A_32TPS_20210612_0_L2A", when="2021-06-12T10:11:09Z", mgrs="32TPS")
@@ -431,7 +424,6 @@ def test_the_same_item_twice_is_one():
     assert len(found.scenes) == 1 and not found.dropped
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.scenes.select_scenes: of one id twice the first is kept, whichever is newer")
 def test_of_one_id_published_twice_the_newest_is_kept_in_any_order():
     old, new = granule("32TPT", "02.09", name="same"), granule("32TPT", "05.00", name="same")
     for order in ([old, new], [new, old]):
@@ -594,7 +586,6 @@ def test_broken_files_are_refused_in_one_line(tmp_path, text, expected):
     assert "\n" not in message
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.scenes: these escape as AttributeError, TypeError or IndexError")
 @pytest.mark.parametrize(
     "text",
     [
@@ -612,7 +603,6 @@ def test_malformed_items_are_refused_in_one_line(tmp_path, text):
         select_scenes(ItemFiles(path).search(EVERYWHERE, Period.parse("2021")))
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.scenes: an empty geometry passes the check and has no centroid")
 def test_an_empty_geometry_is_refused(tmp_path):
     path = tmp_path / "items.json"
     path.write_text(broken(geometry={"type": "Polygon", "coordinates": []}, bbox=None))
