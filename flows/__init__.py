@@ -12,7 +12,6 @@ from platformdirs import user_state_path
 
 def _defaults() -> None:
     home = Path(os.environ.get("PREFECT_HOME") or user_state_path("imperv") / "prefect")
-    home.mkdir(parents=True, exist_ok=True)
     settings = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

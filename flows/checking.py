@@ -6,12 +6,14 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlparse
 
+from botocore.exceptions import BotoCoreError
+
 from layers.catalogue import CATALOGUE
 from tasks.errors import ImpervError
 from tasks.freezing import search_scenes
 from tasks.job import Job
 from tasks.production import Production
-from tasks.references import SETTING, check_reference, footprint_paths, open_reference, read_footprints
+from tasks.references import SETTING, check_reference, footprint_paths, open_reference, partly_covered, read_footprints
 
 
 def check_production(production: Production) -> tuple[list[str], list[str]]:
@@ -31,6 +33,8 @@ def check_production(production: Production) -> tuple[list[str], list[str]]:
             found += list(check(production))
         except ImpervError as error:
             wrong += str(error).splitlines()
+        except (OSError, BotoCoreError) as error:
+            wrong.append(f"store: {production.store_url}: {' '.join(str(error).split())}")
     for name in production.tile_names:
         try:
             job = Job.of(production, name)
@@ -77,8 +81,10 @@ def _dask(production: Production) -> Iterator[str]:
 def _reference(job: Job, symbol: str) -> Iterator[str]:
     path, source = open_reference(job, symbol)
     with source:
-        check_reference(job, symbol, source, path)
+        share = check_reference(job, symbol, source, path)
         yield f"{job.tile}: references.{SETTING[symbol]}: {path}, {source.width} x {source.height} px, {source.crs.to_string()}"
+        if share < 1:
+            yield f"{job.tile}: references.{SETTING[symbol]}: {partly_covered(path, share)}"
 
 
 def _footprints(job: Job) -> Iterator[str]:

@@ -57,7 +57,7 @@ def imperviousness(
     tile: str,
     config: str,
     targets: list[str] | None = None,
-    until: Literal["features", "models", "all"] = "all",
+    until: Literal["features", "models", "calibrations", "all"] = "all",
     refresh_scenes: bool = False,
 ) -> dict[str, int]:
     """Make and deliver the layers of one tile.
@@ -71,7 +71,7 @@ def imperviousness(
     targets : list of str, optional
         Layers asked for, all by default.
     until : str
-        How far to go: "features" and "models" stop at what neighbouring tiles need of this one.
+        How far to go: "features", "models" and "calibrations" stop at what neighbouring tiles need of this one.
     refresh_scenes : bool
         Ask the catalogue again instead of using the frozen scene lists.
 

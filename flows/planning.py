@@ -90,10 +90,12 @@ def tile_status(job: Job) -> dict[str, Any]:
     complete = all(s["done"] == s["total"] for s in stages.values())
     if job.store.is_locked(job.tile):
         state = "running"
+    elif complete and all(step.state == "up to date" for step in plan_tile(job, None)):
+        state = "done"
     elif last.get("state") == "failed":
         state = "failed"
     elif complete:
-        state = "done"
+        state = "out of date"
     else:
         state = "incomplete" if any(s["done"] for s in stages.values()) else "missing"
     why = last.get("why", "") if state == "failed" else ""

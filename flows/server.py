@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tasks.errors import WorkError
+from tasks.errors import InputError, WorkError
 
 STARTUP_SECONDS = 120
 """Longest wait for the server; a first start on a busy machine creates its database."""
@@ -29,6 +30,13 @@ def prefect_server() -> Iterator[None]:
     WorkError
         If the thread does not come up.
     """
+    home = Path(os.environ["PREFECT_HOME"])
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"PREFECT_HOME: {home} cannot be made ({error.strerror}); set PREFECT_HOME to a folder of yours"
+        ) from None
     os.environ.setdefault("PREFECT_UI_ENABLED", "false")
     os.environ.setdefault("PREFECT__SERVER_EPHEMERAL", "true")
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings

@@ -13,6 +13,7 @@ DELIVER = "deliver "
 PASSES: dict[str, tuple[str, ...] | None] = {
     "features": ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"),
     "models": ("IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
+    "calibrations": ("IMD_calibration",),
     "all": None,
 }
 """Runs of several tiles: what the next pass of neighbouring tiles uses is made for all of them first.

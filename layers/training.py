@@ -165,9 +165,11 @@ def normalise(regions: Sequence[Region], masks: Sequence[np.ndarray], names: Seq
     if not count:
         raise ValueError("no pixel to take the normalisation from")
     pairs = [(r.features, m) for r, m in zip(regions, masks, strict=True) if m.any()]
-    mean = sum(f[:, m].sum(axis=1, dtype="f8") for f, m in pairs) / count
-    square = sum(((f[:, m] - mean[:, None]) ** 2).sum(axis=1) for f, m in pairs) / count
-    std = np.maximum(np.sqrt(square), _SMALLEST_STD)
+    mean, std = np.zeros(len(names)), np.zeros(len(names))
+    for k in range(len(names)):  # one feature at a time: the copy of all of them would be larger than the regions
+        mean[k] = sum(f[k][m].sum(dtype="f8") for f, m in pairs) / count
+        std[k] = np.sqrt(sum(np.square(f[k][m] - mean[k]).sum(dtype="f8") for f, m in pairs) / count)
+    std = np.maximum(std, _SMALLEST_STD)
     return Normalisation(tuple(names), tuple(map(float, mean)), tuple(map(float, std)))
 
 

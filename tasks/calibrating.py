@@ -15,6 +15,12 @@ from tasks.errors import InputError, WorkError
 from tasks.job import Job, Made
 from tasks.records import digest_of
 
+OWN = "own samples"
+"""Source of a calibration that borrows nothing."""
+
+NARROW = 20.0
+"""Width of minimum..maximum in percent below which rescaling leaves little of the density; our choice, only a warning."""
+
 INPUTS = CATALOGUE["IMD_calibration"].inputs
 
 
@@ -26,26 +32,47 @@ def make_calibration(job: Job, layer: Layer) -> Made:
     WorkError
         If neither the tile's samples nor any neighbour gives a calibration.
     """
+    versions = calibration_versions(job)  # before anything is read: what changes meanwhile makes it out of date
     calibration, source = _best(job)
-    path = job.place(layer.symbol).data
-    job.store.write_text(path, calibration.to_json())
+    place = job.place(layer.symbol)
+    job.store.remove_record(place.record)
+    job.store.write_text(place.data, calibration.to_json())
     values = {
         "intercept": calibration.intercept, "slope": calibration.slope, "minimum": calibration.minimum,
         "maximum": calibration.maximum, "samples": calibration.samples, "r2": calibration.r2,
         "flags": list(calibration.flags), "source": source,
     }  # fmt: skip
-    warnings = () if source == "own samples" else (f"calibration from {source}",)
-    return Made(digest_of(calibration.to_json()), values, warnings)
+    warnings = [] if source == OWN else [f"calibration from {source}"]
+    if (width := calibration.maximum - calibration.minimum) < NARROW:
+        warnings.append(
+            f"calibration stretches {width:.0f} percent of predicted density to 100: the map will be nearly binary; "
+            "IBU_then should mark what is fully sealed"
+        )
+    external = {} if source == OWN else {"neighbours": versions}
+    return Made(digest_of(calibration.to_json()), values, tuple(warnings), external=external)
+
+
+def calibration_versions(job: Job) -> dict[str, str]:
+    """What a tile without enough samples of its own may borrow, with versions."""
+    found: dict[str, str] = {}
+    for tile in job.tile.neighbours():
+        if (other := _usable_neighbour(job, tile)) is not None:
+            records = {symbol: other.record(symbol) for symbol in INPUTS}
+            found |= {f"{symbol} of {tile}": r.version for symbol, r in records.items() if r is not None}
+    for tile in nearest_tiles(job.tile, _calibrated_tiles(job), 1):
+        record = job.neighbour(tile).record("IMD_calibration")
+        found[f"IMD_calibration of {tile}"] = record.version if record else ""
+    return found
 
 
 def _best(job: Job) -> tuple[Calibration, str]:
     parameters = job.production.parameters.calibration
     own = tile_samples(job)
     try:
-        return fit_samples(own, parameters), "own samples"
+        return fit_samples(own, parameters), OWN
     except CalibrationError as error:
         trouble = str(error)
-    around = {n: s for n in job.tile.neighbours() if (s := _neighbour_samples(job, n)) is not None}
+    around = {n: tile_samples(other) for n in job.tile.neighbours() if (other := _usable_neighbour(job, n)) is not None}
     if around:
         try:
             names = ", ".join(str(n) for n in around)
@@ -84,17 +111,14 @@ def tile_samples(job: Job) -> Samples:
     return Samples.merge(*parts)
 
 
-def _neighbour_samples(job: Job, tile: Tile) -> Samples | None:
-    """Samples of a neighbouring tile, if its layers are in the store."""
+def _usable_neighbour(job: Job, tile: Tile) -> Job | None:
+    """A neighbouring tile whose samples can be taken from the store."""
     other = job.neighbour(tile)
     try:
         other.grid(10)
     except ValueError:  # the area does not reach that tile
         return None
-    records = [other.record(symbol) for symbol in INPUTS]
-    if any(r is None or not r.made or not job.store.data_in_place(r) for r in records):
-        return None
-    return tile_samples(other)
+    return other if all(other.usable(symbol) for symbol in INPUTS) else None
 
 
 def _calibrated_tiles(job: Job) -> list[Tile]:
@@ -107,6 +131,6 @@ def _calibrated_tiles(job: Job) -> list[Tile]:
             record = job.neighbour(tile).record("IMD_calibration")
         except (ValueError, InputError):
             continue
-        if record is not None and record.statistics.get("source") == "own samples":
+        if record is not None and record.statistics.get("source") == OWN:
             found.append(tile)
     return found

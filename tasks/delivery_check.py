@@ -23,6 +23,7 @@ from rasterio.windows import Window
 
 from grids import Tile
 from tasks.errors import InputError
+from tasks.records import Record
 from tasks.store import TEMPORARY
 
 Rgb = tuple[int, int, int]
@@ -135,6 +136,14 @@ class Named:
     def rule(self) -> Rule:
         """What is asked of the product."""
         return RULES[self.part, self.pixel]
+
+
+def covers_a_window(path: Path) -> bool:
+    """True where the record beside a delivered file says that it covers a window of its tile."""
+    try:
+        return Record.from_json(path.with_suffix(".json").read_text(encoding="utf-8")).windowed
+    except (OSError, ValueError):
+        return False
 
 
 def check_paths(paths: Iterable[str | Path]) -> list[Path]:

@@ -42,7 +42,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     """What the frozen list depends on."""
     settings = job.production.scenes
     return {
-        "catalogue": settings.catalogue, "collection": settings.collection,
+        "catalogue": job.production.path(settings.catalogue), "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
     }  # fmt: skip
 
@@ -66,9 +66,10 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
     overpasses = len(found.overpasses)
     if overpasses < job.production.parameters.preprocessing.min_observations:
         raise InputError(too_few(job, layer, overpasses))
-    path = job.place(layer.symbol).data
-    changed = _difference(job.store.read_text(path), found)
-    job.store.write_text(path, found.to_json())
+    place = job.place(layer.symbol)
+    changed = _difference(job.store.read_text(place.data), found)
+    job.store.remove_record(place.record)
+    job.store.write_text(place.data, found.to_json())
     days = sorted(s.day for s in found.scenes)
     statistics = {
         "scenes": len(found.scenes), "overpasses": overpasses, "dropped": dict(found.dropped),

@@ -92,6 +92,13 @@ class Job:
         """The layer's record, if it is done."""
         return self.store.read_record(self.place(symbol).record)
 
+    def usable(self, symbol: str) -> Record | None:
+        """The layer's record if other tiles can use it: made, for the present area, and with its data in place."""
+        record = self.record(symbol)
+        if record is None or not record.made or tuple(record.bbox) != self.bounds:
+            return None
+        return record if self.store.data_in_place(record) else None
+
     def group(self, symbol: str) -> Any:
         """Stored arrays of a layer."""
         return self.store.group(self.place(symbol).data)
@@ -137,8 +144,8 @@ class Made:
     warnings: tuple[str, ...] = ()
     made: bool = True
     reason: str = ""
-    href: str | None = None
-    """Data relative to the store; None for the layer's usual place."""
+    external: Mapping[str, Any] = field(default_factory=dict)
+    """What else it was made from, known only now; part of its key."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,9 @@ def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
     for name, array in arrays.items():
         hasher.update(np.ascontiguousarray(array).data)
         if array.dtype == np.uint8:
-            counts[name] = np.bincount(array.ravel(), minlength=256)
+            # Row by row of blocks: counting casts to eight bytes a pixel.
+            strips = (array[k : k + 1000] for k in range(0, len(array), 1000))
+            counts[name] = np.sum([np.bincount(strip.ravel(), minlength=256) for strip in strips], axis=0)
         elif array.dtype.kind == "f":
             valid = np.isfinite(array)
             some = array[valid]

@@ -40,9 +40,6 @@ SMALL_GROUND = 250_000
 SEALED_PREFERENCE = 10
 """How much likelier a region that is all sealed is drawn than one without sealed land."""
 
-METADATA = "model.data.json"
-"""Normalisation, parameters and training record beside the Keras file."""
-
 
 # features -------------------------------------------------------------------------------------------------------
 
@@ -100,12 +97,7 @@ def _area_jobs(job: Job) -> list[Job]:
 
 def _halo_jobs(job: Job, period: str) -> list[Job]:
     """Neighbouring tiles of the area whose features are in the store."""
-    found = []
-    for other in _area_jobs(job):
-        record = other.record(f"PP_{period}")
-        if record is not None and record.made and job.store.data_in_place(record):
-            found.append(other)
-    return found
+    return [other for other in _area_jobs(job) if other.usable(f"PP_{period}")]
 
 
 def halo_versions(job: Job) -> dict[str, str]:
@@ -146,13 +138,11 @@ def make_model(job: Job, layer: Layer) -> Made:
     with tempfile.TemporaryDirectory() as folder:
         save_model(trained.model, Path(folder) / "model.keras")
         job.store.put_file(Path(folder) / "model.keras", place.data)
-    job.store.write_text(_metadata_path(place.data), json.dumps(metadata, indent=1) + "\n")
     hasher = hashlib.blake2b(json.dumps(metadata["normalisation"]).encode(), digest_size=16)
     for weights in trained.model.get_weights():
         hasher.update(np.ascontiguousarray(weights).data)
-    keep = {k: v for k, v in metadata.items() if k != "normalisation"}
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
-    return Made(hasher.hexdigest(), {**keep, "members": parameters.members, "tiles": learnt})
+    return Made(hasher.hexdigest(), {**metadata, "members": parameters.members, "tiles": learnt})
 
 
 def training_jobs(job: Job, symbol: str) -> list[Job]:
@@ -164,8 +154,7 @@ def training_jobs(job: Job, symbol: str) -> list[Job]:
     found = [job]
     if rows * columns < SMALL_GROUND:
         for other in _area_jobs(job):
-            records = [other.record(name) for name in CATALOGUE[symbol].inputs]
-            if all(r is not None and r.made and job.store.data_in_place(r) for r in records):
+            if all(other.usable(name) for name in CATALOGUE[symbol].inputs):
                 found.append(other)
     return found
 
@@ -232,10 +221,6 @@ def _sample_blocks(job: Job, layer: Layer, room: int, seed: int) -> list[Block]:
     return [blocks[k] for k in sorted(chosen)]
 
 
-def _metadata_path(data: str) -> str:
-    return str(PurePosixPath(data).with_name(METADATA))
-
-
 # prediction -----------------------------------------------------------------------------------------------------
 
 
@@ -244,16 +229,18 @@ def ensemble_tiles(job: Job, symbol: str) -> list[Job]:
 
     At most `parameters.ensemble.members` members altogether (ATBD 4.7: up to 10 predictions).
     """
-    settings, model = job.production.parameters, CATALOGUE[symbol]
+    settings = job.production.parameters
     count = max(1, settings.ensemble.members // settings.unet.members)
-    own, trained = job.record(symbol), []
-    for tile in _trained_tiles(job, symbol):
-        record = job.neighbour(tile).record(symbol)
-        if record and own and _alike(record, own) and job.store.data_in_place(record) and tile != job.tile:
-            trained.append(tile)
-    reach = settings.ensemble.reach * 1000
-    near = [t for t in nearest_tiles(job.tile, trained, count - 1) if job.tile.distance(t) <= reach]
-    return [job, *(job.neighbour(tile) for tile in near)] if model else [job]
+    own, found = job.record(symbol), [job]
+    trained = [t for t in _trained_tiles(job, symbol) if job.tile.distance(t) <= settings.ensemble.reach * 1000]
+    for tile in nearest_tiles(job.tile, trained, len(trained)):
+        if len(found) == count:
+            break
+        other = job.neighbour(tile)
+        record = other.record(symbol)
+        if record and own and _alike(record, own) and job.store.data_in_place(record):
+            found.append(other)
+    return found
 
 
 def _alike(record: Record, own: Record) -> bool:
@@ -285,14 +272,11 @@ def ensemble_versions(job: Job, symbol: str) -> dict[str, str]:
 Predict = Callable[[np.ndarray, tuple[int, int], tuple[slice, slice]], np.ndarray]
 
 
-def load_predictor(store: Store, data: str, patch: int, overlap: int) -> tuple[Predict, tuple[str, ...]]:
+def load_predictor(store: Store, record: Record, patch: int, overlap: int) -> tuple[Predict, tuple[str, ...]]:
     """Function that predicts a block with a stored model, and the features that it needs."""
     from layers.unet import load_model, predict
 
-    text = store.read_text(_metadata_path(data))
-    if text is None:
-        raise WorkError(f"{_metadata_path(data)} is gone; run the model again")
-    normalisation = Normalisation.from_json(json.loads(text)["normalisation"])
+    normalisation, data = Normalisation.from_json(record.statistics["normalisation"]), record.href
     if store.is_local:
         model = load_model(store.full(data))
     else:
@@ -312,7 +296,8 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     settings = job.production.parameters.unet
     configure_threads(job.engine.settings.workers)
     tiles = ensemble_tiles(job, symbol)
-    predictors = [load_predictor(job.store, j.place(symbol).data, settings.patch, settings.overlap) for j in tiles]
+    records = [j.record(symbol) for j in tiles]
+    predictors = [load_predictor(job.store, r, settings.patch, settings.overlap) for r in records if r is not None]
     if len({names for _, names in predictors}) > 1:
         raise WorkError(f"{layer.symbol} of tile {job.tile}: the models were trained on different features")
     names, margin = predictors[0][1], halo(settings.patch, settings.overlap)

@@ -11,16 +11,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from layers.catalogue import CATALOGUE, Layer
-from tasks.calibrating import make_calibration
+from tasks.calibrating import calibration_versions, make_calibration
 from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
 from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction, training_versions
-from tasks.preprocessing import make_pp
+from tasks.preprocessing import make_pp, pp_trouble
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
-from tasks.references import SETTING, fingerprint, footprint_paths, make_footprints, make_reference, reference_path
+from tasks.references import (
+    SETTING,
+    fingerprint,
+    footprint_paths,
+    make_footprints,
+    make_reference,
+    open_reference,
+    reference_path,
+)
 from tasks.store import with_measured
 from tasks.whole_tile import make_chm, make_chm_raw
 
@@ -50,18 +58,26 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     if layer.kind == "source":
         return {"scenes": scenes_ingredients(job, layer)}
     if layer.symbol in SETTING:
+        open_reference(job, layer.symbol)[1].close()
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}
     if layer.symbol == "IBUD_ref":
         return {"files": fingerprint(job, *footprint_paths(job))}
     if layer.symbol in ("IMD_model", "IBUD_model"):
         return {"neighbours": training_versions(job, layer.symbol)}
+    if layer.symbol == "IMD_calibration":
+        # Only one that has borrowed depends on what there is to borrow.
+        record = job.record(layer.symbol)
+        return {"neighbours": calibration_versions(job)} if record and "neighbours" in record.ingredients else {}
     if layer.symbol in ("RIMD", "RIBUD"):
         return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}
     return {}
 
 
-def ingredients(job: Job, layer: Layer) -> dict[str, Any] | None:
-    """Everything that a layer's key is made of; None while an input is not done."""
+def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """Everything that a layer's key is made of; None while an input is not done.
+
+    `external`, what comes from beside the tile's layers, is looked up unless it is given.
+    """
     inputs = {}
     for name in layer.inputs:
         record = job.record(name)
@@ -77,7 +93,7 @@ def ingredients(job: Job, layer: Layer) -> dict[str, Any] | None:
         "periods": [str(p) for p in dict.fromkeys(job.period(layer))],
         "parameters": job.pick(layer),
         "inputs": inputs,
-        **_external(job, layer),
+        **(_external(job, layer) if external is None else external),
     }
 
 
@@ -109,15 +125,18 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
+    external = _external(job, layer)  # first, as a missing file is worth more words than a missing record
     if record is None:
         return Standing(symbol, "run", "not made yet")
     if ahead := [name for name in layer.inputs if changing.get(name) == "run"]:
         return Standing(symbol, "run", f"{', '.join(ahead)} will change", record)
-    now = ingredients(job, layer)
+    now = ingredients(job, layer, external)
     if now is None:
         return Standing(symbol, "run", "an input is not done", record)
     if digest_of(now) != record.key:
         return Standing(symbol, "run", explain_difference(record.ingredients, now), record)
+    if layer.stem == "PP" and (trouble := pp_trouble(job, layer, record)):
+        return Standing(symbol, "run", trouble, record)
     if not job.store.data_in_place(record):
         return Standing(symbol, "maybe", "its data are gone or damaged", record)
     if ahead := [name for name in layer.inputs if changing.get(name) == "maybe"]:
@@ -158,6 +177,7 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
                     f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost"
                 ) from None
             raise
+    made_of = {k: v for k, v in made_of.items() if k != "neighbours" or layer.symbol != "IMD_calibration"} | dict(made.external)
     place, periods = job.place(symbol), job.period(layer)
     record = Record(
         symbol=layer.stem,

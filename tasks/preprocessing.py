@@ -27,7 +27,7 @@ from tasks.errors import InputError, SceneError, WorkError
 from tasks.job import QUANTILES, BlockReport, Job, Made, report, summarise, variables_of
 from tasks.periods import year_fraction
 from tasks.reading import read_band
-from tasks.records import digest_of
+from tasks.records import Record, digest_of
 from tasks.scenes import REFLECTANCE_10M, REFLECTANCE_20M, SCL, Scene, SceneList
 
 BANDS_IN_ORDER = tuple(label.removesuffix("_q20") for label in QUANTILES.labels)
@@ -35,6 +35,9 @@ QUANTILE = 0.2
 """Quantile of reflectance (ATBD Table 3)."""
 NDVI_QUANTILE = 0.9
 """Quantile of NDVI (ATBD Table 3)."""
+MOST_LOOKS = 400
+"""Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
+
 CLEAR_WEIGHT = 50
 """SCL weight of vegetation, soil and water (ATBD Table 6)."""
 BYTES_PER_LOOK = 18
@@ -158,9 +161,8 @@ class _Block:
     grid: GeoBox
     edge: int
     out: Any
-    min_clear: int
 
-    def __call__(self, block: Block) -> tuple[BlockReport, int, int]:
+    def __call__(self, block: Block) -> tuple[BlockReport, np.ndarray]:
         here = block.geobox(self.grid)
         arrays: dict[str, np.ndarray] = {}
         with ThreadPoolExecutor(self.looks.readers, thread_name_prefix="read") as pool:
@@ -172,8 +174,7 @@ class _Block:
         for name, values in arrays.items():
             self.out[name][(..., *block.slices)] = values
         observed = np.isfinite(arrays["harmonics"][0])
-        clear = observed & (arrays["observations"] >= self.min_clear)
-        return report(arrays), int(observed.sum()), int(clear.sum())
+        return report(arrays), np.bincount(arrays["observations"][observed], minlength=MOST_LOOKS + 1)[: MOST_LOOKS + 1]
 
 
 def make_pp(job: Job, layer: Layer) -> Made:
@@ -205,6 +206,9 @@ def make_pp(job: Job, layer: Layer) -> Made:
             if error.scene in lost:
                 raise
             lost[error.scene] = error.reason
+            # Starting again costs everything so far: look for all other damage first, once.
+            rest = [s for s in kept.scenes if s.id not in lost]
+            lost |= _unreadable(rest, job.production.engine.workers, whole=True)
 
 
 def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) -> Made:
@@ -214,9 +218,10 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) ->
     at_once = engine.at_once(block_bytes, layer.symbol)
     readers = max(1, engine.settings.workers // min(at_once, len(blocks)))
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        work = _Block(Looks.of(scenes, readers), grid, edge, out, settings.min_clear)
+        work = _Block(Looks.of(scenes, readers), grid, edge, out)
         results = engine.map(work, blocks, block_bytes, layer.symbol)
-        observed, clear = sum(r[1] for r in results), sum(r[2] for r in results)
+        looks = np.sum([r[1] for r in results], axis=0)
+        observed, clear = int(looks.sum()), int(looks[settings.min_clear :].sum())
         if not observed:
             raise InputError(
                 f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; "
@@ -234,6 +239,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) ->
         "scenes": len(scenes.scenes),
         "lost_scenes": lost,
         "observed_pixels": observed,
+        "looks": looks.tolist(),
         "well_observed_pixels": clear,
         "planned_block_bytes": block_bytes,
         "blocks_at_once": at_once,
@@ -277,8 +283,8 @@ def read_scene_list(job: Job, symbol: str) -> SceneList:
     return SceneList.from_json(text)
 
 
-def _unreadable(scenes: Iterable[Scene], workers: int) -> dict[str, str]:
-    """Scenes with a local file that is missing or cut short: its header or its last pixels cannot be read."""
+def _unreadable(scenes: Iterable[Scene], workers: int, whole: bool = False) -> dict[str, str]:
+    """Scenes with a local file whose header or last pixel cannot be read, or with `whole` any pixel."""
 
     def trouble(scene: Scene) -> str:
         for path in scene.bands.values():
@@ -288,7 +294,11 @@ def _unreadable(scenes: Iterable[Scene], workers: int) -> dict[str, str]:
                 return f"{path} does not exist"
             try:
                 with rasterio.open(path) as source:
-                    source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+                    if whole:
+                        for _, window in source.block_windows(1):
+                            source.read(1, window=window)
+                    else:
+                        source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
             except (rasterio.errors.RasterioError, OSError) as error:
                 return f"{path} cannot be read ({str(error.__cause__ or error).splitlines()[0]})"
         return ""
@@ -300,6 +310,34 @@ def _unreadable(scenes: Iterable[Scene], workers: int) -> dict[str, str]:
 
 
 def scene_list_digest(scenes: SceneList) -> str:
-    """Hash of what is read, wherever the folder of the files lies: ids, times, offsets, overpasses, file names."""
-    names = [{band: Path(file).name for band, file in s.bands.items()} for s in scenes.scenes]
-    return digest_of([(s.id, s.datetime, s.subtract, s.overpass, n) for s, n in zip(scenes.scenes, names, strict=True)])
+    """Hash of what is read, wherever the folder of the files lies: ids, times, offsets, overpasses, names and sizes of files."""
+    files = [{band: (Path(file).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
+    return digest_of([(s.id, s.datetime, s.subtract, s.overpass, f) for s, f in zip(scenes.scenes, files, strict=True)])
+
+
+def _size(path: str) -> int:
+    """Bytes of a local file; -1 where there is none or it lies elsewhere."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1
+
+
+def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
+    """Why features must be made again although nothing that they are made from has changed; empty if they need not.
+
+    Limits that only decide between use and failure are no part of the key; scenes that could not be read may be mended.
+    """
+    settings, found = job.production.parameters.preprocessing, record.statistics
+    lost, looks = found["lost_scenes"], found["looks"]
+    if found["overpasses"] < settings.min_observations:
+        return "has fewer overpasses than parameters.preprocessing.min_observations"
+    if len(lost) > settings.max_lost_share * (found["scenes"] + len(lost)):
+        return "has lost more scenes than parameters.preprocessing.max_lost_share"
+    if sum(looks[settings.min_clear :]) < settings.min_valid_share * sum(looks):
+        return "has fewer clear looks than parameters.preprocessing ask for"
+    if lost:
+        again = [s for s in read_scene_list(job, f"S2_{layer.period}").scenes if s.id in lost]
+        if len(_unreadable(again, job.production.engine.workers)) < len(again):
+            return "scenes that could not be read can be read now"
+    return ""

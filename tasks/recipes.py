@@ -210,10 +210,10 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     rasters = [name for name in layer.inputs if CATALOGUE[name].resolution]
     if absent := [name for name in rasters if not _is_made(job, name)]:
         record = job.record(absent[0])
-        return Made("", made=False, reason=record.reason if record else "", href="")
+        return Made("", made=False, reason=record.reason if record else "")
     if layer.symbol in ("RIMD_sd", "RIBUD_sd") and _members(job, layer.inputs[0]) < 2:
         why = "a single model took part: without an ensemble there is no deviation and no confidence (ATBD 4.7)"
-        return Made("", made=False, reason=why, href="")
+        return Made("", made=False, reason=why)
     sources = {n: (job.group(n)[_variable(n, layer.symbol)], CATALOGUE[n].resolution) for n in rasters}
     calibration = None
     if "IMD_calibration" in layer.inputs:

@@ -6,6 +6,7 @@ Rasters in another grid are resampled from full resolution; what cannot be used 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -80,13 +81,14 @@ class _RasterBlock:
 
 def _warp_densities(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, outside: tuple) -> np.ndarray:
     """Densities resampled with every code of no information out of the way first: GDAL knows one only."""
-    box = grid.boundingbox
     to_source = Transformer.from_crs("EPSG:3035", source.crs, always_xy=True)
-    bounds = to_source.transform_bounds(*box.bbox, densify_pts=21)
-    window = rasterio.windows.from_bounds(*bounds, transform=source.transform)
-    window = rasterio.windows.Window.from_slices(
-        *((int(np.floor(start)) - MARGIN, int(np.ceil(stop)) + MARGIN) for start, stop in window.toranges()), boundless=True
-    )
+    west, south, east, north = to_source.transform_bounds(*grid.boundingbox.bbox, densify_pts=21)
+    corners = [~source.transform @ corner for corner in ((west, south), (west, north), (east, south), (east, north))]
+    # A kernel reaches farther where many source pixels fall into one.
+    fine = abs(grid.resolution.x) / source.res[0] if source.crs.is_projected else 1
+    margin = int(np.ceil(MARGIN * max(1, fine)))
+    columns, rows = ([int(np.floor(min(v))) - margin, int(np.ceil(max(v))) + margin] for v in zip(*corners, strict=True))
+    window = rasterio.windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
     array = source.read(1, window=window, boundless=True, fill_value=255)
     array[np.isin(array, [code for code in outside if code is not None])] = 255
     profile = {
@@ -111,7 +113,7 @@ def make_reference(job: Job, layer: Layer) -> Made:
     grid, warnings = job.grid(10), []
     path, opened = open_reference(job, layer.symbol)
     with opened as source:
-        check_reference(job, layer.symbol, source, path)
+        share = check_reference(job, layer.symbol, source, path)
         same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
         offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
         north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
@@ -141,7 +143,14 @@ def make_reference(job: Job, layer: Layer) -> Made:
                 f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it"
             )
     digest, statistics = summarise(layer, reports)
-    return Made(digest, {**statistics, "source": path}, tuple(warnings))
+    if share < 1:
+        warnings.append(partly_covered(path, share))
+    return Made(digest, {**statistics, "source": path, "covered": share}, tuple(warnings))
+
+
+def partly_covered(path: str, share: float) -> str:
+    """What to say of a reference that ends inside the area."""
+    return f"{path} covers {100 * share:.0f} % of the area; the rest has no data"
 
 
 def reference_path(job: Job, symbol: str) -> str:
@@ -176,8 +185,8 @@ def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
         raise InputError(f"references.{key}: {path} cannot be opened ({_first_line(error)}); name a readable raster") from None
 
 
-def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> None:
-    """Refuse a raster that cannot serve as the reference.
+def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
+    """Refuse a raster that cannot serve as the reference; the share of the area that its extent covers otherwise.
 
     Raises
     ------
@@ -202,6 +211,9 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
             f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in (left, bottom, right, top)]}, "
             f"the area is {[round(v) for v in area]}; name a file that covers it"
         )
+    width = min(right, area[2]) - max(left, area[0])
+    height = min(top, area[3]) - max(bottom, area[1])
+    return min(1.0, width * height / ((area[2] - area[0]) * (area[3] - area[1])))
 
 
 def _first_line(error: BaseException) -> str:
@@ -262,15 +274,19 @@ def footprint_share(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
     return (blocks.sum(axis=(1, 3), dtype="uint16") / RASTERISED_PIXELS**2).astype("float32")
 
 
-def _footprint_block(paths: list[str], grid: GeoBox, out: zarr.Array, block: Block) -> tuple[BlockReport, int]:
+def _footprint_block(sources: list[str | np.ndarray], grid: GeoBox, out: zarr.Array, block: Block) -> tuple[BlockReport, int]:
     here = block.geobox(grid)
     box = here.boundingbox
-    found = [read_footprints(path, (box.left, box.bottom, box.right, box.top)) for path in paths]
-    shapes = np.concatenate([np.asarray(f.values) for f in found]) if found else np.array([])
+    found = [_polygons(s, box.bbox) if isinstance(s, str) else s for s in sources]
+    shapes = np.concatenate(found) if found else np.array([])
     inside = shapely.intersects(shapes, shapely.box(*box.bbox)) if len(shapes) else np.zeros(0, bool)
     share = footprint_share(shapes[inside], here)
     out[block.slices] = share
     return report({"IBUD_ref": share}), int(inside.sum())
+
+
+def _polygons(path: str, bounds: tuple[float, float, float, float]) -> np.ndarray:
+    return np.asarray(read_footprints(path, bounds).values)
 
 
 def make_footprints(job: Job, layer: Layer) -> Made:
@@ -283,8 +299,10 @@ def make_footprints(job: Job, layer: Layer) -> Made:
     """
     paths = footprint_paths(job)
     grid = job.grid(10)
+    # GeoJSON has no spatial index: read it once a tile instead of once a block.
+    sources = [_polygons(p, job.bounds) if p.lower().endswith(("json", "jsonl", "geojsonl")) else p for p in paths]
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        work = partial(_footprint_block, paths, grid, out[variables_of(layer)[0].name])
+        work = partial(_footprint_block, sources, grid, out[variables_of(layer)[0].name])
         size = 1000 * 1000 * (RASTERISED_PIXELS**2 * 2 + 8)
         results = job.engine.map(work, job.blocks(10), size, layer.symbol)
     digest, statistics = summarise(layer, [r[0] for r in results])
@@ -319,9 +337,10 @@ def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
     The answer for a file whose size and modification time are unchanged is remembered in the store. For URLs it is what
     the server tells: size and ETag.
     """
-    import json
-
-    remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")
+    try:
+        remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")
+    except json.JSONDecodeError:  # only a memory: without it files are read again
+        remembered = {}
     known = dict(remembered)
     found = {name: _fingerprint_of(name, known) for path in paths for name in _members(path)}
     if known != remembered:
@@ -351,7 +370,10 @@ def _members(path: str) -> list[str]:
 
 def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
     if "://" in path:
-        info = fsspec.core.url_to_fs(path)[0].info(path)
+        try:
+            info = fsspec.core.url_to_fs(path)[0].info(path)
+        except Exception as error:  # every protocol has its own
+            raise InputError(f"references: {path} cannot be reached ({type(error).__name__}); correct the address") from None
         return {"size": info.get("size"), "digest": str(info.get("ETag") or info.get("LastModified") or "")}
     if path.startswith("/vsi"):
         return {"size": 0, "digest": path}
@@ -362,7 +384,10 @@ def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
     entry = known.get(path)
     if entry and (entry["size"], entry["time"]) == (stat.st_size, stat.st_mtime_ns):
         return {"size": entry["size"], "digest": entry["digest"]}
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:
+        return {"size": stat.st_size, "digest": "unreadable"}  # its reader says what is wrong
     known[path] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": digest}
     return {"size": stat.st_size, "digest": digest}

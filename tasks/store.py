@@ -57,8 +57,13 @@ class Store:
     def __init__(self, url: str | Path, options: Mapping[str, Any] | None = None) -> None:
         self.url = str(url).rstrip("/") or "/"
         self.options = dict(options or {})
-        self.fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        try:
+            self.fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        except (ValueError, ImportError, TypeError) as error:
+            raise InputError(f"store: {self.url}: {error}; write a folder or s3://bucket/prefix") from None
         self.root = str(root)
+        if self.is_local and Path(self.root).exists() and not Path(self.root).is_dir():
+            raise InputError(f"store: {self.url} is a file; name a folder")
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"

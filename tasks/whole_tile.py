@@ -13,7 +13,7 @@ from tasks.errors import WorkError
 from tasks.job import Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
 
-BYTES_PER_PIXEL = {"CHM_raw": 14, "CHM": 12}
+BYTES_PER_PIXEL = {"CHM_raw": 14, "CHM": 14}
 """Projected memory: RMSD with a partitioned copy and masks; codes with int32 labels and masks."""
 
 

@@ -446,7 +446,7 @@ def test_without_an_ensemble_there_is_no_deviation_and_no_confidence(job, raw, c
     assert not made.made and "a single model took part" in made.reason
     put(job, f"{raw}_sd", made=False, reason=made.reason)
     after = make_by_recipe(job, CATALOGUE[confidence])
-    assert after == Made("", made=False, reason=made.reason, href="")
+    assert after == Made("", made=False, reason=made.reason)
 
 
 def test_with_an_ensemble_both_are_made(job):

@@ -46,7 +46,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_every_final_layer_is_delivered_and_passes_the_check(finished, capsys):
     products = finished.parent / "store" / "products" / TILE
     assert len(list(products.glob("*.tif"))) == len(delivered_symbols()) == 18
-    assert main(["verify", str(products), "--window"]) == 0
+    assert main(["verify", str(products)]) == 0
     assert "18 of 18 files pass" in capsys.readouterr().out
 
 
@@ -179,20 +179,74 @@ def test_two_runs_of_one_tile_do_not_meet(finished, tmp_path, capsys):
     assert main(["run", TILE, "--config", str(config), "--target", "IBU_then"]) == 0
 
 
-def test_frozen_scenes_are_used_until_a_refresh_is_asked_for(copied, tmp_path, capsys):
-    table = json.loads((copied.parent / "items.json").read_text())
-    for item in table["features"]:
-        for asset in item["assets"].values():
-            asset["href"] = str((copied.parent / asset["href"]).resolve())
+def test_frozen_scenes_are_used_until_a_refresh_is_asked_for(copied, capsys):
+    catalogue = copied.parent / "items.json"
+    published = catalogue.read_text()
+    table = json.loads(published)
     first = next(i for i, item in enumerate(table["features"]) if item["properties"]["datetime"].startswith("2021"))
     gone = table["features"].pop(first)["id"]
-    # The production names the catalogue as before; what the catalogue says is another thing.
-    (tmp_path / "items.json").write_text(json.dumps(table))
-    shutil.copytree(copied.parent / "reference", tmp_path / "reference")
-    moved = tmp_path / "production.toml"
-    moved.write_text(copied.read_text())
-    assert set(plan(moved, capsys).values()) == {"up to date"}
-    assert main(["run", TILE, "--config", str(moved), "--target", "NDVI_p0_now", "--refresh-scenes"]) == 0
-    said = capsys.readouterr().err
-    assert f"1 scenes gone: {gone}" in said and "3 ran" in said  # the list, PP and NDVI_p0 of now; nothing of then
-    assert plan(moved, capsys)["PP_then"] == "up to date"
+    catalogue.write_text(json.dumps(table))
+    try:
+        assert set(plan(copied, capsys).values()) == {"up to date"}
+        assert main(["run", TILE, "--config", str(copied), "--target", "NDVI_p0_now", "--refresh-scenes"]) == 0
+        said = capsys.readouterr().err
+        assert f"1 scenes gone: {gone}" in said and "3 ran" in said  # the list, PP and NDVI_p0 of now; nothing of then
+        assert plan(copied, capsys)["PP_then"] == "up to date"
+    finally:
+        catalogue.write_text(published)
+
+
+def test_a_moved_project_finds_its_scenes_and_computes_nothing_again(finished, tmp_path, capsys):
+    shutil.copytree(finished.parent, tmp_path / "elsewhere")
+    moved = tmp_path / "elsewhere" / "production.toml"
+    todo = {n for n, s in plan(moved, capsys).items() if s != "up to date"}
+    assert todo >= {"S2_then", "S2_now"}
+    assert main(["run", TILE, "--config", str(moved)]) == 0
+    assert "2 ran" in capsys.readouterr().err  # the lists, which hold paths
+    assert (
+        str(tmp_path / "elsewhere") in (tmp_path / "elsewhere" / "store" / "tiles" / TILE / "2018" / "S2.data.json").read_text()
+    )
+
+
+def test_limits_that_only_decide_between_use_and_failure_do_not_compute_again(copied, capsys):
+    copied.write_text(copied.read_text() + "\n[parameters.preprocessing]\nmin_observations = 8\nmin_clear = 2\n")
+    assert set(plan(copied, capsys).values()) == {"up to date"}
+    copied.write_text(copied.read_text().replace("min_observations = 8", "min_observations = 9"))
+    assert plan(copied, capsys)["PP_now"] == "run"
+
+
+def test_a_scene_that_is_mended_is_used(finished, tmp_path, capsys):
+    shutil.copytree(finished.parent, tmp_path / "site", ignore=shutil.ignore_patterns("store"))
+    config = tmp_path / "site" / "production.toml"
+    frozen = json.loads((finished.parent / "store" / "tiles" / TILE / "2021" / "S2.data.json").read_text())
+    scene = tmp_path / "site" / "scenes" / frozen["scenes"][0]["id"] / "nir.tif"
+    whole = scene.read_bytes()
+    scene.write_bytes(whole[: len(whole) // 2])
+    assert main(["run", TILE, "--config", str(config), "--target", "PP_now"]) == 0
+    assert "cannot be read" in capsys.readouterr().err
+    assert plan(config, capsys)["PP_now"] == "up to date"
+    scene.write_bytes(whole)
+    assert plan(config, capsys)["PP_now"] == "run"
+
+
+def test_layers_of_a_neighbour_made_for_another_area_are_not_used(finished):
+    from tasks.job import Job
+    from tasks.production import Production
+
+    job = Job.of(Production.read(finished), TILE)
+    assert job.usable("PP_now")
+    other = Production.read(finished).model_copy(update={"area": None})
+    assert Job.of(other, TILE).usable("PP_now") is None
+
+
+def test_status_says_done_after_a_failure_is_mended(copied, tmp_path, capsys):
+    good = copied.read_text()
+    copied.write_text(good.replace("reference/ibu_then.tif", "reference/nothing.tif"))
+    assert main(["run", TILE, "--config", str(copied)]) == 2
+    capsys.readouterr()
+    assert main(["status", "--config", str(copied), "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)[0]
+    assert entry["state"] == "failed" and "nothing.tif" in entry["why"]
+    copied.write_text(good)
+    assert main(["status", "--config", str(copied), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "done"
