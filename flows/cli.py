@@ -43,7 +43,7 @@ class Form(StrEnum):
 
 @app.command()
 def run(
-    tiles: Annotated[list[str], typer.Argument(help="Tiles, such as E43N32.")],
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles, such as E43N32; by default those of the file.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
     refresh_scenes: Annotated[bool, typer.Option("--refresh-scenes", help="Ask the catalogue again for its scenes.")] = False,
@@ -54,9 +54,12 @@ def run(
     from flows.showing import run_view
     from tasks.production import Production
 
-    Production.read(config)
+    production = Production.read(config)
+    if not tiles and isinstance(production.tiles, str):
+        raise InputError(f"tiles is the whole list {production.tiles}: name the tiles to run, such as imperv run E43N32")
+    names = _named(tiles, production.tile_names)
     with run_view(err) as view, listening(view):
-        failed = run_tiles(list(dict.fromkeys(tiles)), str(config), target, refresh_scenes)
+        failed = run_tiles(names, str(config), target, refresh_scenes)
     view.summary()
     _end(failed)
 

@@ -77,14 +77,20 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
     """Production file of the simulated input, made if it is not there yet for this size."""
     from tasks.simulator import simulate
 
-    marker, config = directory / "simulation.json", directory / "production.toml"
+    marker, begun = directory / "simulation.json", directory / "simulation.begun"
+    config = directory / "production.toml"
     wanted = {"size": size, "simulator": 1}
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted and config.is_file():
         return config
-    if directory.exists() and any(directory.iterdir()) and not marker.exists() and not (directory / "production.toml").exists():
+    if directory.exists() and any(directory.iterdir()) and not begun.exists():
         raise InputError(f"{directory} is not empty and is no demo; name another folder")
     err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}", markup=False)
     marker.unlink(missing_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        begun.touch()
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
     simulate(directory, size=size)
     marker.write_text(json.dumps(wanted), encoding="utf-8")
     return config
@@ -152,7 +158,10 @@ def truth_scores(job: Job, folder: Path) -> dict[str, str]:
     scores["IMD: RMSE, percent"] = f"{_rms(error):.1f}   (the old map: {_rms(before):.1f})"
     scores["IMD: bias, percent"] = f"{error.mean():+.1f}"
     valid = (ibu != 255) & (truth["ibu_now"] != 255)
-    scores["IBU: F1"] = f"{_f1(ibu[valid] == 1, truth['ibu_now'][valid] == 1):.2f}"
+    old = job.array("IBU_then")[:]
+    known = valid & (old != 255)
+    earlier = _f1(old[known] == 1, truth["ibu_now"][known] == 1)
+    scores["IBU: F1"] = f"{_f1(ibu[valid] == 1, truth['ibu_now'][valid] == 1):.2f}   (the old map: {earlier:.2f})"
     classes, planted = job.array("IMCC")[:], _share(truth["change"] == 1)
     inside = (classes != 255) & (_share(truth["change"] == 255) == 0)
     moved = classify_change(

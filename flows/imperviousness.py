@@ -6,19 +6,19 @@ store are the truth about what is done.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
+from flows.journal import note_run
 from flows.progress import listener
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
 from tasks.delivery import deliver
 from tasks.errors import WorkError
-from tasks.job import Job, utc_now
+from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
 from tasks.records import Record
@@ -92,7 +92,7 @@ def imperviousness(
     with job.store.tile_lock(job.tile):
         job.store.sweep(job.tile)
         states: dict[str, State[Any]] = {}
-        _note_run(job, "running", "")
+        note_run(job, "running", "")
         for node in [*order, *(DELIVER + symbol for symbol in products)]:
             symbol = node.removeprefix(DELIVER)
             before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
@@ -100,11 +100,11 @@ def imperviousness(
             state = make(tile, node, config, refresh, wait_for=[states[s] for s in before if s in states], return_state=True)
             if not state.is_completed():
                 error = _error_of(state)
-                _note_run(job, "failed", f"{node}: {error}")
+                note_run(job, "failed", f"{node}: {error}")
                 raise error
             states[node] = state
             count[kinds.get(state.name or "", "ran")] += 1
-        _note_run(job, "done" if until == "all" else f"{until} done", "")
+        note_run(job, "done" if until == "all" else f"{until} done", "")
     return count
 
 
@@ -113,9 +113,3 @@ def _error_of(state: State[Any]) -> BaseException:
     if isinstance(found, BaseException):
         return found
     return WorkError(state.message or "a task failed without saying why")
-
-
-def _note_run(job: Job, state: str, why: str) -> None:
-    """Remember how the last run of a tile went, for `imperv status`."""
-    text = json.dumps({"tile": str(job.tile), "state": state, "why": why, "when": utc_now()})
-    job.store.write_text(f"runs/{job.tile}.data.json", text + "\n")

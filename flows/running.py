@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from flows.journal import note_run
 from flows.planning import plan_tile
 from flows.progress import listener
 from flows.targets import PASSES, resolve_targets, steps
-from tasks.errors import ImpervError
+from tasks.errors import ImpervError, WorkError
 from tasks.job import Job
 from tasks.production import Production
+from tasks.references import SETTING, check_footprints, check_reference, footprint_paths, open_reference
 
 
 def run_tiles(
@@ -41,15 +44,49 @@ def run_tiles(
         If the request itself is wrong.
     """
     symbols = resolve_targets(targets)
+    config = str(Path(config).absolute())
     production = Production.read(config)
     jobs = [Job.of(production, tile) for tile in tiles]
     if not refresh_scenes and not _anything_to_do(jobs, symbols):
         return {}
+    failed = _refused(jobs, symbols)
+    if len(failed) == len(jobs):
+        return failed
+    try:
+        return failed | _run_passes([j for j in jobs if str(j.tile) not in failed], config, symbols, refresh_scenes)
+    except RuntimeError as error:
+        if "API" not in str(error):
+            raise
+        raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
+
+
+def _refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
+    """Tiles whose references cannot be used, found before hours are spent on their features."""
+    failed: dict[str, ImpervError] = {}
+    for job in jobs:
+        try:
+            for symbol in steps(targets)[0]:
+                if symbol in SETTING:
+                    path, source = open_reference(job, symbol)
+                    with source:
+                        check_reference(job, symbol, source, path)
+                elif symbol == "IBUD_ref":
+                    for path in footprint_paths(job):
+                        check_footprints(path)
+        except ImpervError as error:
+            failed[str(job.tile)] = error
+            note_run(job, "failed", str(error))
+    return failed
+
+
+def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, refresh_scenes: bool) -> dict[str, ImpervError]:
+    """Run all passes of all tiles."""
     # Prefect takes seconds to import and start: not before there is something to run.
     from flows.imperviousness import imperviousness
     from flows.server import prefect_server
 
     failed: dict[str, ImpervError] = {}
+    tiles = [str(job.tile) for job in jobs]
     with prefect_server():
         for until in PASSES if len(jobs) > 1 else ("all",):
             for tile in tiles:

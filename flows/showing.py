@@ -13,8 +13,9 @@ class RunView:
     """Hears about a run and shows it."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.ran, self.fresh, self.seconds = console, 0, 0, 0.0
-        self.notes: list[str] = []
+        self.console, self.seconds = console, 0.0
+        self.ran: set[tuple[str, str]] = set()
+        self.seen: set[tuple[str, str]] = set()
         self.bars: Progress | None = None
         self._task: TaskID | None = None
 
@@ -32,15 +33,16 @@ class RunView:
 
     def finished(self, tile: str, node: str, ran: bool, seconds: float, note: str) -> None:
         """One line for what ran; what was up to date is only counted."""
-        self.ran += ran
-        self.fresh += not ran
+        self.seen.add((tile, node))
+        if ran:
+            self.ran.add((tile, node))
         self.seconds += seconds
         if ran:
             self.console.print(f"{tile}  {node:<24} {seconds:8.1f} s  {note}".rstrip(), markup=False)
 
     def summary(self) -> None:
         """One line at the end."""
-        self.console.print(f"{self.ran} ran in {self.seconds:.1f} s, {self.fresh} up to date", markup=False)
+        self.console.print(f"{len(self.ran)} ran in {self.seconds:.1f} s, {len(self.seen - self.ran)} up to date", markup=False)
 
 
 @contextmanager

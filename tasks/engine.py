@@ -89,7 +89,7 @@ class Engine:
 
         try:
             client = Client(self.settings.dask_address, set_as_default=False)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"engine.dask_address: {self.settings.dask_address} does not answer ({str(error).splitlines()[0]}); "
                 "start the scheduler or clear the key"

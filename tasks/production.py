@@ -46,6 +46,13 @@ def _bytes(value: object) -> int:
         raise ValueError(f"{value!r} is not an amount of memory like '8 GiB'") from None
 
 
+def _area(bbox: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    snapped = snap_outward(bbox)
+    if max(map(abs, bbox)) <= 360:
+        raise ValueError(f"{list(bbox)} looks like degrees; EPSG:3035 metres are needed")
+    return snapped
+
+
 def _tile_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(Tile(name).name for name in names)
 
@@ -73,7 +80,7 @@ class Periods(_Model):
 class Area(_Model):
     """A window for trials."""
 
-    bbox: Annotated[tuple[float, float, float, float], AfterValidator(snap_outward)]
+    bbox: Annotated[tuple[float, float, float, float], AfterValidator(_area)]
     """[left, bottom, right, top] in EPSG:3035, snapped outward to whole kilometres."""
 
 

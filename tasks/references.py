@@ -5,15 +5,10 @@ Rasters in another grid are resampled from full resolution; what cannot be used 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import geopandas as gpd
 import numpy as np
 import pyogrio
@@ -231,12 +226,8 @@ def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd
     InputError
         If the file is missing, unreadable or has no coordinate reference system.
     """
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
-        raise InputError(f"references.footprints: {path} does not exist; correct the path")
+    crs = check_footprints(path)
     try:
-        crs = pyogrio.read_info(path)["crs"]
-        if not crs:
-            raise InputError(f"references.footprints: {path} has no coordinate reference system; assign one")
         box = Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform_bounds(*bounds, densify_pts=21)
         table = pyogrio.read_dataframe(path, bbox=box, columns=[])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
@@ -244,6 +235,25 @@ def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd
     shapes = table.geometry.to_crs("EPSG:3035")
     shapes = shapes[~shapes.is_empty & shapes.notna()].make_valid()
     return shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])]
+
+
+def check_footprints(path: str) -> str:
+    """Coordinate reference system of a vector file that can serve as footprints.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no vector file, or has no coordinate reference system.
+    """
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"references.footprints: {path} does not exist; correct the path")
+    try:
+        crs = pyogrio.read_info(path)["crs"]
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
+        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
+    if not crs:
+        raise InputError(f"references.footprints: {path} has no coordinate reference system; assign one")
+    return str(crs)
 
 
 def footprint_share(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
@@ -323,71 +333,3 @@ def footprint_paths(job: Job) -> list[str]:
     if not paths:
         raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
     return paths
-
-
-# fingerprints ---------------------------------------------------------------------------------------------------
-
-FINGERPRINTS = "runs/fingerprints.data.json"
-"""Where digests of reference files are remembered, so that a large file is read once as long as size and time stay."""
-
-
-def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
-    """Size and digest of reference files and of the files that belong to them, such as the tiles of a VRT.
-
-    The answer for a file whose size and modification time are unchanged is remembered in the store. For URLs it is what
-    the server tells: size and ETag.
-    """
-    try:
-        remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")
-    except json.JSONDecodeError:  # only a memory: without it files are read again
-        remembered = {}
-    known = dict(remembered)
-    found = {name: _fingerprint_of(name, known) for path in paths for name in _members(path)}
-    if known != remembered:
-        job.store.write_text(FINGERPRINTS, json.dumps(known, indent=1))
-    return {_told_apart(name, found): value for name, value in found.items()}
-
-
-def _told_apart(name: str, names: Iterable[str]) -> str:
-    """File name without folders, so that a moved folder changes nothing; with them where two would be alike."""
-    short = Path(name).name
-    return short if sum(Path(n).name == short for n in names) == 1 else name
-
-
-def _members(path: str) -> list[str]:
-    """A file and what belongs to it: tiles of a mosaic, the parts of a shapefile."""
-    suffix = Path(path).suffix.lower()
-    if suffix == ".vrt":
-        try:
-            with rasterio.open(path) as source:
-                return sorted({path, *source.files})
-        except (RasterioIOError, RasterioError):
-            return [path]  # its reader says what is wrong
-    if suffix == ".shp" and "://" not in path:
-        return sorted(str(p) for p in Path(path).parent.glob(f"{Path(path).stem}.*")) or [path]
-    return [path]
-
-
-def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
-    if "://" in path:
-        try:
-            info = fsspec.core.url_to_fs(path)[0].info(path)
-        except Exception as error:  # every protocol has its own
-            raise InputError(f"references: {path} cannot be reached ({type(error).__name__}); correct the address") from None
-        return {"size": info.get("size"), "digest": str(info.get("ETag") or info.get("LastModified") or "")}
-    if path.startswith("/vsi"):
-        return {"size": 0, "digest": path}
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return {"size": -1, "digest": "missing"}
-    entry = known.get(path)
-    if entry and (entry["size"], entry["time"]) == (stat.st_size, stat.st_mtime_ns):
-        return {"size": entry["size"], "digest": entry["digest"]}
-    try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError:
-        return {"size": stat.st_size, "digest": "unreadable"}  # its reader says what is wrong
-    known[path] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": digest}
-    return {"size": stat.st_size, "digest": digest}

@@ -27,7 +27,7 @@ from odc.geo.geobox import GeoBox
 from grids import Tile
 from layers.catalogue import CATALOGUE, Layer, resolve
 from tasks.arrays import Variable, create_arrays
-from tasks.errors import InputError, WorkError
+from tasks.errors import ImpervError, InputError, WorkError
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
@@ -153,14 +153,15 @@ class Store:
                 raise disk_trouble(error, f"{self.url}/{path}") from error
             return
         temporary = f"{target}{TEMPORARY}{uuid.uuid4().hex[:8]}"
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
         try:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             Path(temporary).replace(target)
         except OSError as error:
             raise disk_trouble(error, path) from error
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)
 
     # arrays -----------------------------------------------------------------------------------------------------
 
@@ -366,10 +367,14 @@ def _member(pair: str, role: str) -> str:
     return ""
 
 
-def disk_trouble(error: OSError, path: str) -> WorkError:
+def disk_trouble(error: OSError, path: str) -> ImpervError:
     """What a person should read when writing fails."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        return InputError(
+            f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
+        )
     return WorkError(f"{path}: cannot be written ({error.strerror or error})")
 
 

@@ -353,7 +353,7 @@ def test_blocks_that_never_reached_the_disk_are_noticed(job, monkeypatch):
 def test_a_folder_that_cannot_be_written(job):
     put(job, "IMD_now")
     job.store.fs.pipe_file(job.store.full("products"), b"a file where the folder should be")
-    with pytest.raises(WorkError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         deliver(job, "IMD_now")
 
 

@@ -21,11 +21,11 @@ from rasterio.enums import Resampling
 from layers.catalogue import CATALOGUE
 from tasks.engine import Engine
 from tasks.errors import InputError
+from tasks.fingerprints import fingerprint
 from tasks.job import Job
 from tasks.production import Production
 from tasks.references import (
     SETTING,
-    fingerprint,
     footprint_paths,
     footprint_share,
     make_footprints,
@@ -542,7 +542,7 @@ def test_another_run_remembers_too(tmp_path, job, monkeypatch):
     path = tmp_path / "x.tif"
     path.write_bytes(b"12345")
     first = fingerprint(job(), str(path))
-    monkeypatch.setattr("tasks.references.hashlib.file_digest", None)
+    monkeypatch.setattr("tasks.fingerprints.hashlib.file_digest", None)
     assert fingerprint(job(), str(path)) == first
 
 

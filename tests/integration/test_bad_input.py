@@ -252,3 +252,28 @@ def test_memory_that_is_too_small_is_said_before_anything_starts(config, capsys)
         config.read_text() + "\n[engine]\nmemory = '256 MiB'\nworkers = 1\n[parameters.preprocessing]\nmin_observations = 1\n"
     )
     fails(capsys, ["run", TILE, "-c", config, "-t", "IBUD_ref"], 2, "engine.memory", "raise engine.memory")
+
+
+def test_degrees_instead_of_metres(config, capsys):
+    import re
+
+    text = re.sub(r"bbox = \[.*?\]", "bbox = [3.0, 50.8, 3.1, 50.9]", config.read_text())
+    config.write_text(text)
+    fails(capsys, ["run", TILE, "-c", config], 2, "area.bbox", "looks like degrees")
+
+
+def test_a_wrong_reference_is_said_before_features_are_computed(config, capsys, tmp_path):
+    edit(config, "reference/footprints.geojson", "items.toml")
+    fails(capsys, ["run", "-c", config], 2, "references.footprints", "items.toml", "does not exist")
+    assert done(tmp_path) == set()
+
+
+def test_a_store_that_cannot_be_written(config, capsys):
+    config.write_text(config.read_text().replace(config.read_text().split('store = "')[1].split('"')[0], "/proc/imperv"))
+    fails(capsys, ["run", TILE, "-c", config, "-t", "IBU_then"], 2, "store: /proc/imperv", "cannot be written")
+
+
+def test_a_demo_never_takes_a_folder_that_is_something_else(config, capsys):
+    before = config.read_text()
+    fails(capsys, ["demo", config.parent, "--size", "128"], 2, "is not empty and is no demo")
+    assert config.read_text() == before
