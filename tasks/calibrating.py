@@ -55,10 +55,9 @@ def make_calibration(job: Job, layer: Layer) -> Made:
 def calibration_versions(job: Job) -> dict[str, str]:
     """What a tile without enough samples of its own may borrow, with versions."""
     found: dict[str, str] = {}
-    for tile in job.tile.neighbours():
-        if (other := _usable_neighbour(job, tile)) is not None:
-            records = {symbol: other.record(symbol) for symbol in INPUTS}
-            found |= {f"{symbol} of {tile}": r.version for symbol, r in records.items() if r is not None}
+    for other in _usable_neighbours(job):
+        records = {symbol: other.record(symbol) for symbol in INPUTS}
+        found |= {f"{symbol} of {other.tile}": r.version for symbol, r in records.items() if r is not None}
     for tile in nearest_tiles(job.tile, _calibrated_tiles(job), 1):
         record = job.neighbour(tile).record("IMD_calibration")
         found[f"IMD_calibration of {tile}"] = record.version if record else ""
@@ -72,7 +71,7 @@ def _best(job: Job) -> tuple[Calibration, str]:
         return fit_samples(own, parameters), OWN
     except CalibrationError as error:
         trouble = str(error)
-    around = {n: tile_samples(other) for n in job.tile.neighbours() if (other := _usable_neighbour(job, n)) is not None}
+    around = {other.tile: tile_samples(other) for other in _usable_neighbours(job)}
     if around:
         try:
             names = ", ".join(str(n) for n in around)
@@ -111,14 +110,9 @@ def tile_samples(job: Job) -> Samples:
     return Samples.merge(*parts)
 
 
-def _usable_neighbour(job: Job, tile: Tile) -> Job | None:
-    """A neighbouring tile whose samples can be taken from the store."""
-    other = job.neighbour(tile)
-    try:
-        other.grid(10)
-    except ValueError:  # the area does not reach that tile
-        return None
-    return other if all(other.usable(symbol) for symbol in INPUTS) else None
+def _usable_neighbours(job: Job) -> list[Job]:
+    """Neighbouring tiles whose samples can be taken from the store."""
+    return [other for other in job.area_neighbours() if all(other.usable(symbol) for symbol in INPUTS)]
 
 
 def _calibrated_tiles(job: Job) -> list[Tile]:

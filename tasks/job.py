@@ -59,6 +59,17 @@ class Job:
         """The same production for another tile."""
         return Job(self.production, self.store, tile, self.engine)
 
+    def area_neighbours(self) -> list[Job]:
+        """The same production for the neighbouring tiles that its area reaches."""
+        found = []
+        for tile in self.tile.neighbours():
+            try:
+                window_geobox(tile, 10, self.production.bbox)
+            except ValueError:
+                continue
+            found.append(self.neighbour(tile))
+        return found
+
     def grid(self, resolution: int) -> GeoBox:
         """Pixel grid of the tile, or of the window of it."""
         return window_geobox(self.tile, resolution, self.production.bbox)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from grids import Block, Tile, block_grid, inner_slices, nearest_tiles, window_geobox
+from grids import Block, Tile, block_grid, inner_slices, nearest_tiles
 from layers.catalogue import CATALOGUE, Layer
 from layers.ensemble import ensemble
 from layers.features import stack_features
@@ -83,21 +83,9 @@ def _shift(block: Block, rows: int, columns: int) -> Block:
     return Block(block.y0 + rows, block.x0 + columns, block.y1 + rows, block.x1 + columns)
 
 
-def _area_jobs(job: Job) -> list[Job]:
-    """Neighbouring tiles that the production's area reaches."""
-    found = []
-    for tile in job.tile.neighbours():
-        try:
-            window_geobox(tile, 10, job.production.bbox)
-        except ValueError:
-            continue
-        found.append(job.neighbour(tile))
-    return found
-
-
 def _halo_jobs(job: Job, period: str) -> list[Job]:
     """Neighbouring tiles of the area whose features are in the store."""
-    return [other for other in _area_jobs(job) if other.usable(f"PP_{period}")]
+    return [other for other in job.area_neighbours() if other.usable(f"PP_{period}")]
 
 
 def halo_versions(job: Job) -> dict[str, str]:
@@ -153,7 +141,7 @@ def training_jobs(job: Job, symbol: str) -> list[Job]:
     rows, columns = job.grid(10).shape
     found = [job]
     if rows * columns < SMALL_GROUND:
-        for other in _area_jobs(job):
+        for other in job.area_neighbours():
             if all(other.usable(name) for name in CATALOGUE[symbol].inputs):
                 found.append(other)
     return found
