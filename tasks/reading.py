@@ -1,23 +1,30 @@
 """Pixels of Sentinel-2 scenes and of reference rasters on EPSG:3035 grids, always from full resolution.
 
-Reflectance is resampled bilinearly among valid pixels only, classes by nearest neighbour. Overviews are never used: GDAL
-takes them silently when it resamples, which is how the production of 2021 got wrong layers (ATBD, section 5).
+Scenes are read as they are, in one window, and resampled by `layers.resampling`; references go through GDAL's warper. Overviews
+are never used: GDAL takes them silently when it resamples, and the production of 2021 got wrong layers by it (ATBD, section 5).
 """
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, field
+
 import numpy as np
 import rasterio
+from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.vrt import WarpedVRT
 
+from grids.mapping import CELL, Mapping
+from layers.resampling import bilinear, nearest_weights
 from tasks.errors import SceneError
 
 ENVIRONMENT = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_CACHEMAX": 256,
+    "GDAL_CACHEMAX": 64,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_NUM_THREADS": 1,
     "VSI_CACHE": False,
@@ -82,6 +89,128 @@ def warp(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, n
         return vrt.read(1)
 
 
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A grid that many rasters are brought to; the mapping of its pixels is computed once for each reference system."""
+
+    grid: GeoBox
+    _mappings: dict[CRS, Mapping] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.grid.shape.y, self.grid.shape.x
+
+    @property
+    def crs(self) -> CRS:
+        """Reference system of the grid."""
+        assert self.grid.crs is not None
+        return self.grid.crs
+
+    def nodes(self, crs: CRS, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and rows of the grid's nodes in a raster."""
+        mapping = self._mappings.get(crs)
+        if mapping is None:
+            mapping = self._mappings[crs] = Mapping.of(self.grid, crs)
+        return mapping.in_raster(affine)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Pixels of a raster around a grid, not resampled."""
+
+    pixels: np.ndarray
+    """(rows, columns)."""
+    first: tuple[int, int]
+    """Row and column of the first pixel in the raster."""
+    crs: CRS
+    affine: Affine
+    """From pixels of the raster to its coordinates."""
+
+    def bilinear(self, target: Target, cells: np.ndarray, subtract: int, out: np.ndarray, overpass: int) -> None:
+        """Write reflectance on the target into one overpass of `out` (y, time, x)."""
+        bilinear(self.pixels, self.first, *target.nodes(self.crs, self.affine), cells, subtract, out, overpass)
+
+    def weights(self, target: Target, table: np.ndarray, out: np.ndarray, overpass: int) -> None:
+        """Write weights of classes on the target into one overpass of `out` (y, time, x), where they are higher."""
+        nearest_weights(self.pixels, self.first, *target.nodes(self.crs, self.affine), table, out, overpass)
+
+
+NEIGHBOURS = 2
+"""Pixels around the outermost node that the interpolation may ask for."""
+
+FINER = 1.1
+"""Reflectance whose pixels are smaller than those of the grid by more than this ratio is averaged by GDAL, not interpolated."""
+
+
+def read_window(
+    path: str, scene: str, target: Target, cells: np.ndarray | None = None, *, classes: bool = False
+) -> Window | None:
+    """The part of a band that a grid needs, each block of the file decoded once.
+
+    Parameters
+    ----------
+    path : str
+        File or URL.
+    scene : str
+        Scene, for messages.
+    target : Target
+        Grid that the pixels are wanted for.
+    cells : ndarray of bool, optional
+        Cells of the mapping that are wanted; all by default.
+    classes : bool
+        True for SCL, uint8; otherwise reflectance, uint16.
+
+    Returns
+    -------
+    Window or None
+        None where the raster lies beside the wanted cells.
+
+    Raises
+    ------
+    SceneError
+        If the file is missing, cut short or otherwise unreadable.
+    """
+    try:
+        with rasterio.Env(**ENVIRONMENT), open_full_resolution(path) as source:
+            kind = "uint8" if classes else "uint16"
+            if source.dtypes[0] != kind:
+                raise SceneError(scene, f"{path} holds {source.dtypes[0]}, not {kind}")
+            if source.crs is None:
+                raise SceneError(scene, f"{path} has no coordinate reference system")
+            crs = _crs(source.crs.to_wkt())
+            x, y = target.nodes(crs, source.transform)
+            if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
+                pixels = warp(source, target.grid, Resampling.bilinear, 0)
+                return Window(pixels, (0, 0), target.crs, target.grid.affine)
+            wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
+            top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
+            bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)
+            right = min(int(np.ceil(x[wanted].max())) + NEIGHBOURS, source.width)
+            if top >= bottom or left >= right:
+                return None
+            pixels = source.read(1, window=((top, bottom), (left, right)))
+            return Window(pixels, (top, left), crs, source.transform)
+    except (RasterioIOError, RasterioError, OSError) as error:
+        detail = str(error.__cause__ or error).splitlines()[0]
+    # Raised outside of the handler: GDAL's own error could not travel from a worker process along with it.
+    raise SceneError(scene, f"{path} cannot be read ({detail})")
+
+
+@functools.cache
+def _crs(wkt: str) -> CRS:
+    return CRS(wkt)
+
+
+def _corners(cells: np.ndarray) -> np.ndarray:
+    """Nodes at the corners of cells."""
+    nodes = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), bool)
+    for y in (0, 1):
+        for x in (0, 1):
+            nodes[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
+    return nodes
+
+
 def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> np.ndarray:
     """One band of a scene on a grid.
 
@@ -106,15 +235,12 @@ def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> 
     SceneError
         If the file is missing, cut short or otherwise unreadable.
     """
-    try:
-        with rasterio.Env(**ENVIRONMENT), open_full_resolution(path) as source:
-            kind = "uint8" if classes else "uint16"
-            if source.dtypes[0] != kind:
-                raise SceneError(scene, f"{path} holds {source.dtypes[0]}, not {kind}")
-            if source.crs is None:
-                raise SceneError(scene, f"{path} has no coordinate reference system")
-            return warp(source, grid, Resampling.nearest if classes else Resampling.bilinear, 0)
-    except (RasterioIOError, RasterioError, OSError) as error:
-        detail = str(error.__cause__ or error).splitlines()[0]
-    # Raised outside of the handler: GDAL's own error could not travel from a worker process along with it.
-    raise SceneError(scene, f"{path} cannot be read ({detail})")
+    target = Target(grid)
+    rows, columns = target.shape
+    out = np.zeros((rows, 1, columns), "uint8" if classes else "uint16")
+    window = read_window(path, scene, target, classes=classes)
+    if window is not None and classes:
+        window.weights(target, np.arange(256, dtype="uint8"), out, 0)
+    elif window is not None:
+        window.bilinear(target, np.ones((-(-rows // CELL), -(-columns // CELL)), bool), 0, out, 0)
+    return out[:, 0]
