@@ -31,12 +31,15 @@ format: $(DONE)
 	$(BIN)/ruff format .
 
 bench: $(DONE)
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --requirement benchmarks/requirements.lock
 	$(BIN)/python -m benchmarks
 
 # Newest versions of everything, for all Python versions and platforms at once; review and commit the result.
 lock: $(DONE)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 		--group dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--group bench --constraint requirements.lock pyproject.toml --output-file benchmarks/requirements.lock
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

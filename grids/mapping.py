@@ -14,7 +14,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 CELL = 25
-"""Pixels between nodes. Meridians turn by tan(latitude) / earth radius, 4e-7 a metre at 70 degrees; over 8 and times 250 m squared
+"""Pixels between nodes. Meridians turn by tan(latitude) / earth radius, 4e-7 a metre at 70 degrees; times 250 m squared over 8
 this is 3 mm at 10 m, 0.0003 pixels, and 0.0006 pixels at 20 m."""
 
 

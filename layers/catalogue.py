@@ -109,7 +109,7 @@ _PREDICT = (*_WINDOWS, "ensemble")
 LAYERS: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),
     *_years("PP", "PP", "Weighted quantiles and NDVI harmonics of a year", "4.2.1", ("S2",), "feature",
-            resolution=10, dtype="float32", nodata=_NAN),
+            resolution=10, dtype="float32", nodata=_NAN, version=2),
     *_years("NDVI_p0", "NDVI_p0", "Mean NDVI of a year: constant term of the harmonics", "4.3.2", ("PP",), "feature",
             resolution=10, dtype="float32", nodata=_NAN),
     Layer("IMD_then", "IMD_18", "Imperviousness density of the previous production, percent", "4.1.5", (), "reference", "then", 10, codes=_PERCENT),

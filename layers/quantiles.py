@@ -7,18 +7,15 @@ left and keeps the half with the quantile. What the weights are is decided in `s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
 
-CACHE_BYTES = 256 * 1024
-"""Bytes of keys and weights that one strip of pixels may take. Every pass reads the strip again, so it should stay in
-the second-level cache of one core; measured: 32 KiB is a third slower, 512 KiB no faster."""
-
-LANES = 32
-"""Pixels in the smallest strip, and the multiple that strips come in: one 512-bit register of 16-bit values."""
+from layers.lanes import STRIP, bits, convert, largest, load, scratch, select, smallest, spread, store, widened
 
 _SIGN_16 = np.uint16(0x8000)
+_ALL_16 = np.uint16(0xFFFF)
 _SIGN_32 = np.uint32(0x8000_0000)
 _ALL_32 = np.uint32(0xFFFF_FFFF)
 
@@ -63,26 +60,24 @@ def weighted_quantile(
         raise ValueError(f"values must be uint16, int16 or float32, not {values.dtype}")
     if weights.dtype.kind not in "iu":
         raise ValueError(f"weights must be integers, not {weights.dtype}")
-    quantiles = np.asarray(q, dtype=np.float64)
-    if quantiles.ndim > 1 or not np.all((quantiles >= 0) & (quantiles <= 1)):
-        raise ValueError(f"q must be a number or a sequence of numbers from 0 to 1, not {q}")
+    shares = checked_shares(q)
     fill = _nodata_of(values.dtype, nodata)
 
     time, rows, columns = values.shape
-    result = np.full((quantiles.size, rows * columns), fill, dtype=values.dtype)
-    if values.size:
-        contiguous = np.ascontiguousarray(values).reshape(time, -1)
-        heavy, compact = _compact_weights(weights)
-        select = np.ravel(quantiles)
-        if values.dtype == np.float32:
-            _select_float(contiguous, contiguous.view(np.uint32), compact, select, fill, result.view(np.uint32))
-        else:
-            # int16 is ordered like uint16 once its sign bit is turned around.
-            flip = _SIGN_16 if values.dtype == np.int16 else np.uint16(0)
-            outside = fill.view(np.uint16)
-            sums = np.zeros(1, dtype=np.uint32 if heavy else np.uint16)
-            _select_integer(contiguous.view(np.uint16), compact, select, outside, flip, sums, result.view(np.uint16))
-    return result.reshape((*quantiles.shape, rows, columns))
+    shape = (*np.shape(q), rows, columns)
+    if not values.size or not shares.size:
+        return np.full(shape, fill)
+    sums, compact = _compact_weights(weights)
+    flat, compact = widened(values.reshape(time, -1)), widened(compact.reshape(time, -1))
+    result = np.empty((shares.size, flat.shape[1]), values.dtype)
+    tables = target_tables(shares)
+    if values.dtype == np.float32:
+        _select_floats(flat, compact, shares, tables, fill, fill.view(np.uint32), sums, result.view(np.uint32))
+    else:
+        # int16 is ordered like uint16 once its sign bit is turned around.
+        flip = _SIGN_16 if values.dtype == np.int16 else np.uint16(0)
+        _select_integers(flat.view(np.uint16), compact, shares, tables, fill.view(np.uint16), flip, sums, result.view(np.uint16))
+    return result[:, : rows * columns].reshape(shape)
 
 
 def _nodata_of(dtype: np.dtype, nodata: float) -> np.generic:
@@ -95,128 +90,194 @@ def _nodata_of(dtype: np.dtype, nodata: float) -> np.generic:
     return dtype.type(nodata)
 
 
-def _compact_weights(weights: np.ndarray) -> tuple[bool, np.ndarray]:
-    """Weights as (time, pixel) of uint16 or uint32, and whether a sum over time may need more than 16 bits."""
+def _compact_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An empty array of the type that holds sums over time, and the weights as unsigned integers that fit that type."""
     if weights.dtype.kind == "i" and weights.min() < 0:
         raise ValueError("weights must not be negative")
-    bound = int(weights.max()) * len(weights)
-    if bound > np.iinfo(np.uint32).max:
-        raise ValueError(f"weights up to {weights.max()} over {len(weights)} dates overflow a sum of 32 bits")
-    heavy = bound > np.iinfo(np.uint16).max
-    flat = np.ascontiguousarray(weights).reshape(len(weights), -1)
-    unsigned = np.uint32 if flat.max() > np.iinfo(np.uint16).max else np.uint16
+    top = np.iinfo(weights.dtype).max
+    if top * len(weights) > _ALL_16:
+        top = int(weights.max())
+    if top * len(weights) > _ALL_32:
+        raise ValueError(f"weights up to {top} over {len(weights)} dates overflow a sum of 32 bits")
+    sums = np.empty(0, np.uint16 if top * len(weights) <= _ALL_16 else np.uint32)
+    kind = np.dtype(np.uint8) if weights.itemsize == 1 and sums.itemsize == 2 else sums.dtype
     # Non-negative weights of the right size read the same signed and unsigned: no copy.
-    return heavy, flat.view(unsigned) if flat.itemsize == np.dtype(unsigned).itemsize else flat.astype(unsigned)
+    same = weights.itemsize == kind.itemsize and weights.dtype.isnative
+    return sums, weights.view(kind) if same else weights.astype(kind)
+
+
+def checked_shares(q: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    """Quantiles as (k,) float64; ValueError unless they are one number, or a sequence of numbers, from 0 to 1."""
+    shares = np.asarray(q, dtype=np.float64)
+    if shares.ndim > 1 or not np.all((shares >= 0) & (shares <= 1)):
+        raise ValueError(f"q must be a number or a sequence of numbers from 0 to 1, not {q}")
+    return shares.reshape(-1)
+
+
+def target_tables(shares: np.ndarray) -> np.ndarray:
+    """The weight that reaches each of k shares, for every total weight of 16 bits: (k, 65536) uint16."""
+    return _target_tables(tuple(shares.tolist()))
+
+
+@lru_cache(maxsize=16)
+def _target_tables(shares: tuple[float, ...]) -> np.ndarray:
+    totals = np.arange(1 << 16, dtype=np.uint32)
+    tables = np.empty((len(shares), totals.size), np.uint16)
+    for q, table in zip(shares, tables, strict=True):
+        _targets(totals, q, table[:0], table)
+    return tables
 
 
 @njit(cache=True, nogil=True)
-def _strip_size(time, bytes_per_observation, pixels):
-    """Pixels in a strip: as many as fit the cache, in whole registers."""
-    strip = CACHE_BYTES // max(1, time * bytes_per_observation) // LANES * LANES
-    return max(1, min(max(strip, LANES), pixels))
-
-
-@njit(cache=True, nogil=True)
-def _targets(q, total, target, size):
-    """Smallest weight c >= 1 with c / total >= q, in the float64 arithmetic of NumPy, for each pixel with weight."""
-    for j in range(size):
-        all_of_it = np.float64(total[j])
-        c = max(np.ceil(q * all_of_it), 1.0)
-        if all_of_it > 0:
-            while c / all_of_it < q:
+def _targets(total, q, table, target):
+    """Smallest weight c >= 1 with c / total >= q, in the float64 arithmetic of NumPy, for each pixel."""
+    for j in range(target.size):
+        if total[j] < table.size:
+            target[j] = table[total[j]]
+            continue
+        whole = np.float64(total[j])
+        c = max(np.ceil(q * whole), 1.0)
+        if whole > 0:
+            while c / whole < q:
                 c += 1.0
-            while c > 1.0 and (c - 1.0) / all_of_it >= q:
+            while c > 1.0 and (c - 1.0) / whole >= q:
                 c -= 1.0
         target[j] = np.uint32(c)
 
 
 @njit(cache=True, nogil=True)
-def _halve(keys, weights, size, low, high, target, below, candidate, found):
-    """Key of the quantile of each pixel of a strip, given that it lies in low..high.
+def strip_room(time, sums):
+    """Arrays for a strip: keys and weights at each date; of each pixel total, target, and found key with the weight below it."""
+    kind = sums.dtype
+    keys, weight = scratch(time * STRIP, np.uint16), scratch(time * STRIP, kind)
+    return keys, weight, scratch(STRIP, kind), scratch(STRIP, kind), scratch(STRIP, np.uint16), scratch(STRIP, kind)
 
-    `found` grows to the largest key below which less weight lies than the target: exactly the key that reaches it.
+
+@njit(cache=True, nogil=True)
+def gather_integers(values, weights, at, stride, outside, flip, room):
+    """Keys and weights of a strip of pixels that begins at flat position `at`, with its dates `stride` apart."""
+    keys, weight, _, _, _, _ = room
+    none = spread(weight.dtype.type(0), STRIP)
+    for t in range(keys.size // STRIP):
+        value = load(values, at + t * stride, STRIP)
+        w = convert(load(weights, at + t * stride, STRIP), weight.dtype)
+        store(keys, t * STRIP, value ^ spread(flip, STRIP))
+        store(weight, t * STRIP, select(value != spread(outside, STRIP), w, none))
+
+
+@njit(cache=True, nogil=True)
+def gather_floats(values, weights, at, stride, outside, room, lower):
+    """Like `gather_integers`, of numbers in two halves: keys from the upper one, and the other one in `lower`."""
+    keys, weight, _, _, _, _ = room
+    none = spread(weight.dtype.type(0), STRIP)
+    for t in range(keys.size // STRIP):
+        value = load(values, at + t * stride, STRIP)
+        w = convert(load(weights, at + t * stride, STRIP), weight.dtype)
+        store_halves(value, keys, lower, t * STRIP)
+        store(weight, t * STRIP, select((value == value) & (value != spread(outside, STRIP)), w, none))
+
+
+@njit(cache=True, nogil=True)
+def store_halves(value, upper, lower, at):
+    """Patterns in the order of the numbers: all bits of negative ones are turned around, and the sign of others."""
+    pattern, sign = bits(value), spread(_SIGN_32, STRIP)
+    key = pattern ^ select(pattern >= sign, spread(_ALL_32, STRIP), sign)
+    store(upper, at, convert(key >> spread(np.uint32(16), STRIP), np.uint16))
+    store(lower, at, convert(key, np.uint16))
+
+
+@njit(cache=True, nogil=True)
+def reduce_integers(outside, flip, shares, tables, room, out, to):
+    """Write the quantiles of a strip that is gathered to ``out[:, to : to + STRIP]``."""
+    keys, weight, total, target, found, less = room
+    low, high = _survey(keys, weight, total)
+    for k in range(shares.size):
+        value = spread(outside, STRIP)
+        if low <= high:
+            _targets(total, shares[k], tables[k], target)
+            _halve(keys, weight, low, high, target, found, less)
+            known = load(total, 0, STRIP) > spread(total.dtype.type(0), STRIP)
+            value = select(known, load(found, 0, STRIP) ^ spread(flip, STRIP), value)
+        store(out, k * out.shape[1] + to, value)
+
+
+@njit(cache=True, nogil=True)
+def reduce_floats(outside, shares, tables, room, lower, rest, out, to):
+    """Like `reduce_integers`, of numbers in two halves; `outside` and `out` are bit patterns, and `rest` room for weights."""
+    keys, weight, total, target, found, less = room
+    none, sign = spread(weight.dtype.type(0), STRIP), spread(_SIGN_32, STRIP)
+    low, high = _survey(keys, weight, total)
+    for k in range(shares.size):
+        pattern = spread(outside, STRIP)
+        if low <= high:
+            _targets(total, shares[k], tables[k], target)
+            _halve(keys, weight, low, high, target, found, less)
+            # What is left of the target is reached among the numbers with that upper half.
+            upper = load(found, 0, STRIP)
+            for t in range(keys.size // STRIP):
+                same = load(keys, t * STRIP, STRIP) == upper
+                store(rest, t * STRIP, select(same, load(weight, t * STRIP, STRIP), none))
+            store(target, 0, load(target, 0, STRIP) - load(less, 0, STRIP))
+            _halve(lower, rest, 0, _ALL_16, target, found, less)
+            key = convert(upper, np.uint32) * spread(np.uint32(1 << 16), STRIP) | convert(load(found, 0, STRIP), np.uint32)
+            known = load(total, 0, STRIP) > none
+            pattern = select(known, key ^ select(key >= sign, sign, spread(_ALL_32, STRIP)), pattern)
+        store(out, k * out.shape[1] + to, pattern)
+
+
+@njit(cache=True, nogil=True)
+def _survey(keys, weight, total):
+    """Total weight of each pixel; the lowest and the highest key with weight of the strip, a lowest above the highest if none."""
+    none, bottom, top = spread(weight.dtype.type(0), STRIP), spread(np.uint16(0), STRIP), spread(_ALL_16, STRIP)
+    whole, low, high = none, top, bottom
+    for t in range(keys.size // STRIP):
+        key, w = load(keys, t * STRIP, STRIP), load(weight, t * STRIP, STRIP)
+        least, most = select(w > none, key, top), select(w > none, key, bottom)
+        whole = whole + w
+        low = select(least < low, least, low)
+        high = select(most > high, most, high)
+    store(total, 0, whole)
+    return int(smallest(low)), int(largest(high))
+
+
+@njit(cache=True, nogil=True)
+def _halve(keys, weight, low, high, target, found, less):
+    """Key of the quantile of each pixel of a strip, given that it lies in low..high, and the weight below that key.
+
+    `best` grows to the largest key below which less weight lies than the target: exactly the key that reaches it.
     """
     # The leading bits that all keys of the strip share need no pass.
-    bits = 0
-    while (low >> bits) != (high >> bits):
-        bits += 1
-    for j in range(size):
-        found[j] = (low >> bits) << bits
-    for bit in range(bits - 1, -1, -1):
-        for j in range(size):
-            candidate[j] = found[j] | (1 << bit)
-            below[j] = 0
-        for t in range(keys.shape[0]):
-            for j in range(size):
-                below[j] += weights[t, j] * (keys[t, j] < candidate[j])
-        for j in range(size):
-            if below[j] < target[j]:
-                found[j] = candidate[j]
+    free = 0
+    while (low >> free) != (high >> free):
+        free += 1
+    goal, none = load(target, 0, STRIP), spread(weight.dtype.type(0), STRIP)
+    best, under = spread(np.uint16((low >> free) << free), STRIP), none
+    for bit in range(free - 1, -1, -1):
+        candidate = best | spread(np.uint16(1 << bit), STRIP)
+        below = none
+        for t in range(keys.size // STRIP):
+            below = below + select(load(keys, t * STRIP, STRIP) < candidate, load(weight, t * STRIP, STRIP), none)
+        best = select(below < goal, candidate, best)
+        under = select(below < goal, below, under)
+    store(found, 0, best)
+    store(less, 0, under)
 
 
 @njit(cache=True, nogil=True)
-def _select_integer(bits, weights, quantiles, outside, flip, sums, out):
-    time, pixels = bits.shape
-    strip = _strip_size(time, bits.itemsize + sums.itemsize, pixels)
-    keys = np.empty((time, strip), np.uint16)
-    weight = np.empty((time, strip), sums.dtype)
-    lows, highs = np.empty(strip, np.uint16), np.empty(strip, np.uint16)
-    found, candidate = np.empty(strip, np.uint16), np.empty(strip, np.uint16)
-    total, target, below = np.empty(strip, sums.dtype), np.empty(strip, sums.dtype), np.empty(strip, sums.dtype)
-    for start in range(0, pixels, strip):
-        size = min(strip, pixels - start)
-        lows[:], highs[:], total[:] = 0xFFFF, 0, 0
-        for t in range(time):
-            for j in range(size):
-                value = bits[t, start + j]
-                w = weights[t, start + j] * (value != outside)
-                key = value ^ flip
-                keys[t, j] = key
-                weight[t, j] = w
-                total[j] += w
-                lows[j] = min(lows[j], key if w > 0 else np.uint16(0xFFFF))
-                highs[j] = max(highs[j], key if w > 0 else np.uint16(0))
-        low, high = int(lows[:size].min()), int(highs[:size].max())
-        if low > high:
-            continue
-        for k in range(quantiles.size):
-            _targets(quantiles[k], total, target, size)
-            _halve(keys, weight, size, low, high, target, below, candidate, found)
-            for j in range(size):
-                if total[j] > 0:
-                    out[k, start + j] = found[j] ^ flip
+def _select_integers(values, weights, shares, tables, outside, flip, sums, out):
+    time, pixels = values.shape
+    room = strip_room(time, sums)
+    for start in range(0, pixels, STRIP):
+        at = min(start, pixels - STRIP)
+        gather_integers(values, weights, at, pixels, outside, flip, room)
+        reduce_integers(outside, flip, shares, tables, room, out, at)
 
 
 @njit(cache=True, nogil=True)
-def _select_float(values, bits, weights, quantiles, nodata, out):
-    time, pixels = bits.shape
-    strip = _strip_size(time, 8, pixels)
-    keys = np.empty((time, strip), np.uint32)
-    weight = np.empty((time, strip), np.uint32)
-    lows, highs = np.empty(strip, np.uint32), np.empty(strip, np.uint32)
-    found, candidate = np.empty(strip, np.uint32), np.empty(strip, np.uint32)
-    total, target, below = np.empty(strip, np.uint32), np.empty(strip, np.uint32), np.empty(strip, np.uint32)
-    for start in range(0, pixels, strip):
-        size = min(strip, pixels - start)
-        lows[:], highs[:], total[:] = _ALL_32, 0, 0
-        for t in range(time):
-            for j in range(size):
-                value = values[t, start + j]
-                pattern = bits[t, start + j]
-                w = weights[t, start + j] * ((value == value) & (value != nodata))
-                # Turning all bits of negative numbers, and the sign of others, orders the patterns like the numbers.
-                key = pattern ^ (_ALL_32 if pattern >= _SIGN_32 else _SIGN_32)
-                keys[t, j] = key
-                weight[t, j] = w
-                total[j] += w
-                lows[j] = min(lows[j], key if w > 0 else _ALL_32)
-                highs[j] = max(highs[j], key if w > 0 else np.uint32(0))
-        low, high = int(lows[:size].min()), int(highs[:size].max())
-        if low > high:
-            continue
-        for k in range(quantiles.size):
-            _targets(quantiles[k], total, target, size)
-            _halve(keys, weight, size, low, high, target, below, candidate, found)
-            for j in range(size):
-                if total[j] > 0:
-                    out[k, start + j] = found[j] ^ (_SIGN_32 if found[j] >= _SIGN_32 else _ALL_32)
+def _select_floats(values, weights, shares, tables, outside, pattern, sums, out):
+    time, pixels = values.shape
+    room, lower, rest = strip_room(time, sums), scratch(time * STRIP, np.uint16), scratch(time * STRIP, sums.dtype)
+    for start in range(0, pixels, STRIP):
+        at = min(start, pixels - STRIP)
+        gather_floats(values, weights, at, pixels, outside, room, lower)
+        reduce_floats(pattern, shares, tables, room, lower, rest, out, at)

@@ -55,7 +55,16 @@ class Engine:
             )
         return max(1, min(self.settings.workers, self.budget // max(block_bytes, 1)))
 
-    def map(self, function: Callable[..., T], blocks: Sequence[Any], block_bytes: int, what: str) -> list[T]:
+    def map(
+        self,
+        function: Callable[..., T],
+        blocks: Sequence[Any],
+        block_bytes: int,
+        what: str,
+        *,
+        most: int | None = None,
+        tell: bool = True,
+    ) -> list[T]:
         """Results of ``function(block)`` for all blocks, in order.
 
         Parameters
@@ -68,8 +77,14 @@ class Engine:
             Projected memory of one call.
         what : str
             Layer, for messages.
+        most : int, optional
+            Most calls at once, for functions that keep several workers busy.
+        tell : bool
+            False where the function tells its progress itself.
         """
-        count = self.at_once(block_bytes, what)
+        count = min(self.at_once(block_bytes, what), most or len(blocks))
+        if not tell:
+            return Engine(self.settings).map(function, blocks, block_bytes, what, most=most)
         self._tell(0, len(blocks))
         if self.settings.dask_address:
             return self._on_cluster(function, blocks, count)
@@ -110,6 +125,18 @@ class Engine:
                 if waiting:
                     running.add(submit())
             return [results[k] for k in range(len(blocks))]
+
+    def counter(self, total: int) -> Callable[[], None]:
+        """A function that tells one more of `total` steps done at each call, from any thread."""
+        lock, done = threading.Lock(), [0]
+
+        def one_more() -> None:
+            with lock:
+                done[0] += 1
+                self._tell(done[0], total)
+
+        self._tell(0, total)
+        return one_more
 
     def _tell(self, done: int, total: int) -> None:
         if self.progress is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,9 @@ from tasks.engine import Engine
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.freezing import make_scene_list
 from tasks.job import Job
+from tasks.looks import Looks, yearly_features
 from tasks.periods import Period, year_fraction
-from tasks.preprocessing import Looks, make_pp, plan_blocks, yearly_features
+from tasks.preprocessing import make_pp, plan_blocks
 from tasks.production import Production
 from tasks.reading import read_band
 from tasks.scenes import ItemFiles, Scene, SceneList, select_scenes
@@ -42,8 +43,7 @@ GRID = GeoBox((6, 8), Affine(10, 0, 3_829_000, 0, -10, 3_102_000), "EPSG:3035")
 
 
 def features(scenes, grid=GRID) -> dict[str, np.ndarray]:
-    with ThreadPoolExecutor(2) as pool:
-        return yearly_features(Looks.of(SceneList(tuple(scenes)), 2), grid, pool)
+    return yearly_features(Looks.of(SceneList(tuple(scenes))), grid, 2)
 
 
 def write(path: Path, array: np.ndarray, grid: GeoBox) -> str:
@@ -317,7 +317,9 @@ def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
     job = tile(noise=3)
     whole = make_pp(job, PP)
     expected = stored(job)
-    monkeypatch.setattr(preprocessing, "plan_blocks", lambda job, dates: (34, 10**6))  # nine parts, cut at the edges
+    monkeypatch.setattr(
+        preprocessing, "plan_blocks", lambda job, looks: replace(plan_blocks(job, looks), edge=34)
+    )  # nine parts, cut at the edges
     parts = make_pp(job, PP)
     assert parts.digest == whole.digest
     for name, array in stored(job).items():
@@ -327,18 +329,20 @@ def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
 def test_a_block_may_travel_to_another_process(tile, monkeypatch):
     job = tile(noise=3)
     here = make_pp(job, PP)
-    monkeypatch.setattr(Engine, "map", lambda self, f, blocks, size, what: [pickle.loads(pickle.dumps(f))(b) for b in blocks])
-    assert make_pp(job, PP).digest == here.digest
+    monkeypatch.setattr(Engine, "map", lambda self, f, blocks, *_, **__: [pickle.loads(pickle.dumps(f))(b) for b in blocks])
+    there = replace(job, engine=Engine(job.engine.settings.model_copy(update={"dask_address": "tcp://elsewhere:8786"})))
+    assert make_pp(there, PP).digest == here.digest
 
 
-def test_the_edge_of_computation_does_not_change_a_real_result(shared_data):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_edge_of_computation_does_not_change_a_real_result(shared_data, workers):
     items = ItemFiles(shared_data / "flanders").search((-180, -90, 180, 90), Period.parse("2018"))
-    scenes = select_scenes(items).scenes[:6]
-    grid = GeoBox((40, 40), Affine(10, 0, 3_830_000, 0, -10, 3_101_860), "EPSG:3035")
-    whole = features(scenes, grid)["quantiles"].astype(int)
-    for block in block_grid(grid, 20):
-        part = features(scenes, block.geobox(grid))["quantiles"]
-        assert np.abs(whole[(slice(None), *block.slices)] - part).max() <= 1
+    looks = Looks.of(select_scenes(items))
+    grid = GeoBox((100, 100), Affine(10, 0, 3_830_000, 0, -10, 3_102_000), "EPSG:3035")
+    whole = yearly_features(looks, grid, 2)
+    for block in block_grid(grid, 50):
+        for name, part in yearly_features(looks, block.geobox(grid), workers).items():
+            np.testing.assert_array_equal(part, whole[name][(..., *block.slices)])
 
 
 def test_a_broken_scene_is_left_out_and_named(tile):
@@ -429,16 +433,69 @@ def test_too_many_clouds(tile):
         make_pp(tile(8, scl=cloudy, more="[parameters.preprocessing]\nmin_valid_share = 0.61\n"), PP)
 
 
-@pytest.mark.parametrize(
-    ("memory", "workers", "edge"), [("8 GiB", 2, 1000), ("8 GiB", 4, 500), ("1 GiB", 2, 250), ("512 MiB", 4, 100)]
-)
-def test_blocks_are_planned_within_memory(tmp_path, memory, workers, edge):
-    """100 dates of 18 bytes a pixel; three quarters of the memory are for blocks."""
+def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = ""):
+    """Plan of a whole tile for 100 overpasses."""
     (tmp_path / "production.toml").write_text(
         '[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
-        f'[engine]\nmemory = "{memory}"\nworkers = {workers}\n'
+        f'[engine]\nmemory = "{memory}"\nworkers = {workers}\n{more}'
     )
+    scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {}) for k in range(100)]
     job = Job.of(Production.read(tmp_path), "E38N31")
-    found, size = plan_blocks(job, 100)
-    assert found == edge
-    assert size == edge**2 * 100 * 18 + 1000**2 * 54
+    return job, plan_blocks(job, Looks.of(SceneList(tuple(scenes)), bounds))
+
+
+@pytest.mark.parametrize(
+    ("memory", "workers", "largest", "count"),
+    [
+        ("24 GiB", 2, (5000, 5000), 4),
+        ("8 GiB", 4, (2000, 5000), 10),
+        ("5 GiB", 2, (2000, 3000), 20),
+        ("1 GiB", 2, (1000, 1000), 100),
+    ],
+)
+def test_blocks_are_planned_within_memory(tmp_path, memory, workers, largest, count):
+    """100 dates of 5.75 bytes a pixel, 54 of features, 2.4 a thread; three quarters of the memory are for blocks."""
+    job, plan = planned(tmp_path, memory, workers)
+    assert (len(plan.blocks), plan.edge, plan.at_once, plan.threads) == (count, None, 1, workers)
+    assert max(sorted(b.shape) for b in plan.blocks) == sorted(largest)
+    assert plan.bytes == pytest.approx(np.prod(largest) * (100 * 5.75 + 54 + 2.4 * workers))
+    assert plan.bytes <= job.engine.budget
+    covered = np.zeros((10_000, 10_000), bool)
+    for block in plan.blocks:
+        assert not covered[block.slices].any() and block.y0 % 1000 == block.x0 % 1000 == 0
+        covered[block.slices] = True
+    assert covered.all()
+
+
+@pytest.mark.parametrize(("memory", "workers", "edge"), [("512 MiB", 4, 500), ("256 MiB", 2, 250)])
+def test_shards_are_computed_in_parts_where_memory_is_short(tmp_path, memory, workers, edge):
+    _, plan = planned(tmp_path, memory, workers)
+    assert (len(plan.blocks), plan.edge) == (100, edge)
+    assert plan.bytes == pytest.approx(edge**2 * (100 * 5.75 + 54 + 2.4 * workers) + 54 * 1000**2)
+
+
+def test_every_worker_of_a_cluster_has_a_block(tmp_path):
+    job, plan = planned(tmp_path, "8 GiB", 4, more='dask_address = "tcp://elsewhere:8786"\n')
+    assert (plan.at_once, plan.threads) == (4, 1)
+    assert job.engine.budget / 8 < plan.bytes <= job.engine.budget / 4
+
+
+def test_blocks_of_an_area_leave_no_thin_rest(tmp_path):
+    (tmp_path / "production.toml").write_text(
+        '[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "x"\n[engine]\nmemory = "4 GiB"\nworkers = 2\n'
+        "[area]\nbbox = [3800000, 3100000, 3841000, 3141000]\n"
+    )
+    scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {}) for k in range(60)]
+    plan = plan_blocks(Job.of(Production.read(tmp_path), "E38N31"), Looks.of(SceneList(tuple(scenes))))
+    assert min(min(b.shape) for b in plan.blocks) >= 1000
+    assert max(max(b.shape) for b in plan.blocks) > 2000
+
+
+def test_looks_that_lie_elsewhere_take_no_memory(tmp_path):
+    job, plan = planned(tmp_path, "16 GiB", 1)
+    assert len(plan.blocks) > 4
+    left, bottom, right, top = job.bounds
+    middle = (left + right) / 2
+    halves = {str(k): (left, bottom, middle, top) if k < 50 else (middle, bottom, right, top) for k in range(100)}
+    _, plan = planned(tmp_path, "16 GiB", 1, halves)
+    assert len(plan.blocks) == 4 and plan.bytes == pytest.approx(5000**2 * (50 * 5.75 + 54 + 2.4))

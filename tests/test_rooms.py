@@ -35,7 +35,8 @@ IN_AND_OUT = {
 """Orchestration, files and network: not for the rooms of the science."""
 
 CALIBRATION_STANDS_ON = {"numpy", "scipy", "numba", "pydantic"}
-GRIDS_STAND_ON = {"odc"}
+GRIDS_STAND_ON = {"odc", "affine", "numpy"}
+"""odc-geo, and what its grids are made of."""
 
 LONGEST = 400
 """Lines of a file: longer, it is two things."""

@@ -1,0 +1,252 @@
+"""Yearly statistics of every pixel of a block, each number read once: quantiles of bands and NDVI, and harmonics; ATBD 4.2.1.
+
+Gives, bit for bit, what `reflectance`, `quantiles` and `harmonics` give one after the other, from blocks with the rows outermost,
+(y, time, x): all dates of a strip of pixels lie near each other in memory, and the index is never stored as a block. How the
+statistics are defined is decided in those modules, and what an observation weighs in `scl`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from layers.harmonics import fit_harmonics, fit_plan, fit_room, fit_strip
+from layers.lanes import STRIP, convert, load, scratch, select, spread, store, widened
+from layers.quantiles import (
+    checked_shares,
+    gather_integers,
+    reduce_floats,
+    reduce_integers,
+    store_halves,
+    strip_room,
+    target_tables,
+    weighted_quantile,
+)
+from layers.reflectance import NO_DATA, ndvi
+
+_NONE = np.uint16(NO_DATA)
+_NAN = np.float32(np.nan).view(np.uint32)
+
+
+@dataclass(frozen=True)
+class YearlyNdvi:
+    """Statistics of the red and the near-infrared band and of NDVI over a year."""
+
+    red: np.ndarray
+    """(y, x) uint16: quantile of B04, reflectance x 10 000; 0 is no data."""
+    nir: np.ndarray
+    """(y, x) uint16: quantile of B08, reflectance x 10 000; 0 is no data."""
+    ndvi: np.ndarray
+    """(y, x) float32: quantile of NDVI, -1 to 1; NaN is no data."""
+    harmonics: np.ndarray
+    """(2 N + 1, y, x) float32: coefficients of NDVI, as of `harmonics.fit_harmonics`; NaN is no data."""
+    observations: np.ndarray
+    """(y, x) uint16: number of dates with a clear look."""
+
+
+def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
+    """Weighted quantile over the dates of each pixel.
+
+    Parameters
+    ----------
+    values : ndarray (y, time, x) of uint16
+        Observations, in any unit; 0 is no data.
+    weights : ndarray (y, time, x) of uint8
+        Weight of each observation.
+    q : float
+        0 to 1.
+
+    Returns
+    -------
+    ndarray (y, x) of uint16
+        The quantile as of `quantiles.weighted_quantile`; 0 where the total weight is 0.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or dtypes, or q outside of 0..1.
+
+    Notes
+    -----
+    Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
+    dates whose weights may sum to more than 65 535.
+    """
+    _check_bands(values=values)
+    _check_weights(values.shape, weights=weights)
+    shares = checked_shares(q)
+    rows, time, columns = values.shape
+    if not values.size:
+        return np.zeros((rows, columns), np.uint16)
+    if not _sums_fit(weights):
+        return weighted_quantile(np.moveaxis(values, 1, 0), np.moveaxis(weights, 1, 0), q)
+    values, weights = widened(values), widened(weights)
+    result = np.empty((1, rows * values.shape[2]), np.uint16)
+    _reduce(values, weights, shares, target_tables(shares), result)
+    return result.reshape(rows, -1)[:, :columns]
+
+
+def yearly_ndvi(
+    red: np.ndarray,
+    nir: np.ndarray,
+    red_weights: np.ndarray,
+    nir_weights: np.ndarray,
+    time: np.ndarray,
+    *,
+    reflectance_quantile: float = 0.2,
+    ndvi_quantile: float = 0.9,
+    clear_weight: int = 50,
+    degree: int = 3,
+) -> YearlyNdvi:
+    """Quantiles of two bands, and quantile and harmonics of the NDVI between them, over the dates of each pixel.
+
+    NDVI weighs the less of what its bands weigh, and a band without data weighs 0.
+
+    Parameters
+    ----------
+    red, nir : ndarray (y, time, x) of uint16
+        B04 and B08 as digital numbers without offset; 0 is no data.
+    red_weights, nir_weights : ndarray (y, time, x) of uint8
+        Weight of each observation of each band; may be the same array.
+    time : ndarray (time,)
+        Date of each observation as fraction of the year, (date - 1 January) / days in that year; any order.
+    reflectance_quantile, ndvi_quantile : float
+        0 to 1.
+    clear_weight : int
+        Least weight, 0 to 255, of an NDVI that counts as a clear look.
+    degree : int
+        Degree N of the harmonics, 0 to 5.
+
+    Returns
+    -------
+    YearlyNdvi
+        Planes of (y, x), and coefficients of (2 N + 1, y, x).
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or dtypes, dates that are not finite, or a quantile, a weight or a degree out of range.
+
+    Notes
+    -----
+    Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
+    dates whose weights may sum to more than 65 535.
+    """
+    _check_bands(red=red, nir=nir)
+    _check_weights(red.shape, red_weights=red_weights, nir_weights=nir_weights)
+    shares = checked_shares([reflectance_quantile, ndvi_quantile])
+    if not 0 <= clear_weight <= np.iinfo(np.uint8).max:
+        raise ValueError(f"clear_weight must be 0 to 255, not {clear_weight}")
+    rows, dates, columns = red.shape
+    plan = fit_plan(time, dates, degree)
+    if not (red.size and _sums_fit(red_weights) and _sums_fit(nir_weights)):
+        return _one_after_the_other(red, nir, red_weights, nir_weights, time, shares, clear_weight, degree)
+    red, nir, red_weights, nir_weights = (widened(a) for a in (red, nir, red_weights, nir_weights))
+    width = red.shape[2]
+    bands, observations = np.empty((2, rows * width), np.uint16), np.empty(rows * width, np.uint16)
+    index, coefficients = np.empty((1, rows * width), np.float32), np.empty((2 * degree + 1, rows * width), np.float32)
+    _reduce_and_fit(
+        red, nir, red_weights, nir_weights, np.uint16(clear_weight), shares, target_tables(shares), plan,
+        bands, index.view(np.uint32), coefficients, observations,
+    )  # fmt: skip
+    planes = (a.reshape(-1, rows, width)[..., :columns] for a in (bands, index, observations))
+    (red_plane, nir_plane), (ndvi_plane,), (count_plane,) = planes
+    fitted = coefficients.reshape(-1, rows, width)[..., :columns]
+    return YearlyNdvi(red_plane, nir_plane, ndvi_plane, fitted, count_plane)
+
+
+def _check_bands(**bands: np.ndarray) -> None:
+    shapes = {band.shape for band in bands.values()}
+    for name, band in bands.items():
+        if band.ndim != 3 or len(shapes) > 1:
+            raise ValueError(f"{' and '.join(bands)} must have one shape (y, time, x), not {name} {band.shape}")
+        if band.dtype != np.uint16:
+            raise ValueError(f"{name} must be uint16, not {band.dtype}")
+
+
+def _check_weights(shape: tuple[int, ...], **weights: np.ndarray) -> None:
+    for name, weight in weights.items():
+        if weight.shape != shape:
+            raise ValueError(f"{name} {weight.shape} must have the shape (y, time, x) of the values, {shape}")
+        if weight.dtype != np.uint8:
+            raise ValueError(f"{name} must be uint8, not {weight.dtype}")
+
+
+def _sums_fit(weights: np.ndarray) -> bool:
+    """Whether the sum of the weights of any pixel fits 16 bits, the weights being read only if there are many dates."""
+    dates, most = weights.shape[1], np.iinfo(np.uint16).max
+    return dates * np.iinfo(np.uint8).max <= most or dates * int(weights.max()) <= most
+
+
+def _one_after_the_other(
+    red: np.ndarray, nir: np.ndarray, red_weights: np.ndarray, nir_weights: np.ndarray, time: np.ndarray,
+    shares: np.ndarray, clear_weight: int, degree: int,
+) -> YearlyNdvi:  # fmt: skip
+    """The same from the modules that define it: slower, and for any weights."""
+    red, nir, red_weights, nir_weights = (np.moveaxis(a, 1, 0) for a in (red, nir, red_weights, nir_weights))
+    index = ndvi(nir, red)
+    weights = np.where(np.isnan(index), np.uint8(0), np.minimum(red_weights, nir_weights))
+    return YearlyNdvi(
+        red=weighted_quantile(red, red_weights, shares[0], NO_DATA),
+        nir=weighted_quantile(nir, nir_weights, shares[0], NO_DATA),
+        ndvi=weighted_quantile(index, weights, shares[1], np.nan),
+        harmonics=fit_harmonics(index, weights, time, degree),
+        observations=(weights >= clear_weight).sum(axis=0, dtype=np.uint16),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _reduce(values, weights, shares, tables, out):
+    rows, time, columns = values.shape
+    room = strip_room(time, out)
+    for y in range(rows):
+        for start in range(0, columns, STRIP):
+            x = min(start, columns - STRIP)
+            gather_integers(values, weights, y * time * columns + x, columns, _NONE, _NONE, room)
+            reduce_integers(_NONE, _NONE, shares, tables, room, out, y * columns + x)
+
+
+@njit(cache=True, nogil=True)
+def _reduce_and_fit(red, nir, red_weights, nir_weights, clear, shares, tables, plan, bands, index, coefficients, observations):
+    """All statistics strip by strip: what follows the first reading of a strip finds it in the cache of the core."""
+    rows, time, columns = red.shape
+    room, fitting = strip_room(time, bands), fit_room(time, plan)
+    value, lower, rest = scratch(time * STRIP, np.float32), scratch(time * STRIP, np.uint16), scratch(time * STRIP, np.uint16)
+    for y in range(rows):
+        for start in range(0, columns, STRIP):
+            x = min(start, columns - STRIP)
+            at, to = y * time * columns + x, y * columns + x
+            gather_integers(red, red_weights, at, columns, _NONE, _NONE, room)
+            reduce_integers(_NONE, _NONE, shares[:1], tables[:1], room, bands[:1], to)
+            gather_integers(nir, nir_weights, at, columns, _NONE, _NONE, room)
+            reduce_integers(_NONE, _NONE, shares[:1], tables[:1], room, bands[1:], to)
+            _gather_ndvi(red, nir, red_weights, nir_weights, at, columns, room, lower, value)
+            reduce_floats(_NAN, shares[1:], tables[1:], room, lower, rest, index, to)
+            fit_strip(value, room[1], plan, fitting, coefficients, to)
+            _count(room[1], clear, observations, to)
+
+
+@njit(cache=True, nogil=True)
+def _gather_ndvi(red, nir, red_weights, nir_weights, at, stride, room, lower, value):
+    """Like `quantiles.gather_floats`, of the index between two bands, which is kept as `value` too."""
+    keys, weight, _, _, _, _ = room
+    none = spread(_NONE, STRIP)
+    for t in range(keys.size // STRIP):
+        r, n = load(red, at + t * stride, STRIP), load(nir, at + t * stride, STRIP)
+        red_weight, nir_weight = load(red_weights, at + t * stride, STRIP), load(nir_weights, at + t * stride, STRIP)
+        less = convert(select(red_weight < nir_weight, red_weight, nir_weight), np.uint16)
+        store(weight, t * STRIP, select((r != none) & (n != none), less, none))
+        dark, bright = convert(r, np.float32), convert(n, np.float32)
+        index = (bright - dark) / (bright + dark)
+        store(value, t * STRIP, index)
+        store_halves(index, keys, lower, t * STRIP)
+
+
+@njit(cache=True, nogil=True)
+def _count(weight, least, out, to):
+    """Number of dates with at least that weight."""
+    count, one, none = spread(_NONE, STRIP), spread(np.uint16(1), STRIP), spread(_NONE, STRIP)
+    for t in range(weight.size // STRIP):
+        count = count + select(load(weight, t * STRIP, STRIP) >= spread(least, STRIP), one, none)
+    store(out, to, count)
