@@ -160,8 +160,8 @@ def scaling(folder: Path, dates: int, edge: int) -> list[dict[str, Any]]:
     found = []
     half = edge // 2
     for rows, columns, memory, workers in (
-        (half, half, "1 GiB", 2), (edge, half, "1 GiB", 2), (edge, edge, "1 GiB", 2),
-        (edge, edge, "2 GiB", 2), (edge, edge, "4 GiB", 2), (edge, edge, "4 GiB", 1),
+        (half, half, "2 GiB", 2), (edge, half, "2 GiB", 2), (edge, edge, "2 GiB", 2),
+        (edge, edge, "1 GiB", 2), (edge, edge, "8 GiB", 2), (half, half, "2 GiB", 1),
     ):  # fmt: skip
         result = features(folder, rows, columns, memory, workers)
         found.append({"rows": rows, "columns": columns, "dates": dates, "memory": memory, "workers": workers, **result})

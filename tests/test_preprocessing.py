@@ -450,11 +450,11 @@ def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = ""):
         ("24 GiB", 2, (5000, 5000), 4),
         ("8 GiB", 4, (2000, 5000), 10),
         ("5 GiB", 2, (2000, 3000), 20),
-        ("1 GiB", 2, (1000, 1000), 100),
+        ("2 GiB", 2, (1000, 2000), 50),
     ],
 )
 def test_blocks_are_planned_within_memory(tmp_path, memory, workers, largest, count):
-    """100 dates of 5.75 bytes a pixel, 54 of features, 2.4 a thread; three quarters of the memory are for blocks."""
+    """100 dates of 5.75 bytes a pixel, 54 of features, 2.4 a thread."""
     job, plan = planned(tmp_path, memory, workers)
     assert (len(plan.blocks), plan.edge, plan.at_once, plan.threads) == (count, None, 1, workers)
     assert max(sorted(b.shape) for b in plan.blocks) == sorted(largest)
@@ -467,7 +467,7 @@ def test_blocks_are_planned_within_memory(tmp_path, memory, workers, largest, co
     assert covered.all()
 
 
-@pytest.mark.parametrize(("memory", "workers", "edge"), [("512 MiB", 4, 500), ("256 MiB", 2, 250)])
+@pytest.mark.parametrize(("memory", "workers", "edge"), [("1 GiB", 4, 500), ("256 MiB", 2, 250)])
 def test_shards_are_computed_in_parts_where_memory_is_short(tmp_path, memory, workers, edge):
     _, plan = planned(tmp_path, memory, workers)
     assert (len(plan.blocks), plan.edge) == (100, edge)
