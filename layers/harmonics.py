@@ -9,9 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from layers.lanes import STRIP, convert, largest, load, repeat, root, scratch, select, spread, store, widened
+from layers.lanes import STRIP, convert, kernel, largest, load, repeat, root, scratch, select, spread, store, widened
 
 MAXIMUM_DEGREE = 5
 """Highest degree that can be fitted: 11 coefficients, more than a year of clouds supports."""
@@ -31,8 +30,8 @@ observations of 8 weeks becomes 10 and more in c0 of the numerically perfect fit
 the year."""
 
 LANES = 8
-"""Pixels whose sums are taken together: one 512-bit register. Measured: 16 are no faster there, and twice as slow with narrower
-registers."""
+"""Pixels whose sums are taken together: one 512-bit register. Measured: 16 are no faster there, and a third slower where
+registers have 256 bits."""
 
 GROUP = 6
 """Terms of the basis whose sums are taken together, cos and sin of three frequencies: as many chains of additions hide each
@@ -240,7 +239,7 @@ def _entries(degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return first, second, sign
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fit_room(time, plan):
     """Arrays for a strip: weights and weighted values at each date, sums of both, factor, rank, and doubt about it."""
     terms, rows = plan.first.shape[0], plan.basis.shape[1] + 2
@@ -251,7 +250,7 @@ def fit_room(time, plan):
     return weight, product, sums, right, factor, scratch(STRIP, np.float64), scratch(STRIP, np.float64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fit_strip(values, weights, plan, room, out, to):
     """Fit a strip, arrays of (time, STRIP), and write its coefficients to ``out[:, to : to + STRIP]``."""
     weight, product, sums, right, factor, rank, doubt = room
@@ -273,7 +272,7 @@ def fit_strip(values, weights, plan, room, out, to):
         store(out, i * out.shape[1] + to, convert(coefficient, np.float32))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _weigh(values, weights, at, weight, product, sums, right):
     """Weights, 0 where there is no value, and weighted values of `LANES` pixels, and the sums of both."""
     none = spread(0.0, LANES)
@@ -291,7 +290,7 @@ def _weigh(values, weights, at, weight, product, sums, right):
     store(right, at, constant)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add(numbers, basis, row, out, at):
     """Sums over time of the products with `GROUP` rows of the basis, for `LANES` pixels."""
     a = b = c = d = e = f = spread(0.0, LANES)
@@ -312,7 +311,7 @@ def _add(numbers, basis, row, out, at):
     store(out, to + 5 * STRIP, f)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _factorise(sums, first, second, sign, factor, rank, doubt):
     """Cholesky factor of the normal matrix, with reciprocal diagonal, and the number of leading terms that are determined.
 
@@ -346,7 +345,7 @@ def _factorise(sums, first, second, sign, factor, rank, doubt):
     return largest(marked > none)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shorten(values, weights, order, phase, at, doubt, rank):
     """Leave only the constant to doubtful pixels whose dates lie within the shortest arc of the year, of `LANES` pixels."""
     none, never = spread(0.0, LANES), spread(2.0, LANES)
@@ -363,7 +362,7 @@ def _shorten(values, weights, order, phase, at, doubt, rank):
     store(rank, at, select(short, spread(1.0, LANES), load(rank, at, LANES)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _solve(factor, rank, right, terms):
     """Solve in place by the factor's leading `rank` terms; the others become 0."""
     none, left = spread(0.0, STRIP), load(rank, 0, STRIP)
@@ -381,7 +380,7 @@ def _solve(factor, rank, right, terms):
         store(right, i * STRIP, select(left > spread(float(i), STRIP), entry, none))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fit(values, weights, plan, out):
     """Fit all pixels, strip by strip: each is copied, because its dates lie far apart."""
     time, pixels = values.shape

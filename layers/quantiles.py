@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
-from layers.lanes import STRIP, bits, convert, largest, load, scratch, select, smallest, spread, store, widened
+from layers.lanes import STRIP, bits, convert, kernel, largest, load, scratch, select, smallest, spread, store, widened
 
 _SIGN_16 = np.uint16(0x8000)
 _ALL_16 = np.uint16(0xFFFF)
@@ -128,7 +127,7 @@ def _target_tables(shares: tuple[float, ...]) -> np.ndarray:
     return tables
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _targets(total, q, table, target):
     """Smallest weight c >= 1 with c / total >= q, in the float64 arithmetic of NumPy, for each pixel."""
     for j in range(target.size):
@@ -145,7 +144,7 @@ def _targets(total, q, table, target):
         target[j] = np.uint32(c)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def strip_room(time, sums):
     """Arrays for a strip: keys and weights at each date; of each pixel total, target, and found key with the weight below it."""
     kind = sums.dtype
@@ -153,44 +152,76 @@ def strip_room(time, sums):
     return keys, weight, scratch(STRIP, kind), scratch(STRIP, kind), scratch(STRIP, np.uint16), scratch(STRIP, kind)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gather_integers(values, weights, at, stride, outside, flip, room):
-    """Keys and weights of a strip of pixels that begins at flat position `at`, with its dates `stride` apart."""
-    keys, weight, _, _, _, _ = room
+    """Keys and weights of a strip that begins at flat position `at`, with its dates `stride` apart; lowest and highest key."""
+    keys, weight, total, _, _, _ = room
     none = spread(weight.dtype.type(0), STRIP)
+    seen = nothing(none)
     for t in range(keys.size // STRIP):
         value = load(values, at + t * stride, STRIP)
         w = convert(load(weights, at + t * stride, STRIP), weight.dtype)
-        store(keys, t * STRIP, value ^ spread(flip, STRIP))
-        store(weight, t * STRIP, select(value != spread(outside, STRIP), w, none))
+        w = select(value != spread(outside, STRIP), w, none)
+        key = value ^ spread(flip, STRIP)
+        store(keys, t * STRIP, key)
+        store(weight, t * STRIP, w)
+        seen = see(seen, key, w, none)
+    return extent(seen, total)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gather_floats(values, weights, at, stride, outside, room, lower):
     """Like `gather_integers`, of numbers in two halves: keys from the upper one, and the other one in `lower`."""
-    keys, weight, _, _, _, _ = room
+    keys, weight, total, _, _, _ = room
     none = spread(weight.dtype.type(0), STRIP)
+    seen = nothing(none)
     for t in range(keys.size // STRIP):
         value = load(values, at + t * stride, STRIP)
         w = convert(load(weights, at + t * stride, STRIP), weight.dtype)
-        store_halves(value, keys, lower, t * STRIP)
-        store(weight, t * STRIP, select((value == value) & (value != spread(outside, STRIP)), w, none))
+        w = select((value == value) & (value != spread(outside, STRIP)), w, none)
+        key = float_key(value)
+        upper = convert(key >> spread(np.uint32(16), STRIP), np.uint16)
+        store(keys, t * STRIP, upper)
+        store(lower, t * STRIP, convert(key, np.uint16))
+        store(weight, t * STRIP, w)
+        seen = see(seen, upper, w, none)
+    return extent(seen, total)
 
 
-@njit(cache=True, nogil=True)
-def store_halves(value, upper, lower, at):
+@kernel
+def float_key(value):
     """Patterns in the order of the numbers: all bits of negative ones are turned around, and the sign of others."""
     pattern, sign = bits(value), spread(_SIGN_32, STRIP)
-    key = pattern ^ select(pattern >= sign, spread(_ALL_32, STRIP), sign)
-    store(upper, at, convert(key >> spread(np.uint32(16), STRIP), np.uint16))
-    store(lower, at, convert(key, np.uint16))
+    return pattern ^ select(pattern >= sign, spread(_ALL_32, STRIP), sign)
 
 
-@njit(cache=True, nogil=True)
-def reduce_integers(outside, flip, shares, tables, room, out, to):
+@kernel
+def nothing(none):
+    """Total weight, lowest and highest key with weight of each pixel before the first date."""
+    return none, spread(_ALL_16, STRIP), spread(np.uint16(0), STRIP)
+
+
+@kernel
+def see(seen, key, w, none):
+    """The same after one more date."""
+    whole, low, high = seen
+    least, most = select(w > none, key, spread(_ALL_16, STRIP)), select(w > none, key, spread(np.uint16(0), STRIP))
+    return whole + w, select(least < low, least, low), select(most > high, most, high)
+
+
+@kernel
+def extent(seen, total):
+    """Store the total weights; the lowest and the highest key of the strip, a lowest above the highest if nothing has weight."""
+    whole, low, high = seen
+    store(total, 0, whole)
+    return int(smallest(low)), int(largest(high))
+
+
+@kernel
+def reduce_integers(within, outside, flip, shares, tables, room, out, to):
     """Write the quantiles of a strip that is gathered to ``out[:, to : to + STRIP]``."""
     keys, weight, total, target, found, less = room
-    low, high = _survey(keys, weight, total)
+    low, high = within
     for k in range(shares.size):
         value = spread(outside, STRIP)
         if low <= high:
@@ -201,12 +232,12 @@ def reduce_integers(outside, flip, shares, tables, room, out, to):
         store(out, k * out.shape[1] + to, value)
 
 
-@njit(cache=True, nogil=True)
-def reduce_floats(outside, shares, tables, room, lower, rest, out, to):
+@kernel
+def reduce_floats(within, outside, shares, tables, room, lower, rest, out, to):
     """Like `reduce_integers`, of numbers in two halves; `outside` and `out` are bit patterns, and `rest` room for weights."""
     keys, weight, total, target, found, less = room
     none, sign = spread(weight.dtype.type(0), STRIP), spread(_SIGN_32, STRIP)
-    low, high = _survey(keys, weight, total)
+    low, high = within
     for k in range(shares.size):
         pattern = spread(outside, STRIP)
         if low <= high:
@@ -225,22 +256,7 @@ def reduce_floats(outside, shares, tables, room, lower, rest, out, to):
         store(out, k * out.shape[1] + to, pattern)
 
 
-@njit(cache=True, nogil=True)
-def _survey(keys, weight, total):
-    """Total weight of each pixel; the lowest and the highest key with weight of the strip, a lowest above the highest if none."""
-    none, bottom, top = spread(weight.dtype.type(0), STRIP), spread(np.uint16(0), STRIP), spread(_ALL_16, STRIP)
-    whole, low, high = none, top, bottom
-    for t in range(keys.size // STRIP):
-        key, w = load(keys, t * STRIP, STRIP), load(weight, t * STRIP, STRIP)
-        least, most = select(w > none, key, top), select(w > none, key, bottom)
-        whole = whole + w
-        low = select(least < low, least, low)
-        high = select(most > high, most, high)
-    store(total, 0, whole)
-    return int(smallest(low)), int(largest(high))
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def _halve(keys, weight, low, high, target, found, less):
     """Key of the quantile of each pixel of a strip, given that it lies in low..high, and the weight below that key.
 
@@ -263,21 +279,21 @@ def _halve(keys, weight, low, high, target, found, less):
     store(less, 0, under)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _select_integers(values, weights, shares, tables, outside, flip, sums, out):
     time, pixels = values.shape
     room = strip_room(time, sums)
     for start in range(0, pixels, STRIP):
         at = min(start, pixels - STRIP)
-        gather_integers(values, weights, at, pixels, outside, flip, room)
-        reduce_integers(outside, flip, shares, tables, room, out, at)
+        within = gather_integers(values, weights, at, pixels, outside, flip, room)
+        reduce_integers(within, outside, flip, shares, tables, room, out, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _select_floats(values, weights, shares, tables, outside, pattern, sums, out):
     time, pixels = values.shape
     room, lower, rest = strip_room(time, sums), scratch(time * STRIP, np.uint16), scratch(time * STRIP, sums.dtype)
     for start in range(0, pixels, STRIP):
         at = min(start, pixels - STRIP)
-        gather_floats(values, weights, at, pixels, outside, room, lower)
-        reduce_floats(pattern, shares, tables, room, lower, rest, out, at)
+        within = gather_floats(values, weights, at, pixels, outside, room, lower)
+        reduce_floats(within, pattern, shares, tables, room, lower, rest, out, at)

@@ -10,16 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from layers.harmonics import fit_harmonics, fit_plan, fit_room, fit_strip
-from layers.lanes import STRIP, convert, load, scratch, select, spread, store, widened
+from layers.lanes import STRIP, convert, kernel, load, scratch, select, spread, store, widened
 from layers.quantiles import (
     checked_shares,
+    extent,
+    float_key,
     gather_integers,
+    nothing,
     reduce_floats,
     reduce_integers,
-    store_halves,
+    see,
     strip_room,
     target_tables,
     weighted_quantile,
@@ -66,16 +68,19 @@ def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> np.nda
     Raises
     ------
     ValueError
-        For wrong shapes or dtypes, or q outside of 0..1.
+        For wrong shapes or dtypes, or where q is not one number from 0 to 1.
 
     Notes
     -----
     Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
     dates whose weights may sum to more than 65 535.
     """
+    values, weights = np.asarray(values), np.asarray(weights)
     _check_bands(values=values)
     _check_weights(values.shape, weights=weights)
     shares = checked_shares(q)
+    if shares.size != 1:
+        raise ValueError(f"q must be one number, not {q}")
     rows, time, columns = values.shape
     if not values.size:
         return np.zeros((rows, columns), np.uint16)
@@ -133,6 +138,7 @@ def yearly_ndvi(
     Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
     dates whose weights may sum to more than 65 535.
     """
+    red, nir, red_weights, nir_weights = (np.asarray(a) for a in (red, nir, red_weights, nir_weights))
     _check_bands(red=red, nir=nir)
     _check_weights(red.shape, red_weights=red_weights, nir_weights=nir_weights)
     shares = checked_shares([reflectance_quantile, ndvi_quantile])
@@ -196,18 +202,18 @@ def _one_after_the_other(
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _reduce(values, weights, shares, tables, out):
     rows, time, columns = values.shape
     room = strip_room(time, out)
     for y in range(rows):
         for start in range(0, columns, STRIP):
             x = min(start, columns - STRIP)
-            gather_integers(values, weights, y * time * columns + x, columns, _NONE, _NONE, room)
-            reduce_integers(_NONE, _NONE, shares, tables, room, out, y * columns + x)
+            within = gather_integers(values, weights, y * time * columns + x, columns, _NONE, _NONE, room)
+            reduce_integers(within, _NONE, _NONE, shares, tables, room, out, y * columns + x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _reduce_and_fit(red, nir, red_weights, nir_weights, clear, shares, tables, plan, bands, index, coefficients, observations):
     """All statistics strip by strip: what follows the first reading of a strip finds it in the cache of the core."""
     rows, time, columns = red.shape
@@ -217,33 +223,40 @@ def _reduce_and_fit(red, nir, red_weights, nir_weights, clear, shares, tables, p
         for start in range(0, columns, STRIP):
             x = min(start, columns - STRIP)
             at, to = y * time * columns + x, y * columns + x
-            gather_integers(red, red_weights, at, columns, _NONE, _NONE, room)
-            reduce_integers(_NONE, _NONE, shares[:1], tables[:1], room, bands[:1], to)
-            gather_integers(nir, nir_weights, at, columns, _NONE, _NONE, room)
-            reduce_integers(_NONE, _NONE, shares[:1], tables[:1], room, bands[1:], to)
-            _gather_ndvi(red, nir, red_weights, nir_weights, at, columns, room, lower, value)
-            reduce_floats(_NAN, shares[1:], tables[1:], room, lower, rest, index, to)
+            within = gather_integers(red, red_weights, at, columns, _NONE, _NONE, room)
+            reduce_integers(within, _NONE, _NONE, shares[:1], tables[:1], room, bands[:1], to)
+            within = gather_integers(nir, nir_weights, at, columns, _NONE, _NONE, room)
+            reduce_integers(within, _NONE, _NONE, shares[:1], tables[:1], room, bands[1:], to)
+            within = _gather_ndvi(red, nir, red_weights, nir_weights, at, columns, room, lower, value)
+            reduce_floats(within, _NAN, shares[1:], tables[1:], room, lower, rest, index, to)
             fit_strip(value, room[1], plan, fitting, coefficients, to)
             _count(room[1], clear, observations, to)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather_ndvi(red, nir, red_weights, nir_weights, at, stride, room, lower, value):
     """Like `quantiles.gather_floats`, of the index between two bands, which is kept as `value` too."""
-    keys, weight, _, _, _, _ = room
+    keys, weight, total, _, _, _ = room
     none = spread(_NONE, STRIP)
+    seen = nothing(none)
     for t in range(keys.size // STRIP):
         r, n = load(red, at + t * stride, STRIP), load(nir, at + t * stride, STRIP)
         red_weight, nir_weight = load(red_weights, at + t * stride, STRIP), load(nir_weights, at + t * stride, STRIP)
-        less = convert(select(red_weight < nir_weight, red_weight, nir_weight), np.uint16)
-        store(weight, t * STRIP, select((r != none) & (n != none), less, none))
+        w = convert(select(red_weight < nir_weight, red_weight, nir_weight), np.uint16)
+        w = select((r != none) & (n != none), w, none)
         dark, bright = convert(r, np.float32), convert(n, np.float32)
         index = (bright - dark) / (bright + dark)
+        key = float_key(index)
+        upper = convert(key >> spread(np.uint32(16), STRIP), np.uint16)
         store(value, t * STRIP, index)
-        store_halves(index, keys, lower, t * STRIP)
+        store(keys, t * STRIP, upper)
+        store(lower, t * STRIP, convert(key, np.uint16))
+        store(weight, t * STRIP, w)
+        seen = see(seen, upper, w, none)
+    return extent(seen, total)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(weight, least, out, to):
     """Number of dates with at least that weight."""
     count, one, none = spread(_NONE, STRIP), spread(np.uint16(1), STRIP), spread(_NONE, STRIP)

@@ -54,7 +54,7 @@ def test_equals_lstsq(degree):
     np.testing.assert_allclose(fitted, least_squares(values, weights, time, degree), rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64, np.float16, np.bool_])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64, np.float16, np.bool_, ">i2", ">f4"])
 def test_weights_of_every_dtype(dtype):
     values, weights, time = random_year(10)
     weights = weights.astype(dtype)
@@ -69,6 +69,50 @@ def test_float64_values_many_pixels_and_strides():
     np.testing.assert_array_equal(fit_harmonics(values[:, ::3, ::-2], weights[:, ::3, ::-2], time), expected[:, ::3, ::-2])
     one = fit_harmonics(values[:, 39:, 49:], weights[:, 39:, 49:], time)
     np.testing.assert_array_equal(one[:, 0, 0], expected[:, 39, 49])
+
+
+@pytest.mark.parametrize("degree", range(6))
+@pytest.mark.parametrize("pixels", [1, 63, 64, 65, 200])
+def test_any_number_of_pixels(degree, pixels):
+    values, weights, time = random_year(degree, shape=(1, 200))
+    weights[:, 0, 70] = 0
+    expected = fit_harmonics(values, weights, time, degree)
+    for first in {0, 200 - pixels, 100 - pixels // 2}:
+        part = np.s_[..., first : first + pixels]
+        np.testing.assert_array_equal(fit_harmonics(values[part], weights[part], time, degree), expected[part])
+    np.testing.assert_allclose(
+        expected[..., 60:80], least_squares(values[..., 60:80], weights[..., 60:80], time, degree), rtol=1e-5, atol=2e-6
+    )
+
+
+def test_dates_of_a_few_weeks_are_those_of_the_pixel():
+    """Also across the turn of the year, and where dates without weight or value lie all over it."""
+    rng = np.random.default_rng(22)
+    time = rng.permutation(np.arange(73) / 73)
+    values = rng.normal(0.5, 0.02, (73, 1, 100)).astype(np.float32)
+    weights = rng.integers(1, 50, values.shape)
+    start = rng.random(100)
+    late = ((time[:, None] - start) % 1 > 0.16)[:, None]
+    brief = np.arange(100) % 3 > 0
+    weights[:, :, 1::3] *= ~late[:, :, 1::3]
+    values[:, :, 2::3][late[:, :, 2::3]] = np.nan
+    fitted = fit_harmonics(values, weights, time)[:, 0]
+    assert np.array_equal(np.all(fitted[1:] == 0, axis=0), brief)
+    used = np.where(np.isnan(values), 0, weights)
+    np.testing.assert_allclose(fitted[0, brief], np.average(np.nan_to_num(values), axis=0, weights=used)[0, brief], atol=1e-6)
+    np.testing.assert_allclose(fitted[:, ~brief], least_squares(values, weights, time, 3)[:, 0, ~brief], atol=2e-6)
+
+
+def test_a_pixel_does_not_depend_on_its_neighbours():
+    """Here the one is doubtful and gets its mean, and the other one just is not."""
+    time = np.array([-0.08, 0, 0.08, 0.03, 0.04])
+    values = np.array([0.3, 0.5, 0.4, 0.2, 0.6], dtype=np.float32).repeat(2).reshape(5, 1, 2)
+    weights = np.array([[1, 2, 1, 0, 0], [0, 1, 0, 1, 1]]).T.reshape(5, 1, 2)
+    together = fit_harmonics(values, weights, time, 1)
+    assert np.count_nonzero(together, axis=0).tolist() == [[3, 1]]
+    for x in (0, 1):
+        alone = np.s_[..., x : x + 1]
+        np.testing.assert_array_equal(together[alone], fit_harmonics(values[alone], weights[alone], time, 1))
 
 
 @pytest.mark.parametrize(("distinct", "degree"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3)])

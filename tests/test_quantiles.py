@@ -34,7 +34,7 @@ def random_case(dtype, seed, shape=(23, 9, 11)):
         values[:, ::2] //= 997  # ties, and a strip that shares leading bits
     values[rng.random(shape) < 0.1] = 0
     weights = rng.choice([0, 0, 1, 5, 10, 50], shape).astype(np.int16)
-    weights[:, 3, 4] = 0
+    weights[:, 3:4, 4:5] = 0
     return values, weights
 
 
@@ -93,7 +93,7 @@ def test_a_sequence_gives_each_quantile():
     assert weighted_quantile(values, weights, []).shape == (0, 9, 11)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.uint64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.uint64, ">i2"])
 def test_every_integer_dtype_of_weights(dtype):
     values, weights = random_case(np.uint16, 3)
     assert np.array_equal(weighted_quantile(values, weights.astype(dtype), 0.2), weighted_quantile(values, weights, 0.2))
@@ -107,6 +107,20 @@ def test_sums_of_heavy_weights_do_not_overflow(heavy, values_dtype):
     weights = rng.integers(heavy // 2, heavy + 1, values.shape)
     for q in (0.2, 0.9, 1.0):
         assert np.array_equal(weighted_quantile(values, weights, q), reference(values, weights, q, 0))
+
+
+@pytest.mark.parametrize(("dates", "heaviest"), [(1, 65535), (257, 255), (258, 255), (65535, 1), (65536, 1)])
+@pytest.mark.parametrize("weights_dtype", [np.uint8, np.uint16])
+def test_sums_at_the_edge_of_16_bits(dates, heaviest, weights_dtype):
+    heaviest = min(heaviest, np.iinfo(weights_dtype).max)
+    values = (
+        np.random.default_rng(8).permuted(np.tile(np.arange(1, dates + 1) % 65521 + 1, (3, 1)), axis=1).T.reshape(dates, 1, 3)
+    )
+    weights = np.full(values.shape, heaviest, weights_dtype)
+    for q in (0.0, 0.2, 1.0):
+        expected = reference(values, weights, q, 0)
+        assert np.array_equal(weighted_quantile(values.astype(np.uint16), weights, q), expected)
+        assert np.array_equal(weighted_quantile(values.astype(np.float32), weights, q), expected)
 
 
 def test_weights_that_would_overflow_are_refused():
@@ -124,6 +138,36 @@ def test_many_pixels_cross_strips():
     found = weighted_quantile(values, weights, 0.2).ravel()[pixels]
     sampled = [a.reshape(7, 1, -1)[..., pixels] for a in (values, weights)]
     assert np.array_equal(found, reference(*sampled, 0.2, 0).ravel())
+
+
+@pytest.mark.parametrize("dates", [1, 3, 400])
+@pytest.mark.parametrize("pixels", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_any_number_of_pixels_and_dates(dates, pixels, dtype):
+    values, weights = random_case(dtype, dates + pixels, (dates, 1, pixels))
+    found = weighted_quantile(values, weights, [0.2, 0.9])
+    for x in {0, pixels // 2, pixels - 1}:
+        for k, q in enumerate((0.2, 0.9)):
+            assert np.array_equal(found[k, :, x : x + 1], reference(values[..., x : x + 1], weights[..., x : x + 1], q, 0))
+
+
+def test_the_largest_number_is_a_value():
+    values = np.full((3, 1, 70), 65535, np.uint16)
+    weights = np.ones(values.shape, np.uint8)
+    values[0], weights[:, 0, 5] = 7, 0
+    assert np.all(np.delete(weighted_quantile(values, weights, 0.9), 5, axis=1) == 65535)
+    assert np.all(np.delete(weighted_quantile(values, weights, 0.1), 5, axis=1) == 7)
+    assert weighted_quantile(values, weights, 0.9)[0, 5] == 0
+    assert np.all(np.delete(weighted_quantile(values[1:], weights[1:], 0.5), 5, axis=1) == 65535)
+
+
+def test_floats_that_differ_in_the_last_bit_only():
+    step = np.float32(2**-24)
+    values = (np.array([5, 3, -1, 0, 2, 4, 1]) * step + np.float32(0.5)).astype(np.float32)
+    values = np.concatenate([values, -values]).reshape(-1, 1, 1)
+    assert len(np.unique(values)) == 14
+    for k, expected in enumerate(np.sort(values.ravel())):
+        assert weighted_quantile(values, np.full(values.shape, 7), (k + 0.5) / 14)[0, 0] == expected
 
 
 def test_non_contiguous_and_read_only_input():
