@@ -95,10 +95,25 @@ def plan(
     for step in found:
         shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
         size = describe_bytes(step.bytes) if step.bytes else ""
-        line = f"{step.tile}  {step.node:<24} [{colours[step.state]}]{shown}[/]  {size:>11}  {escape(step.reason)}"
+        time = _duration(step.core_seconds) if step.core_seconds else ""
+        line = f"{step.tile}  {step.node:<24} [{colours[step.state]}]{shown}[/]  {size:>11}  {time:>9}  {escape(step.reason)}"
         out.print(line.rstrip())
     todo = sum(step.state != "up to date" for step in found)
     out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
+    if todo:
+        seconds, decoded = sum(step.core_seconds for step in found), sum(step.bytes_decoded for step in found)
+        memory = max(step.memory for step in found)
+        out.print(
+            f"about {_duration(seconds)} of one core, {describe_bytes(decoded)} of scenes decoded, "
+            f"at most {describe_bytes(memory)} of memory (rates of docs/performance.md)"
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours for people."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @app.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from flows.costs import Cost, delivery_cost, node_cost
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE, Layer
 from tasks.delivery import delivery_standing
@@ -28,6 +29,12 @@ class Step:
     reason: str
     bytes: int
     """What the layer takes before compression, bytes; 0 where it is not a raster."""
+    core_seconds: float = 0
+    """Projected time of one core; 0 for what is up to date."""
+    memory: int = 0
+    """Projected highest memory of the process, bytes; 0 for what is up to date."""
+    bytes_decoded: int = 0
+    """Of scenes, bytes after decoding; 0 for what is up to date."""
 
 
 def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
@@ -42,11 +49,20 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        found.append(Step(str(job.tile), symbol, state, reason, _bytes(job, symbol)))
+        found.append(_step(job, symbol, state, reason, _bytes(job, symbol), node_cost))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
-        found.append(Step(str(job.tile), DELIVER + symbol, entry.state, entry.reason, 0))
+        found.append(_step(job, symbol, entry.state, entry.reason, 0, delivery_cost, DELIVER))
     return found
+
+
+def _step(
+    job: Job, symbol: str, state: State, reason: str, size: int, cost_of: Callable[[Job, str], Cost], prefix: str = ""
+) -> Step:
+    """A step with its cost, if it is to run."""
+    cost = Cost() if state == "up to date" else cost_of(job, symbol)
+    seconds = round(cost.core_seconds, 2)
+    return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)
 
 
 def _bytes(job: Job, symbol: str) -> int:

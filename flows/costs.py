@@ -1,0 +1,135 @@
+"""What a node costs, by arithmetic from measured rates: core time, memory, and bytes decoded from scenes.
+
+The rates are those of docs/performance.md, of one core of the machine that it names; `imperv plan` adds them up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layers.catalogue import CATALOGUE
+from tasks.engine import RESERVED
+from tasks.job import Job
+from tasks.looks import Looks
+from tasks.preprocessing import FILE_BLOCK, plan_blocks
+from tasks.scenes import Scene, SceneList
+
+OVERPASSES = 100
+"""Looks at a pixel in a year where no scene list is frozen yet."""
+
+DECODED_BYTES = 4 * 2 + 6 * 2 / 4 + 1 / 4
+"""Bytes of a look at a pixel of 10 m: four bands at 10 m, six and the classification at 20 m."""
+
+DECODE_NS = 29.0
+"""Core nanoseconds to decode all bands of one look at a pixel of 10 m, deflate with predictor."""
+LOOK_NS = 24.0
+"""Core nanoseconds for what else a look takes: mapping, interpolation, weights, quantiles and harmonics."""
+STORE_NS = 450.0
+"""Core nanoseconds to compress and write the features of a pixel."""
+
+TRAIN_NS = 2100.0
+"""Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
+PREDICT_NS = 680.0
+"""Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
+MOST_STEPS = 400
+"""Training steps an epoch of a whole tile."""
+
+REFERENCE_NS = 60.0
+"""Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
+
+NS: dict[str, float] = {
+    "RMSD": 80, "NDVI_p0_then": 40, "NDVI_p0_now": 40, "CHM_raw": 17, "CHM": 16, "CHM_resampled": 11, "IMD_calibration": 9,
+    "IMDC": 19, "IMDCS": 20, "IBUDC": 20, "IBUDCS": 20, "IMCC": 5, "IMCCS": 5, "IBUC": 5, "IBUCS": 5,
+    "IMDC_resampled": 2, "IMDCS_resampled": 2, "SBUC": 2, "SBUCS": 2, "SBCC": 0.3, "SBCCS": 0.3,
+    "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4,
+    "RIMD_sd": 17, "RIBUD_sd": 17, "IMDCL": 17, "IBUCL": 17,
+}  # fmt: skip
+"""Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution."""
+OTHER_NS = 12.0
+"""The same of other layers made block by block."""
+DELIVERY_NS = {10: 20.0, 20: 4.5, 100: 0.5}
+"""Core nanoseconds by pixel of 10 m of a tile to write and check a delivered file, by its resolution."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a node takes."""
+
+    core_seconds: float = 0
+    memory: int = 0
+    """Highest resident memory of the process, bytes."""
+    bytes_decoded: int = 0
+    """Of scenes, bytes after decoding; files are about three quarters of it."""
+
+
+def node_cost(job: Job, symbol: str) -> Cost:
+    """Cost of making a layer of a tile."""
+    layer, pixels = CATALOGUE[symbol], job.grid(10).shape.y * job.grid(10).shape.x
+    if layer.stem == "PP":
+        return _features(job, layer.period)
+    memory = RESERVED + min(job.engine.budget, _bytes_at_once(job, symbol))
+    if layer.kind == "source":
+        return Cost(0, RESERVED)
+    if symbol in ("IMD_model", "IBUD_model"):
+        return Cost(_training(job, pixels), memory)
+    if symbol in ("RIMD", "RIBUD"):
+        return Cost(_prediction(job, pixels), memory)
+    if layer.kind == "reference":
+        return Cost(pixels * REFERENCE_NS / 1e9, memory)
+    return Cost(pixels * NS.get(symbol, OTHER_NS) / 1e9, memory)
+
+
+def delivery_cost(job: Job, symbol: str) -> Cost:
+    """Cost of delivering a layer of a tile."""
+    pixels = job.grid(10).shape.y * job.grid(10).shape.x
+    return Cost(pixels * DELIVERY_NS[CATALOGUE[symbol].resolution] / 1e9, RESERVED)
+
+
+def _features(job: Job, period: str) -> Cost:
+    """Features: every look is decoded with as much more as the blocks of files stand out of the blocks of work."""
+    text = job.store.read_text(job.place(f"S2_{period}").data)
+    if text is not None:
+        looks = Looks.of(SceneList.from_json(text))
+    else:
+        looks = Looks.of(SceneList(tuple(_someone(k) for k in range(OVERPASSES))))
+    plan = plan_blocks(job, looks)
+    edge = plan.edge or FILE_BLOCK * 10
+    pixels = decoded = 0
+    for block in plan.blocks:
+        rows, columns = block.shape
+        pixels += rows * columns
+        decoded += (rows + FILE_BLOCK * -(-rows // edge)) * (columns + FILE_BLOCK * -(-columns // edge))
+    count = len(looks.overpasses)
+    seconds = (count * (decoded * DECODE_NS + pixels * LOOK_NS) + pixels * STORE_NS) / 1e9
+    return Cost(seconds, RESERVED + plan.bytes * plan.at_once, int(count * decoded * DECODED_BYTES))
+
+
+def _someone(k: int) -> Scene:
+    """A scene of which nothing is known."""
+    return Scene(str(k), "2021-01-01T00:00:00+00:00", str(k), "", "", None, 0, "", {})
+
+
+def _training(job: Job, pixels: int) -> float:
+    unet = job.production.parameters.unet
+    step = unet.batch * unet.crop**2
+    steps = unet.steps_per_epoch or min(MOST_STEPS, max(10, int(1.75 * pixels / step)))
+    return steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+
+
+def _prediction(job: Job, pixels: int) -> float:
+    unet, most = job.production.parameters.unet, job.production.parameters.ensemble.members
+    repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
+    return pixels * repeated * max(unet.members, min(most, unet.members * 9)) * _size(job) * PREDICT_NS / 1e9
+
+
+def _size(job: Job) -> float:
+    """Work of the network beside the one that was measured."""
+    return (job.production.parameters.unet.base_filters / 16) ** 2
+
+
+def _bytes_at_once(job: Job, symbol: str) -> int:
+    """Memory of what is computed at once beyond the process: planned exactly when it runs, here its order of magnitude."""
+    if symbol in ("IMD_model", "IBUD_model"):
+        return job.engine.budget
+    rows, columns = job.grid(10).shape
+    return rows * columns * 8 if symbol == "CHM" else min(rows * columns, 1000 * 1000 * job.engine.settings.workers) * 200

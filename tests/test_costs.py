@@ -1,0 +1,75 @@
+"""Costs are arithmetic: hand-computed for the features, in step with area and dates, and the same in the documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS, delivery_cost, node_cost
+from flows.planning import STAGES, plan_tile
+from flows.targets import steps
+from tasks.job import Job
+from tasks.preprocessing import FILE_BLOCK
+from tasks.production import Production
+
+
+def job(tmp_path, kilometres: int | None, memory: str = "8 GiB") -> Job:
+    area = f"[area]\nbbox = [4400000, 2600000, {4400000 + 1000 * kilometres}, 2610000]\n" if kilometres else ""
+    (tmp_path / "production.toml").write_text(
+        '[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
+        f'{area}[engine]\nmemory = "{memory}"\nworkers = 2\n'
+    )
+    return Job.of(Production.read(tmp_path), "E44N26")
+
+
+def test_features_by_hand(tmp_path):
+    """One block of 1000 x 1000 pixels, so that each look decodes 2024 x 2024."""
+    found = node_cost(job(tmp_path, 10), "PP_now")
+    decoded = (1000 + FILE_BLOCK) ** 2
+    assert found.core_seconds == pytest.approx((OVERPASSES * (decoded * DECODE_NS + 1e6 * LOOK_NS) + 1e6 * STORE_NS) / 1e9)
+    assert found.bytes_decoded == int(OVERPASSES * decoded * DECODED_BYTES)
+    assert DECODED_BYTES == 11.25
+    assert found.memory == pytest.approx(640 * 2**20 + 1e6 * (100 * 5.75 + 54 + 2 * 2.4), rel=1e-3)
+
+
+def test_less_memory_decodes_more(tmp_path):
+    costs = [node_cost(job(tmp_path, None, memory), "PP_now") for memory in ("16 GiB", "8 GiB", "4 GiB", "2 GiB", "1 GiB")]
+    assert [c.core_seconds for c in costs] == sorted(c.core_seconds for c in costs)
+    assert all(c.memory <= 1.1 * g * 2**30 for c, g in zip(costs, (16, 8, 4, 2, 1), strict=True))
+
+
+@pytest.mark.parametrize("symbol", ["RMSD", "CHM", "IMDC", "RIMD", "IMD_now"])
+def test_twice_the_area_takes_twice_the_time(tmp_path, symbol):
+    one, two = (node_cost(job(tmp_path, km), symbol).core_seconds for km in (40, 80))
+    assert two == pytest.approx(2 * one) and one > 0
+    assert (
+        delivery_cost(job(tmp_path, 80), "IMD_now").core_seconds == 2 * delivery_cost(job(tmp_path, 40), "IMD_now").core_seconds
+    )
+
+
+def test_training_grows_until_the_steps_are_enough(tmp_path):
+    small, whole = (node_cost(job(tmp_path, km), "IMD_model").core_seconds for km in (1, None))
+    assert 10 < whole / small < 200
+
+
+def test_every_node_of_a_plan_has_its_cost(tmp_path):
+    found = plan_tile(job(tmp_path, None), None)
+    assert all(step.core_seconds > 0 for step in found if not step.node.startswith("S2_"))
+    assert {step.node for step in found if step.bytes_decoded} == {"PP_then", "PP_now"}
+
+
+def test_the_documents_tell_the_same(tmp_path):
+    """The table of stages of docs/performance.md, for a whole tile with 8 GiB."""
+    here = job(tmp_path, None)
+    text = (Path(__file__).parents[1] / "docs" / "performance.md").read_text()
+    total = 0.0
+    for stage, symbols in STAGES.items():
+        seconds = sum(node_cost(here, symbol).core_seconds for symbol in symbols)
+        total += seconds
+        assert f"| {stage} | {seconds:.0f} |" in text, f"{stage} {seconds:.0f}"
+    seconds = sum(delivery_cost(here, symbol).core_seconds for symbol in steps(None)[1])
+    assert f"| delivery | {seconds:.0f} |" in text, seconds
+    total += seconds
+    assert f"{total / 3600:.2f} core hours a tile" in text, total / 3600
+    assert f"{845 * total / 3600:.0f} core hours for the 845 tiles" in text, 845 * total / 3600
