@@ -102,8 +102,7 @@ def gdal_options(access: SceneAccess) -> dict[str, Any]:
     if access.unsigned:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
     if access.profile:
-        # Keys of the environment come first with GDAL; empty ones are none.
-        options |= {"AWS_PROFILE": access.profile, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
+        options["AWS_PROFILE"] = access.profile
     if file := environ.get("AWS_SHARED_CREDENTIALS_FILE"):
         options["CPL_AWS_CREDENTIALS_FILE"] = file  # GDAL does not know boto's name for it
     if access.endpoint_url:
@@ -120,10 +119,23 @@ def gdal_options(access: SceneAccess) -> dict[str, Any]:
     return options
 
 
+class _Keys(DummySession):
+    """Leaves it to GDAL to find keys; rasterio would look for them by itself at every call, where boto3 is installed."""
+
+    def __init__(self, access: SceneAccess) -> None:
+        super().__init__()
+        # With GDAL keys of the environment beat a profile, unless they are empty.
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN") if access.profile else ()
+        self.credentials = dict.fromkeys(names, "")
+
+    def get_credential_options(self) -> dict[str, str]:
+        """GDAL's options."""
+        return dict(self.credentials)
+
+
 def environment(access: SceneAccess = LOCAL, **more: Any) -> rasterio.Env:
     """GDAL's environment for reading scenes; for use with ``with``."""
-    # Without the dummy rasterio looks for keys itself at every call, by boto3 where that is installed.
-    return rasterio.Env(session=DummySession(), **gdal_options(access), **more)
+    return rasterio.Env(session=_Keys(access), **gdal_options(access), **more)
 
 
 class Answer(NamedTuple):
