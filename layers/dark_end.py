@@ -29,6 +29,9 @@ TOO_DARK = -300
 TOO_BRIGHT = 950
 """Digital numbers: a median above says that the offset is still there; over open water it may be all that there is."""
 
+FEWEST_OF_A_KIND = 3
+"""Scenes of one kind that are judged beside others."""
+
 STEP = 600
 """Digital numbers between the medians of two groups that no difference of season or weather explains."""
 
@@ -42,6 +45,8 @@ class DarkEnd:
     """Digital numbers that are subtracted from it."""
     value: float
     """Lower of the percentiles of B02 and B12, after the subtraction but not clipped."""
+    kind: str = ""
+    """Why so much is subtracted: scenes of one kind are right or wrong together."""
 
 
 def dark_end(bands: tuple[np.ndarray, ...], scl: np.ndarray, subtract: int) -> float | None:
@@ -103,9 +108,14 @@ def judge(ends: list[DarkEnd]) -> Verdict:
     if len(below) >= min(2, sum(e.subtract > 0 for e in ends)) > 0:
         names = tuple(e.scene for e in below)
         return Verdict(medians, names, f"after the subtraction their dark end lies at {np.median([e.value for e in below]):.0f}")
-    for subtract, group in groups.items():
-        if medians[subtract] > TOO_BRIGHT:
-            return Verdict(medians, tuple(e.scene for e in group), f"their dark end lies at {medians[subtract]:.0f}")
+    kinds: dict[tuple[int, str], list[DarkEnd]] = {}
+    for end in ends:
+        kinds.setdefault((end.subtract, end.kind), []).append(end)
+    for group in (*groups.values(), *kinds.values()):
+        middle = float(np.median([e.value for e in group]))
+        # One or two may show missed clouds, unless they are all that there is.
+        if middle > TOO_BRIGHT and len(group) >= min(FEWEST_OF_A_KIND, len(ends)):
+            return Verdict(medians, tuple(e.scene for e in group), f"their dark end lies at {middle:.0f}")
     if len(medians) == 2:
         (_, plain), (_, shifted) = sorted(medians.items())
         if abs(shifted - plain) > STEP:

@@ -263,10 +263,12 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
         # From here outside of the handler: GDAL's own error could not travel from a worker process along with ours.
         answer = ask(path, access) if is_remote(path) else Answer("there", "")
         if answer.state == "refused":
+            forget(path, access)
             raise SceneError(scene, f"{path} cannot be read ({answer.detail})")
         if answer.state == "there" and not (is_remote(path) and PASSING.search(detail)):
             damaged += 1
             if damaged >= TRIES or not is_remote(path):
+                forget(path, access)
                 raise SceneError(scene, f"{path} cannot be read ({detail.split(' / ')[-1]})")
         else:
             _wait_or_give_up(path, access, answer.detail or detail)
@@ -296,6 +298,8 @@ def _speaks(server: str) -> None:
 
 def forget(path: str, access: SceneAccess) -> None:
     """Make GDAL forget what it knows of a remote file: it remembers failures and what it has got of a file that was cut off."""
+    if not is_remote(path):
+        return
     # Of a file opened so, everything is thrown away when it is closed; colons end a name there, a beginning is enough.
     name = gdal_path(path)
     with contextlib.suppress(RasterioError, OSError), environment(access, CPL_VSIL_CURL_NON_CACHED=name), rasterio.open(name):

@@ -56,7 +56,7 @@ def check_offsets(job: Job, layer: Layer, scenes: SceneList) -> dict[str, Any]:
     workers = max(job.production.engine.workers, access.concurrency) if remote else job.production.engine.workers
     with ThreadPoolExecutor(workers, "offset") as pool:
         found = zip(chosen, pool.map(lambda s: _dark_end_of(s, job.bounds, access), chosen), strict=True)
-        ends = [DarkEnd(s.id, s.subtract, value) for s, value in found if value is not None]
+        ends = [DarkEnd(s.id, s.subtract, value, s.reason) for s, value in found if value is not None]
     verdict = judge(ends)
     if verdict.reason and job.production.scenes.boa_offset == "auto":
         raise InputError(f"{layer.symbol} of tile {job.tile}: {explain(verdict, scenes)}")
@@ -69,11 +69,11 @@ def explain(verdict: Verdict, scenes: SceneList) -> str:
     one = next(s for s in scenes.scenes if s.id == verdict.odd[0])
     names = f"{', '.join(verdict.odd[:3])}{', ...' if len(verdict.odd) > 3 else ''}"
     done = f"{one.subtract} was subtracted" if one.subtract else "nothing was subtracted"
-    kinds = {s.subtract for s in scenes.scenes}
-    setting = ("none" if one.subtract else "subtract") if len(kinds) == 1 else "none or subtract, as the files need it"
+    setting = "none" if one.subtract else "subtract"
+    others = "" if len({s.subtract for s in scenes.scenes}) == 1 else " if the files are all alike"
     return (
         f"the offset of {names} does not fit the pixels: {done} ({one.reason}), but {verdict.reason}; "
-        f'set scenes.boa_offset = "{setting}", or correct the items in scenes.catalogue'
+        f'set scenes.boa_offset = "{setting}"{others}, or correct the items in scenes.catalogue'
     )
 
 

@@ -49,6 +49,8 @@ class RangeServer:
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     port: int = 0
+    kills: int = 0
+    """For tests to count in."""
     after: dict[int, threading.Event] = field(default_factory=dict)
     """Events that are set when so many requests have been answered."""
     _server: ThreadingHTTPServer | None = None

@@ -164,7 +164,9 @@ def test_a_header_takes_one_request_and_nothing_is_listed(server):
 # faults -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("status", "state"), [(404, "refused"), (403, "refused"), (429, "silent"), (503, "silent"), (0, "there")])
+@pytest.mark.parametrize(
+    ("status", "state"), [(404, "refused"), (403, "refused"), (429, "silent"), (503, "silent"), (0, "there")]
+)
 def test_what_a_server_says(server, status, state):
     url = put(server)
     server.faults = [Fault("a.tif", status=status)]
@@ -221,7 +223,9 @@ def test_a_server_that_is_gone_fails_the_work_not_the_scene(server, caplog):
         read(url)
     assert not isinstance(caught.value, SceneError) and "\n" not in str(caught.value)
     assert 1 < time.monotonic() - start < 6
-    assert [r.getMessage().endswith("waiting up to 1.5 s") for r in caplog.records if "does not answer" in r.getMessage()] == [True]
+    assert [r.getMessage().endswith("waiting up to 1.5 s") for r in caplog.records if "does not answer" in r.getMessage()] == [
+        True
+    ]
     # The next one need not wait as long: the server is known to be gone.
     start = time.monotonic()
     with pytest.raises(WorkError):
