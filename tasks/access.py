@@ -250,7 +250,7 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
     WorkError
         If its server does not answer within `access.patience`.
     """
-    damaged, pause = 0, 0.5
+    damaged, pause, began = 0, 0.5, 0.0
     while True:
         try:
             result = read()
@@ -271,18 +271,20 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
                 forget(path, access)
                 raise SceneError(scene, f"{path} cannot be read ({detail.split(' / ')[-1]})")
         else:
-            _wait_or_give_up(path, access, answer.detail or detail)
+            began = began or time.monotonic()
+            _wait_or_give_up(path, access, answer.detail or detail, began)
         time.sleep(min(pause, max(access.patience / 10, 0.05)) * random.uniform(0.8, 1.2))
         pause = min(2 * pause, LONGEST_PAUSE)
         forget(path, access)
 
 
-def _wait_or_give_up(path: str, access: SceneAccess, why: str) -> None:
+def _wait_or_give_up(path: str, access: SceneAccess, why: str, began: float) -> None:
     server, now = server_of(path, access), time.monotonic()
     with _silence:
         first = server not in _silent_since
         since = _silent_since.setdefault(server, now)
-    if now - since > access.patience:
+    # A server may answer for every file but this one: then others reset the clock that all share, but not this reader's own.
+    if now - min(since, began) > access.patience:
         raise WorkError(
             f"{server} has not answered for {access.patience:g} s ({why}), asked for {path}; "
             "run again when it does, what is finished is kept"

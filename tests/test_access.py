@@ -21,6 +21,7 @@ from tasks import access as module
 from tasks.access import ask, environment, gdal_options, gdal_path, is_remote, patiently
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.production import SceneAccess
+from tasks.store import Store
 from tests.range_server import Fault, RangeServer, serving
 
 HASTY = SceneAccess(connect_timeout=2, timeout=1, retries=1, patience=1.5)
@@ -240,3 +241,44 @@ def test_a_server_that_comes_back_is_waited_for(server):
     threading.Timer(1.5, server.start).start()
     assert read(url, HASTY.model_copy(update={"patience": 30.0})) == expected
     assert not module._silent_since
+
+
+def test_a_file_that_fails_for_ever_on_a_server_that_answers_ends_too(server):
+    """A server error is no word about the file: its scene is not left out, but the work does not wait for ever."""
+    bad, good, over = put(server), put(server, "bucket/good.tif"), threading.Event()
+    server.faults = [Fault("a.tif", status=500)]
+
+    def others() -> None:
+        while not over.is_set():
+            read(good)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        with pytest.raises(WorkError, match=r"\(HTTP 500 .*a\.tif") as caught:
+            read(bad)
+    finally:
+        over.set()
+        thread.join()
+    assert not isinstance(caught.value, SceneError)
+
+
+# the store --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, "FROMENV/us-east-1"), ({"profile": "mine"}, "FROMPROFILE/us-east-1"), ({"anon": True}, "")],
+)
+def test_the_store_is_signed_as_its_options_say(server, monkeypatch, tmp_path, options, expected):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROMENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    (tmp_path / "credentials").write_text("[mine]\naws_access_key_id = FROMPROFILE\naws_secret_access_key = y\n")
+    (tmp_path / "config").write_text("[profile mine]\nregion = us-east-1\n")
+    (server.folder / "bucket").mkdir()
+    (server.folder / "bucket" / "record.json").write_text("words")
+    store = Store("s3://bucket", {"endpoint_url": server.url, **options})
+    assert store.read_text("record.json") == "words"
+    assert signed_by(server) == {expected}
