@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from grids import Tile, window_geobox
 from layers.catalogue import CATALOGUE
 from tasks import access as access_module
 from tasks import reading
+from tasks.engine import Engine
 from tasks.errors import WorkError
 from tasks.freezing import make_scene_list
 from tasks.job import Job, Made
@@ -366,3 +368,34 @@ def test_settings_travel_with_a_block(server, job_at):
     looks = pickle.loads(pickle.dumps(Looks.of(read_scene_list(job, "S2_now"), None, job.production.scenes.access)))
     assert looks.access.concurrency == 3 and looks.readers(2) == 3 and looks.readers(5) == 5
     assert reading.read_window.__kwdefaults__["access"] == access_module.LOCAL
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_reach_what_the_production_says(server, cogs, job_at, expected, tmp_path):
+    """Each block brings along where the object store is."""
+    distributed = pytest.importorskip("distributed")
+    server.folder = tmp_path / "served"
+    server.folder.mkdir()
+    (server.folder / "scenes").symlink_to(cogs)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        job = job_at("s3://scenes", f'endpoint_url = "{server.url}"\nunsigned = true')
+        settings = job.engine.settings.model_copy(update={"dask_address": cluster.scheduler_address})
+        made = make_pp(replace(job, engine=Engine(settings)), PP)
+    assert made.digest == expected.digest
+    assert {r.path.split("/")[1] for r in server.requests} == {"scenes"}
+    headers = Counter(r.path for r in server.requests if r.range.startswith("bytes=0-"))
+    assert set(headers.values()) == {2}, "once in the survey, once in the worker"
+
+
+def test_a_check_of_the_configuration_asks_for_one_file(server, cogs, job_at, capsys):
+    """One line says that a file cannot be had, or that it can."""
+    config = job_at(server.url, then="2017").production.root / "production.toml"
+    config.write_text(config.read_text().replace('then = "2017"', 'then = "2017-01-01/2017-12-31"'))
+    server.requests.clear()
+    main(["config", "check", str(config)])
+    assert "scl.tif can be had" in capsys.readouterr().out and len(server.requests) == 1
+    server.faults = [Fault("scl", status=403)]
+    assert main(["config", "check", str(config)]) == 2
+    assert [line for line in capsys.readouterr().err.splitlines() if "scl.tif cannot be had (HTTP 403" in line]
