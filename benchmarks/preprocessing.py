@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import pystac
-import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from benchmarks.scenes import make_scenes, production
 from benchmarks.timing import Row, compare
 from grids import Tile, window_geobox
-from tasks.reading import ENVIRONMENT, open_full_resolution, read_band, warp
+from tasks.access import environment
+from tasks.reading import open_full_resolution, read_band, warp
 from tasks.scenes import REFLECTANCE_10M, REFLECTANCE_20M
 
 LEFT, TOP = 4_420_000, 2_690_000
@@ -143,7 +143,7 @@ def peer_rows(folder: Path, dates: int, edge: int) -> list[Row]:
     path = str(folder / "date_000" / "B04.tif")
 
     def warped() -> np.ndarray:
-        with rasterio.Env(**ENVIRONMENT), open_full_resolution(path) as source:
+        with environment(), open_full_resolution(path) as source:
             return warp(source, grid, Resampling.bilinear, 0)
 
     def mapped() -> np.ndarray:

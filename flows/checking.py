@@ -46,6 +46,7 @@ def check_production(production: Production) -> tuple[list[str], list[str]]:
             _footprints(job),
             _scenes(job, "S2_then"),
             _scenes(job, "S2_now"),
+            _pixels(job),
         ):
             try:
                 found += list(look)
@@ -105,3 +106,20 @@ def _scenes(job: Job, symbol: str) -> Iterator[str]:
         f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, "
         f"{len(scenes.dropped)} left out, offset subtracted from {subtract}"
     )
+
+
+def _pixels(job: Job) -> Iterator[str]:
+    """Whether a file of a scene can be had, where scenes lie on servers."""
+    from tasks.access import ask, is_remote
+    from tasks.errors import WorkError
+    from tasks.scenes import SCL
+
+    access = job.production.scenes.access
+    path = next((s.bands[SCL] for s in search_scenes(job, CATALOGUE["S2_now"]).scenes if is_remote(s.bands[SCL])), None)
+    if path is not None:
+        answer = ask(path, access)
+        if answer.state != "there":
+            raise WorkError(
+                f"{job.tile}: scenes: {path} cannot be had ({answer.detail}); correct scenes.access, or wait for the server"
+            )
+        yield f"{job.tile}: scenes: {path} can be had"

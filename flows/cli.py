@@ -136,6 +136,32 @@ def status(config: Config = Path("production.toml"), as_json: Json = False) -> N
 
 
 @app.command()
+def scenes(
+    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    config: Config = Path("production.toml"),
+    as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
+) -> None:
+    """List the scenes that a tile is or would be made from, with every decision about them; freezes nothing."""
+    from flows.scenes import as_table, calendar_lines, list_scenes, plot_calendar, table_lines
+    from tasks.job import Job
+    from tasks.production import Production
+
+    found = list_scenes(Job.of(Production.read(config), tile))
+    if as_json:
+        out.print_json(json.dumps(as_table(found)))
+    else:
+        for entry in found:
+            for line in (*table_lines(entry), *calendar_lines(entry)):
+                out.print(line, markup=False)
+    if plot is not None:
+        try:
+            plot_calendar(tile, found, plot)
+        except OSError as error:
+            raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
+
+
+@app.command()
 def graph(
     form: Annotated[Form, typer.Option("--format", help="Form.")] = Form.MERMAID,
     target: Targets = None,

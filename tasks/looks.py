@@ -18,7 +18,9 @@ from layers.features import QUANTILE_BANDS
 from layers.resampling import cells_with_weight, take_better
 from layers.scl import scl_weights
 from layers.yearly import yearly_ndvi, yearly_quantile
+from tasks.access import LOCAL, is_remote
 from tasks.periods import year_fraction
+from tasks.production import SceneAccess
 from tasks.reading import Target, Window, read_window
 from tasks.scenes import REFLECTANCE_20M, SCL, Scene, SceneList
 
@@ -51,12 +53,14 @@ class Looks:
     """Fraction of the year of each overpass."""
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     """(left, bottom, right, top) of scenes in EPSG:3035, by id, at least their extent; what is not here may lie anywhere."""
+    access: SceneAccess = LOCAL
+    """How remote files are reached."""
 
     @classmethod
-    def of(cls, scenes: SceneList, bounds: Mapping[str, Bounds] | None = None) -> Looks:
+    def of(cls, scenes: SceneList, bounds: Mapping[str, Bounds] | None = None, access: SceneAccess = LOCAL) -> Looks:
         """Group the scenes by overpass."""
         groups = tuple(tuple(group) for group in scenes.overpasses.values())
-        return cls(groups, tuple(year_fraction(group[0].day) for group in groups), bounds or {})
+        return cls(groups, tuple(year_fraction(group[0].day) for group in groups), bounds or {}, access)
 
     def at(self, grid: GeoBox) -> Looks:
         """Those that may show a part of a grid."""
@@ -68,12 +72,17 @@ class Looks:
 
         groups = [tuple(s for s in group if touches(s)) for group in self.overpasses]
         kept = [k for k, group in enumerate(groups) if group]
-        return Looks(tuple(groups[k] for k in kept), tuple(self.times[k] for k in kept), self.bounds)
+        return Looks(tuple(groups[k] for k in kept), tuple(self.times[k] for k in kept), self.bounds, self.access)
 
     @property
     def granules(self) -> int:
         """Scenes in all."""
         return sum(map(len, self.overpasses))
+
+    def readers(self, threads: int) -> int:
+        """Files read at once by as many threads: more where they are waited for."""
+        remote = any(is_remote(scene.bands.get(SCL, "")) for group in self.overpasses for scene in group)
+        return max(threads, self.access.concurrency) if remote else threads
 
 
 def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> int:
@@ -86,7 +95,7 @@ def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> in
     overpasses, granules : int
         Looks that may show it.
     threads : int
-        Files read at once.
+        Files read at once (`Looks.readers`).
 
     Returns
     -------
@@ -123,6 +132,7 @@ class _Observed:
     """Their granules with weight."""
     weights: Mapping[Target, np.ndarray]
     """(y, time, x) uint8 on each grid."""
+    access: SceneAccess
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[],
     grid : GeoBox
         10 m pixels, an even number of rows and columns, edges on 20 m pixels.
     threads : int
-        Files read at once, and as many threads that compute.
+        Threads that compute, and as many that read local files; of remote ones more are read at once.
     done : callable
         Called after each of `STEPS`.
 
@@ -179,7 +189,7 @@ def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[],
         "observations": np.zeros(fine.shape, "uint16"),
     }
     looks = looks.at(grid)
-    with ThreadPoolExecutor(threads, "read") as readers, ThreadPoolExecutor(threads, "compute") as kernels:
+    with ThreadPoolExecutor(looks.readers(threads), "read") as readers, ThreadPoolExecutor(threads, "compute") as kernels:
         observed = _observe(looks, (fine, coarse), readers)
         if observed.rows:
             times = np.array([looks.times[row] for row in observed.rows])
@@ -200,7 +210,7 @@ def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolEx
     """Read all classifications and bring their weights to both grids."""
     fine, coarse = targets
     scenes = [scene for group in looks.overpasses for scene in group]
-    read = zip(scenes, readers.map(lambda s: _classes(s, fine), scenes), strict=True)
+    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access), scenes), strict=True)
     windows = {scene.id: window for scene, window in read if window is not None}
     rows = [k for k, group in enumerate(looks.overpasses) if any(s.id in windows for s in group)]
     weights = {t: np.zeros((t.shape[0], len(rows), t.shape[1]), "uint8") for t in targets}
@@ -221,12 +231,12 @@ def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolEx
         return tuple(found)
 
     groups = tuple(readers.map(weigh, range(len(rows))))
-    return _Observed(tuple(rows), groups, weights)
+    return _Observed(tuple(rows), groups, weights, looks.access)
 
 
-def _classes(scene: Scene, target: Target) -> Window | None:
+def _classes(scene: Scene, target: Target, access: SceneAccess) -> Window | None:
     """Classification of a scene; None where it has no weight near the target."""
-    window = read_window(scene.bands[SCL], scene.id, target, classes=True)
+    window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=access)
     return window if window is not None and WEIGHT_OF_CLASS[window.pixels].any() else None
 
 
@@ -266,10 +276,15 @@ def _stacks(
 
 def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.ndarray) -> np.ndarray | None:
     """Read one band of an overpass; returns its weights (y, 1, x) where they are not those of the classification."""
+
+    def read(granule: _Granule) -> Window | None:
+        path = granule.scene.bands[band]
+        return read_window(path, granule.scene.id, target, granule.cells[target], access=observed.access)
+
     group = [granule for granule in observed.groups[k] if granule.cells[target].any()]
     if len(group) == 1 and len(observed.groups[k]) == 1:
         granule = group[0]
-        window = read_window(granule.scene.bands[band], granule.scene.id, target, granule.cells[target])
+        window = read(granule)
         if window is None:
             values[:, k] = 0
         else:
@@ -278,7 +293,7 @@ def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.nda
     values[:, k] = 0
     best = _empty(target, "uint8")
     for granule in group:
-        window = read_window(granule.scene.bands[band], granule.scene.id, target, granule.cells[target])
+        window = read(granule)
         if window is not None:
             own, seen = _empty(target, "uint16"), _empty(target, "uint8")
             window.bilinear(target, granule.cells[target], granule.scene.subtract, own, 0)

@@ -22,9 +22,10 @@ from layers.catalogue import Layer
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.job import BLOCK_METRES, BlockReport, Job, Made, report, summarise, variables_of
 from tasks.looks import STEPS, Looks, block_bytes, yearly_features
+from tasks.offset_check import check_offsets
 from tasks.records import Record, digest_of
 from tasks.scenes import SceneList
-from tasks.survey import bounds_of, unreadable
+from tasks.survey import Survey, damaged, readable, survey
 
 MOST_LOOKS = 400
 """Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
@@ -97,13 +98,16 @@ def make_pp(job: Job, layer: Layer) -> Made:
     Raises
     ------
     WorkError
-        If too many scenes cannot be read.
+        If too many scenes cannot be read, or a server does not answer.
     InputError
-        If too few scenes or too few clear looks are left, or a block does not fit into memory.
+        If too few scenes or too few clear looks are left, a block does not fit into memory, or the offset of some scenes
+        was decided wrongly.
     """
-    settings = job.production.parameters.preprocessing
+    settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
+    access = job.production.scenes.access
     scenes = read_scene_list(job, f"S2_{layer.period}")
-    lost: dict[str, str] = unreadable(scenes.scenes, job.production.engine.workers)
+    found = survey(scenes.scenes, workers, access)
+    lost = found.lost
     while True:
         kept = replace(scenes, scenes=tuple(s for s in scenes.scenes if s.id not in lost))
         if len(lost) > settings.max_lost_share * len(scenes.scenes):
@@ -115,28 +119,28 @@ def make_pp(job: Job, layer: Layer) -> Made:
         if len(kept.overpasses) < settings.min_observations:
             raise InputError(too_few(job, layer, len(kept.overpasses)))
         try:
-            return _compute(job, layer, kept, lost)
+            return _compute(job, layer, kept, found)
         except SceneError as error:
             if error.scene in lost:
                 raise
             lost[error.scene] = error.reason
             # Starting again costs everything so far: look for all other damage first, once.
-            rest = [s for s in kept.scenes if s.id not in lost]
-            lost |= unreadable(rest, job.production.engine.workers, whole=True)
+            lost |= damaged([s for s in kept.scenes if s.id not in lost], workers, access)
 
 
-def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) -> Made:
-    settings, engine = job.production.parameters.preprocessing, job.engine
-    grid, looks = job.grid(10), Looks.of(scenes, bounds_of(scenes.scenes, engine.settings.workers))
+def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
+    settings, engine, lost = job.production.parameters.preprocessing, job.engine, found.lost
+    grid, looks = job.grid(10), Looks.of(scenes, found.bounds, job.production.scenes.access)
+    offsets = check_offsets(job, layer, scenes)
     plan, before = plan_blocks(job, looks), psutil.Process().memory_info().rss
     local = not engine.settings.dask_address
     parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
     done = engine.counter(len(STEPS) * parts) if local else None
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
         work = _Block(looks, grid, plan.edge, plan.threads, out, done)
-        found = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
+        made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         # In the order of the shards, so that the digest does not tell how the blocks were cut.
-        shards = sorted((shard for block in found for shard in block), key=lambda shard: shard[0])
+        shards = sorted((shard for block in made for shard in block), key=lambda shard: shard[0])
         seen = np.sum([shard[2] for shard in shards], axis=0)
         observed, clear = int(seen.sum()), int(seen[settings.min_clear :].sum())
         if not observed:
@@ -155,6 +159,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) ->
         "overpasses": len(scenes.overpasses),
         "scenes": len(scenes.scenes),
         "lost_scenes": lost,
+        "offset_check": offsets,
         "observed_pixels": observed,
         "looks": seen.tolist(),
         "well_observed_pixels": clear,
@@ -163,8 +168,8 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, lost: dict[str, str]) ->
         "blocks": len(plan.blocks),
         "blocks_at_once": plan.at_once,
     }
-    warnings = tuple(f"scene {name} left out: {why}" for name, why in lost.items())
-    return Made(digest, statistics, warnings)
+    warnings = [f"scene {name} left out: {why}" for name, why in lost.items()]
+    return Made(digest, statistics, (*warnings, *filter(None, [offsets["doubt"]])))
 
 
 def plan_blocks(job: Job, looks: Looks) -> Plan:
@@ -181,7 +186,8 @@ def plan_blocks(job: Job, looks: Looks) -> Plan:
         needed = 0
         for block in blocks:
             here = looks.at(block.geobox(grid))
-            needed = max(needed, block_bytes(block.shape[0] * block.shape[1], len(here.overpasses), here.granules, threads))
+            pixels = block.shape[0] * block.shape[1]
+            needed = max(needed, block_bytes(pixels, len(here.overpasses), here.granules, looks.readers(threads)))
             if needed > allowed:
                 break
         return needed
@@ -265,6 +271,6 @@ def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
         return "has fewer clear looks than parameters.preprocessing ask for"
     if lost:
         again = [s for s in read_scene_list(job, f"S2_{layer.period}").scenes if s.id in lost]
-        if len(unreadable(again, job.production.engine.workers)) < len(again):
+        if readable(again, job.production.engine.workers, job.production.scenes.access):
             return "scenes that could not be read can be read now"
     return ""

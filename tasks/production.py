@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,6 +85,43 @@ class Area(_Model):
     """[left, bottom, right, top] in EPSG:3035, snapped outward to whole kilometres."""
 
 
+def _endpoint(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", url):
+        raise ValueError(f"{url!r} is not an address like 'https://eodata.dataspace.copernicus.eu'")
+    return url.rstrip("/")
+
+
+class SceneAccess(_Model):
+    """How files of scenes are reached that lie on object stores and web servers; keys come from the environment."""
+
+    unsigned: bool = False
+    """Ask object stores without keys, as for public buckets."""
+    profile: str = ""
+    """Profile of the AWS configuration files whose keys are used, whatever keys the environment has."""
+    endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
+    """Object store other than that of AWS, such as ``"https://eodata.dataspace.copernicus.eu"``."""
+    region: str = ""
+    """Region of the buckets, where neither environment nor profile tells it."""
+    requester_pays: bool = False
+    """Agree to pay for requests, for buckets that ask for it."""
+    connect_timeout: Annotated[float, Field(gt=0)] = 10
+    """Seconds within which a server must accept a connection."""
+    timeout: Annotated[float, Field(gt=0)] = 30
+    """Seconds without data after which a transfer is given up and tried again."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """Times that a request is repeated at once when a server is busy (429, 5xx)."""
+    patience: Annotated[float, Field(ge=0)] = 300
+    """Seconds that a server which does not answer is waited for before the tile fails."""
+    concurrency: Annotated[int, Field(ge=1)] = 8
+    """Remote files read at once; waiting for a server takes no processor."""
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> SceneAccess:
+        if self.unsigned and self.profile:
+            raise ValueError("unsigned and profile exclude each other; remove one")
+        return self
+
+
 class Scenes(_Model):
     """Where Sentinel-2 comes from."""
 
@@ -95,6 +133,8 @@ class Scenes(_Model):
     """Offset of processing baseline 04.00: by the items' metadata, never, or always subtracted."""
     bands: dict[str, str] = Field(default_factory=dict)
     """Asset keys for band names that metadata does not tell, such as ``{B02 = "image_blue"}``."""
+    access: SceneAccess = SceneAccess()
+    """How their files are reached."""
 
 
 class References(_Model):

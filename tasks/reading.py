@@ -15,22 +15,13 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.vrt import WarpedVRT
 
 from grids.mapping import CELL, Mapping
 from layers.resampling import bilinear, nearest_weights
+from tasks.access import LOCAL, environment, gdal_path, patiently
 from tasks.errors import SceneError
-
-ENVIRONMENT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_CACHEMAX": 64,
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_NUM_THREADS": 1,
-    "VSI_CACHE": False,
-}
-"""GDAL settings: no directory listings, small cache (megabytes), parallelism over blocks and not inside a read."""
-
+from tasks.production import SceneAccess
 
 TOLERANCE = 0.001
 """Error of GDAL's approximated coordinate transformation, source pixels; by default 0.125; 0.01 still moves noise by 50."""
@@ -44,7 +35,7 @@ def open_full_resolution(path: str) -> rasterio.DatasetReader:
     rasterio.errors.RasterioIOError
         If it cannot be opened.
     """
-    return rasterio.open(path, OVERVIEW_LEVEL="NONE")
+    return rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE")
 
 
 def warp(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float) -> np.ndarray:
@@ -144,7 +135,13 @@ FINER = 1.1
 
 
 def read_window(
-    path: str, scene: str, target: Target, cells: np.ndarray | None = None, *, classes: bool = False
+    path: str,
+    scene: str,
+    target: Target,
+    cells: np.ndarray | None = None,
+    *,
+    classes: bool = False,
+    access: SceneAccess = LOCAL,
 ) -> Window | None:
     """The part of a band that a grid needs, each block of the file decoded once.
 
@@ -160,6 +157,8 @@ def read_window(
         Cells of the mapping that are wanted; all by default.
     classes : bool
         True for SCL, uint8; otherwise reflectance, uint16.
+    access : SceneAccess
+        How remote files are reached.
 
     Returns
     -------
@@ -170,31 +169,39 @@ def read_window(
     ------
     SceneError
         If the file is missing, cut short or otherwise unreadable.
+    WorkError
+        If the server of a remote file does not answer.
     """
-    try:
-        with rasterio.Env(**ENVIRONMENT), open_full_resolution(path) as source:
-            kind = "uint8" if classes else "uint16"
-            if source.dtypes[0] != kind:
-                raise SceneError(scene, f"{path} holds {source.dtypes[0]}, not {kind}")
-            if source.crs is None:
-                raise SceneError(scene, f"{path} has no coordinate reference system")
-            crs = _crs(source.crs.to_wkt())
-            x, y = target.nodes(crs, source.transform)
-            if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
-                pixels = warp(source, target.grid, Resampling.bilinear, 0)
-                return Window(pixels, (0, 0), target.crs, target.grid.affine)
-            wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
-            top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
-            bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)
-            right = min(int(np.ceil(x[wanted].max())) + NEIGHBOURS, source.width)
-            if top >= bottom or left >= right:
-                return None
-            pixels = source.read(1, window=((top, bottom), (left, right)))
-            return Window(pixels, (top, left), crs, source.transform)
-    except (RasterioIOError, RasterioError, OSError) as error:
-        detail = str(error.__cause__ or error).splitlines()[0]
-    # Raised outside of the handler: GDAL's own error could not travel from a worker process along with it.
-    raise SceneError(scene, f"{path} cannot be read ({detail})")
+
+    def read() -> Window | None:
+        with environment(access), open_full_resolution(path) as source:
+            return _window(source, path, scene, target, cells, classes)
+
+    return patiently(path, scene, access, read)
+
+
+def _window(
+    source: rasterio.DatasetReader, path: str, scene: str, target: Target, cells: np.ndarray | None, classes: bool
+) -> Window | None:
+    """The part of an open band that a grid needs."""
+    kind = "uint8" if classes else "uint16"
+    if source.dtypes[0] != kind:
+        raise SceneError(scene, f"{path} holds {source.dtypes[0]}, not {kind}")
+    if source.crs is None:
+        raise SceneError(scene, f"{path} has no coordinate reference system")
+    crs = _crs(source.crs.to_wkt())
+    x, y = target.nodes(crs, source.transform)
+    if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
+        pixels = warp(source, target.grid, Resampling.bilinear, 0)
+        return Window(pixels, (0, 0), target.crs, target.grid.affine)
+    wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
+    top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
+    bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)
+    right = min(int(np.ceil(x[wanted].max())) + NEIGHBOURS, source.width)
+    if top >= bottom or left >= right:
+        return None
+    pixels = source.read(1, window=((top, bottom), (left, right)))
+    return Window(pixels, (top, left), crs, source.transform)
 
 
 @functools.cache

@@ -23,10 +23,11 @@ from rasterio.features import rasterize
 
 from grids import Block
 from layers.catalogue import CATALOGUE, Layer
+from tasks.access import environment
 from tasks.errors import InputError
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
-from tasks.reading import ENVIRONMENT, open_full_resolution, warp
+from tasks.reading import open_full_resolution, warp
 
 SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
 """Key below ``[references]`` for each reference raster."""
@@ -55,7 +56,7 @@ class _RasterBlock:
     def __call__(self, block: Block) -> BlockReport:
         here = block.geobox(self.grid)
         nodata = int(CATALOGUE[self.symbol].nodata)
-        with rasterio.Env(**ENVIRONMENT), open_full_resolution(self.path) as source:
+        with environment(), open_full_resolution(self.path) as source:
             # A tag on a code that means something, such as 0, is a mistake of its writer.
             tag = None if source.nodata is None or source.nodata in CATALOGUE[self.symbol].codes else int(source.nodata)
             if self.direct:

@@ -1,63 +1,186 @@
-"""What the files of scenes say before a pixel of them is used: where they lie, and whether they can be read at all."""
+"""What the files of scenes say before their pixels are used: where they lie, whether they can be read and agree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import rasterio
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from grids import CRS
+from tasks.access import LOCAL, environment, gdal_path, is_remote, patiently
+from tasks.errors import SceneError, WorkError
 from tasks.looks import Bounds
-from tasks.scenes import SCL, Scene
+from tasks.production import SceneAccess
+from tasks.scenes import BANDS, SCL, Scene
 
 MARGIN = 100
 """Metres around a raster within which it is looked at, for the curvature of its edges in another reference system."""
 
+AGREE = 1.5
+"""Pixels by which the edges of two bands of a scene may differ: extents of 10 and 20 m bands round differently."""
 
-def bounds_of(scenes: Iterable[Scene], workers: int) -> dict[str, Bounds]:
-    """(left, bottom, right, top) of scenes in EPSG:3035, by id; those that cannot be told are left out.
 
-    Reads the header of one file a scene.
+@dataclass(frozen=True)
+class Header:
+    """What is known of a file without reading its pixels."""
+
+    crs: str
+    """Well-known text; empty if it has none."""
+    bounds: Bounds
+    """In its own reference system."""
+    pixel: float
+    """Edge of a pixel in units of the reference system."""
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look at all files of some scenes has found."""
+
+    bounds: dict[str, Bounds] = field(default_factory=dict)
+    """(left, bottom, right, top) of sound scenes in EPSG:3035, by id; nothing where that cannot be told."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Scenes that cannot be used, by id, and why."""
+
+
+def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> Survey:
+    """Look at the header of every file, and at the last pixel of local ones, which those cut short lack.
+
+    Parameters
+    ----------
+    scenes : iterable of Scene
+        Scenes.
+    workers : int
+        Local files opened at once; of remote files `access.concurrency`.
+    access : SceneAccess
+        How remote files are reached.
+
+    Raises
+    ------
+    WorkError
+        If a server does not answer: no scene is lost by that.
     """
-
-    def look(scene: Scene) -> Bounds | None:
-        try:
-            with rasterio.open(scene.bands[SCL]) as source:
-                box = rasterio.warp.transform_bounds(source.crs, str(CRS), *source.bounds)
-        except (rasterio.errors.RasterioError, OSError):
-            return None  # reading it will tell
-        return box[0] - MARGIN, box[1] - MARGIN, box[2] + MARGIN, box[3] + MARGIN
-
     scenes = list(scenes)
-    with ThreadPoolExecutor(workers) as pool:
-        found = zip(scenes, pool.map(look, scenes), strict=True)
-        return {scene.id: box for scene, box in found if box}
+    remote = any(is_remote(path) for scene in scenes for path in scene.bands.values())
+    found = Survey()
+    with ThreadPoolExecutor(max(workers, access.concurrency) if remote else workers, "survey") as pool:
+        # All files of a scene at once, or few scenes on a slow server would be waited for one file after the other.
+        asked = [{band: pool.submit(_header, s, band, access) for band in _in_order(s)} for s in scenes]
+        try:
+            for scene, headers in zip(scenes, asked, strict=True):
+                try:
+                    bands = {band: future.result() for band, future in headers.items()}
+                    if trouble := disagreement(bands):
+                        found.lost[scene.id] = trouble
+                    elif box := _on_the_grid(bands):
+                        found.bounds[scene.id] = box
+                except SceneError as error:
+                    found.lost[scene.id] = error.reason
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return found
 
 
-def unreadable(scenes: Iterable[Scene], workers: int, whole: bool = False) -> dict[str, str]:
-    """Scenes with a local file whose header or last pixel cannot be read, or with `whole` any pixel."""
+def _in_order(scene: Scene) -> list[str]:
+    """Bands of a scene, in an order that does not depend on its item."""
+    return [SCL, *(band for band in BANDS if band != SCL)]
+
+
+def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
+    path = scene.bands.get(band)
+    if path is None:
+        raise SceneError(scene.id, f"{band} is missing")
+    if not is_remote(path) and "://" not in path and not path.startswith("/vsi") and not Path(path).is_file():
+        raise SceneError(scene.id, f"{path} does not exist")
+
+    def read() -> Header:
+        with environment(access), rasterio.open(gdal_path(path)) as source:
+            if not is_remote(path):
+                source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+            crs = source.crs.to_wkt() if source.crs else ""
+            return Header(crs, tuple(source.bounds), abs(source.transform.a), source.dtypes[0])
+
+    return patiently(path, scene.id, access, read)
+
+
+def disagreement(bands: dict[str, Header]) -> str:
+    """What is wrong with the files of a scene taken together; empty if nothing is."""
+    first_band, first = next(iter(bands.items()))
+    for band, header in bands.items():
+        kind = "uint8" if band == SCL else "uint16"
+        if header.dtype != kind:
+            return f"{band} holds {header.dtype}, not {kind}"
+        if not header.crs:
+            return f"{band} has no coordinate reference system"
+        if header.crs != first.crs:
+            names = (rasterio.crs.CRS.from_wkt(h.crs).to_string() for h in (header, first))
+            if len(set(shown := list(names))) > 1:
+                return f"{band} is in {shown[0]}, {first_band} in {shown[1]}"
+        allowed = AGREE * max(header.pixel, first.pixel)
+        if max(abs(a - b) for a, b in zip(header.bounds, first.bounds, strict=True)) > allowed:
+            return f"{band} covers {_extent(header)}, {first_band} {_extent(first)}"
+    return ""
+
+
+def _extent(header: Header) -> str:
+    left, bottom, right, top = header.bounds
+    return f"{right - left:g} x {top - bottom:g} m from {left:g}, {top:g}"
+
+
+def _on_the_grid(bands: dict[str, Header]) -> Bounds | None:
+    """Extent of a scene in EPSG:3035, a little wider; None where it cannot be told."""
+    header = bands[SCL]
+    try:
+        left, bottom, right, top = transform_bounds(header.crs, str(CRS), *header.bounds)
+    except RasterioError:
+        return None
+    return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN
+
+
+def damaged(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> dict[str, str]:
+    """Scenes of which pixels cannot be read, and why: all pixels of local files, of remote ones the last, which costs a block."""
 
     def trouble(scene: Scene) -> str:
-        for path in scene.bands.values():
-            if "://" in path or path.startswith("/vsi"):
-                continue
-            if not Path(path).is_file():
-                return f"{path} does not exist"
-            try:
-                with rasterio.open(path) as source:
-                    if whole:
-                        for _, window in source.block_windows(1):
-                            source.read(1, window=window)
-                    else:
-                        source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
-            except (rasterio.errors.RasterioError, OSError) as error:
-                return f"{path} cannot be read ({str(error.__cause__ or error).splitlines()[0]})"
+        try:
+            for path in scene.bands.values():
+                _read_through(path, scene.id, access)
+        except SceneError as error:
+            return error.reason
         return ""
 
     scenes = list(scenes)
-    with ThreadPoolExecutor(workers) as pool:
+    remote = any(is_remote(path) for scene in scenes for path in scene.bands.values())
+    with ThreadPoolExecutor(max(workers, access.concurrency) if remote else workers, "damage") as pool:
         found = zip(scenes, pool.map(trouble, scenes), strict=True)
         return {scene.id: why for scene, why in found if why}
+
+
+def _read_through(path: str, scene: str, access: SceneAccess) -> None:
+    def read() -> None:
+        with environment(access), rasterio.open(gdal_path(path)) as source:
+            if is_remote(path):
+                source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+                return
+            for _, window in source.block_windows(1):
+                source.read(1, window=window)
+
+    patiently(path, scene, access, read)
+
+
+def readable(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> set[str]:
+    """Ids of scenes that were lost and whose files look sound now; none while a server is silent."""
+    scenes = list(scenes)
+    hasty = access.model_copy(update={"patience": 0.0})
+    try:
+        lost = survey(scenes, workers, hasty).lost
+        sound = [scene for scene in scenes if scene.id not in lost]
+        lost |= damaged(sound, workers, hasty)
+    except WorkError:
+        return set()
+    return {scene.id for scene in sound} - lost.keys()
