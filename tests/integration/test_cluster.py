@@ -53,7 +53,7 @@ def by_hand() -> Iterator[str]:
         yield address
     finally:
         for process in reversed(processes):
-            process.terminate()
+            process.kill()  # nothing of theirs is kept, and a worker may take its time to leave
         for process in processes:
             process.wait(20)
 
