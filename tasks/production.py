@@ -88,7 +88,7 @@ class Scenes(_Model):
     """Where Sentinel-2 comes from."""
 
     catalogue: str
-    """File or folder of STAC items."""
+    """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
     collection: str = "sentinel-2-l2a"
     """Collection asked for; items that name another one are left out."""
     boa_offset: Literal["auto", "none", "subtract"] = "auto"
@@ -128,6 +128,9 @@ class PreprocessingParameters(_Model):
 
     min_observations: Annotated[int, Field(ge=1)] = 7
     """Overpasses a year below which a tile fails: as many as a cubic harmonic has coefficients."""
+    max_gap_days: Annotated[int, Field(ge=1)] = 120
+    """Days without a scene above which a period is refused: as long as the polar night stops acquisitions at 71 degrees north,
+    and shorter than a season that is missing with the weeks around it."""
     min_clear: Annotated[int, Field(ge=0)] = 3
     """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
     min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -25,13 +25,14 @@ from tasks import preprocessing
 from tasks.engine import Engine
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.freezing import make_scene_list
+from tasks.item_files import ItemFiles
 from tasks.job import Job
 from tasks.looks import Looks, yearly_features
 from tasks.periods import Period, year_fraction
 from tasks.preprocessing import make_pp, plan_blocks
 from tasks.production import Production
 from tasks.reading import read_band
-from tasks.scenes import ItemFiles, Scene, SceneList, select_scenes
+from tasks.scenes import Scene, SceneList, select_scenes
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
 """ATBD Table 6."""

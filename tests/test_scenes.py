@@ -6,6 +6,7 @@ The decisions on real items are typed by hand from what their publishers say of 
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import random
 from pathlib import Path
@@ -17,23 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.catalogue import CATALOGUE
+from tasks.bands import BANDS, band_files, band_of, baseline_of, offset_decision
 from tasks.errors import InputError
 from tasks.freezing import make_scene_list
+from tasks.item_files import ItemFiles
 from tasks.job import Job
 from tasks.periods import Period
 from tasks.production import Production
-from tasks.scenes import (
-    BANDS,
-    ItemFiles,
-    SceneList,
-    band_files,
-    band_of,
-    baseline_of,
-    mgrs_of,
-    offset_decision,
-    overpass_of,
-    select_scenes,
-)
+from tasks.scenes import SceneList, mgrs_of, overpass_of, select_scenes
 
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 KEYS = {
@@ -145,7 +137,7 @@ def test_top_of_atmosphere_is_left_out_and_processings_of_one_look_count_once(pu
         "S2B_T24MUV_20250731T130245_L2A",
     }
     assert found.dropped == {
-        "S2B_24MUV_20250731_0_L1C": "has no asset for SCL",
+        "S2B_24MUV_20250731_0_L1C": "is Level-1C, top of the atmosphere; Level-2A is needed",
         # same baseline and generation time: the one that was updated last
         "S2B_T24MUV_20250731T130245_L2A": "duplicate of S2B_24MUV_20250731_0_L2A",
     }
@@ -628,8 +620,9 @@ def job_with(tmp_path: Path, items: list[dict], more: str = "") -> Job:
 
 
 def archive(count: int, year: int = 2021) -> list[dict]:
-    """Overpasses every five days over the tile."""
-    days = [f"{year}-{1 + k // 5:02d}-{1 + 5 * (k % 5):02d}" for k in range(count)]
+    """Overpasses over the tile, from the first of January to the end of December."""
+    first = dt.date(year, 1, 1)
+    days = [first + dt.timedelta(k * 364 // (count - 1)) for k in range(count)]
     return [item(f"s{k:02d}", when=f"{day}T10:10:30Z", longitude=11.0) for k, day in enumerate(days)]
 
 
@@ -640,7 +633,7 @@ def test_the_list_is_frozen_with_what_was_decided(tmp_path):
     made = make_scene_list(job, CATALOGUE["S2_now"])
     assert made.statistics == {
         "scenes": 9, "overpasses": 9, "dropped": {"no-scl": "has no asset for SCL"}, "first": "2021-01-01",
-        "last": "2021-02-16", "offset_subtracted": 0,
+        "last": "2021-12-31", "offset_subtracted": 0,
     }  # fmt: skip
     frozen = SceneList.from_json(job.store.read_text(job.place("S2_now").data))
     assert [s.id for s in frozen.scenes] == [f"s{k:02d}" for k in range(9)]
