@@ -19,6 +19,7 @@ import pystac_client.warnings
 import requests
 import tenacity
 from pystac_client import Client, ItemSearch
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import DoesNotConformTo
@@ -228,7 +229,8 @@ class StacApi:
         days = f"{period.start}T00:00:00Z/{period.end + dt.timedelta(days=1)}T00:00:00Z"
         try:
             with pystac_client.warnings.ignore():
-                client = Client.open(self.url, stac_io=self._connection)
+                # Without its own timeout, opening takes away that of the connection.
+                client = Client.open(self.url, stac_io=self._connection, timeout=self._connection.timeout)
                 methods = {link.extra_fields.get("method", "GET") for link in client.get_links("search")}
                 return client.search(
                     method="GET" if methods == {"GET"} else "POST",
@@ -237,7 +239,7 @@ class StacApi:
                     datetime=days,
                     limit=PAGE,
                 )
-        except (pystac.STACError, DoesNotConformTo, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (pystac.STACError, ClientTypeError, DoesNotConformTo, KeyError, TypeError, AttributeError, ValueError) as error:
             # What pystac raises on a document that is no catalogue depends on what the document lacks.
             raise InputError(
                 f"scenes.catalogue: {self.url}: is no STAC API that can be searched ({_one_line(str(error))}); "

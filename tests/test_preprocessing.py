@@ -277,7 +277,9 @@ def tile(tmp_path, make):
                 shape = AREA_GRID.shape if band in FINE else AREA_GRID.zoom_out(2).shape
                 values[band] = rng.integers(1, 9000, shape)
             classes = rng.integers(0, 12, (50, 50)) if noise else scl
-            scene = make(f"s{k:02d}", scl=classes, day=27 * k, grid=AREA_GRID, B02=values.pop("B02", 1000 + k), **values)
+            scene = make(
+                f"s{k:02d}", scl=classes, day=324 // count * k, grid=AREA_GRID, B02=values.pop("B02", 1000 + k), **values
+            )
             items.append({
                 "type": "Feature", "id": scene.id, "properties": {"datetime": scene.datetime, "platform": "sentinel-2a"},
                 "geometry": {"type": "Polygon", "coordinates": [[[2, 50], [4, 50], [4, 52], [2, 52], [2, 50]]]},
