@@ -24,10 +24,10 @@ Bounds = tuple[float, float, float, float]
 
 
 def time_of(item: Mapping[str, Any]) -> dt.datetime:
-    """Time of acquisition with its time zone; UTC where the item names none."""
+    """Time of acquisition, UTC; what names no time zone is UTC."""
     text = item["properties"].get("datetime") or item["properties"]["start_datetime"]
     time = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+    return time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 def unusable(name: str, reason: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def unwanted(item: Mapping[str, Any], bounds: Bounds, period: Period, collection
         return f"belongs to the collection {named}"
     if not touches(item, bounds):
         return "lies outside of the area"
-    if not period.start <= time_of(item).astimezone(dt.UTC).date() <= period.end:
+    if not period.start <= time_of(item).date() <= period.end:
         return "was seen outside of the period"
     return ""
 

@@ -129,8 +129,7 @@ class PreprocessingParameters(_Model):
     min_observations: Annotated[int, Field(ge=1)] = 7
     """Overpasses a year below which a tile fails: as many as a cubic harmonic has coefficients."""
     max_gap_days: Annotated[int, Field(ge=1)] = 120
-    """Days without a scene above which a period is refused: as long as the polar night stops acquisitions at 71 degrees north,
-    and shorter than a season that is missing with the weeks around it."""
+    """Days without a scene above which a period is refused: the winter of 71 degrees north, where the sun is too low."""
     min_clear: Annotated[int, Field(ge=0)] = 3
     """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
     min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -268,6 +268,12 @@ def test_attempts_have_an_end(server, fault, said):
     assert len(server.asked) == 4
 
 
+def test_a_landing_page_that_hangs(server):
+    server.landing_fault = hang(1.5)
+    with pytest.raises(WorkError, match="timed out.* after 4 attempts; run again when it is up"):
+        search(server)
+
+
 def test_faults_between_pages_lose_nothing(server):
     server.limit = 5
     original = server.search
