@@ -131,7 +131,7 @@ class Connection(StacApiIO):
 
     def give_up(self, error: APIError, url: str) -> NoReturn:
         """Tell a failure in one line."""
-        status, said = _status(error), _one_line(str(error))
+        status, said = _status(error), _said(error)
         if (self._asked_wait or 0) > self.patience.longest_wait:
             raise WorkError(f"scenes.catalogue: {url}: answers {status}, wait {self._asked_wait:.0f} s; run again then") from None
         if _is_temporary(error):
@@ -169,6 +169,17 @@ def _is_temporary(error: APIError) -> bool:
     if isinstance(cause, requests.exceptions.ConnectionError) and cause.args:
         return not isinstance(getattr(cause.args[0], "reason", None), NameResolutionError)
     return True
+
+
+def _said(error: APIError) -> str:
+    """What a server answers, or what is wrong with the connection without the names of classes around it."""
+    cause = error.__context__
+    if _status(error) is not None or not isinstance(cause, requests.exceptions.RequestException) or not cause.args:
+        return _one_line(str(error))
+    inner = getattr(cause.args[0], "reason", cause.args[0])
+    if isinstance(inner, Exception) and inner.args and isinstance(inner.args[-1], Exception):
+        inner = inner.args[-1]
+    return _one_line(str(inner).rpartition(": ")[2])
 
 
 def _one_line(text: str) -> str:
