@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from layers.catalogue import CATALOGUE
 from tasks.errors import ImpervError
-from tasks.freezing import search_scenes
+from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
 from tasks.production import Production
 from tasks.references import SETTING, check_reference, footprint_paths, open_reference, partly_covered, read_footprints
@@ -94,13 +94,9 @@ def _footprints(job: Job) -> Iterator[str]:
 
 
 def _scenes(job: Job, symbol: str) -> Iterator[str]:
-    from tasks.errors import InputError
-    from tasks.preprocessing import too_few
-
     layer = CATALOGUE[symbol]
     scenes = search_scenes(job, layer)
-    if len(scenes.overpasses) < job.production.parameters.preprocessing.min_observations:
-        raise InputError(too_few(job, layer, len(scenes.overpasses)))
+    require_enough(job, layer, scenes)
     subtract = sum(s.subtract > 0 for s in scenes.scenes)
     yield (
         f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, "

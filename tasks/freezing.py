@@ -5,18 +5,26 @@ A run uses the frozen list, whatever the catalogue says later, until it is told 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from layers.catalogue import Layer
 from tasks.errors import InputError
+from tasks.item_files import ItemFiles
 from tasks.job import Job, Made
 from tasks.preprocessing import scene_list_digest, too_few
 from tasks.records import TO_LONLAT
-from tasks.scenes import ItemFiles, SceneCatalogue, SceneList, select_scenes
+from tasks.safe import SafeProducts, products_in
+from tasks.scenes import Scene, SceneCatalogue, SceneList, select_scenes
+from tasks.stac_api import StacApi
 
 
 def open_catalogue(job: Job) -> SceneCatalogue:
-    """The catalogue that the production names.
+    """The catalogue that the production names; its kind is told from the value.
+
+    A URL is a STAC API, unless it ends in ``.json`` and so is a file of items or a static catalogue. A path is a SAFE
+    product or a folder of them, or else a file or folder of STAC items.
 
     Raises
     ------
@@ -25,8 +33,17 @@ def open_catalogue(job: Job) -> SceneCatalogue:
     """
     settings = job.production.scenes
     path = job.production.path(settings.catalogue)
-    if "://" in path:
-        raise InputError(f"scenes.catalogue: {path}: only files and folders of STAC items are read by this version")
+    scheme = urlparse(path).scheme if "://" in path else ""
+    if scheme in ("http", "https"):
+        kind = ItemFiles if urlparse(path).path.endswith(".json") else StacApi
+        return kind(path, settings.collection)
+    if scheme:
+        raise InputError(
+            f"scenes.catalogue: {path}: catalogues are not read by {scheme}; "
+            "name a STAC API (https://), a file or folder of STAC items, or a folder of SAFE products"
+        )
+    if not ItemFiles.are_in(path) and next(products_in(Path(path)), None):
+        return SafeProducts(path)
     return ItemFiles(path, settings.collection)
 
 
@@ -47,32 +64,50 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
+    """Refuse scenes that cannot describe a year, before anything of them is read.
+
+    Raises
+    ------
+    InputError
+        If there are none, fewer overpasses than `min_observations`, or a time without any longer than `max_gap_days`.
+    """
+    settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
+    where = job.production.path(job.production.scenes.catalogue)
+    if not found.scenes:
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {where}"
+            f"{f', {len(found.dropped)} items could not be used' if found.dropped else ''}; "
+            "correct scenes.catalogue or the periods"
+        )
+    overpasses = len(found.overpasses)
+    if overpasses < settings.min_observations:
+        raise InputError(too_few(job, layer, overpasses))
+    since, until = found.longest_gap(period)
+    if (days := (until - since).days) > settings.max_gap_days:
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: no scenes for {days} days, from {since} to {until}, in {where}, "
+            f"{settings.max_gap_days} are allowed; add scenes or raise parameters.preprocessing.max_gap_days"
+        )
+
+
 def make_scene_list(job: Job, layer: Layer) -> Made:
     """Freeze the scene list.
 
     Raises
     ------
     InputError
-        If there are no scenes, or fewer overpasses than `min_observations`.
+        If there are not enough scenes (`require_enough`).
     """
-    found, period = search_scenes(job, layer), job.period(layer)[0]
-    if not found.scenes:
-        raise InputError(
-            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in "
-            f"{job.production.path(job.production.scenes.catalogue)}"
-            f"{f', {len(found.dropped)} items could not be used' if found.dropped else ''}; "
-            "correct scenes.catalogue or the periods"
-        )
-    overpasses = len(found.overpasses)
-    if overpasses < job.production.parameters.preprocessing.min_observations:
-        raise InputError(too_few(job, layer, overpasses))
+    found = search_scenes(job, layer)
+    require_enough(job, layer, found)
     place = job.place(layer.symbol)
     changed = _difference(job.store.read_text(place.data), found)
     job.store.remove_record(place.record)
     job.store.write_text(place.data, found.to_json())
     days = sorted(s.day for s in found.scenes)
     statistics = {
-        "scenes": len(found.scenes), "overpasses": overpasses, "dropped": dict(found.dropped),
+        "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),
         "first": str(days[0]), "last": str(days[-1]),
         "offset_subtracted": sum(s.subtract > 0 for s in found.scenes),
     }  # fmt: skip
@@ -80,11 +115,20 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
 
 
 def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:
-    """Scenes that a list has gained and lost since it was frozen."""
+    """Scenes that a list has gained, lost and sees otherwise since it was frozen."""
     if old is None:
         return {}
-    before, after = ({s.id for s in scenes.scenes} for scenes in (SceneList.from_json(old), new))
-    return {"added": sorted(after - before), "gone": sorted(before - after)}
+    before, after = ({s.id: s for s in scenes.scenes} for scenes in (SceneList.from_json(old), new))
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "decided otherwise": sorted(k for k in after.keys() & before.keys() if _decision(after[k]) != _decision(before[k])),
+    }
+
+
+def _decision(scene: Scene) -> tuple[str, int]:
+    """What of a scene changes its pixels under the same id."""
+    return scene.baseline, scene.subtract
 
 
 def _in_words(changed: dict[str, list[str]]) -> list[str]:

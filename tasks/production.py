@@ -126,7 +126,7 @@ class Scenes(_Model):
     """Where Sentinel-2 comes from."""
 
     catalogue: str
-    """File or folder of STAC items."""
+    """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
     collection: str = "sentinel-2-l2a"
     """Collection asked for; items that name another one are left out."""
     boa_offset: Literal["auto", "none", "subtract"] = "auto"
@@ -168,6 +168,8 @@ class PreprocessingParameters(_Model):
 
     min_observations: Annotated[int, Field(ge=1)] = 7
     """Overpasses a year below which a tile fails: as many as a cubic harmonic has coefficients."""
+    max_gap_days: Annotated[int, Field(ge=1)] = 120
+    """Days without a scene above which a period is refused: the winter of 71 degrees north, where the sun is too low."""
     min_clear: Annotated[int, Field(ge=0)] = 3
     """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
     min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5

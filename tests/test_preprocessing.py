@@ -25,13 +25,14 @@ from tasks import preprocessing
 from tasks.engine import Engine
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.freezing import make_scene_list
+from tasks.item_files import ItemFiles
 from tasks.job import Job
 from tasks.looks import Looks, yearly_features
 from tasks.periods import Period, year_fraction
 from tasks.preprocessing import make_pp, plan_blocks
 from tasks.production import Production
 from tasks.reading import read_band
-from tasks.scenes import ItemFiles, Scene, SceneList, select_scenes
+from tasks.scenes import Scene, SceneList, select_scenes
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
 """ATBD Table 6."""
@@ -276,7 +277,9 @@ def tile(tmp_path, make):
                 shape = AREA_GRID.shape if band in FINE else AREA_GRID.zoom_out(2).shape
                 values[band] = rng.integers(1, 9000, shape)
             classes = rng.integers(0, 12, (50, 50)) if noise else scl
-            scene = make(f"s{k:02d}", scl=classes, day=27 * k, grid=AREA_GRID, B02=values.pop("B02", 1000 + k), **values)
+            scene = make(
+                f"s{k:02d}", scl=classes, day=324 // count * k, grid=AREA_GRID, B02=values.pop("B02", 1000 + k), **values
+            )
             items.append({
                 "type": "Feature", "id": scene.id, "properties": {"datetime": scene.datetime, "platform": "sentinel-2a"},
                 "geometry": {"type": "Polygon", "coordinates": [[[2, 50], [4, 50], [4, 52], [2, 52], [2, 50]]]},

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 
 IN_AND_OUT = {
     "prefect", "rasterio", "rioxarray", "xarray", "zarr", "dask", "distributed", "fsspec", "s3fs", "osgeo", "pyogrio",
-    "geopandas", "pystac", "requests", "httpx",
+    "geopandas", "pystac", "pystac_client", "requests", "httpx", "urllib3",
 }  # fmt: skip
 """Orchestration, files and network: not for the rooms of the science."""
 

@@ -6,6 +6,7 @@ The decisions on real items are typed by hand from what their publishers say of 
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import random
 from pathlib import Path
@@ -17,23 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.catalogue import CATALOGUE
+from tasks.bands import BANDS, band_files, band_of, baseline_of, is_top_of_atmosphere, offset_decision
 from tasks.errors import InputError
 from tasks.freezing import make_scene_list
+from tasks.item_files import ItemFiles
 from tasks.job import Job
 from tasks.periods import Period
 from tasks.production import Production
-from tasks.scenes import (
-    BANDS,
-    ItemFiles,
-    SceneList,
-    band_files,
-    band_of,
-    baseline_of,
-    mgrs_of,
-    offset_decision,
-    overpass_of,
-    select_scenes,
-)
+from tasks.scenes import SceneList, mgrs_of, overpass_of, select_scenes
 
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 KEYS = {
@@ -145,7 +137,7 @@ def test_top_of_atmosphere_is_left_out_and_processings_of_one_look_count_once(pu
         "S2B_T24MUV_20250731T130245_L2A",
     }
     assert found.dropped == {
-        "S2B_24MUV_20250731_0_L1C": "has no asset for SCL",
+        "S2B_24MUV_20250731_0_L1C": "is Level-1C, top of the atmosphere; Level-2A is needed",
         # same baseline and generation time: the one that was updated last
         "S2B_T24MUV_20250731T130245_L2A": "duplicate of S2B_24MUV_20250731_0_L2A",
     }
@@ -348,6 +340,39 @@ def test_mgrs(properties, name, mgrs):
     assert mgrs_of({"id": name, "properties": properties}) == mgrs
 
 
+@pytest.mark.parametrize("scale", [0.0001, None])
+def test_raster_offset_of_an_asset_itself(scale):
+    """As STAC 1.1 has it, and Copernicus Data Space: the asset speaks for its only band."""
+    entry = item(processing__version="05.11", eopf__datatake_id="GS2A_20210612T101031_031193_N05.11")
+    for key, asset in entry["assets"].items():
+        if key != "scl":
+            asset |= {"raster:offset": -0.1, "bands": [{"name": KEYS[key]}]} | ({"raster:scale": scale} if scale else {})
+    assert offset_decision(entry) == (1000, "raster offset -0.1")
+    assert overpass_of(entry) == "sentinel-2a|GS2A_20210612T101031_031193|2021-06-12"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "collection", "expected"),
+    [
+        ({"s2__product_type": "S2MSI1C"}, "x", "sentinel-2-l2a", True),
+        ({"s2__product_type": "S2MSI2A"}, "x", "sentinel-2-l1c", False),  # what it is before where it lies
+        ({"product__type": "S2MSI1C"}, "x", "sentinel-2", True),
+        ({"processing__level": "L1C"}, "x", "sentinel-2", True),
+        ({"processing__level": "L2A"}, "x", "sentinel-2", False),
+        ({}, "x", "sentinel-2-l1c", True),
+        ({}, "S2A_MSIL1C_20210612T101031_N0300_R022_T32TPT_20210612T121031", None, True),
+        ({"s2__product_uri": "S2A_MSIL1C_20210612T101031_N0300_R022_T32TPT_20210612T121031.SAFE"}, "x", None, True),
+        ({}, "x", None, False),
+    ],
+)
+def test_level_1c(changes, name, collection, expected):
+    entry = item(name, **changes) | {"collection": collection}
+    assert is_top_of_atmosphere(entry) == expected
+    assert select_scenes([entry]).dropped == (
+        {name: "is Level-1C, top of the atmosphere; Level-2A is needed"} if expected else {}
+    )  # fmt: skip
+
+
 # overpasses and duplicates ----------------------------------------------------------------------------------------
 
 
@@ -392,6 +417,11 @@ def test_granules_on_both_sides_of_a_minute_are_one_overpass():
     a = item("S2A_32TPT_20210612_0_L2A", when="2021-06-12T10:10:55Z")
     b = item("S2A_32TPS_20210612_0_L2A", when="2021-06-12T10:11:09Z", mgrs="32TPS")
     assert len(select_scenes([a, b]).overpasses) == 1
+
+
+def test_a_time_without_a_zone_is_utc():
+    found = select_scenes([item("a", when="2021-06-12T10:10:30"), item("b", when="2021-06-12T12:00:00+02:00", mgrs="32TPS")])
+    assert [s.datetime for s in found.scenes] == ["2021-06-12T10:00:00+00:00", "2021-06-12T10:10:30+00:00"]
 
 
 def test_of_two_processings_the_newest_baseline_is_kept():
@@ -628,8 +658,9 @@ def job_with(tmp_path: Path, items: list[dict], more: str = "") -> Job:
 
 
 def archive(count: int, year: int = 2021) -> list[dict]:
-    """Overpasses every five days over the tile."""
-    days = [f"{year}-{1 + k // 5:02d}-{1 + 5 * (k % 5):02d}" for k in range(count)]
+    """Overpasses over the tile, from the first of January to the end of December."""
+    first = dt.date(year, 1, 1)
+    days = [first + dt.timedelta(k * 364 // (count - 1)) for k in range(count)]
     return [item(f"s{k:02d}", when=f"{day}T10:10:30Z", longitude=11.0) for k, day in enumerate(days)]
 
 
@@ -640,7 +671,7 @@ def test_the_list_is_frozen_with_what_was_decided(tmp_path):
     made = make_scene_list(job, CATALOGUE["S2_now"])
     assert made.statistics == {
         "scenes": 9, "overpasses": 9, "dropped": {"no-scl": "has no asset for SCL"}, "first": "2021-01-01",
-        "last": "2021-02-16", "offset_subtracted": 0,
+        "last": "2021-12-31", "offset_subtracted": 0,
     }  # fmt: skip
     frozen = SceneList.from_json(job.store.read_text(job.place("S2_now").data))
     assert [s.id for s in frozen.scenes] == [f"s{k:02d}" for k in range(9)]
@@ -677,6 +708,65 @@ def test_too_few_overpasses(tmp_path):
         make_scene_list(job_with(tmp_path, items), CATALOGUE["S2_now"])
     allowed = job_with(tmp_path, items, "[parameters.preprocessing]\nmin_observations = 6\n")
     assert make_scene_list(allowed, CATALOGUE["S2_now"]).statistics["scenes"] == 7
+
+
+def spread(*days: str) -> list[dict]:
+    return [item(f"s{k:02d}", when=f"{day}T10:10:30Z", longitude=11.0) for k, day in enumerate(days)]
+
+
+MONTHS = [f"2021-{month:02d}-15" for month in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (MONTHS[3:], "no scenes for 104 days, from 2021-01-01 to 2021-04-15"),  # the beginning
+        (MONTHS[:8], "no scenes for 138 days, from 2021-08-15 to 2021-12-31"),  # the end
+        (MONTHS[:4] + MONTHS[8:], "no scenes for 153 days, from 2021-04-15 to 2021-09-15"),
+    ],
+)
+def test_a_hole_in_the_year(tmp_path, days, expected):
+    with pytest.raises(InputError) as caught:
+        make_scene_list(job_with(tmp_path, spread(*days), "[parameters.preprocessing]\nmax_gap_days = 60\n"), CATALOGUE["S2_now"])
+    assert str(caught.value) == (
+        f"S2_now of tile E44N25: {expected}, in {tmp_path / 'items.json'}, 60 are allowed; "
+        "add scenes or raise parameters.preprocessing.max_gap_days"
+    )
+    made = make_scene_list(
+        job_with(tmp_path, spread(*days), "[parameters.preprocessing]\nmax_gap_days = 153\n"), CATALOGUE["S2_now"]
+    )
+    assert made.statistics["scenes"] == len(days)
+
+
+def test_the_longest_hole_that_is_allowed(tmp_path):
+    """From the 1st of May, 120 days lead to the 29th of August."""
+    days = [*MONTHS[:4], "2021-05-01", "2021-08-29", *MONTHS[8:]]
+    make_scene_list(job_with(tmp_path, spread(*days)), CATALOGUE["S2_now"])
+    days[5] = "2021-08-30"
+    with pytest.raises(InputError, match="no scenes for 121 days, from 2021-05-01 to 2021-08-30"):
+        make_scene_list(job_with(tmp_path, spread(*days)), CATALOGUE["S2_now"])
+
+
+def test_real_series_have_no_such_hole(shared_data):
+    for path, periods in {
+        "flanders": ("2017-08-01/2018-07-31", "2017-12-01/2018-11-30", "2018"), "austria/site_2004": ("2022",),
+        "austria/site_2008": ("2022",),
+    }.items():  # fmt: skip
+        for text in periods:
+            period = Period.parse(text)
+            first, last = select_scenes(ItemFiles(shared_data / path).search(EVERYWHERE, period)).longest_gap(period)
+            assert (last - first).days <= 34
+
+
+def test_a_refresh_tells_what_has_changed(tmp_path):
+    items = archive(12)
+    make_scene_list(job_with(tmp_path, items[:11]), CATALOGUE["S2_now"])
+    items[3]["properties"]["s2:processing_baseline"] = "05.00"
+    made = make_scene_list(job_with(tmp_path, items[1:]), CATALOGUE["S2_now"])
+    assert {key: made.statistics[key] for key in ("added", "gone", "decided otherwise")} == {
+        "added": ["s11"], "gone": ["s00"], "decided otherwise": ["s03"],
+    }  # fmt: skip
+    assert made.warnings == ("1 scenes added: s11", "1 scenes gone: s00", "1 scenes decided otherwise: s03")
 
 
 def test_servers_are_not_read_by_accident(tmp_path):

@@ -1,0 +1,97 @@
+"""STAC items in files: items and ItemCollections, folders of them, and static catalogues that are followed by their links.
+
+Servers that are searched are in `tasks.stac_api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError
+from tasks.items import Bounds, absolute, items_in, parsed, unwanted, with_absolute_hrefs
+from tasks.periods import Period
+from tasks.stac_api import PATIENCE, Connection, Patience
+
+CATALOGUES = ("catalog.json", "collection.json")
+"""Names of the files that a static catalogue begins with."""
+
+
+class ItemFiles:
+    """STAC items in a file (item, ItemCollection, static catalogue), in a folder of such files, or behind the URL of one.
+
+    A folder is read in this order: its ``items.json``; what its ``catalog.json`` or ``collection.json`` links to; all JSON
+    files in it.
+
+    Raises
+    ------
+    InputError
+        If nothing is there or a file is no STAC.
+    WorkError
+        If a server does not answer.
+    """
+
+    def __init__(self, path: str | Path, collection: str = "", patience: Patience = PATIENCE) -> None:
+        self.path, self.collection = path, collection
+        self._connection = Connection(patience) if "://" in str(path) else None
+
+    @staticmethod
+    def are_in(path: str | Path) -> bool:
+        """True for a JSON file, and for a folder that begins with one of items or of a static catalogue."""
+        path = Path(path)
+        return path.suffix == ".json" or any((path / name).is_file() for name in ("items.json", *CATALOGUES))
+
+    def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
+        """Items that touch the bounds in the period."""
+        return [
+            with_absolute_hrefs(item, source)
+            for source, item in self._items()
+            if not unwanted(item, bounds, period, self.collection)
+        ]
+
+    def _items(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All items with the file or URL that holds each."""
+        waiting = self._first()
+        seen = set(waiting)
+        while waiting:
+            source = waiting.pop()
+            table = parsed(self._read(source), source)
+            for item in items_in(table, source):
+                yield source, item
+            if table["type"] in ("Catalog", "Collection"):
+                # Trees may link to what is above or beside them: each file counts once.
+                linked = [href for href in _links(table, source) if href not in seen]
+                seen.update(linked)
+                waiting += reversed(linked)
+
+    def _first(self) -> list[str]:
+        """Where reading begins."""
+        path = Path(self.path)
+        if self._connection or path.is_file():
+            return [str(self.path)]
+        if path.is_dir():
+            if (path / "items.json").is_file():
+                return [str(path / "items.json")]
+            for name in CATALOGUES:
+                if (path / name).is_file() and _links(parsed(self._read(str(path / name)), path / name), str(path / name)):
+                    return [str(path / name)]
+            files = sorted((str(f) for f in path.rglob("*.json") if f.name not in CATALOGUES), reverse=True)
+            if files:
+                return files
+        raise InputError(f"scenes.catalogue: {path}: there is no STAC item file or folder of items")
+
+    def _read(self, source: str) -> str | bytes:
+        if "://" in source:
+            return (self._connection or Connection(PATIENCE)).text(source)
+        try:
+            return Path(source).read_bytes()
+        except OSError as error:
+            raise InputError(f"scenes.catalogue: {source}: cannot be read ({error.strerror})") from None
+
+
+def _links(table: Any, source: str) -> list[str]:
+    """Files that a catalogue or collection says its parts and items are in."""
+    links = table.get("links") if isinstance(table, dict) else None
+    found = (link for link in links or [] if isinstance(link, dict) and link.get("rel") in ("child", "item", "items"))
+    return [absolute(str(link.get("href", "")), source) for link in found]

@@ -1,0 +1,258 @@
+"""SAFE products as scenes: folders and zips in the provider's layout, with JPEG 2000 inside, written by these tests.
+
+Policy: a damaged product is left out with its reason and never stops a search; what a product is, its metadata tells.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.warp import transform_bounds
+
+from layers.catalogue import CATALOGUE
+from tasks.bands import BANDS, REFLECTANCE_10M
+from tasks.errors import InputError
+from tasks.freezing import make_scene_list, open_catalogue
+from tasks.item_files import ItemFiles
+from tasks.job import Job
+from tasks.looks import Looks, yearly_features
+from tasks.periods import Period
+from tasks.production import Production
+from tasks.safe import SafeProducts, read_product
+from tasks.scenes import SceneList, select_scenes
+from tests.safe_products import Product, write_product, zipped
+
+EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
+YEAR = Period.parse("2018")
+
+
+def pixels(product: Product, seed: int = 1) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    rows, columns = product.shape
+    found = {
+        band: rng.integers(1, 9000, (rows, columns) if band in REFLECTANCE_10M else (rows // 2, columns // 2)).astype("uint16")
+        for band in BANDS[:-1]
+    }
+    return found | {"SCL": rng.integers(0, 12, (rows // 2, columns // 2)).astype("uint8")}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def write(request, tmp_path):
+    """Writes products below one folder, as folders or zips."""
+
+    def go(product: Product, bands: dict[str, np.ndarray] | None = None, under: str = "archive") -> Path:
+        folder = tmp_path / under
+        folder.mkdir(parents=True, exist_ok=True)
+        if request.param == "folder":
+            return write_product(folder, product, bands or pixels(product))
+        return zipped(write_product(tmp_path / "unpacked", product, bands or pixels(product)), folder)
+
+    return go
+
+
+def found_in(folder: Path, period: Period = YEAR, bounds=EVERYWHERE) -> SceneList:
+    return select_scenes(SafeProducts(folder).search(bounds, period))
+
+
+def test_a_product_is_a_scene(write, tmp_path):
+    product = Product()
+    place, expected = write(product), pixels(product)
+    (scene,) = found_in(tmp_path / "archive").scenes
+    assert scene.id == place.stem == "S2A_MSIL2A_20180506T105029_N0500_R051_T31UDS_20230301T040506"
+    assert scene.datetime == "2018-05-06T10:50:29.027000+00:00"
+    assert scene.overpass == "sentinel-2a|GS2A_20180506T105029_011057|2018-05-06"
+    assert (scene.mgrs, scene.baseline, scene.cloud) == ("31UDS", "05.00", 12.5)
+    assert (scene.subtract, scene.reason) == (1000, "raster offset -0.1")
+    assert set(scene.bands) == set(BANDS)
+    for band, path in scene.bands.items():
+        assert path.startswith("/vsizip/") == (place.suffix == ".zip")
+        with rasterio.open(path) as source:
+            assert source.driver == "JP2OpenJPEG" and source.crs.to_epsg() == 32631
+            assert source.transform.c == 501360 and source.transform.f == 5629660
+            np.testing.assert_array_equal(source.read(1), expected[band])
+
+
+@pytest.mark.parametrize(
+    ("offset", "baseline", "decision"),
+    [
+        (-1000, "05.00", (1000, "raster offset -0.1")),
+        (-1000, "99.99", (1000, "raster offset -0.1")),
+        (0, "04.00", (0, "raster offset 0")),
+        (None, "02.06", (0, "no offset before baseline 04.00 (02.06)")),
+        (None, "04.00", (1000, "baseline 04.00")),
+    ],
+)
+def test_the_offset_is_decided_by_the_same_rule(tmp_path, offset, baseline, decision):
+    product = Product(offset=offset, baseline=baseline)
+    write_product(tmp_path, product, pixels(product))
+    (scene,) = found_in(tmp_path).scenes
+    assert (scene.subtract, scene.reason) == decision
+
+
+def test_the_footprint_is_that_of_the_data_or_of_the_granule(tmp_path):
+    product = Product()
+    item = read_product(write_product(tmp_path / "a", product, pixels(product)))
+    with rasterio.open(item["assets"]["B02_10m"]["href"]) as source:
+        box = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+    longitudes, latitudes = zip(*item["geometry"]["coordinates"][0], strict=True)
+    assert (min(longitudes), min(latitudes), max(longitudes), max(latitudes)) == pytest.approx(box, abs=1e-6)
+    corners = ((3.0, 50.0), (3.5, 50.0), (3.5, 50.5), (3.0, 50.0))
+    item = read_product(write_product(tmp_path / "b", replace(product, footprint=corners), pixels(product)))
+    assert item["geometry"]["coordinates"] == (corners,)
+
+
+def test_a_search_finds_by_area_and_day(write, tmp_path):
+    days = ("2017-12-31T23:59:59.000Z", "2018-01-01T00:00:00.000Z", "2018-12-31T23:59:59.000Z", "2019-01-01T00:00:00.000Z")
+    places = [write(Product(when), under=f"archive/{when[:4]}/{when[5:7]}/{when[8:10]}") for when in days]
+    found = found_in(tmp_path / "archive")
+    assert [s.id for s in found.scenes] == [place.stem for place in places[1:3]] and not found.dropped
+    for bounds, count in (((3.0, 50.8, 3.1, 50.9), 2), ((4.0, 50.8, 4.1, 50.9), 0), ((3.02, 50.9, 3.03, 51.0), 0)):
+        assert len(found_in(tmp_path / "archive", bounds=bounds).scenes) == count
+
+
+def test_one_product_alone_and_twice(tmp_path):
+    product = Product()
+    place = write_product(tmp_path, product, pixels(product))
+    assert len(found_in(place).scenes) == 1
+    archive = zipped(place, tmp_path)
+    assert len(found_in(archive).scenes) == 1
+    found = found_in(tmp_path)
+    assert len(found.scenes) == 1 and not found.dropped
+
+
+def test_of_two_processings_the_newer_is_kept(tmp_path):
+    old, new = Product(baseline="02.06", offset=None, generation="2018-05-06T20:00:00.000000Z"), Product()
+    for product in (old, new):
+        write_product(tmp_path, product, pixels(product))
+    found = found_in(tmp_path)
+    assert [s.id for s in found.scenes] == [new.name]
+    assert found.dropped == {old.name: f"duplicate of {new.name}"}
+
+
+def test_level_1c_is_left_out(write, tmp_path):
+    write(Product())
+    write(Product(level="1C"))
+    found = found_in(tmp_path / "archive")
+    assert len(found.scenes) == 1
+    assert found.dropped == {Product(level="1C").name: "is Level-1C, top of the atmosphere; Level-2A is needed"}
+
+
+def test_zips_of_something_else_are_not_looked_at(tmp_path):
+    write_product(tmp_path, Product(), pixels(Product()))
+    (tmp_path / "notes.zip").write_bytes(b"notes")
+    found = found_in(tmp_path)
+    assert len(found.scenes) == 1 and not found.dropped
+
+
+DAMAGE = {
+    "no main metadata": (lambda p: (p / "MTD_MSIL2A.xml").unlink(), "has no MTD_MSIL2A.xml"),
+    "empty main metadata": (lambda p: (p / "MTD_MSIL2A.xml").write_text(""), "has no MTD_MSIL2A.xml"),
+    "broken main metadata": (lambda p: (p / "MTD_MSIL2A.xml").write_text("<a><b>"), "MTD_MSIL2A.xml cannot be read: "),
+    "foreign metadata": (lambda p: (p / "MTD_MSIL2A.xml").write_text("<a/>"), "its metadata lacks "),
+    "no tile metadata": (lambda p: (p / Product().granule / "MTD_TL.xml").unlink(), "has no GRANULE/*/MTD_TL.xml"),
+    "no band": (lambda p: (p / Product().path("B05", 20)).unlink(), "lacks T31UDS_20180506T105029_B05_20m.jp2"),
+    "no SCL": (lambda p: (p / Product().path("SCL", 20)).unlink(), "lacks T31UDS_20180506T105029_SCL_20m.jp2"),
+    "empty band": (lambda p: (p / Product().path("B02", 10)).write_bytes(b""), "lacks T31UDS_20180506T105029_B02_10m.jp2"),
+    "two granules": (
+        lambda p: shutil.copytree(p / Product().granule, p / "GRANULE" / "other"), "has 2 granules, one is expected",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_product_is_left_out_with_its_reason(tmp_path, kind, packed):
+    spoil, reason = DAMAGE[kind]
+    folder = tmp_path / "archive"
+    sound = Product("2018-05-09T10:50:29.027Z")
+    write_product(folder, sound, pixels(sound))
+    place = write_product(tmp_path / "unpacked" if packed else folder, Product(), pixels(Product()))
+    spoil(place)
+    if packed:
+        place = zipped(place, folder)
+    found = found_in(folder)
+    assert [s.id for s in found.scenes] == [sound.name]
+    ((name, said),) = found.dropped.items()
+    assert name == Product().name and said.startswith(reason) and said.endswith(f"({place})") and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ({"quantification": "1000"}, "its reflectance is in units of 1/1000, not 1/10000"),
+        ({"start": ""}, "its metadata lacks PRODUCT_START_TIME"),
+        ({"start": "yesterday"}, "MTD_MSIL2A.xml holds something unexpected: "),
+        ({"cloud": "much"}, "MTD_MSIL2A.xml holds something unexpected: "),
+        ({"left": "west"}, "its metadata has no valid footprint: "),
+        ({"crs": "EPSG:1"}, "its metadata has no valid footprint: "),
+        ({"offsets": '<BOA_ADD_OFFSET band_id="1">-1000</BOA_ADD_OFFSET>'}, "its bands have different offsets"),
+        ({"offsets": '<BOA_ADD_OFFSET band_id="x">-1000</BOA_ADD_OFFSET>'}, "MTD_MSIL2A.xml holds something unexpected: "),
+    ],
+)
+def test_metadata_that_cannot_be_right(tmp_path, texts, reason):
+    write_product(tmp_path, Product(texts=texts), pixels(Product()))
+    found = found_in(tmp_path)
+    assert not found.scenes
+    assert found.dropped[Product().name].startswith(reason)
+
+
+def test_a_zip_cut_short(tmp_path):
+    archive = zipped(write_product(tmp_path / "unpacked", Product(), pixels(Product())), tmp_path)
+    archive.write_bytes(archive.read_bytes()[:5000])
+    assert found_in(tmp_path).dropped[Product().name].startswith("cannot be opened: ")
+
+
+def test_a_folder_without_products(tmp_path):
+    with pytest.raises(InputError, match="there are no SAFE products; correct the path"):
+        SafeProducts(tmp_path).search(EVERYWHERE, YEAR)
+
+
+# the whole way ----------------------------------------------------------------------------------------------------
+
+
+def job_of(tmp_path: Path, catalogue: Path) -> Job:
+    (tmp_path / "production.toml").write_text(
+        f'tiles = ["E38N31"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "{catalogue}"\n'
+    )
+    return Job.of(Production.read(tmp_path), "E38N31")
+
+
+def test_what_is_a_folder_of_products(write, tmp_path):
+    place = write(Product(), under="archive/2018/05")
+    assert isinstance(open_catalogue(job_of(tmp_path, tmp_path / "archive")), SafeProducts)
+    assert isinstance(open_catalogue(job_of(tmp_path, place)), SafeProducts)
+    (tmp_path / "archive" / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
+    assert isinstance(open_catalogue(job_of(tmp_path, tmp_path / "archive")), ItemFiles)
+
+
+@pytest.mark.slow
+def test_features_of_products_equal_those_of_geotiffs(write, shared_data, tmp_path):
+    """A year of Flanders, written once more in the provider's form of baseline 05.00, with its offset."""
+    source = ItemFiles(shared_data / "flanders" / "items.json", "sentinel-2-l2a")
+    expected = select_scenes(source.search(EVERYWHERE, YEAR))
+    for scene in expected.scenes:
+        bands = {}
+        for band, path in scene.bands.items():
+            with rasterio.open(path) as file:
+                values = file.read(1)
+            bands[band] = values if band == "SCL" else np.where(values == 0, 0, values + 1000).astype("uint16")
+        write(Product(scene.datetime[:19] + ".000Z"), bands)
+    job = job_of(tmp_path, tmp_path / "archive")
+    made = make_scene_list(job, CATALOGUE["S2_then"])
+    assert made.statistics["overpasses"] == len(expected.overpasses) == made.statistics["offset_subtracted"]
+    found = SceneList.from_json(job.store.read_text(job.place("S2_then").data))
+    with rasterio.open(found.scenes[0].bands["B02"]) as file:
+        left, bottom, right, top = transform_bounds(file.crs, "EPSG:3035", *file.bounds)
+    corner = (round(left, -2) - 100, round(bottom, -2) - 100)
+    grid = GeoBox.from_bbox((*corner, corner[0] + 1000, corner[1] + 1000), "EPSG:3035", resolution=10)
+    with_products, with_files = (yearly_features(Looks.of(scenes), grid, 2) for scenes in (found, expected))
+    assert (with_files["observations"] > 10).sum() > 1000
+    for name, values in with_files.items():
+        np.testing.assert_array_equal(with_products[name], values, err_msg=name)
