@@ -44,7 +44,11 @@ def confidence(sd: np.ndarray, valid: np.ndarray) -> np.ndarray:
         raise ValueError(f"sd {sd.shape} and valid {valid.shape} differ in shape")
     if sd.dtype.kind != "f":
         raise ValueError(f"sd must hold fractions of a float type, not {sd.dtype}")
-    level = np.clip(np.rint(100 - 100 * sd), LOWEST, HIGHEST)
+    level = np.array(sd)
+    level *= 100
+    np.subtract(100, level, out=level)
+    np.rint(level, out=level)
+    np.clip(level, LOWEST, HIGHEST, out=level)
     outside = ~valid | np.isnan(level)
     level[outside] = NODATA
     return level.astype(np.uint8)

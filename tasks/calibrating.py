@@ -5,14 +5,17 @@ The mathematics is in `calibration`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from calibration import Calibration, CalibrationError, Samples, collect_samples, fit_samples
 from grids import Tile, nearest_tiles
 from layers.catalogue import CATALOGUE, Layer
 from tasks.errors import InputError, WorkError
 from tasks.job import Job, Made
+from tasks.memory import block_bytes
 from tasks.records import digest_of
 
 OWN = "own samples"
@@ -20,6 +23,12 @@ OWN = "own samples"
 
 NARROW = 20.0
 """Width of minimum..maximum in percent below which rescaling leaves little of the density; our choice, only a warning."""
+
+MASK_PIXEL = 2 * 4
+"""Projected memory of the NDVI of a pixel of the mask, bytes: in its block's samples and in the tile's."""
+
+LATTICE_PIXEL = 2 * 5 + 4 * 8
+"""The same of NDVI and density of a pixel on the lattice of the regression, and of its two double-precision copies of both."""
 
 INPUTS = CATALOGUE["IMD_calibration"].inputs
 
@@ -31,7 +40,10 @@ def make_calibration(job: Job, layer: Layer) -> Made:
     ------
     WorkError
         If neither the tile's samples nor any neighbour gives a calibration.
+    InputError
+        If the samples do not fit into memory.
     """
+    job.engine.at_once(projected_bytes(job), layer.symbol)
     versions = calibration_versions(job)  # before anything is read: what changes meanwhile makes it out of date
     calibration, source = _best(job)
     place = job.place(layer.symbol)
@@ -71,7 +83,9 @@ def _best(job: Job) -> tuple[Calibration, str]:
         return fit_samples(own, parameters), OWN
     except CalibrationError as error:
         trouble = str(error)
-    around = {other.tile: tile_samples(other) for other in _usable_neighbours(job)}
+    neighbours = _usable_neighbours(job)
+    job.engine.at_once(sum(projected_bytes(one) for one in (job, *neighbours)), f"IMD_calibration of {len(neighbours) + 1} tiles")
+    around = {other.tile: tile_samples(other) for other in neighbours}
     if around:
         try:
             names = ", ".join(str(n) for n in around)
@@ -96,6 +110,18 @@ def _best(job: Job) -> tuple[Calibration, str]:
 
 def _flagged(calibration: Calibration, flag: str) -> Calibration:
     return replace(calibration, flags=(*calibration.flags, flag))
+
+
+def projected_bytes(job: Job) -> int:
+    """Projected memory of the samples of a tile and of a fit to them: they grow with the sealing mask, not with the tile."""
+    record = job.record("IMD_MSK_then")
+    counted: Any = record.statistics.get("IMD_MSK_then", {}) if record else {}
+    blocks = job.blocks(10)
+    # Nothing counted: as many as there can be.
+    sealed = counted["histogram"].get("1", 0) if "histogram" in counted else math.prod(job.grid(10).shape)
+    step = job.production.parameters.calibration.step
+    read = [(math.prod(blocks[0].shape), CATALOGUE[symbol].dtype) for symbol in INPUTS if CATALOGUE[symbol].resolution]
+    return block_bytes(read) + int(sealed * (MASK_PIXEL + LATTICE_PIXEL / step**2))
 
 
 def tile_samples(job: Job) -> Samples:

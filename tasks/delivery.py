@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from grids import Tile
@@ -27,7 +26,7 @@ from layers.palette import OUTSIDE
 from tasks.delivery_check import check_file, pixel_counts
 from tasks.engine import measured
 from tasks.errors import InputError, WorkError
-from tasks.job import Job, software, utc_now
+from tasks.job import Job, count_codes, software, utc_now
 from tasks.nodes import Standing, State
 from tasks.production import Production
 from tasks.records import Record, digest_of, explain_difference
@@ -295,16 +294,18 @@ def _write(job: Job, layer: Layer, path: Path) -> dict[int, int]:
         gdal.DontUseExceptions()
     array, total = job.array(layer.symbol), np.zeros(256, np.int64)
     rows, columns = array.shape
-    codes, failure, dataset = _codes(_folds(job, layer)), "", None
+    folds, failure, dataset = _folds(job, layer), "", None
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     gdal.ErrorReset()
     try:
         dataset = _create(gdal, osr, path, job.grid(layer.resolution), layer)
         for row in range(0, rows, STRIP_ROWS):
-            strip = codes[np.asarray(array[row : row + STRIP_ROWS])]
-            total += np.bincount(strip.ravel(), minlength=256)
+            strip = np.ascontiguousarray(array[row : row + STRIP_ROWS])
+            if folds:
+                strip[(strip == 11) | (strip == 12)] = 10
+            total += count_codes(strip)
             # Bytes and not WriteArray, which bindings built without numpy do not have.
-            dataset.WriteRaster(0, row, columns, strip.shape[0], strip.tobytes())
+            dataset.WriteRaster(0, row, columns, strip.shape[0], strip.reshape(-1).data)
             _raise_error(gdal)
         dataset.FlushCache()
         dataset = None
@@ -319,14 +320,6 @@ def _write(job: Job, layer: Layer, path: Path) -> dict[int, int]:
     if failure:
         raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(failure.split())})")
     return {int(code): int(total[code]) for code in np.nonzero(total)[0]}
-
-
-def _codes(fold: bool) -> NDArray[np.uint8]:
-    """Table from a layer's codes to those that are delivered."""
-    table = np.arange(256, dtype=np.uint8)
-    if fold:
-        table[[11, 12]] = 10
-    return table
 
 
 def _create(gdal: Any, osr: Any, path: Path, grid: GeoBox, layer: Layer) -> Any:

@@ -23,6 +23,7 @@ from rasterio.windows import Window
 
 from grids import Tile
 from tasks.errors import InputError
+from tasks.job import count_codes
 from tasks.records import Record
 from tasks.store import TEMPORARY
 
@@ -372,7 +373,7 @@ def _count(source: rasterio.DatasetReader) -> dict[int, int]:
     for row in range(0, source.height, STRIP_ROWS):
         pixels = source.read(1, window=Window(0, row, source.width, min(STRIP_ROWS, source.height - row)))
         if pixels.dtype == np.uint8:
-            found = np.bincount(pixels.ravel(), minlength=256)
+            found = count_codes(pixels)
             counts.update({int(code): int(found[code]) for code in np.nonzero(found)[0]})
         else:
             values, numbers = np.unique(pixels, return_counts=True)

@@ -28,6 +28,9 @@ from tasks.store import Place, Store
 BLOCK_METRES = {10: 10_000, 20: 10_000, 100: 50_000}
 """Edge of a block of work by resolution of its output: one shard of the store."""
 
+PIECE = 2**16
+"""Pixels counted at once."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -167,6 +170,14 @@ class BlockReport:
     counts: Mapping[str, Any]
 
 
+def count_codes(array: np.ndarray) -> np.ndarray:
+    """Pixels of each of the 256 codes of a coded array, int64."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    # Piece by piece: NumPy counts a copy of eight bytes a pixel, and one that stays in the processor's cache is quicker too.
+    pieces = (flat[k : k + PIECE] for k in range(0, flat.size, PIECE))
+    return sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, np.int64))
+
+
 def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
     """Digest and counts of the arrays of a block."""
     hasher = hashlib.blake2b(digest_size=16)
@@ -174,12 +185,10 @@ def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
     for name, array in arrays.items():
         hasher.update(np.ascontiguousarray(array).data)
         if array.dtype == np.uint8:
-            # Row by row of blocks: counting casts to eight bytes a pixel.
-            strips = (array[k : k + 1000] for k in range(0, len(array), 1000))
-            counts[name] = np.sum([np.bincount(strip.ravel(), minlength=256) for strip in strips], axis=0)
+            counts[name] = count_codes(array)
         elif array.dtype.kind == "f":
             valid = np.isfinite(array)
-            some = array[valid]
+            some = array.ravel() if valid.all() else array[valid]
             total = float(some.sum(dtype="f8")) if some.size else 0.0
             low, high = (float(some.min()), float(some.max())) if some.size else (np.inf, -np.inf)
             counts[name] = (array.size, int(valid.sum()), total, low, high)

@@ -6,7 +6,7 @@ modules of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from layers.confidence import confidence
 from layers.rmsd import rmsd
 from tasks.errors import WorkError
 from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
+from tasks.memory import block_bytes
 from tasks.preprocessing import attributes
 from tasks.production import Parameters
 
@@ -52,7 +53,9 @@ def _ndvi_p0(period: str) -> Recipe:
 
 def _percent(binary: np.ndarray) -> np.ndarray:
     """A 0/1 mask as 0/100 percent."""
-    return np.where(binary == OUTSIDE, OUTSIDE, binary * np.uint8(100)).astype("uint8")
+    percent = binary * np.uint8(100)
+    percent[binary == OUTSIDE] = OUTSIDE
+    return percent
 
 
 def _imd_msk_then(i: Inputs) -> np.ndarray:
@@ -103,7 +106,7 @@ def _classes(status: str, change: str) -> Recipe:
 
 
 def _confidence(symbol: str) -> Recipe:
-    return lambda i: confidence(np.nan_to_num(i[symbol]), np.isfinite(i[symbol]))
+    return lambda i: confidence(i[symbol], np.isfinite(i[symbol]))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -156,21 +159,44 @@ def _variable(symbol: str, consumer: str) -> str:
 
 
 @dataclass(frozen=True)
+class _Source:
+    """A stored input of a layer."""
+
+    array: zarr.Array
+    resolution: int
+    planes: int
+    """Number of coefficients that are read, from the first on; 0 where the array has no such axis."""
+
+    @classmethod
+    def of(cls, job: Job, symbol: str, consumer: str) -> _Source:
+        """What a layer reads of one of its inputs."""
+        array = job.group(symbol)[_variable(symbol, consumer)]
+        # The mean NDVI is the first coefficient: decoding all seven would take seven times as long.
+        planes = 0 if array.ndim == 2 else 1 if consumer.startswith("NDVI_p0_") else array.shape[0]
+        return cls(array, CATALOGUE[symbol].resolution, planes)
+
+    def read(self, block: Block) -> np.ndarray:
+        """Pixels of a block on the input's own grid."""
+        return np.asarray(self.array[: self.planes, *block.slices] if self.planes else self.array[block.slices])
+
+    def values(self, block: Block) -> int:
+        """Number of values that `read` gives."""
+        return max(self.planes, 1) * block.shape[0] * block.shape[1]
+
+
+@dataclass(frozen=True)
 class _RecipeBlock:
     """One block of such a layer; may travel to another process."""
 
     symbol: str
-    sources: Mapping[str, tuple[zarr.Array, int]]
+    sources: Mapping[str, _Source]
     out: zarr.Array
     parameters: Parameters
     calibration: Calibration | None
 
     def __call__(self, block: Block) -> BlockReport:
         layer = CATALOGUE[self.symbol]
-        arrays: dict[str, Any] = {
-            name: array[(..., *block.scaled(layer.resolution // resolution).slices)]
-            for name, (array, resolution) in self.sources.items()
-        }
+        arrays = {name: source.read(block.scaled(layer.resolution // source.resolution)) for name, source in self.sources.items()}
         result = np.ascontiguousarray(RECIPES[self.symbol](Inputs(arrays, self.parameters, self.calibration)))
         if result.shape != block.shape or result.dtype != layer.dtype:
             raise WorkError(f"{self.symbol}: block of {result.shape} {result.dtype} instead of {block.shape} {layer.dtype}")
@@ -181,11 +207,13 @@ class _RecipeBlock:
     def _check_holes(self, result: np.ndarray, arrays: Mapping[str, np.ndarray], layer: Layer) -> None:
         """A pixel without data must be explained by an input without data."""
         unexplained = without_data(result)
-        for name, (_, resolution) in self.sources.items():
+        if not unexplained.any():
+            return
+        for name, source in self.sources.items():
             gaps = without_data(arrays[name][0] if arrays[name].ndim == 3 else arrays[name])
             if name.startswith("CLCP_"):
                 gaps = arrays[name] >= CLCPLUS_OUTSIDE
-            factor = layer.resolution // resolution
+            factor = layer.resolution // source.resolution
             rows, columns = result.shape
             unexplained = unexplained & ~gaps.reshape(rows, factor, columns, factor).any(axis=(1, 3))
         if unexplained.any():
@@ -214,13 +242,12 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     if layer.symbol in ("RIMD_sd", "RIBUD_sd") and _members(job, layer.inputs[0]) < 2:
         why = "a single model took part: without an ensemble there is no deviation and no confidence (ATBD 4.7)"
         return Made("", made=False, reason=why)
-    sources = {n: (job.group(n)[_variable(n, layer.symbol)], CATALOGUE[n].resolution) for n in rasters}
+    sources = {name: _Source.of(job, name, layer.symbol) for name in rasters}
     calibration = None
     if "IMD_calibration" in layer.inputs:
         calibration = Calibration.from_json(job.store.read_text(job.place("IMD_calibration").data) or "")
     grid, blocks = job.grid(layer.resolution), job.blocks(layer.resolution)
-    pixels = int(np.prod(blocks[0].shape))
-    size = pixels * sum(_bytes(a) * (layer.resolution // r) ** 2 for a, r in sources.values()) * 3 + pixels * 16
+    size = _projected(layer, sources.values(), blocks[0])
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, variables_of(layer), attributes(job, layer)
     ) as out:
@@ -229,9 +256,10 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     return Made(digest, statistics)
 
 
-def _bytes(array: zarr.Array) -> int:
-    """Bytes of one pixel with its leading axis."""
-    return array.dtype.itemsize * (array.shape[0] if array.ndim == 3 else 1)
+def _projected(layer: Layer, sources: Iterable[_Source], block: Block) -> int:
+    """Projected memory of a block of a layer."""
+    inputs = [(s.values(block.scaled(layer.resolution // s.resolution)), s.array.dtype) for s in sources]
+    return block_bytes(inputs, [(block.shape[0] * block.shape[1], layer.dtype)])
 
 
 def _is_made(job: Job, symbol: str) -> bool:

@@ -1,0 +1,187 @@
+"""A full tile of 10 000 x 10 000 pixels after pre-processing, through the real tasks and the real store.
+
+The inputs are made up block by block and written as the nodes before would leave them. Every step is timed in a process of its own:
+`python -m benchmarks.full_tile FOLDER NODE...`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from grids import Block
+from layers.catalogue import CATALOGUE
+from tasks.delivery import deliver
+from tasks.engine import measured
+from tasks.job import MEMBER_SD, Job, report, summarise, utc_now, variables_of
+from tasks.nodes import make_node
+from tasks.preprocessing import attributes
+from tasks.production import Production
+from tasks.records import Record, digest_of
+from tasks.store import with_measured
+
+TILE = "E44N26"
+SMALL = (4_400_000, 2_698_000, 4_402_000, 2_700_000)
+"""A window on which a process compiles, or loads what was compiled, before it measures."""
+MEMORY, WORKERS = "4 GiB", 2
+DELIVERED = "deliver:"
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("RMSD of two years", ("RMSD",)),
+    ("change mask: thresholds, components, sieve", ("CHM_raw", "CHM")),
+    ("change mask to 20 m", ("CHM_resampled",)),
+    ("mean NDVI, two years", ("NDVI_p0_then", "NDVI_p0_now")),
+    ("sealing mask, two years", ("IMD_MSK_then", "IMD_MSK_now")),
+    ("calibration, fit", ("IMD_calibration",)),
+    ("calibration, apply", ("IMD_now",)),
+    ("mean to 20 m", ("IMD_now_mean",)),
+    ("mean to 100 m", ("IMD_now_resampled",)),
+    ("change layer at 20 m", ("IMDC",)),
+    ("mean change to 100 m", ("IMDC_resampled",)),
+    ("status at 20 m and classified change", ("IMD_then_mean", "IMCC")),
+    ("deviation and confidence", ("RIMD_sd", "IMDCL")),
+    ("delivery of a 10 m layer, check included", (f"{DELIVERED}IMD_now",)),
+)
+"""What is told, and the nodes that it is made of, in order."""
+
+
+def full_tile_lines() -> list[tuple[str, float, float]]:
+    """Seconds and highest resident memory of every step.
+
+    Returns
+    -------
+    list of (str, float, float)
+        Step, seconds, and GiB of the whole process, libraries included. Takes about three minutes and 5 GB of disk.
+    """
+    lines = []
+    with tempfile.TemporaryDirectory(prefix="imperv-tile-") as name:
+        folder = Path(name)
+        for job in (_job(folder, small=True), _job(folder)):
+            for symbol, make in INPUTS.items():
+                _put(job, symbol, make)
+        for what, nodes in STEPS:
+            command = [sys.executable, "-m", "benchmarks.full_tile", str(folder), *nodes]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+            if done.returncode:
+                raise RuntimeError(f"{what}: {done.stderr[-2000:]}")
+            seconds, peak = json.loads(done.stdout.splitlines()[-1])
+            lines.append((what, seconds, peak / 2**30))
+    return lines
+
+
+def _job(folder: Path, small: bool = False) -> Job:
+    place = folder / ("small" if small else "full")
+    place.mkdir(exist_ok=True)
+    (place / "production.toml").write_text(
+        f'tiles = ["{TILE}"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "none"\n'
+        f'[engine]\nworkers = {WORKERS}\nmemory = "{MEMORY}"\n' + (f"[area]\nbbox = {list(SMALL)}\n" if small else "")
+    )
+    return Job.of(Production.read(place), TILE)
+
+
+def _run(job: Job, nodes: Sequence[str]) -> None:
+    for node in nodes:
+        if node.startswith(DELIVERED):
+            deliver(job, node.removeprefix(DELIVERED))
+        else:
+            make_node(job, node)
+
+
+# inputs -----------------------------------------------------------------------------------------------------------
+
+
+def _noise(block: Block, seed: int, size: int = 1) -> np.ndarray:
+    """Normal noise of a block, smooth over `size` pixels."""
+    rng = np.random.default_rng([seed, block.y0, block.x0])
+    values = rng.standard_normal([edge // size + 2 * (size > 1) for edge in block.shape], dtype=np.float32)
+    return cv2.resize(values, block.shape[::-1], interpolation=cv2.INTER_CUBIC) if size > 1 else values
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    """Rounded to three digits, so that the store of a tile stays small."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def _sealing(block: Block, now: bool = False) -> np.ndarray:
+    """Density of sealing in percent, not rounded: towns, and new ones."""
+    density = np.clip(60 * (_noise(block, 1, 100) + 0.8 * _noise(block, 2, 10) + 0.4 * _noise(block, 3) - 1.6), 0, 100)
+    return np.where(_noise(block, 4, 20) > 2.8, 95, density) if now else density
+
+
+def _sea(block: Block) -> np.ndarray:
+    return _noise(block, 5, 200) < -1.5
+
+
+def _features(now: bool) -> Callable[[Block], dict[str, np.ndarray]]:
+    def make(block: Block) -> dict[str, np.ndarray]:
+        bare = 1 - _sealing(block, now) / 120
+        field = _noise(block, 6, 40)
+        harmonics = np.stack([0.02 * _noise(block, 10 + k + 10 * now) for k in range(7)])
+        harmonics[0] += (0.6 + 0.08 * field) * bare
+        harmonics[1] -= (0.1 + 0.04 * (_noise(block, 7, 40) if now else field)) * bare
+        harmonics[:, _sea(block)] = np.nan
+        return {"harmonics": _coarse(harmonics)}
+
+    return make
+
+
+def _codes(symbol: str, outside: int, codes: Callable[[Block], np.ndarray]) -> Callable[[Block], dict[str, np.ndarray]]:
+    return lambda block: {symbol: np.where(_sea(block), outside, codes(block)).astype("uint8")}
+
+
+def _classes(now: bool) -> Callable[[Block], np.ndarray]:
+    return lambda block: np.where(_sealing(block, now) > 30, 1, np.clip(6 + 2 * _noise(block, 8, 25), 2, 11))
+
+
+def _prediction(block: Block) -> dict[str, np.ndarray]:
+    density = np.clip(np.rint(_sealing(block, True) + 4 * _noise(block, 9)), 0, 100)
+    deviation = np.clip(0.1 + 0.05 * _noise(block, 30), 0, 0.5)
+    sea = _sea(block)
+    deviation[sea] = np.nan
+    return {"RIMD": np.where(sea, 255, density).astype("uint8"), MEMBER_SD: _coarse(deviation)}
+
+
+INPUTS: dict[str, Callable[[Block], dict[str, np.ndarray]]] = {
+    "PP_then": _features(False),
+    "PP_now": _features(True),
+    "IMD_then": _codes("IMD_then", 255, lambda block: np.rint(_sealing(block))),
+    "IBU_then": _codes("IBU_then", 255, lambda block: _sealing(block) > 90),
+    "CLCP_then": _codes("CLCP_then", 253, _classes(False)),
+    "CLCP_now": _codes("CLCP_now", 253, _classes(True)),
+    "RIMD": _prediction,
+}
+"""How a block of every input is made up; of the features only what the layers after them read."""
+
+
+def _put(job: Job, symbol: str, make: Callable[[Block], dict[str, np.ndarray]]) -> None:
+    """Store a layer with its record."""
+    layer, place, periods = CATALOGUE[symbol], job.place(symbol), job.period(CATALOGUE[symbol])
+    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+
+        def write(block: Block):
+            arrays = make(block)
+            for name, array in arrays.items():
+                out[name][(..., *block.slices)] = array
+            return report(arrays)
+
+        digest, statistics = summarise(layer, job.engine.map(write, job.blocks(10), 200 * 2**20, symbol))
+    record = Record(
+        layer.stem, TILE, digest_of(symbol), digest, href=place.data, bbox=job.bounds, windowed=job.windowed,
+        start=str(periods[0].start), end=str(periods[1].end), statistics=statistics | {"members": 2}, created=utc_now(),
+    )  # fmt: skip
+    job.store.write_record(place.record, with_measured(record, job.store))
+
+
+if __name__ == "__main__":
+    _run(_job(Path(sys.argv[1]), small=True), sys.argv[2:])
+    whole = _job(Path(sys.argv[1]))
+    with measured(0.01) as usage:
+        _run(whole, sys.argv[2:])
+    print(json.dumps([usage.seconds, usage.peak_memory]))
