@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os import environ
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -78,6 +78,11 @@ log = logging.getLogger(__name__)
 def is_remote(path: str) -> bool:
     """True for a path on a web server or object store."""
     return REMOTE.fullmatch(path) is not None
+
+
+def files_at_once(paths: Iterable[str], workers: int, access: SceneAccess) -> int:
+    """Files to read at once: as many as there are workers, or more where any lies elsewhere and is waited for."""
+    return max(workers, access.concurrency) if any(is_remote(path) for path in paths) else workers
 
 
 def gdal_path(path: str) -> str:

@@ -18,7 +18,7 @@ from layers.features import QUANTILE_BANDS
 from layers.resampling import cells_with_weight, take_better
 from layers.scl import scl_weights
 from layers.yearly import yearly_ndvi, yearly_quantile
-from tasks.access import LOCAL, is_remote
+from tasks.access import LOCAL, files_at_once
 from tasks.periods import year_fraction
 from tasks.production import SceneAccess
 from tasks.reading import Target, Window, read_window
@@ -81,8 +81,8 @@ class Looks:
 
     def readers(self, threads: int) -> int:
         """Files read at once by as many threads: more where they are waited for."""
-        remote = any(is_remote(scene.bands.get(SCL, "")) for group in self.overpasses for scene in group)
-        return max(threads, self.access.concurrency) if remote else threads
+        paths = (scene.bands.get(SCL, "") for group in self.overpasses for scene in group)
+        return files_at_once(paths, threads, self.access)
 
 
 def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> int:

@@ -14,7 +14,7 @@ from rasterio.warp import transform_bounds
 from grids import CRS
 from layers.catalogue import Layer
 from layers.dark_end import DarkEnd, Verdict, dark_end, judge
-from tasks.access import environment, is_remote, patiently
+from tasks.access import environment, files_at_once, patiently
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.production import SceneAccess
@@ -52,8 +52,7 @@ def check_offsets(job: Job, layer: Layer, scenes: SceneList) -> dict[str, Any]:
     """
     chosen = sample(scenes.scenes)
     access = job.production.scenes.access
-    remote = any(is_remote(s.bands[SCL]) for s in chosen)
-    workers = max(job.production.engine.workers, access.concurrency) if remote else job.production.engine.workers
+    workers = files_at_once((s.bands[SCL] for s in chosen), job.production.engine.workers, access)
     with ThreadPoolExecutor(workers, "offset") as pool:
         found = zip(chosen, pool.map(lambda s: _dark_end_of(s, job.bounds, access), chosen), strict=True)
         ends = [DarkEnd(s.id, s.subtract, value, s.reason) for s, value in found if value is not None]

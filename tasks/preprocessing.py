@@ -179,7 +179,7 @@ def plan_blocks(job: Job, looks: Looks) -> Plan:
     """
     grid, engine = job.grid(10), job.engine
     threads, at_once = (1, engine.settings.workers) if engine.settings.dask_address else (engine.settings.workers, 1)
-    allowed = engine.budget // at_once
+    allowed, readers = engine.budget // at_once, looks.readers(threads)
 
     def largest(blocks: Iterable[Block]) -> int:
         """Memory of the largest of some blocks, or of the first that is too large."""
@@ -187,7 +187,7 @@ def plan_blocks(job: Job, looks: Looks) -> Plan:
         for block in blocks:
             here = looks.at(block.geobox(grid))
             pixels = block.shape[0] * block.shape[1]
-            needed = max(needed, block_bytes(pixels, len(here.overpasses), here.granules, looks.readers(threads)))
+            needed = max(needed, block_bytes(pixels, len(here.overpasses), here.granules, readers))
             if needed > allowed:
                 break
         return needed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from grids import CRS
-from tasks.access import LOCAL, environment, gdal_path, is_remote, patiently
+from tasks.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
 from tasks.errors import SceneError, WorkError
 from tasks.looks import Bounds
 from tasks.production import SceneAccess
@@ -67,9 +67,8 @@ def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -
         If a server does not answer: no scene is lost by that.
     """
     scenes = list(scenes)
-    remote = any(is_remote(path) for scene in scenes for path in scene.bands.values())
     found = Survey()
-    with ThreadPoolExecutor(max(workers, access.concurrency) if remote else workers, "survey") as pool:
+    with ThreadPoolExecutor(files_at_once(_paths(scenes), workers, access), "survey") as pool:
         # All files of a scene at once, or few scenes on a slow server would be waited for one file after the other.
         asked = [{band: pool.submit(_header, s, band, access) for band in _in_order(s)} for s in scenes]
         try:
@@ -85,6 +84,10 @@ def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -
         finally:
             pool.shutdown(cancel_futures=True)
     return found
+
+
+def _paths(scenes: Iterable[Scene]) -> Iterator[str]:
+    return (path for scene in scenes for path in scene.bands.values())
 
 
 def _in_order(scene: Scene) -> list[str]:
@@ -155,8 +158,7 @@ def damaged(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) 
         return ""
 
     scenes = list(scenes)
-    remote = any(is_remote(path) for scene in scenes for path in scene.bands.values())
-    with ThreadPoolExecutor(max(workers, access.concurrency) if remote else workers, "damage") as pool:
+    with ThreadPoolExecutor(files_at_once(_paths(scenes), workers, access), "damage") as pool:
         found = zip(scenes, pool.map(trouble, scenes), strict=True)
         return {scene.id: why for scene, why in found if why}
 
