@@ -17,11 +17,13 @@ from tasks.errors import WorkError
 from tasks.fingerprints import fingerprint
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
-from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction, training_versions
+from tasks.models import make_model, training_versions
+from tasks.predicting import halo_versions, make_prediction
 from tasks.preprocessing import make_pp, pp_trouble
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
 from tasks.references import SETTING, footprint_paths, make_footprints, make_reference, open_reference, reference_path
+from tasks.registry import ensemble_versions
 from tasks.store import with_measured
 from tasks.whole_tile import make_chm, make_chm_raw
 
