@@ -23,7 +23,7 @@ from tasks.preprocessing import make_pp, pp_trouble
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
 from tasks.references import SETTING, footprint_paths, make_footprints, make_reference, open_reference, reference_path
-from tasks.registry import ensemble_versions
+from tasks.registry import ensemble_versions, imported, imported_reason
 from tasks.store import with_measured
 from tasks.whole_tile import make_chm, make_chm_raw
 
@@ -120,6 +120,9 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
+    if record is not None and imported(record):
+        # It was trained from other data than the tile's, so no key of here could ever agree with its own.
+        return Standing(symbol, "up to date", imported_reason(job, symbol, record), record)
     external = _external(job, layer)  # first, as a missing file is worth more words than a missing record
     if record is None:
         return Standing(symbol, "run", "not made yet")

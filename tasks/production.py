@@ -192,6 +192,8 @@ class EnsembleParameters(_Model):
     """Most predictions that are averaged."""
     reach: Annotated[float, Field(ge=0)] = 300
     """Distance in kilometres beyond which another tile's model does not take part."""
+    accept: Literal["same", "compatible"] = "same"
+    """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
 
 
 class Parameters(_Model):
