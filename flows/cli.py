@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError
-from rich.console import Console
 from rich.markup import escape
 
+from flows.console import Config, Json, err, out
+from flows.models_cli import model_app
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -25,13 +26,9 @@ app = typer.Typer(
 )  # fmt: skip
 config_app = typer.Typer(help="Look at production files.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(model_app, name="model")
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
 Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 class Form(StrEnum):

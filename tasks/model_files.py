@@ -319,7 +319,7 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
     with opened(path) as (manifest, source, network):
         symbol = PRODUCTS[manifest.product]
         job = Job.of(production, tile or manifest.tile)
-        if why := trouble(source, Wanted.of(job, symbol, same=False)):
+        if why := trouble(source, Wanted.of(production, symbol, same=False)):
             raise InputError(f"{path}: of no use to this production: {why}; import another model or change the production file")
         _check_weights(path, network, source)
         with job.store.tile_lock(job.tile):
@@ -348,7 +348,7 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
             )
             record = with_measured(record, job.store)
             job.store.write_record(place.record, record)
-    return record, trouble(record, Wanted.of(job, symbol))
+    return record, trouble(record, Wanted.of(production, symbol))
 
 
 def _check_weights(path: Path, network: Path, record: Record) -> None:

@@ -22,6 +22,7 @@ from layers.features import FEATURE_SETS
 from layers.unet import Normalisation
 from tasks.errors import InputError, WorkError
 from tasks.job import Job
+from tasks.production import Production
 from tasks.records import Record
 from tasks.store import Store
 
@@ -56,18 +57,17 @@ class Wanted:
     """Edge of the windows that it is to predict, pixels; 0 for any."""
 
     @classmethod
-    def of(cls, job: Job, symbol: str, same: bool | None = None) -> Wanted:
-        """What a production asks of other tiles' models: `same` by ``parameters.ensemble.accept``, if not given."""
-        layer, parameters = CATALOGUE[symbol], job.production.parameters
-        then = job.production.periods.then
+    def of(cls, production: Production, symbol: str, same: bool | None = None) -> Wanted:
+        """What a production asks of models: `same` by ``parameters.ensemble.accept``, if not given."""
+        layer, parameters, then = CATALOGUE[symbol], production.parameters, production.periods.then
         if same is None:
             same = parameters.ensemble.accept == "same"
         return cls(
             f"{layer.stem} {layer.version}",
             parameters.unet.features,
             (str(then.start), str(then.end)),
-            job.pick(layer) if same else None,
-            job.production.bbox,
+            parameters.pick(layer.parameters) if same else None,
+            production.bbox,
             parameters.unet.patch,
         )
 
@@ -278,7 +278,7 @@ def ensemble_models(job: Job, symbol: str) -> Found:
     own = job.record(symbol)
     mine = (own,) if own is not None and own.made else ()
     room = settings.members - sum(map(members_of, mine))
-    found = find(job.store, symbol, job.tile, Wanted.of(job, symbol), room, settings.reach)
+    found = find(job.store, symbol, job.tile, Wanted.of(job.production, symbol), room, settings.reach)
     left_out = dict(found.left_out)
     if own is not None and not own.made:
         left_out = {str(job.tile): f"not trained: {own.reason}", **left_out}
@@ -307,7 +307,7 @@ def imported_reason(job: Job, symbol: str, record: Record) -> str:
         If it is of no use to this production. It is never replaced without being asked for.
     """
     product = symbol.removesuffix("_model")
-    why = trouble(record, Wanted.of(job, symbol, same=False))
+    why = trouble(record, Wanted.of(job.production, symbol, same=False))
     if not why and not job.store.data_in_place(record):
         why = "its data are gone or damaged"
     if why:
