@@ -1,6 +1,6 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, http. All by default, about fifteen minutes on two cores. What is compared is checked for
+Sections: kernels, preprocessing, scaling, tile, http, prediction. All by default, about fifteen minutes on two cores. What is compared is checked for
 equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -36,6 +36,7 @@ def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
         "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "http": _http,
+        "prediction": _prediction,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
@@ -123,6 +124,13 @@ def _http(folder: Path) -> tuple[str, list[Row]]:
     from benchmarks.http import http_lines
 
     return "## Reading over HTTP\n\n" + "\n".join(http_lines()) + "\n", []
+
+
+def _prediction(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.prediction import prediction_lines, search_line
+
+    lines = [*prediction_lines(folder / "prediction"), "", search_line(folder / "models")]
+    return "## Prediction, two threads\n\n" + "\n".join(lines) + "\n", []
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:

@@ -38,7 +38,8 @@ def window_function(model: Any, normalisation: Normalisation, patch: int) -> Cal
     @tf.function(input_signature=signature)
     def run(x: Any) -> Any:
         known = tf.where(tf.math.is_nan(x), mean, x)
-        return model(tf.clip_by_value((known - mean) / std, -CLIP, CLIP), training=False)
+        # A network of mixed precision answers in half precision.
+        return tf.cast(model(tf.clip_by_value((known - mean) / std, -CLIP, CLIP), training=False), tf.float32)
 
     return lambda windows: run(tf.constant(windows)).numpy()
 

@@ -155,19 +155,26 @@ def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile
     OSError
         If the store does not answer: which models take part must not depend on that.
     """
-    paths = {store.full(f"models/{product}/{tile}/model.json"): tile for tile in tiles}
-    if not paths:
-        return {}
+    paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
     found = {}
-    for path, text in store.fs.cat(list(paths), on_error="return").items():
-        if isinstance(text, FileNotFoundError):
-            continue
-        if isinstance(text, Exception):
-            raise text
+    for path, text in _read_together(store, list(paths)).items():
         try:
-            found[paths[path]] = Record.from_json(text.decode("utf-8"))
+            found[paths[path]] = Record.from_json(text)
         except ValueError:
             continue
+    return found
+
+
+def _read_together(store: Store, paths: Sequence[str]) -> dict[str, str]:
+    """Texts of files, asked for at the same time where the store is remote; those missing or no text are left out."""
+    if store.is_local or not paths:
+        return {path: text for path in paths if (text := store.read_text(path)) is not None}
+    names, found = {store.full(path): path for path in paths}, {}
+    for name, data in store.fs.cat(list(names), on_error="return").items():
+        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+            raise data
+        if isinstance(data, bytes):
+            found[names[name]] = data.decode("utf-8", errors="replace")
     return found
 
 

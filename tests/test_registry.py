@@ -122,31 +122,30 @@ def test_damaged_models_are_left_out(found, job):
     assert [r.tile for r in search(job).models] == [names[4]]
 
 
-def test_a_search_among_all_tiles_of_europe_is_one_listing_and_one_reading(found, job, monkeypatch):
+def test_a_search_among_all_tiles_of_europe_is_one_listing_and_ten_records(found, job, monkeypatch):
     one = record_of(found, TILE)
     for name in official_tiles("eea38-2024"):
         folder = f"models/IMD/{name}"
         job.store.write_text(f"{folder}/model.keras", "weights")
         record = replace(one, tile=name, href=f"{folder}/model.keras", files=1, size=7)
         job.store.write_text(f"{folder}/model.json", _template(one, record))
-    calls = {"find": 0, "cat": 0, "read": 0}
+    calls = {"find": 0, "read": 0}
     fs = job.store.fs
-    finds, cats = fs.find, fs.cat
+    finds, reads = fs.find, fs.cat_file
 
     def find_(*a, **k):
         calls["find"] += 1
         return finds(*a, **k)
 
-    def cat_(paths, **k):
-        calls["cat"] += 1
-        calls["read"] += len(paths)
-        return cats(paths, **k)
+    def cat_file(*a, **k):
+        calls["read"] += 1
+        return reads(*a, **k)
 
     monkeypatch.setattr(fs, "find", find_)
-    monkeypatch.setattr(fs, "cat", cat_)
+    monkeypatch.setattr(fs, "cat_file", cat_file)
     result = search(job, members=10)
     assert [r.tile for r in result.models] == [n for n in NEAREST if n != TILE][:5]
-    assert calls == {"find": 1, "cat": 1, "read": 10}
+    assert calls == {"find": 1, "read": 10}
     within = sum(0 < Tile(TILE).distance(Tile(n)) <= 300_000 for n in official_tiles("eea38-2024"))
     assert (result.farther, result.beyond) == (within - 5, 974 - 1 - within)
 
