@@ -16,10 +16,10 @@ import numpy as np
 from grids import Block, inner_slices
 from layers.features import HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from tasks.arrays import CHUNK
-from tasks.job import BLOCK_METRES, Job
+from tasks.job import Job
 
-COLUMNS = BLOCK_METRES[10] // 10
-"""Width in pixels of what one thread reads: a shard of the store."""
+COLUMNS = CHUNK
+"""Width in pixels of what one thread reads: a chunk of the store."""
 
 
 @dataclass(frozen=True)
