@@ -104,6 +104,7 @@ _BINARY = BUILT_UP.codes
 _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
 _WINDOWS = ("unet.patch", "unet.overlap")
 _MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _WINDOWS)
+_BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
 _PREDICT = (*_WINDOWS, "ensemble")
 
 LAYERS: tuple[Layer, ...] = (
@@ -127,8 +128,9 @@ LAYERS: tuple[Layer, ...] = (
     Layer("CHM_resampled", "CHM_resampled", "Share of a 20 m pixel inside the change mask, 0 to 1", "4.2.5", ("CHM",), "interim", "pair",
           20, "float32", _NAN),
     Layer("IMD_model", "IMD_model", "U-Net for imperviousness density", "4.2.3", ("PP_then", "IMD_then", "CLCP_then"), "model", "then",
-          parameters=_MODEL),
-    Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then", parameters=_MODEL),
+          parameters=_MODEL, version=2),
+    Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then",
+          parameters=_BUILT_UP_MODEL, version=2),
     Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model"), "interim", "pair",
           10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIMD_now",)),
     Layer("RIMD_sd", "RIMD_21_sd", "Standard deviation of the models' imperviousness, fraction", "4.7", ("RIMD",), "interim", "pair",

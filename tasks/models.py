@@ -9,17 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from grids import Block, block_grid
 from layers.catalogue import CATALOGUE, Layer
-from layers.sampling import Region, imd_reference
-from layers.unet import UNetParameters, configure_threads
+from layers.fitting import DivergenceError
+from layers.sampling import SEALED_FRACTION, Region, density_reference, imd_reference
+from layers.training import Trained, train
+from layers.unet import UNetParameters, configure_threads, save_model
+from tasks.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
 from tasks.errors import WorkError
 from tasks.features import read_features
 from tasks.job import Job, Made
+from tasks.records import Record, digest_of
+from tasks.starting import load_start, starting_model
 
 REGION = 500
 """Edge of a training region on tiles too large to be held, pixels."""
@@ -30,6 +37,15 @@ TRAINING_SHARE = 0.4
 SMALL_GROUND = 250_000
 """Windows of fewer pixels (25 square kilometres) also learn from neighbouring tiles."""
 
+LEAST_SEALED = 20
+"""Sealed or built-up pixels below which a tile gets no model of its own; our choice."""
+
+OTHER_SEED = 100
+"""Added to the seed when a training that diverged is repeated."""
+
+START = "start"
+"""Ingredient of a model that began from another one: that model's version."""
+
 SEALED_PREFERENCE = 10
 """How much likelier a region that is all sealed is drawn than one without sealed land."""
 
@@ -37,27 +53,21 @@ SEALED_PREFERENCE = 10
 def make_model(job: Job, layer: Layer) -> Made:
     """Train and store the model of a tile.
 
+    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile
+    that has nothing to learn from gets no model: those of the nearest tiles serve it.
+
     Raises
     ------
     WorkError
-        If there is too little ground with features and reference to learn from.
+        If the ground is too small to be split, or the training diverges twice.
     """
-    from layers.training import train
-    from layers.unet import save_model
-
     parameters = job.production.parameters.unet
     configure_threads(job.engine.settings.workers)
-    total, done = parameters.members * parameters.epochs, [0]
-
-    def told(*_: object) -> None:
-        done[0] = min(done[0] + 1, total)
-        if job.engine.progress:
-            job.engine.progress(done[0], total)
-
-    try:
-        trained = train(training_regions(job, layer, parameters), parameters, progress=told)
-    except ValueError as error:
-        raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
+    regions = training_regions(job, layer, parameters)
+    if reason := nothing_to_learn(job, layer, regions):
+        return Made("", {}, (f"{reason}: the models of the nearest tiles are used",), made=False, reason=reason)
+    start = starting_model(job, layer.symbol) if parameters.transfer else None
+    trained, warnings = _train(job, layer, regions, parameters, start)
     place, metadata = job.place(layer.symbol), trained.metadata()
     job.store.remove_record(place.record)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +76,68 @@ def make_model(job: Job, layer: Layer) -> Made:
     hasher = hashlib.blake2b(json.dumps(metadata["normalisation"]).encode(), digest_size=16)
     for weights in trained.model.get_weights():
         hasher.update(np.ascontiguousarray(weights).data)
+    drop_checkpoint(job, layer.symbol)
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
-    return Made(hasher.hexdigest(), {**metadata, "members": parameters.members, "tiles": learnt})
+    found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
+    return Made(hasher.hexdigest(), found, warnings, external={START: start.version} if start else {})
+
+
+def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
+    """Why a tile gets no model of its own; empty if it gets one.
+
+    A model that has seen no building, or no sealed land, would say that there is none anywhere.
+    """
+    what, where = ("built-up land", "footprints") if layer.symbol == "IBUD_model" else ("sealed land", "IMD_then and CLCP_then")
+    if not regions:
+        return f"no pixel of tile {job.tile} has both features and a reference"
+    sealed = sum(int(np.count_nonzero(region.valid() & (region.target >= SEALED_FRACTION))) for region in regions)
+    if sealed < LEAST_SEALED:
+        return f"{where} hold {sealed} pixels of {what} in tile {job.tile}, too few to learn from"
+    return ""
+
+
+def _train(
+    job: Job, layer: Layer, regions: list[Region], parameters: UNetParameters, start: Record | None
+) -> tuple[Trained, tuple[str, ...]]:
+    """Train from a start if there is one, and once more from another seed if that diverges."""
+    total, done = parameters.members * parameters.epochs, [0]
+
+    def told(*_: object) -> None:
+        done[0] = min(done[0] + 1, total)
+        if job.engine.progress:
+            job.engine.progress(done[0], total)
+
+    warnings: tuple[str, ...] = ()
+    for attempt in (parameters, parameters.model_copy(update={"seed": parameters.seed + OTHER_SEED})):
+        key = _training_key(job, layer, attempt, start)
+        keep = partial(save_checkpoint, job, layer.symbol, key)
+        initial = load_start(job, start) if start else None
+        try:
+            return train(regions, attempt, told, initial, load_checkpoint(job, layer.symbol, key), keep), warnings
+        except DivergenceError as error:
+            warnings = (f"the training diverged ({error}) and was repeated from another seed",)
+        except ValueError as error:
+            raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
+    raise WorkError(
+        f"{layer.symbol} of tile {job.tile}: {warnings[0].replace(' and was repeated', '; so did another')}; "
+        "lower parameters.unet.learning_rate or check the references"
+    )
+
+
+def _training_key(job: Job, layer: Layer, parameters: UNetParameters, start: Record | None) -> str:
+    """What makes one training the same as another: a checkpoint of any other is of no use."""
+    inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
+    return digest_of(
+        {
+            "algorithm": f"{layer.stem} {layer.version}",
+            "window": list(job.bounds),
+            "memory": job.engine.budget,
+            "parameters": parameters.model_dump(mode="json"),
+            "inputs": inputs,
+            "neighbours": training_versions(job, layer.symbol),
+            "start": start.version if start else "",
+        }
+    )
 
 
 def training_jobs(job: Job, symbol: str) -> list[Job]:
@@ -97,20 +167,12 @@ def training_versions(job: Job, symbol: str) -> dict[str, str]:
 def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list[Region]:
     """Regions to learn from: the whole ground where memory allows, otherwise a sample that prefers sealed land.
 
-    Raises
-    ------
-    WorkError
-        If no pixel has both features and a reference.
+    None where no pixel has both features and a reference, as on the open sea.
     """
     tiles = training_jobs(job, layer.symbol)
     pixel = 4 * (len(parameters.names) + 1)
     room = int(job.engine.budget * TRAINING_SHARE) // pixel // len(tiles)
-    regions = [region for tile in tiles for region in _tile_regions(tile, layer, parameters, room)]
-    if not regions:
-        raise WorkError(
-            f"{layer.symbol} of tile {job.tile}: no pixel has both features and a reference; check scenes and references"
-        )
-    return regions
+    return [region for tile in tiles for region in _tile_regions(tile, layer, parameters, room)]
 
 
 def _tile_regions(job: Job, layer: Layer, parameters: UNetParameters, room: int) -> list[Region]:
@@ -134,7 +196,8 @@ def read_target(job: Job, layer: Layer, block: Block) -> np.ndarray:
     """Density to learn in a block, 0..1, NaN unknown."""
     if layer.symbol == "IBUD_model":
         return job.array("IBUD_ref")[block.slices]
-    return imd_reference(job.array("IMD_then")[block.slices], job.array("CLCP_then")[block.slices])
+    join = density_reference if job.production.parameters.unet.reference == "density" else imd_reference
+    return join(job.array("IMD_then")[block.slices], job.array("CLCP_then")[block.slices])
 
 
 def _sample_blocks(job: Job, layer: Layer, room: int, seed: int) -> list[Block]:

@@ -17,7 +17,7 @@ from tasks.errors import WorkError
 from tasks.fingerprints import fingerprint
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
-from tasks.models import make_model, training_versions
+from tasks.models import START, make_model, training_versions
 from tasks.predicting import halo_versions, make_prediction
 from tasks.preprocessing import make_pp, pp_trouble
 from tasks.recipes import RECIPES, make_by_recipe
@@ -58,7 +58,10 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     if layer.symbol == "IBUD_ref":
         return {"files": fingerprint(job, *footprint_paths(job))}
     if layer.symbol in ("IMD_model", "IBUD_model"):
-        return {"neighbours": training_versions(job, layer.symbol)}
+        # What a training started from is history, like a frozen scene list: another neighbour today makes it no worse.
+        record = job.record(layer.symbol)
+        start = {START: record.ingredients[START]} if record and START in record.ingredients else {}
+        return {"neighbours": training_versions(job, layer.symbol), **start}
     if layer.symbol == "IMD_calibration":
         # Only one that has borrowed depends on what there is to borrow.
         record = job.record(layer.symbol)
@@ -175,7 +178,8 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
                     f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost"
                 ) from None
             raise
-    made_of = {k: v for k, v in made_of.items() if k != "neighbours" or layer.symbol != "IMD_calibration"} | dict(made.external)
+    told_now = (START, "neighbours") if layer.symbol == "IMD_calibration" else (START,)
+    made_of = {k: v for k, v in made_of.items() if k not in told_now} | dict(made.external)
     place, periods = job.place(symbol), job.period(layer)
     record = Record(
         symbol=layer.stem,
