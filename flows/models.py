@@ -75,7 +75,7 @@ def table_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table, one line a model."""
     if not entries:
         return ["no models"]
-    rows = [COLUMNS]
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for entry in entries:
         loss = entry.get("loss")
         cells = {"loss": f"{loss:.4f}" if loss is not None else "", "age": age(entry["created"]) if entry.get("created") else ""}

@@ -26,7 +26,7 @@ def starting_model(job: Job, symbol: str) -> Record | None:
         None where no model within ``parameters.ensemble.reach`` has the architecture asked for.
     """
     unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
-    wanted = replace(Wanted.of(job, symbol, same=False), patch=0)
+    wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)
     own = job.record(symbol)
     if own is not None and own.made and (own.start, own.end) != wanted.period:
         usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))

@@ -20,6 +20,7 @@ from tasks.registry import weights_digest
 from tasks.store import Store, with_measured
 
 TILE = "E44N27"
+ALGORITHM = f"IMD_model {CATALOGUE['IMD_model'].version}"
 UNET = "base_filters = 2\ndepth = 1\npatch = 16\noverlap = 4\ncrop = 8\nmembers = 2\n"
 
 

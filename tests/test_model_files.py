@@ -15,7 +15,7 @@ from tasks.job import Job
 from tasks.model_files import FORMAT_VERSION, LIMITS, _check_network, export_model, import_model, opened, remove_model
 from tasks.nodes import standing
 from tasks.registry import ensemble_models, imported
-from tests.small_models import TILE, production, put_model, record_of
+from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
 
@@ -171,7 +171,7 @@ WRONG = {
     "a record of something else": (lambda c: property_of(c, "symbol", "IMD_now"), True, "contradict each other"),
     "a record of no model": (lambda c: property_of(c, "made", False), True, "not the record of a trained model"),
     "features unknown": (
-        lambda c: changed(property_of(c, "ingredients", {"algorithm": "IMD_model 1", "parameters": {"unet.features": "x"}}),
+        lambda c: changed(property_of(c, "ingredients", {"algorithm": ALGORITHM, "parameters": {"unet.features": "x"}}),
                           "manifest.json", features="x"), True, "its features 'x' are not known"),
     "a normalisation of others": (lambda c: property_of(c, "statistics", {"members": 2}), True, "its normalisation is not"),
     "no Keras file": (lambda c: {**c, "model.keras": b"PK"}, True, "model.keras is no Keras file"),

@@ -9,7 +9,7 @@ import pytest
 from flows.cli import main
 from flows.models import age, curve
 from tasks.job import Job
-from tests.small_models import TILE, production, put_model, record_of
+from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
 
@@ -51,9 +51,9 @@ def test_an_empty_store(tmp_path, capsys):
 def test_show(config, capsys):
     assert main(["model", "show", "IMD", TILE, "--config", config]) == 0
     text = capsys.readouterr().out
-    assert f"IMD_model of tile {TILE}, 2018, IMD_model 1" in text and "of use to this production" in text
+    assert f"IMD_model of tile {TILE}, 2018, {ALGORITHM}" in text and "of use to this production" in text
     assert "unet.epochs 20" in text and "B02_q20" in text and "PP a:b" in text
-    assert "validation █▁▂  0.6000 -> 0.4000, lowest 0.3500" in " ".join(text.split())
+    assert "validation █▁▂ 0.6000 -> 0.4000, lowest 0.3500" in " ".join(text.split())
     assert "mae 0.0812 [0.0700, 0.0900]" in " ".join(text.split()) and "f1 0.8" in " ".join(text.split())
     assert main(["model", "show", "IBUD", NEAR, "--config", config]) == 0
     assert "not trained: no footprints" in capsys.readouterr().out

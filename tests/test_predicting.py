@@ -16,6 +16,7 @@ from tasks.errors import InputError, WorkError
 from tasks.features import FeatureRows, Part, open_parts, read_features
 from tasks.job import MEMBER_SD, Job
 from tasks.predicting import Plan, halo_versions, make_prediction, plan_prediction
+from tasks.production import Production
 from tasks.registry import load
 from tests.small_models import TILE, production, put_features, put_model, record_of
 
@@ -199,20 +200,18 @@ def test_rows_of_features_are_those_of_blocks_and_are_read_once(tmp_path, monkey
 
 
 def test_a_full_tile_fits_into_memory_with_twenty_members(tmp_path):
-    window = 57 * 2**20
+    def plan(memory: str, window: int) -> tuple[Plan, int]:
+        production(tmp_path, unet="")
+        config = tmp_path / "production.toml"
+        config.write_text(config.read_text().replace("2 GiB", memory))
+        job = Job.of(Production.read(tmp_path), TILE)
+        return plan_prediction(job, "RIMD", 20, window), job.engine.budget
+
     widths = {}
     for memory in ("1 GiB", "2 GiB", "4 GiB", "8 GiB"):
-        folder = tmp_path / memory.replace(" ", "")
-        production(folder, unet="")
-        config = folder / "production.toml"
-        config.write_text(config.read_text().replace("2 GiB", memory))
-        job = Job.of(type(production(tmp_path / "x")).read(folder), TILE)
-        plan = plan_prediction(job, "RIMD", 20, window)
-        assert plan.bytes <= job.engine.budget and plan.width % 1000 == 0 and plan.windows >= 1
-        widths[memory] = plan.width
+        found, budget = plan(memory, 57 * 2**20)
+        assert found.bytes <= budget and found.width % 1000 == 0 and found.windows >= 1
+        widths[memory] = found.width
     assert widths["1 GiB"] < widths["4 GiB"] == widths["8 GiB"] == 10_000
-    small = production(tmp_path / "small", unet="")
-    config = tmp_path / "small" / "production.toml"
-    config.write_text(config.read_text().replace("2 GiB", "256 MiB"))
     with pytest.raises(InputError, match="engine.memory: RIMD needs"):
-        plan_prediction(Job.of(type(small).read(tmp_path / "small"), TILE), "RIMD", 20, 400 * 2**20)
+        plan("256 MiB", 400 * 2**20)
