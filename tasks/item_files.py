@@ -50,7 +50,8 @@ class ItemFiles:
         InputError
             If all of them are of other collections.
         """
-        found, others = [], set()
+        found: list[Mapping[str, Any]] = []
+        others: set[str] = set()
         for source, item in self._items():
             if not unwanted(item, bounds, period, self.collection):
                 found.append(with_absolute_hrefs(item, source))
