@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -121,5 +122,5 @@ def _passing(error: Exception) -> str:
         status = int(error.__cause__.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return f"HTTP {status}" if status in BUSY else ""
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError | HTTPClientError) and not isinstance(error, SSLError):
-        return " ".join(str(error).split())
+        return re.split(r" (?:to the |on |from )?endpoint URL", " ".join(str(error).split()))[0]
     return ""
