@@ -140,11 +140,12 @@ def scenes(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
 ) -> None:
     """List the scenes that a tile is or would be made from, with every decision about them; freezes nothing."""
-    from flows.scenes import as_table, calendar_lines, list_scenes, plot_calendar, table_lines
+    from flows.scenes import as_table, calendar_lines, list_scenes, objections, plot_calendar, table_lines
     from tasks.job import Job
     from tasks.production import Production
 
-    found = list_scenes(Job.of(Production.read(config), tile))
+    job = Job.of(Production.read(config), tile)
+    found = list_scenes(job)
     if as_json:
         out.print_json(json.dumps(as_table(found)))
     else:
@@ -156,6 +157,8 @@ def scenes(
             plot_calendar(tile, found, plot)
         except OSError as error:
             raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    if lines := objections(job, found):
+        raise InputError("\n".join(lines))
 
 
 @app.command()

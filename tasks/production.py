@@ -32,6 +32,7 @@ from grids import EDITIONS, Tile, official_tiles, snap_outward
 from layers.change import ChangeParameters
 from layers.change_mask import ChangeMaskParameters
 from layers.unet import UNetParameters
+from tasks.bands import BANDS
 from tasks.errors import InputError
 from tasks.periods import Period, pair_label
 
@@ -135,6 +136,13 @@ class Scenes(_Model):
     """Asset keys for band names that metadata does not tell, such as ``{B02 = "image_blue"}``."""
     access: SceneAccess = SceneAccess()
     """How their files are reached."""
+
+    @field_validator("bands")
+    @classmethod
+    def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(BANDS)):
+            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
+        return value
 
 
 class References(_Model):

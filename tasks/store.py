@@ -31,6 +31,9 @@ from tasks.errors import ImpervError, InputError, WorkError
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
+for _protocol in ("s3", "s3a"):
+    fsspec.register_implementation(_protocol, "tasks.object_store.PatientS3", clobber=True)
+
 PAST = ".gone"
 TEMPORARY = ".part-"
 
@@ -131,6 +134,9 @@ class Store:
             return self.fs.cat_file(self.full(path)).decode("utf-8")
         except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
+        except PermissionError as error:
+            said = " ".join(str(error.strerror or error).split())
+            raise InputError(f"store: {self.url}/{path} cannot be read ({said}); correct the keys or store_options") from None
 
     def write_text(self, path: str, text: str) -> None:
         """Write a text file at once or not at all."""
@@ -371,6 +377,8 @@ def disk_trouble(error: OSError, path: str) -> ImpervError:
     """What a person should read when writing fails."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
+    if isinstance(error, PermissionError) and error.errno is None:  # as s3fs says it
+        return InputError(f"store: {path} cannot be written ({' '.join(str(error).split())}); correct the keys or store_options")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
         return InputError(
             f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"

@@ -76,9 +76,9 @@ def test_a_bucket_that_is_not_there(config, s3, capsys):
     path = config.parent / "production-nobucket.toml"
     path.write_text(config.read_text().replace("s3://imperv/", "s3://nowhere/"))
     capsys.readouterr()
-    assert main(["run", TILE, "--config", str(path), "-t", "IBU_then"]) == 1
+    assert main(["run", TILE, "--config", str(path), "-t", "IBU_then"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("imperv:")]
-    assert len(lines) == 1 and "nowhere" in lines[0]
+    assert len(lines) == 1 and "there is no bucket nowhere at http" in lines[0]
 
 
 def test_models_are_found_on_an_object_store(s3, tmp_path):
