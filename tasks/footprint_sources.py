@@ -61,7 +61,7 @@ class Tally:
 
     @property
     def read(self) -> int:
-        """Footprints inside the window, and those that lie nowhere."""
+        """Shapes inside the window, and those that lie nowhere."""
         return self.used + self.dropped.total()
 
     def statistics(self) -> dict[str, Any]:
@@ -207,31 +207,32 @@ def _batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 
 def _sound(batch: Batch, to_grid: Transformer, bounds: Bounds, tally: Tally) -> np.ndarray:
     """Valid polygons of a batch that touch the window."""
     tally.dropped += batch.dropped
-    kept = _unless(batch.shapes, shapely.is_empty, "empty", tally)
-    kept = _unless(kept, lambda s: ~np.isin(shapely.get_type_id(s), (POLYGON, MULTIPOLYGON, COLLECTION)), "no polygons", tally)
-    kept = _unless(kept, _infinite, "with coordinates that are no numbers", tally)
-    kept = shapely.transform(kept, lambda x, y: to_grid.transform(x, y), interleaved=False)
-    kept = _unless(kept, _infinite, "outside of the reference system", tally)
-    edges = shapely.bounds(kept)
-    near = (edges[:, 0] <= bounds[2]) & (edges[:, 2] >= bounds[0]) & (edges[:, 1] <= bounds[3]) & (edges[:, 3] >= bounds[1])
-    kept = kept[near]
-    broken = ~shapely.is_valid(kept)
-    mixed = broken | (shapely.get_type_id(kept) == COLLECTION)
-    kept[mixed] = [_polygonal(shape) for shape in shapely.make_valid(kept[mixed])]
-    flat = shapely.area(kept) == 0
-    tally.dropped["without area"] += int(flat.sum())
+    shapes, mended = batch.shapes, batch.mended
+
+    def leave_out(bad: np.ndarray, reason: str | None) -> None:
+        nonlocal shapes, mended
+        if reason is not None:
+            tally.dropped[reason] += int(bad.sum())
+        shapes, mended = shapes[~bad], mended[~bad]
+
+    leave_out(shapely.is_empty(shapes), "empty")
+    leave_out(_infinite(shapes), "with coordinates that are no numbers")
+    shapes = shapely.transform(shapes, lambda x, y: to_grid.transform(x, y), interleaved=False)
+    leave_out(_infinite(shapes), "outside of the reference system")
+    left, bottom, right, top = shapely.bounds(shapes).T
+    leave_out((left > bounds[2]) | (right < bounds[0]) | (bottom > bounds[3]) | (top < bounds[1]), None)
+    leave_out(~np.isin(shapely.get_type_id(shapes), (POLYGON, MULTIPOLYGON, COLLECTION)), "no polygons")
+    broken = ~shapely.is_valid(shapes)
+    mended = mended | broken
+    mixed = broken | (shapely.get_type_id(shapes) == COLLECTION)
+    shapes[mixed] = [_polygonal(shape) for shape in shapely.make_valid(shapes[mixed])]
+    leave_out(shapely.area(shapes) == 0, "without area")
     window = shapely.box(*bounds)
     shapely.prepare(window)
-    inside = ~flat & shapely.intersects(kept, window)
-    tally.used += int(inside.sum())
-    tally.repaired += int((broken & inside).sum()) + batch.mended
-    return kept[inside]
-
-
-def _unless(shapes: np.ndarray, test: Any, reason: str, tally: Tally) -> np.ndarray:
-    bad = test(shapes)
-    tally.dropped[reason] += int(bad.sum())
-    return shapes[~bad]
+    leave_out(~shapely.intersects(shapes, window), None)
+    tally.used += len(shapes)
+    tally.repaired += int(mended.sum())
+    return shapes
 
 
 def _infinite(shapes: np.ndarray) -> np.ndarray:

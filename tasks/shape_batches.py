@@ -32,8 +32,8 @@ class Batch:
 
     shapes: np.ndarray
     """(n,) shapely geometries in the file's reference system."""
-    mended: int = 0
-    """How many of them had rings that were not closed."""
+    mended: np.ndarray
+    """(n,) bool: rings that were not closed."""
     dropped: Counter[str] = field(default_factory=Counter)
     """What has no shape, by reason."""
 
@@ -56,7 +56,7 @@ def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray]) -> Batch:
             shapes[lost] = parse(texts[lost], on_invalid="fix")
     gone = shapely.is_missing(shapes)
     dropped = Counter({"no geometry": int(missing.sum()), "unreadable": int((lost & gone).sum())})
-    return Batch(shapes[~gone], int((lost & ~gone).sum()), dropped)
+    return Batch(shapes[~gone], lost[~gone], dropped)
 
 
 def fsspec_name(path: str) -> str:
@@ -77,10 +77,10 @@ def fsspec_name(path: str) -> str:
 
 
 @contextlib.contextmanager
-def open_bytes(path: str) -> Iterator[Any]:
-    """A file to read from, as it is."""
+def open_bytes(path: str, ahead: int = CHUNK) -> Iterator[Any]:
+    """A file to read from, as it is; of a remote one at least `ahead` bytes at once."""
     name = fsspec_name(path)
-    with fsspec.open(name, "rb", block_size=CHUNK) if "://" in name else Path(name).open("rb") as file:
+    with fsspec.open(name, "rb", block_size=ahead) if "://" in name else Path(name).open("rb") as file:
         yield file
 
 

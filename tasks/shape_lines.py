@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -90,20 +91,19 @@ def _near(line: bytes, box: Bounds) -> bool:
 
 def _from_geojson(lines: np.ndarray) -> Batch:
     shapes = shapely.from_geojson(lines, on_invalid="ignore")
-    batch = Batch(shapes)
-    for k in np.flatnonzero(shapely.is_missing(shapes)):
+    lost, dropped = shapely.is_missing(shapes), Counter[str]()
+    for k in np.flatnonzero(lost):
         try:
             value = json.loads(lines[k])
             geometry = value.get("geometry") if value.get("type") == "Feature" else value
             if geometry is None:
-                batch.dropped["no geometry"] += 1
+                dropped["no geometry"] += 1
                 continue
             shapes[k] = shapely.from_geojson(json.dumps({**geometry, "coordinates": _closed(geometry["coordinates"])}))
-            batch.mended += 1
         except (ValueError, TypeError, KeyError, AttributeError, shapely.errors.GEOSException):
-            batch.dropped["unreadable"] += 1
-    batch.shapes = shapes[~shapely.is_missing(shapes)]
-    return batch
+            dropped["unreadable"] += 1
+    found = ~shapely.is_missing(shapes)
+    return Batch(shapes[found], lost[found], dropped)
 
 
 def _closed(part: list) -> list:

@@ -29,6 +29,9 @@ from tasks.shape_lines import kind_of_text, read_csv, read_lines
 BATCH = 20_000
 """Shapes at once."""
 
+AHEAD = 2**16
+"""Bytes fetched at least of a remote file that is read in parts."""
+
 REACH = 5000
 """Metres from its first corner, or its middle, that a shape of a text file may reach; others are passed over unparsed."""
 
@@ -207,7 +210,7 @@ def _objects(column: pa.Array) -> np.ndarray:
 
 @contextlib.contextmanager
 def _open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
-    with open_bytes(path) as file, pa.parquet.ParquetFile(file) as parquet:
+    with open_bytes(path, AHEAD) as file, pa.parquet.ParquetFile(file) as parquet:
         yield parquet
 
 
