@@ -17,7 +17,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import shapely
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from tasks.errors import InputError
 from tasks.job import Job
@@ -257,7 +257,7 @@ def _elsewhere(vectors: Vectors, bounds: Bounds) -> str:
         return ""
     to_degrees = Transformer.from_crs(vectors.crs, "OGC:CRS84", always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*edges)
-    if to_degrees.source_crs.is_geographic:
+    if CRS(vectors.crs).is_geographic:
         west, south, east, north = edges
         if max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 180:
             return f": its coordinates, such as {west:g}, {south:g}, are no degrees; correct its reference system"

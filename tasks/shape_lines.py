@@ -152,7 +152,8 @@ def read_csv(path: str, box: Bounds | None, least_confidence: float) -> Iterator
             if least_confidence > 0 and "confidence" in wanted:
                 sure &= ~(pd.to_numeric(table.column("confidence").to_pandas(), errors="coerce").to_numpy() < least_confidence)
             texts = np.asarray(table.column("geometry").to_pandas(), object)[sure]
-            batch = parsed(np.where(texts == "", None, texts), shapely.from_wkt)
+            texts[texts == ""] = None
+            batch = parsed(texts, shapely.from_wkt)
             batch.dropped["low confidence"] += int((kept & ~sure).sum())
             batch.dropped["unreadable"] += len(damaged)
             damaged.clear()

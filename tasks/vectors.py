@@ -67,7 +67,7 @@ def open_vectors(path: str) -> Vectors:
     InputError
         If it is missing, no vector file, has several layers of polygons, or no coordinate reference system.
     """
-    path, _, layer = path.partition("|layername=")
+    path, _, name = path.partition("|layername=")
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"{path} does not exist; correct the path")
     with _readable(path):
@@ -81,8 +81,8 @@ def open_vectors(path: str) -> Vectors:
             # Without the key they are degrees, by the format; an empty one says that they are not known.
             crs = column.get("crs", "OGC:CRS84")
             return Vectors(path, "parquet", _known(path, json.dumps(crs) if isinstance(crs, dict) else crs))
-        with _remote_options(path):
-            layer = layer or _only_layer(path)
+        with _gdal_environment(path):
+            layer = name or _only_layer(path)
             return Vectors(path, "ogr", _known(path, pyogrio.read_info(_ogr_name(path), layer=layer)["crs"]), layer)
 
 
@@ -168,9 +168,11 @@ def _ogr_name(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _remote_options(path: str) -> Iterator[None]:
-    """Patience with servers: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
-    options = gdal_options(LOCAL) if is_remote(path) or path.startswith("/vsi") else {}
+def _gdal_environment(path: str) -> Iterator[None]:
+    """Patience with servers and with open rings: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
+    options = {"OGR_GEOMETRY_ACCEPT_UNCLOSED_RING": "YES"}  # said so, it closes them without a warning
+    if is_remote(path) or path.startswith("/vsi"):
+        options |= gdal_options(LOCAL)
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
     pyogrio.set_gdal_config_options(options)
     try:
@@ -191,7 +193,7 @@ def _only_layer(path: str) -> str | None:
 
 def _read_ogr(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
     with (
-        _remote_options(vectors.path),
+        _gdal_environment(vectors.path),
         pyogrio.open_arrow(
             _ogr_name(vectors.path), layer=vectors.layer, bbox=box, columns=[], batch_size=BATCH, use_pyarrow=True
         ) as (about, reader),
@@ -255,9 +257,8 @@ def _group_meets(group: Any, covering: dict[str, list[str]], box: Bounds) -> boo
     found = {c.path_in_schema: c.statistics for c in (group.column(k) for k in range(group.num_columns))}
     low = [found.get(".".join(covering[name])) for name in ("xmin", "ymin")]
     high = [found.get(".".join(covering[name])) for name in ("xmax", "ymax")]
-    if any(s is None or not s.has_min_max for s in (*low, *high)):
-        return True
-    return _meets(box, (low[0].min, low[1].min, high[0].max, high[1].max))
+    edges = [(s.min, s.max) for s in (*low, *high) if s is not None and s.has_min_max]
+    return len(edges) < 4 or _meets(box, (edges[0][0], edges[1][0], edges[2][1], edges[3][1]))
 
 
 def _meets(a: Bounds, b: Bounds) -> bool:
