@@ -10,10 +10,11 @@ from botocore.exceptions import BotoCoreError
 
 from layers.catalogue import CATALOGUE
 from tasks.errors import ImpervError
+from tasks.footprints import count_footprints
 from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
 from tasks.production import Production
-from tasks.references import SETTING, check_reference, footprint_paths, open_reference, partly_covered, read_footprints
+from tasks.references import SETTING, check_reference, open_reference, partly_covered
 
 
 def check_production(production: Production) -> tuple[list[str], list[str]]:
@@ -89,8 +90,11 @@ def _reference(job: Job, symbol: str) -> Iterator[str]:
 
 
 def _footprints(job: Job) -> Iterator[str]:
-    for path in footprint_paths(job):
-        yield f"{job.tile}: references.footprints: {path}, {len(read_footprints(path, job.bounds))} polygons in the area"
+    for tally in count_footprints(job):
+        files = "" if tally.files == 1 else f" ({tally.files} files)"
+        yield f"{job.tile}: references.footprints: {tally.entry}{files}, {tally.used} polygons in the area"
+        for line in tally.trouble(str(job.tile)):
+            yield f"{job.tile}: references.footprints: {line}"
 
 
 def _scenes(job: Job, symbol: str) -> Iterator[str]:

@@ -10,9 +10,10 @@ from flows.planning import plan_tile
 from flows.progress import listener
 from flows.targets import PASSES, resolve_targets, steps
 from tasks.errors import ImpervError, WorkError
+from tasks.footprint_sources import check_footprints
 from tasks.job import Job
 from tasks.production import Production
-from tasks.references import SETTING, check_footprints, check_reference, footprint_paths, open_reference
+from tasks.references import SETTING, check_reference, open_reference
 
 
 def run_tiles(
@@ -71,8 +72,7 @@ def _refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, Imperv
                     with source:
                         check_reference(job, symbol, source, path)
                 elif symbol == "IBUD_ref":
-                    for path in footprint_paths(job):
-                        check_footprints(path)
+                    check_footprints(job)
         except ImpervError as error:
             failed[str(job.tile)] = error
             note_run(job, "failed", str(error))

@@ -118,7 +118,7 @@ LAYERS: tuple[Layer, ...] = (
     Layer("CLCP_then", "CLCP_18", "CLCplus Backbone, then", "4.1.5", (), "reference", "then", 10, codes=_CLCP),
     Layer("CLCP_now", "CLCP_21", "CLCplus Backbone, now", "4.1.5", (), "reference", "now", 10, codes=_CLCP),
     Layer("IBUD_ref", "IBUD_21_ref", "Share of a pixel covered by building footprints, 0 to 1", "4.4.1", (), "reference", "then",
-          10, "float32", _NAN, aliases=("IBUD_now_ref", "IBUD_then_ref")),
+          10, "float32", _NAN, version=2, aliases=("IBUD_now_ref", "IBUD_then_ref")),
     Layer("RMSD", "RMSD_18_21", "Root mean squared deviation of the two NDVI curves", "4.2.2", ("PP_then", "PP_now"), "interim", "pair",
           10, "float32", _NAN, aliases=("RMSD_then_now",)),
     Layer("CHM_raw", "CHM_raw", "RMSD above the lower (1) and the upper (2) threshold of the tile", "4.2.5", ("RMSD",), "interim", "pair",

@@ -15,6 +15,8 @@ from tasks.calibrating import calibration_versions, make_calibration
 from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.fingerprints import fingerprint
+from tasks.footprint_sources import footprint_sources
+from tasks.footprints import make_footprints
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
 from tasks.models import START, make_model, training_versions
@@ -22,7 +24,7 @@ from tasks.predicting import halo_versions, make_prediction
 from tasks.preprocessing import make_pp, pp_trouble
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
-from tasks.references import SETTING, footprint_paths, make_footprints, make_reference, open_reference, reference_path
+from tasks.references import SETTING, make_reference, open_reference, reference_path
 from tasks.registry import ensemble_versions, imported, imported_reason
 from tasks.store import with_measured
 from tasks.whole_tile import make_chm, make_chm_raw
@@ -56,7 +58,8 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
         open_reference(job, layer.symbol)[1].close()
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}
     if layer.symbol == "IBUD_ref":
-        return {"files": fingerprint(job, *footprint_paths(job))}
+        files = [file.partition("|")[0] for source in footprint_sources(job) for file in source.files]
+        return {"files": fingerprint(job, *files), "footprint_confidence": job.production.references.footprint_confidence}
     if layer.symbol in ("IMD_model", "IBUD_model"):
         # What a training started from is history, like a frozen scene list: another neighbour today makes it no worse.
         record = job.record(layer.symbol)

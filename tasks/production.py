@@ -157,7 +157,9 @@ class References(_Model):
     clcplus_now: str | None = None
     """CLCplus Backbone of `now`."""
     footprints: tuple[str, ...] = ()
-    """Building footprints; their union is used."""
+    """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
+    footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
+    """Lowest confidence of footprints that carry one, as those of Google do."""
 
 
 class EngineSettings(_Model):

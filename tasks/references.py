@@ -1,4 +1,4 @@
-"""Reference layers on the tile's grid: rasters of earlier productions and CLCplus, and building footprints (ATBD 4.1.5).
+"""Reference rasters on the tile's grid: earlier productions and CLCplus (ATBD 4.1.5). Footprints are in `tasks.footprints`.
 
 Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
 """
@@ -6,20 +6,15 @@ Rasters in another grid are resampled from full resolution; what cannot be used 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
-import pyogrio
 import rasterio
-import shapely
 import zarr
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
-from rasterio.features import rasterize
 
 from grids import Block
 from layers.catalogue import CATALOGUE, Layer
@@ -37,9 +32,6 @@ OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_
 
 MARGIN = 4
 """Source pixels around a block that its kernel may reach."""
-
-RASTERISED_PIXELS = 10
-"""Footprints are drawn at 1 m: pixels of that size along the edge of a 10 m pixel."""
 
 
 @dataclass(frozen=True)
@@ -214,123 +206,3 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
 
 def _first_line(error: BaseException) -> str:
     return str(error.__cause__ or error).splitlines()[0]
-
-
-# footprints -----------------------------------------------------------------------------------------------------
-
-
-def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
-    """Polygons of a vector file that touch EPSG:3035 bounds, in EPSG:3035.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable or has no coordinate reference system.
-    """
-    crs = check_footprints(path)
-    try:
-        box = Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform_bounds(*bounds, densify_pts=21)
-        table = pyogrio.read_dataframe(path, bbox=box, columns=[])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
-    shapes = table.geometry.to_crs("EPSG:3035")
-    shapes = shapes[~shapes.is_empty & shapes.notna()].make_valid()
-    return shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])]
-
-
-def check_footprints(path: str) -> str:
-    """Coordinate reference system of a vector file that can serve as footprints.
-
-    Raises
-    ------
-    InputError
-        If it is missing, no vector file, or has no coordinate reference system.
-    """
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
-        raise InputError(f"references.footprints: {path} does not exist; correct the path")
-    try:
-        crs = pyogrio.read_info(path)["crs"]
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
-    if not crs:
-        raise InputError(f"references.footprints: {path} has no coordinate reference system; assign one")
-    return str(crs)
-
-
-def footprint_share(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
-    """Share of each pixel that lies inside the union of polygons, drawn at 1 m (algorithms, section 6).
-
-    Parameters
-    ----------
-    shapes : (n,) array of shapely polygons
-        In the grid's coordinates; overlaps count once.
-    grid : GeoBox
-        10 m pixels.
-
-    Returns
-    -------
-    (y, x) float32
-        0 to 1.
-    """
-    rows, columns = grid.shape
-    if not len(shapes):
-        return np.zeros((rows, columns), "float32")
-    fine = rasterize(
-        ((shape, 1) for shape in shapes),
-        out_shape=(rows * RASTERISED_PIXELS, columns * RASTERISED_PIXELS),
-        transform=grid.affine * grid.affine.scale(1 / RASTERISED_PIXELS),
-        dtype="uint8",
-    )
-    blocks = fine.reshape(rows, RASTERISED_PIXELS, columns, RASTERISED_PIXELS)
-    return (blocks.sum(axis=(1, 3), dtype="uint16") / RASTERISED_PIXELS**2).astype("float32")
-
-
-def _footprint_block(sources: list[str | np.ndarray], grid: GeoBox, out: zarr.Array, block: Block) -> tuple[BlockReport, int]:
-    here = block.geobox(grid)
-    box = here.boundingbox
-    found = [_polygons(s, box.bbox) if isinstance(s, str) else s for s in sources]
-    shapes = np.concatenate(found) if found else np.array([])
-    inside = shapely.intersects(shapes, shapely.box(*box.bbox)) if len(shapes) else np.zeros(0, bool)
-    share = footprint_share(shapes[inside], here)
-    out[block.slices] = share
-    return report({"IBUD_ref": share}), int(inside.sum())
-
-
-def _polygons(path: str, bounds: tuple[float, float, float, float]) -> np.ndarray:
-    return np.asarray(read_footprints(path, bounds).values)
-
-
-def make_footprints(job: Job, layer: Layer) -> Made:
-    """IBUD_ref: building density from footprints.
-
-    Raises
-    ------
-    InputError
-        If no footprints are named or a file cannot be used.
-    """
-    paths = footprint_paths(job)
-    grid = job.grid(10)
-    # GeoJSON has no spatial index: read it once a tile instead of once a block.
-    sources = [_polygons(p, job.bounds) if p.lower().endswith(("json", "jsonl", "geojsonl")) else p for p in paths]
-    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        work = partial(_footprint_block, sources, grid, out[variables_of(layer)[0].name])
-        size = 1000 * 1000 * (RASTERISED_PIXELS**2 * 2 + 8)
-        results = job.engine.map(work, job.blocks(10), size, layer.symbol)
-    digest, statistics = summarise(layer, [r[0] for r in results])
-    count = sum(r[1] for r in results)
-    warnings = () if count else (f"no footprint lies inside tile {job.tile}",)
-    return Made(digest, {**statistics, "footprints": count, "sources": paths}, warnings)
-
-
-def footprint_paths(job: Job) -> list[str]:
-    """Paths of the footprint files.
-
-    Raises
-    ------
-    InputError
-        If the production names none.
-    """
-    paths = [job.production.path(text) for text in job.production.references.footprints]
-    if not paths:
-        raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
-    return paths
