@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layers.catalogue import CATALOGUE
+from tasks.clcplus import clcplus_is_given
 from tasks.engine import RESERVED
 from tasks.job import Job
 from tasks.looks import Looks
@@ -33,6 +34,13 @@ PREDICT_NS = 680.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
 MOST_STEPS = 400
 """Training steps an epoch of a whole tile."""
+
+PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
+"""Nodes that are made only where CLC+ of `now` is missing."""
+PROXY_SAMPLE_NS = 0.0
+"""Core nanoseconds to read a pixel's features for the choice of samples."""
+PROXY_TREE_NS = 0.0
+"""Core nanoseconds of a sample, tree and level."""
 
 REFERENCE_NS = 60.0
 """Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
@@ -70,6 +78,10 @@ def node_cost(job: Job, symbol: str) -> Cost:
     memory = RESERVED + min(job.engine.budget, _bytes_at_once(job, symbol))
     if layer.kind == "source":
         return Cost(0, RESERVED)
+    if symbol in PROXY and clcplus_is_given(job):
+        return Cost(0, RESERVED)
+    if symbol == "CLCP_proxy_model":
+        return Cost(_proxy_training(job, pixels), memory)
     if symbol in ("IMD_model", "IBUD_model"):
         return Cost(_training(job, pixels), memory)
     if symbol in ("RIMD", "RIBUD"):
@@ -114,6 +126,11 @@ def _training(job: Job, pixels: int) -> float:
     step = unet.batch * unet.crop**2
     steps = unet.steps_per_epoch or min(MOST_STEPS, max(10, int(1.75 * pixels / step)))
     return steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+
+
+def _proxy_training(job: Job, pixels: int) -> float:
+    proxy = job.production.parameters.proxy
+    return (pixels * PROXY_SAMPLE_NS + min(pixels, proxy.samples) * proxy.trees * proxy.depth * PROXY_TREE_NS) / 1e9
 
 
 def _prediction(job: Job, pixels: int) -> float:

@@ -31,6 +31,7 @@ from calibration import CalibrationParameters
 from grids import EDITIONS, Tile, official_tiles, snap_outward
 from layers.change import ChangeParameters
 from layers.change_mask import ChangeMaskParameters
+from layers.proxy import ProxyParameters
 from layers.unet import UNetParameters
 from tasks.errors import InputError
 from tasks.periods import Period, pair_label
@@ -150,6 +151,10 @@ class References(_Model):
     """CLCplus Backbone of `now`."""
     footprints: tuple[str, ...] = ()
     """Building footprints; their union is used."""
+    roads: tuple[str, ...] = ()
+    """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
+    buildings: tuple[str, ...] = ()
+    """Buildings for the same; the footprints where none are named."""
 
 
 class EngineSettings(_Model):
@@ -201,6 +206,7 @@ class Parameters(_Model):
     change_mask: ChangeMaskParameters = ChangeMaskParameters()
     unet: UNetParameters = UNetParameters()
     ensemble: EnsembleParameters = EnsembleParameters()
+    proxy: ProxyParameters = ProxyParameters()
     calibration: CalibrationParameters = CalibrationParameters()
     built_up: BuiltUpParameters = BuiltUpParameters()
     change: ChangeParameters = ChangeParameters()
