@@ -88,7 +88,8 @@ def distance(sources: np.ndarray, reach: float) -> np.ndarray:
     if not sources.any():
         return np.full(sources.shape, reach, "f4")
     found = cv2.distanceTransform((~sources).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.minimum(found * np.float32(PIXEL), np.float32(reach))
+    # Squares are whole numbers: rounded to them, a pixel's distance does not depend on the block that it is computed in.
+    return np.minimum(np.sqrt(np.rint(np.square(found))) * np.float32(PIXEL), np.float32(reach))
 
 
 def sealed_labels(clcplus: np.ndarray) -> np.ndarray:

@@ -100,8 +100,11 @@ def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float,
         box = to_file.transform_bounds(*bounds, densify_pts=21)
     except ProjError as error:
         raise ValueError(f"its coordinate reference system does not reach the tile: {error}") from None
+    tag = next((name for name in TAGS[theme] if name in info["fields"]), None)
+    # Some drivers cannot filter on a column that is not read.
+    columns, condition = ([tag], _condition(tag, theme)) if tag else ([], None)
     with pyogrio.raw.open_arrow(
-        path, layer=layer, columns=[], bbox=box, where=_condition(info["fields"], theme), batch_size=PIECE, use_pyarrow=True
+        path, layer=layer, columns=columns, bbox=box, where=condition, batch_size=PIECE, use_pyarrow=True
     ) as (meta, reader):
         column = meta["geometry_name"] or "wkb_geometry"
         for batch in reader:
@@ -112,13 +115,10 @@ def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float,
                 yield shapes[np.isfinite(shapely.bounds(shapes)).all(axis=1)]
 
 
-def _condition(columns: np.ndarray, theme: Theme) -> str | None:
-    """Filter on the first of the tag's columns that the layer has."""
-    for column in TAGS[theme]:
-        if column in columns:
-            values = ", ".join(f"'{value}'" for value in UNSEALED[theme])
-            return f'"{column}" IS NOT NULL AND "{column}" NOT IN ({values})'
-    return None
+def _condition(tag: str, theme: Theme) -> str:
+    """Filter on the column of the tag."""
+    values = ", ".join(f"'{value}'" for value in UNSEALED[theme])
+    return f'"{tag}" IS NOT NULL AND "{tag}" NOT IN ({values})'
 
 
 def _unreadable(path: str, theme: Theme, error: BaseException) -> InputError:
