@@ -38,7 +38,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("change mask: thresholds, components, sieve", ("CHM_raw", "CHM")),
     ("change mask to 20 m", ("CHM_resampled",)),
     ("mean NDVI, two years", ("NDVI_p0_then", "NDVI_p0_now")),
-    ("sealing mask, two years", ("IMD_MSK_then", "IMD_MSK_now")),
+    ("sealing mask, two years", ("IMD_MSK_then", "OSM_distance", "CLCP_proxy_model", "CLCP_proxy", "IMD_MSK_now")),
     ("calibration, fit", ("IMD_calibration",)),
     ("calibration, apply", ("IMD_now",)),
     ("mean to 20 m", ("IMD_now_mean",)),

@@ -9,10 +9,13 @@ from urllib.parse import urlparse
 from botocore.exceptions import BotoCoreError
 
 from layers.catalogue import CATALOGUE
+from tasks.clcplus import clcplus_missing
+from tasks.distance import shape_files
 from tasks.errors import ImpervError
 from tasks.footprints import count_footprints
 from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
+from tasks.osm_shapes import check_shapes
 from tasks.production import Production
 from tasks.references import SETTING, check_reference, open_reference, partly_covered
 
@@ -81,6 +84,12 @@ def _dask(production: Production) -> Iterator[str]:
 
 
 def _reference(job: Job, symbol: str) -> Iterator[str]:
+    if symbol == "CLCP_now" and (reason := clcplus_missing(job)):
+        yield f"{job.tile}: references.clcplus_now: {reason}: a proxy takes its place"
+        for theme, paths in shape_files(job).items():
+            for path in paths:
+                yield f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}"
+        return
     path, source = open_reference(job, symbol)
     with source:
         share = check_reference(job, symbol, source, path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from layers.catalogue import CATALOGUE
 from layers.training import PASSES, STEPS
+from tasks.clcplus import clcplus_is_given
 from tasks.engine import RESERVED
 from tasks.job import Job
 from tasks.looks import Looks
@@ -32,6 +33,13 @@ TRAIN_NS = 2100.0
 """Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
 PREDICT_NS = 680.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
+
+PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
+"""Nodes that are made only where CLC+ of `now` is missing."""
+PROXY_SAMPLE_NS = 0.0
+"""Core nanoseconds to read a pixel's features for the choice of samples."""
+PROXY_TREE_NS = 0.0
+"""Core nanoseconds of a sample, tree and level."""
 
 REFERENCE_NS = 60.0
 """Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
@@ -69,6 +77,10 @@ def node_cost(job: Job, symbol: str) -> Cost:
     memory = RESERVED + min(job.engine.budget, _bytes_at_once(job, symbol))
     if layer.kind == "source":
         return Cost(0, RESERVED)
+    if symbol in PROXY and clcplus_is_given(job):
+        return Cost(0, RESERVED)
+    if symbol == "CLCP_proxy_model":
+        return Cost(_proxy_training(job, pixels), memory)
     if symbol in ("IMD_model", "IBUD_model"):
         return Cost(_training(job, pixels), memory)
     if symbol in ("RIMD", "RIBUD"):
@@ -113,6 +125,11 @@ def _training(job: Job, pixels: int) -> float:
     step = unet.batch * unet.crop**2
     steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * pixels / step)))
     return steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+
+
+def _proxy_training(job: Job, pixels: int) -> float:
+    proxy = job.production.parameters.proxy
+    return (pixels * PROXY_SAMPLE_NS + min(pixels, proxy.samples) * proxy.trees * proxy.depth * PROXY_TREE_NS) / 1e9
 
 
 def _prediction(job: Job, pixels: int) -> float:

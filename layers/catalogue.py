@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from typing import Literal
 
 from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
+from layers.proxy import ProxyParameters
 from layers.unet import UNetParameters
 
 Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
@@ -105,6 +106,7 @@ _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
 _WINDOWS = ("unet.patch", "unet.overlap")
 _MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _WINDOWS)
 _BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
+_PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
 _PREDICT = (*_WINDOWS, "ensemble")
 
 LAYERS: tuple[Layer, ...] = (
@@ -139,9 +141,17 @@ LAYERS: tuple[Layer, ...] = (
           10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIBUD_now",)),
     Layer("RIBUD_sd", "RIBUD_21_sd", "Standard deviation of the models' built-up density, fraction", "4.7", ("RIBUD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIBUD_now_sd",)),
+    Layer("OSM_distance", "", "Distance to roads and buildings of OpenStreetMap, metres; only where CLC+ of now is missing", "4.3.3",
+          ("CLCP_then", "CLCP_now"), "interim", "pair", 10, "float32", _NAN, parameters=("proxy.reach",)),
+    Layer("CLCP_proxy_model", "", "Boosted trees that know CLC+ class 1 of then by features and distance", "4.3.3",
+          ("PP_then", "CLCP_then", "OSM_distance"), "model", "then", parameters=_PROXY),
+    Layer("CLCP_proxy", "", "Proxy of CLC+ class 1 of now", "4.3.3",
+          ("PP_now", "CLCP_then", "CLCP_now", "OSM_distance", "CLCP_proxy_model"), "interim", "pair", 10, codes=_BINARY,
+          parameters=("proxy.threshold",)),
     Layer("IMD_MSK_then", "IMD_MSK_18", "Sealing mask from IMD and CLC+ of then", "4.3.2", ("IMD_then", "CLCP_then"), "interim", "then",
           10, codes=_BINARY, parameters=("calibration.threshold",)),
-    Layer("IMD_MSK_now", "IMD_MSK_21", "Sealing mask from RIMD and CLC+ of now", "4.3.2", ("RIMD", "CLCP_now"), "interim", "pair",
+    Layer("IMD_MSK_now", "IMD_MSK_21", "Sealing mask from RIMD and CLC+ of now, or its proxy", "4.3.2",
+          ("RIMD", "CLCP_now", "CLCP_proxy"), "interim", "pair",
           10, codes=_BINARY, parameters=("calibration.threshold",)),
     Layer("IMD_calibration", "IMD_calibration", "Coefficients that map NDVI to density", "4.3.2",
           ("IMD_then", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"), "model", "then",
@@ -189,7 +199,7 @@ LAYERS: tuple[Layer, ...] = (
 CATALOGUE: dict[str, Layer] = {layer.symbol: layer for layer in LAYERS}
 """Every node by its symbol."""
 
-_SPELLINGS = {name.lower(): layer.symbol for layer in LAYERS for name in (*layer.aliases, layer.atbd, layer.symbol)}
+_SPELLINGS = {name.lower(): layer.symbol for layer in LAYERS for name in (*layer.aliases, layer.atbd, layer.symbol) if name}
 
 
 def resolve(name: str) -> str:

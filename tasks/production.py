@@ -31,6 +31,7 @@ from calibration import CalibrationParameters
 from grids import EDITIONS, Tile, official_tiles, snap_outward
 from layers.change import ChangeParameters
 from layers.change_mask import ChangeMaskParameters
+from layers.proxy import ProxyParameters
 from layers.unet import UNetParameters
 from tasks.bands import BANDS
 from tasks.errors import InputError
@@ -160,6 +161,10 @@ class References(_Model):
     """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
     footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
     """Lowest confidence of footprints that carry one, as those of Google do."""
+    roads: tuple[str, ...] = ()
+    """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
+    buildings: tuple[str, ...] = ()
+    """Buildings for the same; the footprints where none are named."""
 
 
 class EngineSettings(_Model):
@@ -213,6 +218,7 @@ class Parameters(_Model):
     change_mask: ChangeMaskParameters = ChangeMaskParameters()
     unet: UNetParameters = UNetParameters()
     ensemble: EnsembleParameters = EnsembleParameters()
+    proxy: ProxyParameters = ProxyParameters()
     calibration: CalibrationParameters = CalibrationParameters()
     built_up: BuiltUpParameters = BuiltUpParameters()
     change: ChangeParameters = ChangeParameters()

@@ -35,17 +35,28 @@ MARGIN = 4
 
 
 @dataclass(frozen=True)
-class _RasterBlock:
-    """One block of a reference raster."""
+class RasterReader:
+    """Reads blocks of a reference raster on a tile's grid; may travel to another process."""
 
     path: str
     symbol: str
     grid: GeoBox
-    out: zarr.Array
     resampling: Resampling
     direct: bool
+    """True where the raster's own pixels are those of the grid."""
 
-    def __call__(self, block: Block) -> BlockReport:
+    @classmethod
+    def of(cls, job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> RasterReader:
+        """How an opened raster that passed `check_reference` is read."""
+        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
+        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
+        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
+        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
+        resampling = Resampling.bilinear if symbol == "IMD_then" else Resampling.nearest
+        return cls(path, symbol, job.grid(10), resampling, direct)
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(y, x) uint8 pixels of a block of the grid."""
         here = block.geobox(self.grid)
         nodata = int(CATALOGUE[self.symbol].nodata)
         with environment(), open_full_resolution(self.path) as source:
@@ -63,8 +74,20 @@ class _RasterBlock:
             else:
                 array = _warp_densities(source, here, self.resampling, (tag, nodata, *OUTSIDE_CODES[self.symbol]))
         array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
+        return np.asarray(array)
+
+
+@dataclass(frozen=True)
+class _RasterBlock:
+    """One block of a reference raster."""
+
+    read: RasterReader
+    out: zarr.Array
+
+    def __call__(self, block: Block) -> BlockReport:
+        array = self.read(block)
         self.out[block.slices] = array
-        return report({self.symbol: array})
+        return report({self.read.symbol: array})
 
 
 def _warp_densities(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, outside: tuple) -> np.ndarray:
@@ -102,19 +125,15 @@ def make_reference(job: Job, layer: Layer) -> Made:
     path, opened = open_reference(job, layer.symbol)
     with opened as source:
         share = check_reference(job, layer.symbol, source, path)
-        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
-        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
-        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
-        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
-        resampling = Resampling.bilinear if layer.symbol == "IMD_then" else Resampling.nearest
-        if not direct:
+        read = RasterReader.of(job, layer.symbol, source, path)
+        if not read.direct:
             warnings.append(
                 f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
-                f"resampled ({resampling.name}) from full resolution"
+                f"resampled ({read.resampling.name}) from full resolution"
             )
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
         array = out[variables_of(layer)[0].name]
-        work = _RasterBlock(path, layer.symbol, grid, array, resampling, direct)
+        work = _RasterBlock(read, array)
         size = 1000 * 1000 * 4
         try:
             reports = job.engine.map(work, job.blocks(10), size, layer.symbol)
@@ -182,26 +201,47 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
         With the reason and the remedy.
     """
     start = f"references.{SETTING[symbol]}: {path}"
-    if source.crs is None:
-        raise InputError(f"{start} has no coordinate reference system; assign one")
+    share = covered_share(job, symbol, source, path)
     if source.count != 1 or source.dtypes[0] != "uint8":
         raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
+    if share == 0:
+        raise InputError(
+            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in _bounds_of(source)]}, "
+            f"the area is {[round(v) for v in job.bounds]}; name a file that covers it"
+        )
+    return share
+
+
+def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
+    """Share of the area that the extent of a raster covers.
+
+    Raises
+    ------
+    InputError
+        If its place is not known.
+    """
+    start = f"references.{SETTING[symbol]}: {path}"
+    if source.crs is None:
+        raise InputError(f"{start} has no coordinate reference system; assign one")
     try:
-        to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
-        west, south, east, north = source.bounds
-        south, north = min(south, north), max(south, north)  # a raster may begin in the south
-        left, bottom, right, top = to_grid.transform_bounds(west, south, east, north, densify_pts=21)
+        left, bottom, right, top = _bounds_of(source)
     except Exception as error:
         raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
     area = job.bounds
+    # Negated, so that infinite bounds touch nothing.
     if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
-        raise InputError(
-            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in (left, bottom, right, top)]}, "
-            f"the area is {[round(v) for v in area]}; name a file that covers it"
-        )
+        return 0.0
     width = min(right, area[2]) - max(left, area[0])
     height = min(top, area[3]) - max(bottom, area[1])
     return min(1.0, width * height / ((area[2] - area[0]) * (area[3] - area[1])))
+
+
+def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
+    """Extent of a raster in EPSG:3035."""
+    to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
+    west, south, east, north = source.bounds
+    south, north = min(south, north), max(south, north)  # a raster may begin in the south
+    return to_grid.transform_bounds(west, south, east, north, densify_pts=21)
 
 
 def _first_line(error: BaseException) -> str:

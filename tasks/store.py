@@ -37,6 +37,9 @@ for _protocol in ("s3", "s3a"):
 PAST = ".gone"
 TEMPORARY = ".part-"
 
+MODEL_FILES = {"CLCP_proxy_model": "model.data.json"}
+"""Files of models that are not Keras'."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -87,7 +90,7 @@ class Store:
         """Where a layer belongs."""
         if layer.kind == "model" and layer.symbol.endswith("_model"):
             folder = f"models/{layer.symbol.removesuffix('_model')}/{tile}"
-            return Place(f"{folder}/model.keras", f"{folder}/model.json")
+            return Place(f"{folder}/{MODEL_FILES.get(layer.symbol, 'model.keras')}", f"{folder}/model.json")
         label = {"then": then.label, "now": now.label, "pair": pair_label(then, now)}[layer.period]
         folder = f"tiles/{tile}/{label}"
         ending = "zarr" if layer.resolution else "data.json"
@@ -113,6 +116,11 @@ class Store:
         """Remove a record, so that the layer is no longer done."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.full(path))
+
+    def remove(self, place: Place) -> None:
+        """Remove a layer: its record, then its data."""
+        self.remove_record(place.record)
+        self._remove(self.full(place.data))
 
     def data_in_place(self, record: Record) -> bool:
         """True where the files that a record speaks of are all there, with their size."""
@@ -270,7 +278,7 @@ class Store:
             return 0
         found = [
             path
-            for folder in (f"tiles/{tile}", f"models/IMD/{tile}", f"models/IBUD/{tile}", f"products/{tile}")
+            for folder in _folders_of(tile)
             for path in Path(self.full(folder)).rglob("*")
             if TEMPORARY in path.name or PAST in path.name
         ]
@@ -291,7 +299,7 @@ class Store:
         """All records of a tile by their path."""
         name = str(Tile(str(tile)))
         found: dict[str, Record] = {}
-        for folder in (f"tiles/{name}", f"models/IMD/{name}", f"models/IBUD/{name}", f"products/{name}"):
+        for folder in _folders_of(name):
             for full in sorted(self.fs.find(self.full(folder))):
                 path = str(PurePosixPath(full).relative_to(PurePosixPath(self.root)))
                 if path.endswith(".json") and ".zarr/" not in path and not path.endswith(".data.json"):
@@ -362,6 +370,12 @@ class Store:
             return [f"{PurePosixPath(path).name}/x" for path in self.fs.ls(self.full(f"tiles/{tile}"), detail=False)]
         except FileNotFoundError:
             return []
+
+
+def _folders_of(tile: Tile | str) -> list[str]:
+    """Folders that hold what belongs to a tile."""
+    models = [s.removesuffix("_model") for s, layer in CATALOGUE.items() if layer.kind == "model" and s.endswith("_model")]
+    return [f"tiles/{tile}", *(f"models/{name}/{tile}" for name in models), f"products/{tile}"]
 
 
 def _member(pair: str, role: str) -> str:
