@@ -1,7 +1,7 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, http. All by default, about fifteen minutes on two cores. What is compared is checked for
-equal results first. Ratios hold on machines of other speed, seconds do not.
+Sections: kernels, preprocessing, scaling, tile, http; these by default, about fifteen minutes on two cores; accuracy, which trains models
+for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
         "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "http": _http,
+        "accuracy": _accuracy,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
     RESULTS.mkdir(exist_ok=True)
     texts, rows = [], []
     with tempfile.TemporaryDirectory(prefix="imperv-bench-") as folder:
-        for name in sections or makers:
+        for name in sections or [name for name in makers if name != "accuracy"]:
             text, found = makers[name](Path(folder))
             print(text, flush=True)
             texts.append(text)
@@ -123,6 +124,12 @@ def _http(folder: Path) -> tuple[str, list[Row]]:
     from benchmarks.http import http_lines
 
     return "## Reading over HTTP\n\n" + "\n".join(http_lines()) + "\n", []
+
+
+def _accuracy(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.accuracy import run_all
+
+    return run_all(), []
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:

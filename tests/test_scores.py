@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
@@ -33,6 +33,7 @@ def some(seed: int, count: int = 500, blocks: int = 7):
     return predicted, truth, rng.integers(0, blocks, count), blocks
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(2, 200))
 def test_density_scores_are_those_of_scikit_learn(seed, count):
     predicted, truth, block, blocks = some(seed, count)
@@ -41,7 +42,7 @@ def test_density_scores_are_those_of_scikit_learn(seed, count):
     assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth, predicted))
     assert found["bias"] == pytest.approx((predicted - truth).mean(dtype="f8"), abs=1e-5)
     if len(np.unique(truth)) > 1:
-        assert found["r2"] == pytest.approx(metrics.r2_score(truth, predicted), abs=1e-6)
+        assert found["r2"] == pytest.approx(metrics.r2_score(truth.astype("f8"), predicted.astype("f8")), rel=1e-6, abs=1e-9)
 
 
 def test_sums_are_those_of_each_block_in_turn():
@@ -59,6 +60,7 @@ def test_a_constant_truth_has_no_r2():
     assert np.isnan(density_scores(sums)["r2"]).all() and density_scores(sums)["mae"][0] == pytest.approx(1, abs=1e-5)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 100))
 def test_mask_scores_are_those_of_scikit_learn_at_any_threshold(seed, threshold):
     predicted, truth, block, blocks = some(seed)
@@ -91,9 +93,9 @@ def test_a_threshold_between_whole_percents_counts_from_the_next():
 def test_the_best_threshold_by_trying_all():
     predicted, truth, block, blocks = some(3)
     percent, mask = predicted.astype("u1"), truth >= 40
-    tried = [metrics.f1_score(mask, percent >= k) for k in range(1, 101)]
+    tried = [2 * (mask & (percent >= k)).sum() / (mask.sum() + (percent >= k).sum()) for k in range(1, 101)]
     found, f1 = best_threshold(threshold_counts(percent, mask, block, blocks))
-    assert f1 == pytest.approx(max(tried)) and tried[found - 1] == pytest.approx(max(tried))
+    assert f1 == pytest.approx(max(tried)) and found == np.argmax(tried) + 1
 
 
 def test_calibration_error_by_hand():
