@@ -1,4 +1,4 @@
-"""Evaluation of a small tile: what is held out stays hidden, scores are those of scikit-learn over the same pixels, and the command."""
+"""Evaluation of a small tile: what is held out stays hidden, scores are those of scikit-learn, and the command."""
 
 from __future__ import annotations
 
