@@ -56,6 +56,8 @@ def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
     Stored or None
         None where the truth has nothing of `now`, or no layer of the product is made.
     """
+    if true_mask(job, product, "now", truth, Block(0, 0, 1, 1)) is None:
+        return None
     raw, model = RAW[product]
     symbols, missing = [], []
     for symbol in (FINAL[product], raw, f"{raw}_sd"):
@@ -71,8 +73,7 @@ def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
     arrays = {symbol: job.array(symbol) for symbol in symbols}
     for block in block_grid(job.grid(10)):
         real = true_mask(job, product, "now", truth, block)
-        if real is None:
-            return None
+        assert real is not None
         layers = {symbol: array[block.slices] for symbol, array in arrays.items()}
         if own is not None:
             layers[OWN] = _own_density(job, own, block)
@@ -124,6 +125,8 @@ def _own_predictor(job: Job, raw: str, model: str, result: Stored) -> tuple[Pred
     if len(result.models) < 2:
         return None
     settings = job.production.parameters.unet
+    rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
+    job.engine.at_once(rows * columns * 4 * (2 * len(settings.names) + 2 * result.own_members), f"the evaluation of {raw}")
     configure_threads(job.engine.settings.workers)
     return load_predictor(job.store, own, settings.patch, settings.overlap)
 
