@@ -177,7 +177,8 @@ def test_the_references_score_as_scikit_learn_says(site, ground, trial):
         assert judged.mask.array().sum() == here.sum()
         assert not judged.density.keys, "built-up density has no truth here"
     assert rows["now", UNET]["f1"] == rows["then", UNET]["f1"], "both years look the same here"
-    assert rows["then", "random forest"]["f1"]["value"] > 0.8
+    everywhere = 2 * true.sum() / (true.sum() + true.size)
+    assert rows["then", "random forest"]["f1"]["value"] > everywhere + 0.1
 
 
 def test_differences_and_years_are_paired(trial):
@@ -209,7 +210,7 @@ def test_blocks_of_work_do_not_change_the_sums():
         p, t = percent[block.slices][cut], real[block.slices][cut]
         Pixels.of(cut, (origin[0] + block.y0, origin[1] + block.x0)).judge(pieces, p, t, t >= 10)
     for a, b in zip(vars(whole).values(), vars(pieces).values(), strict=True):
-        assert a.keys == b.keys and len(a.keys) == 16 or len(a.keys) == 12
+        assert a.keys == b.keys and len(a.keys) == 9
         np.testing.assert_allclose(a.array(), b.array())
     rows, columns = np.nonzero(chosen)
     assert whole.mask.keys == set(zip(((rows - 1000) // 64).tolist(), ((columns + 777) // 64).tolist(), strict=True))
@@ -245,7 +246,7 @@ def test_stored_masks_and_their_confidence(site, ground):
     raw = job_of(site).array("RIBUD")[:]
     known = (raw != 255) & (ground["ibu"] != 255)
     f1 = metrics.f1_score(ground["ibu"][known], raw[known] >= 10)
-    assert {layer["f1"]["value"] for layer in row["layers"]} == {pytest.approx(f1, abs=1e-6)}
+    assert [layer["f1"]["value"] for layer in row["layers"]] == pytest.approx([f1, f1], abs=1e-6)
     assert all("mae" not in layer for layer in row["layers"])
     wrong = sum(e["pixels"] * e["wrong"]["value"] for e in row["confidence"]["classes"] if e["pixels"])
     assert wrong == pytest.approx((ground["ibu"][known] != (raw[known] >= 10)).sum(), abs=0.1)
