@@ -1,7 +1,8 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, http, prediction. All by default, about fifteen minutes on two cores. What is compared is checked for
-equal results first. Ratios hold on machines of other speed, seconds do not.
+Sections: kernels, preprocessing, scaling, tile, http, prediction; these by default, about fifteen minutes on two cores; accuracy, which
+trains models for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines of other speed,
+seconds do not.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ def main(sections: Sequence[str]) -> None:
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
         "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "http": _http,
         "prediction": _prediction,
+        "accuracy": _accuracy,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
     RESULTS.mkdir(exist_ok=True)
     texts, rows = [], []
     with tempfile.TemporaryDirectory(prefix="imperv-bench-") as folder:
-        for name in sections or makers:
+        for name in sections or [name for name in makers if name != "accuracy"]:
             text, found = makers[name](Path(folder))
             print(text, flush=True)
             texts.append(text)
@@ -131,6 +133,12 @@ def _prediction(folder: Path) -> tuple[str, list[Row]]:
 
     lines = [*prediction_lines(folder / "prediction"), "", search_line(folder / "models")]
     return "## Prediction, two threads\n\n" + "\n".join(lines) + "\n", []
+
+
+def _accuracy(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.accuracy import run_all
+
+    return run_all(), []
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
