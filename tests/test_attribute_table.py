@@ -29,7 +29,7 @@ def test_another_driver_reads_it(tmp_path):
     assert list(table.columns) == ["Value", "Count", "Area_km2", "Area_perc", "Class_Name"]
     assert table["Value"].tolist() == list(range(202))
     assert table["Count"].tolist() == [1000 + code for code in range(202)]
-    assert table["Area_km2"].tolist() == [10 + code / 100 for code in range(202)]
+    assert table["Area_km2"].tolist() == pytest.approx([10 + code / 100 for code in range(202)], abs=1e-9)
     assert table["Area_perc"].sum() == pytest.approx(100, abs=1e-4)
     assert table["Class_Name"][201] == "Unchanged, degree 0"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -131,7 +131,7 @@ def test_a_collection_follows_what_is_there(delivered):
         deliver(delivered, symbol)
     refresh_series(delivered)
     collection = pystac.Collection.from_file(str(root / f"{NAME}.stac.json"))
-    assert [item.id[34:40] for item in collection.get_items(recursive=True)] == ["E44N32"]
+    assert ["_E44N32_" in item.id for item in collection.get_items(recursive=True)] == [True]
     store.remove_record(places_of(other, "SBU").record)
     refresh_series(other)
     assert not (root / f"{NAME}.stac.json").exists()
