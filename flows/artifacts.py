@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from layers.catalogue import CATALOGUE
 from tasks.job import Job
 from tasks.product_names import delivered_symbols, places_of
+from tasks.production import describe_bytes
 
 REPORT = "products/{tile}/report.html"
 """Where the report of a tile lies, if there is one."""
@@ -45,7 +46,7 @@ def products_markdown(job: Job) -> str:
         mapped = 100 * (1 - counts["outside"] / counts["pixels"])
         lines.append(
             f"| [{Path(places.tif).stem}]({_address(job, places.tif)}) | {layer.description} | {layer.resolution} m "
-            f"| {mapped:.1f} % | {record.size / 1e6:.1f} MB | [PNG]({_address(job, places.quicklook)}) |"
+            f"| {mapped:.1f} % | {describe_bytes(record.size)} | [PNG]({_address(job, places.quicklook)}) |"
         )
     return "\n".join(lines) + "\n"
 
