@@ -17,6 +17,8 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.markup import escape
 
+from flows.validate_cli import validate
+from flows.verify_cli import verify
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -25,6 +27,8 @@ app = typer.Typer(
 )  # fmt: skip
 config_app = typer.Typer(help="Look at production files.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.command()(verify)
+app.command()(validate)
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -176,32 +180,6 @@ def graph(
         output.write_text(text, encoding="utf-8")
     else:
         sys.stdout.write(text)
-
-
-@app.command()
-def verify(
-    paths: Annotated[list[Path], typer.Argument(help="GeoTIFFs or folders of them.")],
-    window: Annotated[bool, typer.Option("--window", help="They cover windows, whatever their records say.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check delivered files as the EEA does, and a little more."""
-    from tasks.delivery_check import check_file, check_paths, covers_a_window
-
-    files = check_paths(paths)
-    found = {str(file): check_file(file, window=window or covers_a_window(file)) for file in files}
-    bad = sum(any(not f.ok for f in findings) for findings in found.values())
-    if as_json:
-        rows = {name: [{"check": f.check, "ok": f.ok, "text": f.text} for f in fs] for name, fs in found.items()}
-        out.print_json(json.dumps(rows))
-    else:
-        for name, findings in found.items():
-            out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
-            for finding in findings:
-                if not finding.ok or finding.note:
-                    out.print(f"     {finding.check}: {finding.text}", markup=False)
-        out.print(f"{len(found) - bad} of {len(found)} files pass")
-    if bad:
-        raise typer.Exit(1)
 
 
 @config_app.command("check")
