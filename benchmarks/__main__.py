@@ -1,6 +1,6 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, http. All by default, about fifteen minutes on two cores. What is compared is checked for
+Sections: kernels, preprocessing, scaling, tile, verification, http. All by default, about fifteen minutes on two cores. What is compared is checked for
 equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -35,7 +35,7 @@ COUNTS = (15, 30, 60, 120)
 def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
-        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "http": _http,
+        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "verification": _verification, "http": _http,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
@@ -117,6 +117,14 @@ def _tile(folder: Path) -> tuple[str, list[Row]]:
     lines = ["| step, 10 000 x 10 000 pixels | s | peak GiB of the process |", "|---|---|---|"]
     lines += [f"| {what} | {seconds:.1f} | {peak:.2f} |" for what, seconds, peak in full_tile_lines()]
     return "## A full tile after pre-processing, two workers\n\n" + "\n".join(lines) + "\n", []
+
+
+def _verification(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.verification import verification_lines
+
+    lines = ["| step, 10 000 x 10 000 pixels | s | processor s | peak GiB of the process |", "|---|---|---|---|"]
+    lines += [f"| {what} | {s:.1f} | {cpu:.1f} | {peak:.2f} |" for what, s, cpu, peak in verification_lines(folder)]
+    return "## Verification\n\n" + "\n".join(lines) + "\n", []
 
 
 def _http(folder: Path) -> tuple[str, list[Row]]:

@@ -21,12 +21,10 @@ out = Console(soft_wrap=True, highlight=False)
 
 
 def validate(
+    reference: Annotated[Path, typer.Option("--reference", "-r", help="Points (CSV, GeoJSON, GeoPackage ...) or a raster.")],
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Delivered GeoTIFFs or folders; else those of the production.")
     ] = None,
-    reference: Annotated[
-        Path, typer.Option("--reference", "-r", help="Points (CSV, GeoJSON, GeoPackage ...) or a raster.")
-    ] = ...,  # type: ignore[assignment]
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Production file.")] = None,
     tile: Annotated[list[str] | None, typer.Option("--tile", help="Only this tile of the production; repeatable.")] = None,
     layer: Annotated[str, typer.Option("--layer", "-l", help="Layer to hold against it.")] = "IMD_now",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def ratio(y: np.ndarray, x: np.ndarray, weights: np.ndarray | None = None, strat
     return Estimate(value, float(np.sqrt(variance)) / abs(total))
 
 
-def stratum_weights(strata: np.ndarray, sizes: Mapping[object, float]) -> np.ndarray:
+def stratum_weights(strata: np.ndarray, sizes: Mapping[Any, float]) -> np.ndarray:
     """Weight of every unit: the size of its stratum, shared among the units drawn from it.
 
     Parameters

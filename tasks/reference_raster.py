@@ -85,7 +85,10 @@ def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: 
 def _reference_on(grid: GeoBox, reference: rasterio.DatasetReader, legend: Legend, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Values and classes of a reference raster on the map's grid; class -1 where it has none."""
     kind = reference.dtypes[0]
-    nodata = reference.nodata if reference.nodata is not None else np.nan if kind.startswith("float") else 255
+    nodata = np.nan if kind.startswith("float") else 255
+    # A tag of bytes on a code that means something, such as 0, is a mistake of its writer.
+    if reference.nodata is not None and not (kind == "uint8" and legend.class_of[int(reference.nodata)] >= 0):
+        nodata = reference.nodata
     finer = legend.kind == "density" and reference.crs.is_projected and reference.res[0] < grid.resolution.x
     found = warp(reference, grid, Resampling.average if finer else Resampling.nearest, nodata).astype(np.float64)
     found[found == nodata] = np.nan

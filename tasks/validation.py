@@ -74,7 +74,7 @@ def legend_of(symbol: str, threshold: float) -> Legend:
         return Legend("classes", tuple(f"{c} {CLASSES.meaning(c)}" for c in shown), shown, place, nothing, threshold)
     if palette is CHANGE or (palette is None and layer.codes == CHANGE.codes):
         value = np.where(codes < NEVER, codes - SAME, np.where(codes == NEVER, 0, np.nan)).astype(np.float64)
-        names = ("decrease", "unchanged", "increase")
+        names: tuple[str, ...] = ("decrease", "unchanged", "increase")
     elif palette in (DENSITY, SHARE) or (palette is None and layer.codes == DENSITY.codes):
         value = np.where(codes <= 100, codes, np.nan)
         names = ("below", "at or above")
@@ -231,7 +231,7 @@ def result(place: str, sample: Sample, legend: Legend, histogram: np.ndarray, pi
     return PlaceResult(place, int(counts.sum()), unit, design, counts, found.overall, classes, density, notes)
 
 
-def post_stratified(mapped: np.ndarray, sizes: Mapping[int, float]) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
+def post_stratified(mapped: np.ndarray, sizes: Mapping[Any, float]) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
     """Weights of a simple random sample by the areas of the map classes it fell into; None where a class has too few points.
 
     Returns
@@ -241,7 +241,7 @@ def post_stratified(mapped: np.ndarray, sizes: Mapping[int, float]) -> tuple[np.
     notes : tuple of str
     """
     try:
-        weights = stratum_weights(mapped, dict(sizes))
+        weights = stratum_weights(mapped, sizes)
     except ValueError as error:
         text = f"{str(error).replace('stratum', 'map class')} to weight by its area: points are weighted alike"
         return None, "simple random", (text,)
