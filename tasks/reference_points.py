@@ -114,7 +114,7 @@ def read_points(path: str | Path, columns: Columns | None = None, crs: str = "")
             has_value &= np.isfinite(values)
     weights, strata = _column(table, columns.weight, "", start), None
     if columns.strata:
-        strata = _named_column(table, columns.strata, start).astype(str).to_numpy(dtype=str)
+        strata = _strata(_named_column(table, columns.strata, start))
     if weights is not None and not np.all(np.isfinite(weights[has_value]) & (weights[has_value] > 0)):
         raise InputError(f"{start}: the weights of {columns.weight} must be numbers above 0, in every point")
     if density is not None:
@@ -185,6 +185,14 @@ def _column(table: pd.DataFrame, name: str, otherwise: str, start: str) -> np.nd
     if lost.any():
         raise InputError(f"{start}: {name or otherwise} holds {values[lost].iloc[0]!r}, which is no number")
     return numbers.to_numpy(np.float64)
+
+
+def _strata(column: pd.Series) -> np.ndarray:
+    """Names of strata as text; whole numbers without the point that a missing value elsewhere has given them."""
+    known = column.dropna()
+    if pd.api.types.is_float_dtype(column) and np.all(known == np.round(known)):
+        column = column.astype("Int64")
+    return column.astype(str).to_numpy(dtype=str)
 
 
 def _check_percent(density: np.ndarray, name: str, start: str) -> None:

@@ -175,14 +175,15 @@ def _by_points(maps: Sequence[Map], points: Points, legend: Legend, design: Desi
     every = np.ones(len(points), bool)
     chosen = [(m.tile, where == k, histograms[k]) for k, m in enumerate(maps) if np.any(where == k)]
     if len(maps) > 1:
-        chosen.append(("all", every, sum(histograms)))
-    weights, words, more = _sample_weights(points, mapped, legend, design, histograms)
+        chosen.append(("all", every, np.sum(histograms, axis=0)))
+    weights, words = _sample_weights(points, mapped, legend, design, histograms)
     places = []
     for place, inside, histogram in chosen:
-        sample, text, remarks = _sample(points, mapped, reference, moments, values, inside, legend, weights), words, ()
+        sample, text = _sample(points, mapped, reference, moments, values, inside, legend, weights), words
+        remarks: tuple[str, ...] = ()
         if not words:
             sample, text, remarks = _post_stratify(sample, mapped[inside], histogram, legend)
-        remarks = (*(notes if place == chosen[-1][0] else ()), *more, *remarks)
+        remarks = (*(notes if place == chosen[-1][0] else ()), *remarks)
         places.append(result(place, sample, legend, histogram, maps[0].source.resolution, "point", text, remarks))
     return places
 
@@ -236,16 +237,16 @@ def _reference_classes(points: Points, legend: Legend) -> np.ndarray:
 
 def _sample_weights(
     points: Points, mapped: np.ndarray, legend: Legend, design: Design, histograms: Sequence[np.ndarray]
-) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
+) -> tuple[np.ndarray | None, str]:
     """Weights that the sample brings with it, and the design in words; no words where the map must give them."""
     if points.weights is not None:
         _require_two(points)
-        return points.weights, f"given weights{'' if points.strata is None else ', within strata'}", ()
+        return points.weights, f"given weights{'' if points.strata is None else ', within strata'}"
     if design.simple and points.strata is None:
-        return None, "simple random", ()
+        return None, "simple random"
     if points.strata is None:
-        return None, "", ()
-    sizes: dict[object, float] = dict(design.stratum_km2 or {})
+        return None, ""
+    sizes = dict(design.stratum_km2 or {})
     if not sizes:
         codes = np.array(legend.codes)[mapped].astype(str)
         if not np.array_equal(codes, points.strata):
@@ -256,7 +257,7 @@ def _sample_weights(
         total = np.sum(histograms, axis=0)
         sizes = {str(c): float(total[legend.class_of == k].sum()) for k, c in enumerate(legend.codes)}
     try:
-        return stratum_weights(points.strata, sizes), "stratified", ()
+        return stratum_weights(points.strata, sizes), "stratified"
     except ValueError as error:
         raise InputError(f"reference {points.name}: {error}; merge strata or add points") from None
 
@@ -336,7 +337,7 @@ def _by_raster(maps: Sequence[Map], path: Path, legend: Legend) -> list[PlaceRes
         met.append(("all", all_of_it, np.sum([h for _, _, h in found], axis=0)))
     for place, sample, histogram in met:
         pixels, valid = int(sample.matrices.sum()), int(histogram[legend.class_of >= 0].sum())
-        notes = () if pixels == valid else (f"the reference covers {100 * pixels / valid:.1f} % of the map",)
+        notes: tuple[str, ...] = () if pixels == valid else (f"the reference covers {100 * pixels / valid:.1f} % of the map",)
         if len(sample.matrices) < 2:
             notes = (*notes, "a single block of 1 km: intervals cannot be told")
         places.append(result(place, sample, legend, histogram, pixel, "pixel", text, notes))

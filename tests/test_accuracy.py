@@ -90,7 +90,7 @@ def test_a_bootstrap_of_the_example_has_the_same_spread():
 
 @pytest.mark.parametrize("design", ["simple", "post-stratified", "stratified", "other strata", "unequal probability"])
 def test_intervals_hold_what_they_promise(design):
-    """400 surveys of a known population: 95 % intervals hold the truth in 91 to 98 % of them, and there is no bias."""
+    """250 surveys of a known population: 95 % intervals hold the truth as often as 95 % may by chance, and there is no bias."""
     rng = np.random.default_rng(5)
     size = 40_000
     region = np.arange(size) * 3 // size
@@ -100,7 +100,7 @@ def test_intervals_hold_what_they_promise(design):
     expected = [right.mean(), right[mapped == 1].mean(), right[truth == 1].mean(), truth.mean()]
     values, hits = [], []
     chance = 400 * (1 + 3.0 * truth) / (1 + 3.0 * truth).sum()
-    for _ in range(400):
+    for _ in range(250):
         if design in ("simple", "post-stratified"):
             drawn = rng.integers(0, size, 400)
             strata = mapped[drawn] if design == "post-stratified" else None
@@ -121,9 +121,9 @@ def test_intervals_hold_what_they_promise(design):
         estimates = [a.overall, a.classes[1].users, a.classes[1].producers, a.classes[1].share]
         values.append([e.value for e in estimates])
         hits.append([e.low <= t <= e.high for e, t in zip(estimates, expected, strict=True)])
-    low, high = stats.binom.ppf((0.0005, 0.9995), 400, (0.935, 0.96)) / 400
+    low, high = stats.binom.ppf((0.0005, 0.9995), 250, (0.935, 0.96)) / 250
     assert np.all((np.mean(hits, axis=0) >= low) & (np.mean(hits, axis=0) <= high)), np.mean(hits, axis=0)
-    assert np.mean(values, axis=0) == pytest.approx(expected, abs=0.006)
+    assert np.mean(values, axis=0) == pytest.approx(expected, abs=0.007)
 
 
 def test_densities_are_those_of_scikit_learn():
@@ -143,13 +143,14 @@ def test_densities_are_those_of_scikit_learn():
 
 def test_standard_errors_of_densities_are_those_of_a_jackknife():
     rng = np.random.default_rng(3)
-    r = rng.uniform(0, 100, 400)
-    m = np.clip(r + rng.normal(3, 12, 400), 0, 100)
+    r = rng.uniform(0, 100, 150)
+    m = np.clip(r + rng.normal(3, 12, 150), 0, 100)
     moments = density_moments(m, r)
     found = density_error(moments)
+    without = [density_error(np.delete(moments, k, axis=0)) for k in range(150)]
     for name in ("bias", "mae", "rmse"):
-        without = [getattr(density_error(np.delete(moments, k, axis=0)), name).value for k in range(400)]
-        assert getattr(found, name).se == pytest.approx(np.sqrt(399 * np.var(without)), rel=0.02)
+        values = [getattr(e, name).value for e in without]
+        assert getattr(found, name).se == pytest.approx(np.sqrt(149 * np.var(values)), rel=0.02)
 
 
 def test_blocks_of_pixels_are_one_unit_each():
@@ -157,7 +158,8 @@ def test_blocks_of_pixels_are_one_unit_each():
     rng = np.random.default_rng(4)
     one = np.zeros((60, 2, 2))
     one[np.arange(60), rng.integers(0, 2, 60), rng.integers(0, 2, 60)] = 1
-    assert accuracy(100 * one).overall == accuracy(one).overall
+    many, single = accuracy(100 * one).overall, accuracy(one).overall
+    assert (many.value, many.se) == pytest.approx((single.value, single.se))
     m, r = rng.uniform(0, 100, (2, 60, 5))
     m[3, 2] = r[3, 2] = np.nan
     valid = ~np.isnan(m)
