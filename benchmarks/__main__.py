@@ -1,6 +1,6 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, delivery, http, prediction; these by default, about fifteen minutes on two cores; accuracy, which
+Sections: kernels, preprocessing, scaling, tile, delivery, verification, http, prediction; these by default, about fifteen minutes on two cores; accuracy, which
 trains models for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines of other speed,
 seconds do not.
 """
@@ -39,7 +39,7 @@ def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
         "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile,
-        "delivery": _delivery, "http": _http,
+        "delivery": _delivery, "http": _http, "verification": _verification,
         "prediction": _prediction, "accuracy": _accuracy,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
@@ -131,6 +131,14 @@ def _delivery(folder: Path) -> tuple[str, list[Row]]:
     lines = ["| " + " | ".join(found[0]) + " |", "|---" * len(found[0]) + "|"]
     lines += ["| " + " | ".join(row.values()) + " |" for row in found]
     return "## One product of a full tile\n\n" + "\n".join(lines) + "\n", []
+
+
+def _verification(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.verification import verification_lines
+
+    lines = ["| step, 10 000 x 10 000 pixels | s | processor s | peak GiB of the process |", "|---|---|---|---|"]
+    lines += [f"| {what} | {s:.1f} | {cpu:.1f} | {peak:.2f} |" for what, s, cpu, peak in verification_lines(folder)]
+    return "## Verification\n\n" + "\n".join(lines) + "\n", []
 
 
 def _http(folder: Path) -> tuple[str, list[Row]]:
