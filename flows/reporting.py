@@ -27,7 +27,7 @@ def report_production(production: Production) -> str:
         If the production names no tile.
     """
     if not production.tile_names:
-        raise InputError("tiles: the production names none; add one such as tiles = [\"E43N32\"]")
+        raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
     statuses = [tile_status(Job.of(production, tile)) for tile in production.tile_names]
     return f"{production.store_url}/{write_production_report(production, statuses)}"
 

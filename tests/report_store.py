@@ -147,4 +147,6 @@ def _put_model(job: Job, symbol: str) -> None:
         for k in range(2)
     ]  # fmt: skip
     job.store.write_text(job.place(symbol).data, json.dumps({"stands for": symbol}))
-    _record(job, symbol, digest_of(symbol), {"history": history, "members": 2, "tiles": [str(job.tile)], "transfer": False}, (), 90)
+    _record(
+        job, symbol, digest_of(symbol), {"history": history, "members": 2, "tiles": [str(job.tile)], "transfer": False}, (), 90
+    )

@@ -45,7 +45,9 @@ def test_small_pictures_are_enlarged_without_blur():
     assert big.shape == (2 * 133, 3 * 133) and (big[::133, ::133] == a).all()
 
 
-@pytest.mark.parametrize(("metres", "text"), [(100_000, "20 km"), (6000, "2 km"), (2000, "500 m"), (1000, "200 m"), (512_00, "10 km")])
+@pytest.mark.parametrize(
+    ("metres", "text"), [(100_000, "20 km"), (6000, "2 km"), (2000, "500 m"), (1000, "200 m"), (512_00, "10 km")]
+)
 def test_scale_bars_are_round_and_at_most_a_third(metres, text):
     share, found = scale_bar((0, 0, metres, metres))
     assert found == text and share <= 1 / 3

@@ -68,18 +68,23 @@ class Chart:
 
 
 class _Canvas:
-    """A figure in the common style; becomes a chart when it is finished."""
+    """A figure in the common style; becomes a chart when it is finished.
 
-    def __init__(self, rows: int = 1, columns: int = 1, width: float = WIDTH, height: float = HEIGHT, **options: Any) -> None:
+    Margins are given in inches: finding them by drawing everything first takes Matplotlib twice the time.
+    """
+
+    def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
+                 bottom: float = 0.52) -> None:  # fmt: skip
         import matplotlib as mpl
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
         self._context = mpl.rc_context(STYLE)
         self._context.__enter__()
-        self.figure = Figure(figsize=(width, height), layout="constrained")
+        self.figure = Figure(figsize=(width, height))
         FigureCanvasSVG(self.figure)
-        self.axes = self.figure.subplots(rows, columns, squeeze=False, **options)
+        space = {"left": 0.62 / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+        self.axes = self.figure.subplots(rows, 1, squeeze=False, gridspec_kw={**space, "hspace": 0.62})[:, 0]
 
     def finish(self, title: str, alt: str, note: str = "") -> Chart:
         buffer = io.BytesIO()
@@ -103,8 +108,8 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    canvas = _Canvas(height=3.5)
-    axes = canvas.axes[0, 0]
+    canvas = _Canvas(height=3.5, top=0.12, right=0.85)
+    axes = canvas.axes[0]
     shades = LinearSegmentedColormap.from_list("samples", ["#dbe7ea", "#7fb0b6", ACCENT, "#0e3238"])
     shown = np.ma.masked_equal(counts.T, 0)
     mesh = axes.pcolormesh(*edges, shown, cmap=shades, norm=LogNorm(1, max(int(counts.max()), 2)), rasterized=True)
@@ -122,7 +127,8 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
         xlabel="mean NDVI of then", ylabel="density then, %", xlim=ndvi,
         ylim=(max(min(-3, low - 12), -60), min(max(103, high + 12), 160)),
     )  # fmt: skip
-    bar = canvas.figure.colorbar(mesh, ax=axes, pad=0.01, aspect=30)
+    place = axes.get_position()
+    bar = canvas.figure.colorbar(mesh, cax=canvas.figure.add_axes((place.x1 + 0.02, place.y0, 0.02, place.height)))
     bar.outline.set_visible(False)
     bar.set_label("samples")
     line = f"R = {fitted['intercept']:.1f} {'+' if fitted['slope'] >= 0 else '−'} {abs(fitted['slope']):.1f} × NDVI"
@@ -136,7 +142,7 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
 def training_chart(model: Training) -> Chart:
     """Loss by epoch of every member, and the loss of a constant."""
     canvas = _Canvas()
-    axes = canvas.axes[0, 0]
+    axes = canvas.axes[0]
     for k, member in enumerate(model.members):
         epochs = np.arange(1, len(member["loss"]) + 1)
         shade = 1 - 0.55 * k / max(len(model.members) - 1, 1)
@@ -159,13 +165,15 @@ def training_chart(model: Training) -> Chart:
 def looks_chart(looks: Mapping[str, Looks], labels: Mapping[str, str]) -> Chart:
     """Share of the pixels by their number of clear observations."""
     canvas = _Canvas()
-    axes = canvas.axes[0, 0]
+    axes = canvas.axes[0]
     last = 1
     for period, colour in (("then", THEN), ("now", NOW)):
         if period in looks:
             counts = np.array(looks[period].histogram, float)
             last = max(last, int(np.nonzero(counts)[0].max(initial=1)))
-            axes.stairs(100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, fill=True, alpha=0.28)
+            axes.stairs(
+                100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, fill=True, alpha=0.28
+            )
             axes.stairs(100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, linewidth=1.4,
                         label=f"{labels[period]}, median {looks[period].median}")  # fmt: skip
     axes.set(xlim=(-0.5, last + 1), xlabel="clear observations in a year", ylabel="pixels, %")
@@ -177,9 +185,9 @@ def looks_chart(looks: Mapping[str, Looks], labels: Mapping[str, str]) -> Chart:
 
 def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) -> Chart:
     """Every overpass of both periods by its cloud cover."""
-    canvas = _Canvas(len(lists), 1, height=0.5 + 1.35 * len(lists))
+    canvas = _Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
     words = []
-    for axes, (name, scenes) in zip(canvas.axes[:, 0], lists.items(), strict=True):
+    for axes, (name, scenes) in zip(canvas.axes, lists.items(), strict=True):
         period, colour = periods[name], THEN if name == "then" else NOW
         length = (period.end - period.start).days + 1
         for group in scenes.overpasses.values():
@@ -204,7 +212,7 @@ def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) 
 def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
     """Share of the pixels by confidence."""
     canvas = _Canvas()
-    axes = canvas.axes[0, 0]
+    axes = canvas.axes[0]
     words = []
     for symbol, colour, name in (("IMDCL", NOW, "density"), ("IBUCL", ACCENT, "built-up")):
         found = confidence.get(symbol)
@@ -223,7 +231,7 @@ def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
 def areas_chart(then: Status | None, now: Status | None) -> Chart:
     """Area of each group of density, then and now; ground without sealing is left out, as it is most of it."""
     canvas = _Canvas()
-    axes = canvas.axes[0, 0]
+    axes = canvas.axes[0]
     groups = DENSITY_GROUPS[1:]
     place = np.arange(len(groups))
     words = []
@@ -242,8 +250,8 @@ def areas_chart(then: Status | None, now: Status | None) -> Chart:
 def ndvi_chart(title: str, time: np.ndarray, curves: Mapping[str, np.ndarray], looks: Mapping[str, Sequence[tuple[float, float, bool]]],
                note: str) -> Chart:  # fmt: skip
     """NDVI over a year: the harmonics of both periods, and observations (time, NDVI, clear) where they were read."""
-    canvas = _Canvas(width=4.1, height=2.5)
-    axes = canvas.axes[0, 0]
+    canvas = _Canvas(width=4.1, height=2.4, top=0.1, bottom=0.3)
+    axes = canvas.axes[0]
     for period, colour in (("then", THEN), ("now", NOW)):
         seen = looks.get(period, ())
         for clear in (False, True):

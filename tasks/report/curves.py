@@ -5,6 +5,7 @@ Pixels are chosen by rule among those of one block, never by hand. The model of 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -127,11 +128,11 @@ def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:
         return found
-    access = job.production.scenes.access
+    access, placed = job.production.scenes.access, _Points(points)
 
     def read(scene: Scene) -> list[tuple[int, Look]]:
         with environment(access):
-            return _looks_of(scene, points)
+            return _looks_of(scene, placed)
 
     with ThreadPoolExecutor(job.engine.settings.workers, "looks") as pool:
         for seen in pool.map(read, wanted):
@@ -140,7 +141,26 @@ def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]
     return found
 
 
-def _looks_of(scene: Scene, points: Sequence[tuple[float, float]]) -> list[tuple[int, Look]]:
+class _Points:
+    """Points of EPSG:3035 in the reference systems of rasters; each is transformed once, as that costs more than reading."""
+
+    def __init__(self, points: Sequence[tuple[float, float]]) -> None:
+        self._points, self._lock = points, threading.Lock()
+        self._found: dict[str, list[tuple[float, float]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def within(self, crs: str) -> list[tuple[float, float]]:
+        """The points in a reference system."""
+        with self._lock:
+            if crs not in self._found:
+                to_raster = Transformer.from_crs("EPSG:3035", crs, always_xy=True)
+                self._found[crs] = [to_raster.transform(x, y) for x, y in self._points]
+            return self._found[crs]
+
+
+def _looks_of(scene: Scene, points: _Points) -> list[tuple[int, Look]]:
     try:
         red, nir, classes = (_sample(scene.bands[band], points) for band in ("B04", "B08", SCL))
     except (RasterioError, OSError, KeyError):
@@ -157,12 +177,11 @@ def _looks_of(scene: Scene, points: Sequence[tuple[float, float]]) -> list[tuple
     return found
 
 
-def _sample(path: str, points: Sequence[tuple[float, float]]) -> list[int]:
+def _sample(path: str, points: _Points) -> list[int]:
     """Nearest pixels of a raster; 0 outside."""
     with rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE") as source:
-        to_source = Transformer.from_crs("EPSG:3035", source.crs, always_xy=True)
         values = []
-        for x, y in zip(*to_source.transform(*zip(*points, strict=True)), strict=True):
+        for x, y in points.within(source.crs.to_string()):
             row, column = source.index(x, y)
             inside = 0 <= row < source.height and 0 <= column < source.width
             values.append(int(source.read(1, window=Window(column, row, 1, 1))[0, 0]) if inside else 0)

@@ -152,7 +152,7 @@ def indexed_png(codes: np.ndarray, colours: Sequence[Rgb]) -> str:
     table = [0] * 768
     table[: 3 * len(colours)] = [int(v) for colour in colours for v in colour]
     image.putpalette(table)
-    return _uri(image, "png", optimize=True, transparency=OUTSIDE)
+    return _uri(image, "png", transparency=OUTSIDE)
 
 
 def enlarge(codes: np.ndarray) -> np.ndarray:

@@ -22,15 +22,17 @@ NARROW = "\u202f"
 _URL = re.compile(r"\b([a-z][a-z0-9+]*://)[^\s/@]+@", re.IGNORECASE)
 _QUERY = re.compile(r"\b([a-z][a-z0-9+]*://[^\s?#\"']+)[?#][^\s\"';,)]*", re.IGNORECASE)
 _SECRET = re.compile(r"\b((?:aws_)?(?:secret|token|password|key|signature)\w*\s*[=:]\s*)[^\s,;]+", re.IGNORECASE)
-_PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]+/)+([\w.+@~-]+)")
+_FILE = re.compile(r"\bfile:/+", re.IGNORECASE)
+_PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
 
 
 def public(text: str) -> str:
     """Text as it may leave the house: of absolute paths the last name, of addresses neither user nor query.
 
-    Layers are told from paths by the slash at their beginning; addresses of catalogues and web servers stay readable.
+    Relative paths and addresses of catalogues and web servers stay readable.
     """
-    text = _URL.sub(r"\1", str(text))
+    text = _FILE.sub("/", str(text))
+    text = _URL.sub(r"\1", text)
     text = _QUERY.sub(r"\1", text)
     text = _SECRET.sub(r"\1...", text)
     return _PATH.sub(r"\1", text)
@@ -106,8 +108,15 @@ def render(template: str, **values: Any) -> str:
         What it shows.
     """
     style = resources.files("tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
-    return _environment().get_template(template).render(
-        style=style, made=utc_now().replace("T", " ").replace("Z", " UTC"), version=importlib.metadata.version("imperv"), **values
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=style,
+            made=utc_now().replace("T", " ").replace("Z", " UTC"),
+            version=importlib.metadata.version("imperv"),
+            **values,
+        )
     )
 
 

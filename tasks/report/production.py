@@ -200,7 +200,11 @@ def _share_colour(row: TileRow) -> str:
 
 def _share_legend() -> list[tuple[str, str]]:
     limits = [f"{100 * limit:g}" for limit in SHARE_LIMITS]
-    texts = [f"below {limits[0]} %", *(f"{a}–{b} %" for a, b in zip(limits, limits[1:], strict=False)), f"{limits[-1]} % and more"]
+    texts = [
+        f"below {limits[0]} %",
+        *(f"{a}–{b} %" for a, b in zip(limits, limits[1:], strict=False)),
+        f"{limits[-1]} % and more",
+    ]
     return [*zip(SHARES, texts, strict=True), ("#ffffff", "not known")]
 
 

@@ -188,13 +188,19 @@ def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, Any]) -> list[C
         return []
     return [
         charts.ndvi_chart(
-            one.title, one.time, one.curves, one.looks, f"Density {one.density[0]} → {one.density[1]} %; E {one.x:.0f}, N {one.y:.0f}"
+            one.title,
+            one.time,
+            one.curves,
+            one.looks,
+            f"Density {one.density[0]} → {one.density[1]} %; E {one.x:.0f}, N {one.y:.0f}",
         )
         for one in typical_pixels(job, bounds, lists)
     ]
 
 
-def _charts(job: Job, facts: TileFacts, lists: Mapping[str, Any], part: Callable[[str, Callable[[], Any], Any], Any]) -> dict[str, Chart]:
+def _charts(
+    job: Job, facts: TileFacts, lists: Mapping[str, Any], part: Callable[[str, Callable[[], Any], Any], Any]
+) -> dict[str, Chart]:
     found: dict[str, Chart | None] = {}
     if facts.calibration:
         edges = (evidence.NDVI_CELLS, evidence.DENSITY_CELLS)
