@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tasks.delivery_check import Finding
+from tasks.records import Record
 from tasks.report.facts import Change, LayerFact, Looks, TileFacts, Training, _quantile, sealed_change, sealed_status
 from tasks.report.verdicts import judge, overall
-from tasks.records import Record
 
 
 def test_sealed_ground_is_density_times_area():

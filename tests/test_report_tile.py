@@ -32,7 +32,8 @@ addEventListener("load", () => {
   const pre = document.createElement("pre");
   pre.id = "probe";
   const blank = [...document.images].filter(i => !i.naturalWidth).length;
-  pre.textContent = JSON.stringify({ trouble, blank, images: document.images.length, inner: innerWidth, scroll: document.documentElement.scrollWidth });
+  const images = document.images.length, scroll = document.documentElement.scrollWidth;
+  pre.textContent = JSON.stringify({ trouble, blank, images, inner: innerWidth, scroll });
   pre.style.display = "none";
   document.body.append(pre);
 });

@@ -247,8 +247,13 @@ def areas_chart(then: Status | None, now: Status | None) -> Chart:
     return canvas.finish("Area by density", f"Area in square kilometres by group of density. {'; '.join(words)}")
 
 
-def ndvi_chart(title: str, time: np.ndarray, curves: Mapping[str, np.ndarray], looks: Mapping[str, Sequence[tuple[float, float, bool]]],
-               note: str) -> Chart:  # fmt: skip
+def ndvi_chart(
+    title: str,
+    time: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    looks: Mapping[str, Sequence[tuple[float, float, bool]]],
+    note: str,
+) -> Chart:
     """NDVI over a year: the harmonics of both periods, and observations (time, NDVI, clear) where they were read."""
     canvas = _Canvas(width=4.1, height=2.4, top=0.1, bottom=0.3)
     axes = canvas.axes[0]

@@ -1,6 +1,6 @@
 """Maps of a report: arrays become images inside the page, with legend, scale bar and a text for those who cannot see them.
 
-Colours of coded layers are those of the delivery (`layers.palette`); ground without data is left transparent for the page to hatch.
+Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, for the page to hatch.
 """
 
 from __future__ import annotations

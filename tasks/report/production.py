@@ -34,7 +34,8 @@ TO_SIGMA = 1.4826
 """Median absolute deviation of a normal distribution of deviation 1, inverted."""
 
 STATES = {
-    "done": "#1f6b75", "running": "#5aa9c4", "incomplete": "#d9b365", "out of date": "#a58ac0", "failed": "#b3261e", "missing": "#cfd6dc",
+    "done": "#1f6b75", "running": "#5aa9c4", "incomplete": "#d9b365", "out of date": "#a58ac0", "failed": "#b3261e",
+    "missing": "#cfd6dc",
 }  # fmt: skip
 """Colours of the states of a tile."""
 
@@ -51,6 +52,10 @@ MEASURES = (
     ("no data", "no_data", percent),
 )
 """(name, attribute, how it is written) of what is compared between tiles."""
+
+
+TOTALS = ("sealed_km2", "ground_km2", "gain_km2", "loss_km2", "seconds")
+"""What is added up over all tiles."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def write_production_report(production: Production, statuses: Sequence[Mapping[s
         map_of_states=europe(rows, lambda row: STATES.get(row.state, "#cfd6dc"), lambda row: row.state),
         map_of_shares=europe(rows, _share_colour, lambda row: percent(row.sealed)),
         odd={one.tile for one in found}, fewest=FEWEST, limit=OUTLIER,
-        total={name: sum(getattr(row, name) for row in rows) for name in ("sealed_km2", "ground_km2", "gain_km2", "loss_km2", "seconds")},
+        total={name: sum(getattr(row, name) for row in rows) for name in TOTALS},
     )  # fmt: skip
     store.write_text(PATH, page)
     return PATH
