@@ -38,18 +38,22 @@ def test_quantiles_of_counted_values():
     assert _quantile((0, 0, 5, 4, 1), 0.5) == 2 and _quantile((0, 0, 5, 4, 1), 0.95) == 4 and _quantile((0, 0), 0.5) == 0
 
 
+def good_models() -> tuple[Training, ...]:
+    member = {"validation": [0.3, 0.15], "loss": [0.3, 0.2], "best_epoch": 1, "constant_loss": 0.3}
+    return (Training("IMD_model", (member,), (), False), Training("IBUD_model", (member,), (), False))
+
+
 def good() -> TileFacts:
     """A tile with nothing to complain about."""
     pixels = {"pixels": 10_000, "outside": 0}
     record = Record("IMD_now", "E44N26", "k", statistics={"IMD_now": pixels})
-    status = sealed_status({0: 9000, 80: 1000}, {1: 100})
-    member = {"validation": [0.3, 0.15], "loss": [0.3, 0.2], "best_epoch": 1, "constant_loss": 0.3}
+    status = sealed_status({0: 5000, 80: 5000}, {1: 100})
     return TileFacts(
         tile="E44N26", then="2018", now="2021", windowed=True, bounds=(0, 0, 1000, 1000), run={"state": "done"},
         layers=(LayerFact("IMD_now", "", 10, record, record, "products/x.tif"),), costs=(), missing_nodes=(), warnings=(),
         status_then=status, status_now=status, change=Change(1.0, 0.004, 0.001, 0.01),
         looks={p: Looks(20, 12, (0,) * 20 + (5,), 40, 40, {}) for p in ("then", "now")},
-        models=(Training("IMD_model", (member,), (), False), Training("IBUD_model", (member,), (), False)),
+        models=good_models(),
         calibration={"r2": 0.6, "samples": 5000, "minimum": 10.0, "maximum": 90.0, "source": "own samples", "flags": []},
     )  # fmt: skip
 
@@ -64,7 +68,7 @@ def light_of(facts: TileFacts, title: str, findings=PASSED) -> str:
 def test_a_good_tile_is_green_all_over():
     verdicts = judge(good(), PASSED)
     assert {v.light for v in verdicts} == {"good"} and overall(verdicts) == "good"
-    assert next(v.value for v in verdicts if v.title == "Density model") == "50 %"
+    assert next(v.value for v in verdicts if v.title == "Models") == "50 % / 50 %"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,10 @@ def test_a_good_tile_is_green_all_over():
         ("Calibration", {"calibration": None}, "none"),
         ("Change", {"change": Change(1.0, 0.05, 0.001, 0.1)}, "look"),
         ("Change", {"change": Change(1.0, 0.0, 0.2, 0.3)}, "bad"),
-        ("Density model", {"models": ()}, "none"),
+        ("Models", {"models": ()}, "none"),
+        ("Models", {"models": good_models()[:1]}, "look"),
+        ("Level", {"status_now": sealed_status({0: 2000, 80: 8000}, {})}, "bad"),
+        ("Level", {"status_then": None}, "none"),
         ("No data", {"status_then": sealed_status({0: 12_000}, {})}, "bad"),
     ],
 )

@@ -94,6 +94,11 @@ class _Canvas:
         return Chart(title, f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}", alt, note)
 
 
+def _plain(value: float, _: object = None) -> str:
+    """Labels of logarithmic axes without powers, which come out in another font."""
+    return f"{value:g}"
+
+
 def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], fitted: Mapping[str, Any]) -> Chart:
     """Samples of the regression with the fitted line, minimum and maximum.
 
@@ -130,6 +135,7 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
     place = axes.get_position()
     bar = canvas.figure.colorbar(mesh, cax=canvas.figure.add_axes((place.x1 + 0.02, place.y0, 0.02, place.height)))
     bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(_plain)
     bar.set_label("samples")
     line = f"R = {fitted['intercept']:.1f} {'+' if fitted['slope'] >= 0 else '−'} {abs(fitted['slope']):.1f} × NDVI"
     alt = (
@@ -224,6 +230,7 @@ def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
             axes.stairs(100 * counts / total, np.arange(103) - 0.5, color=colour, linewidth=1.6, label=name)
             words.append(f"{name}: {100 * counts[90:].sum() / total:.0f} percent of the pixels at 90 or more")
     axes.set(xlim=(49.5, 101), yscale="log", xlabel="confidence, %", ylabel="pixels, % (log)")
+    axes.yaxis.set_major_formatter(_plain)
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return canvas.finish("Confidence", f"Histogram of confidence. {'; '.join(words)}", "; ".join(words).replace("percent", "%"))
 

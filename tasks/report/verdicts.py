@@ -28,6 +28,8 @@ WIDTH_LEAST = 20.0
 """Width of minimum..maximum of the calibration in percent below which the map is nearly binary."""
 NET_GOOD, NET_MOST = 0.02, 0.10
 """Net change as a share of the ground: more is seldom seen in three years."""
+DRIFT_GOOD, DRIFT_MOST = 0.10, 0.30
+"""Difference of the two maps that no change explains, as a share of the ground sealed then."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]]) -> list[V
         _checks(facts, findings),
         _holes(facts),
         _clear(facts),
-        *_models(facts),
+        _models(facts),
         _calibration(facts),
         _net(facts),
+        _drift(facts),
     ]
 
 
@@ -129,16 +132,17 @@ def _clear(facts: TileFacts) -> Verdict:
                    "a pixel and year, median, then / now", "observations")  # fmt: skip
 
 
-def _models(facts: TileFacts) -> list[Verdict]:
-    found = []
-    for name, symbol in (("Density model", "IMD_model"), ("Built-up model", "IBUD_model")):
-        model = next((m for m in facts.models if m.symbol == symbol), None)
-        if model is None or model.ratio is None:
-            found.append(Verdict(name, "none", "unknown", "it is not trained here", "models"))
-            continue
-        text = "validation loss of the worst member; a constant has 100 %"
-        found.append(Verdict(name, _limits(model.ratio, LOSS_GOOD, LOSS_MOST), f"{100 * model.ratio:.0f} %", text, "models"))
-    return found
+def _models(facts: TileFacts) -> Verdict:
+    names = {"IMD_model": "density", "IBUD_model": "built-up"}
+    ratios = {names[m.symbol]: m.ratio for m in facts.models if m.ratio is not None}
+    if not ratios:
+        return Verdict("Models", "none", "unknown", "none is trained here", "models")
+    light = _limits(max(ratios.values()), LOSS_GOOD, LOSS_MOST)
+    if light == "good" and len(ratios) < len(names):
+        light = "look"
+    shown = " / ".join(f"{100 * ratio:.0f} %" for ratio in ratios.values())
+    text = f"of a constant's validation loss, worst member: {' / '.join(ratios)}"
+    return Verdict("Models", light, shown, text, "models")
 
 
 def _calibration(facts: TileFacts) -> Verdict:
@@ -166,3 +170,14 @@ def _net(facts: TileFacts) -> Verdict:
     light = _limits(abs(net), NET_GOOD, NET_MOST)
     text = "net change of the sealed share, percentage points"
     return Verdict("Change", light, f"{100 * net:+.2f}".replace("-", "\u2212"), text, "change")
+
+
+def _drift(facts: TileFacts) -> Verdict:
+    then, now, change = facts.status_then, facts.status_now, facts.change
+    if then is None or now is None or change is None or not then.sealed_km2:
+        return Verdict("Level", "none", "unknown", "the two maps cannot be compared", "areas")
+    # Over the ground that both maps show, or nearly so: shares, not areas.
+    drift = (now.share - then.share - (change.gain_km2 - change.loss_km2) / change.valid_km2) / then.share
+    light = _limits(abs(drift), DRIFT_GOOD, DRIFT_MOST)
+    text = "of the ground sealed then: difference of the maps beyond the change"
+    return Verdict("Level", light, f"{100 * drift:+.0f} %".replace("-", "\u2212"), text, "areas")
