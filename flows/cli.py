@@ -184,6 +184,27 @@ def graph(
         sys.stdout.write(text)
 
 
+@app.command()
+def report(
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; without any, the report of the whole production.")] = None,
+    config: Config = Path("production.toml"),
+    everything: Annotated[bool, typer.Option("--all", help="The reports of all tiles, then that of the production.")] = False,
+) -> None:
+    """Make the HTML report of tiles, or of the whole production, of whatever there is of them."""
+    from flows.reporting import report_all, report_production, report_tile
+    from tasks.production import Production
+
+    production = Production.read(config)
+    if everything and tiles:
+        raise InputError("--all makes the reports of all tiles: name tiles or give --all, not both")
+    if tiles:
+        made = (report_tile(production, tile) for tile in dict.fromkeys(tiles))
+    else:
+        made = report_all(production) if everything else iter([report_production(production)])
+    for path in made:
+        out.print(path, markup=False)
+
+
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml")) -> None:
     """Say what is wrong with a production file, one line each."""
