@@ -282,7 +282,8 @@ def _copy_weights(source: Any, old: Normalisation, member: Any, new: Normalisati
         raise ValueError("the initial model has another architecture (features, base_filters or depth)")
     member.set_weights(weights)
     first = member.get_layer("down0_conv1")
-    first.set_weights(renormalised(*first.get_weights(), old, new))
+    kernel, bias = first.get_weights()
+    first.set_weights(renormalised(kernel, bias, old, new))
 
 
 def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int) -> Batch:
