@@ -124,7 +124,7 @@ def test_strips_and_batches_leave_no_trace(tmp_path, monkeypatch):
 def seams(overlap: int) -> tuple[float, float]:
     """Steps where windows meet over those elsewhere, and the largest change when the lattice is moved by half of its stride."""
     size, patch, stride, h = 240, 64, 64 - overlap, halo(64, overlap)
-    network = build_unet(UNetParameters(base_filters=4, depth=1, patch=patch, crop=8), 3)
+    network = build_unet(UNetParameters(base_filters=4, depth=1, patch=patch, overlap=overlap, crop=8), 3)
     smooth = np.kron(np.random.default_rng(2).standard_normal((12, 60, 60)), np.ones((1, 8, 8)))
     for axis in (1, 2):
         smooth = sum(np.roll(smooth, k, axis) for k in range(-6, 7)) / 13
