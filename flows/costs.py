@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layers.catalogue import CATALOGUE
+from layers.training import PASSES, STEPS
 from tasks.engine import RESERVED
 from tasks.job import Job
 from tasks.looks import Looks
@@ -31,8 +32,6 @@ TRAIN_NS = 2100.0
 """Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
 PREDICT_NS = 680.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
-MOST_STEPS = 400
-"""Training steps an epoch of a whole tile."""
 
 REFERENCE_NS = 60.0
 """Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
@@ -112,7 +111,7 @@ def _someone(k: int) -> Scene:
 def _training(job: Job, pixels: int) -> float:
     unet = job.production.parameters.unet
     step = unet.batch * unet.crop**2
-    steps = unet.steps_per_epoch or min(MOST_STEPS, max(10, int(1.75 * pixels / step)))
+    steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * pixels / step)))
     return steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
 
 

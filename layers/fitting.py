@@ -143,8 +143,7 @@ def _learner(
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
     )
-    optimizer: Any = keras.optimizers.AdamW(rate, weight_decay=parameters.weight_decay, global_clipnorm=1.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer: Any = keras.optimizers.Adam(rate, global_clipnorm=1.0)
     scaled = any(layer.compute_dtype == "float16" for layer in member.layers)
     if scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -155,8 +154,6 @@ def _learner(
     def learn(x: Any, y: Any, w: Any) -> Any:
         with tf.GradientTape() as tape:
             p = tf.clip_by_value(member(x, training=True)[..., 0], 1e-7, 1 - 1e-7)
-            if parameters.trust < 1:  # soft targets, Reed et al. 2015
-                y = parameters.trust * y + (1 - parameters.trust) * tf.stop_gradient(p)
             loss = loss_sum(p, y, w, parameters.absolute) / tf.maximum(tf.reduce_sum(w), 1.0)
             value = optimizer.scale_loss(loss) if scaled else loss
         optimizer.apply(tape.gradient(value, member.trainable_variables), member.trainable_variables)
@@ -225,8 +222,6 @@ def _batches(
         for _ in range(steps):
             x, y, w = sampler.draw(parameters.batch)
             x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, x.shape[-1])) * spread).astype("f4")
-            if parameters.noise:
-                x += parameters.noise * rng.standard_normal(x.shape, "f4") * spread.astype("f4")
             yield normalisation.apply(x), y, w
 
     size, depth = sampler.size, len(normalisation.names)

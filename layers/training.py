@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from layers.fitting import Batch, DivergenceError, fit, policy_of
+from layers.fitting import ABSOLUTE_SCALE, Batch, DivergenceError, fit, policy_of
 from layers.sampling import TRAINING, VALIDATION, CropSampler, Region, choose_split, crop_size, cut
 from layers.unet import Normalisation, UNetParameters, build_unet, join_members, split_members
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
 
-PASSES = 1.75
+PASSES = 5.0
 """How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
 
 STEPS = (10, 400)
@@ -315,5 +315,6 @@ def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], check
     total = sum(float(r.target[m].sum(dtype="f8")) for r, m in zip(regions, masks, strict=True))
     count = sum(int(np.count_nonzero(m)) for m in masks)
     p = float(np.clip(total / count, 1e-6, 1 - 1e-6))
-    mean = float((checks[1] * checks[2]).sum(dtype="f8") / checks[2].sum(dtype="f8"))
-    return float(-(mean * np.log(p) + (1 - mean) * np.log(1 - p)))
+    _, y, w = checks
+    loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)) * (1 - absolute) + absolute * ABSOLUTE_SCALE * np.abs(p - y)
+    return float((w * loss).sum(dtype="f8") / w.sum(dtype="f8"))

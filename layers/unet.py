@@ -53,7 +53,7 @@ class UNetParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default 1.75 passes over the training pixels, but 10 to 400."""
+    """Training steps in an epoch; by default five passes over the training pixels, but 10 to 400."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
     patience: int = Field(default=6, ge=1)
@@ -70,16 +70,10 @@ class UNetParameters(BaseModel):
     """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
     jitter: float = Field(default=0.1, ge=0)
     """Random shift of each feature of a training crop, in standard deviations: years differ in light and weather."""
-    noise: float = Field(default=0.0, ge=0)
-    """Random shift of each feature of each pixel of a training crop, in standard deviations."""
     averaging: float = Field(default=0.99, ge=0, lt=1)
     """Share of the running average of the weights that a step keeps; the average is what predicts."""
-    trust: float = Field(default=1.0, gt=0, le=1)
-    """Weight of the reference in the target; the rest is what the network itself predicts (soft bootstrapping)."""
-    absolute: float = Field(default=0.0, ge=0, le=1)
-    """Weight of the absolute error beside the cross-entropy."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Share of the weights that is taken off a step, times the learning rate."""
+    absolute: float = Field(default=0.4, ge=0, le=1)
+    """Share of the absolute error in the loss beside the cross-entropy: robust against wrong references; 0 is the ATBD's."""
     precision: Literal["auto", "float32", "mixed"] = "auto"
     """Numbers of the training; auto: 16 bits on a GPU, 32 otherwise."""
     transfer: bool = True
