@@ -21,6 +21,9 @@ from tasks.job import Job
 COLUMNS = CHUNK
 """Width in pixels of what one thread reads: a chunk of the store."""
 
+ABOVE = -(10**9)
+"""A row above all others."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -119,8 +122,8 @@ class FeatureRows:
     def __init__(self, parts: Sequence[Part], names: Sequence[str], columns: tuple[int, int], most: int, workers: int) -> None:
         self.parts, self.names, self.columns, self.workers = parts, names, columns, workers
         self._held = np.empty((most + CHUNK, columns[1] - columns[0], len(names)), "f4")
-        self._first = self._end = 0
-        """Rows of the tile that are held."""
+        self._first = self._end = ABOVE
+        """Rows of the tile that are held: none yet."""
 
     @staticmethod
     def bytes(names: Sequence[str], width: int, most: int, workers: int) -> int:

@@ -139,6 +139,8 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
     found: dict[Tile, dict[str, int]] = {}
     for path, entry in store.fs.find(store.full(f"models/{product}"), detail=True).items():
         name = PurePosixPath(path)
+        if name.name not in ("model.json", "model.keras"):  # such as the state of a training
+            continue
         try:
             tile = Tile(name.parent.name)
         except ValueError:

@@ -124,7 +124,7 @@ def test_strips_and_batches_leave_no_trace(tmp_path, monkeypatch):
 def seams(overlap: int) -> tuple[float, float]:
     """Steps where windows meet over those elsewhere, and the largest change when the lattice is moved by half of its stride."""
     size, patch, stride, h = 240, 64, 64 - overlap, halo(64, overlap)
-    network = build_unet(UNetParameters(base_filters=4, depth=1, patch=patch, crop=8), 3)
+    network = build_unet(UNetParameters(base_filters=4, depth=1, patch=patch, overlap=overlap, crop=8), 3)
     smooth = np.kron(np.random.default_rng(2).standard_normal((12, 60, 60)), np.ones((1, 8, 8)))
     for axis in (1, 2):
         smooth = sum(np.roll(smooth, k, axis) for k in range(-6, 7)) / 13
@@ -146,11 +146,11 @@ def seams(overlap: int) -> tuple[float, float]:
 
 
 def test_the_window_grid_does_not_show():
-    """Where windows meet there is no step, and moving their lattice changes little; without the blend both are seen."""
+    """With the blend, what lies where windows meet is like elsewhere, and moving their lattice changes little."""
     step, shift = seams(16)
     step_without, shift_without = seams(0)
-    assert step < 1.2 < 1.5 < step_without
-    assert shift < 0.6 * shift_without
+    assert abs(step - 1) < 0.1 and abs(step_without - 1) > 0.3
+    assert shift < 0.05 and shift < 0.2 * shift_without
 
 
 def test_a_tile_without_a_model_of_its_own_uses_its_neighbours(tmp_path):

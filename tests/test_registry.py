@@ -110,6 +110,7 @@ def test_damaged_models_are_left_out(found, job):
         put_model(job.store, record_of(found, name))
     folder = f"{job.store.root}/models/IMD"
     shutil.rmtree(f"{folder}/{names[0]}")  # gone altogether
+    job.store.write_text(f"models/IMD/{names[0]}/training.npz", "a training has begun")
     job.store.fs.rm_file(f"{folder}/{names[1]}/model.json")
     job.store.fs.rm_file(f"{folder}/{names[2]}/model.keras")
     job.store.write_text(f"models/IMD/{names[3]}/model.json", "{")
