@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: floa
     }
     batches = readers[vectors.kind]()
     while True:
-        with _readable(vectors.path):
+        with _readable(vectors.path), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Non closed ring")  # they are mended and counted
             batch = next(batches, None)
         if batch is None:
             return
@@ -169,10 +171,8 @@ def _ogr_name(path: str) -> str:
 
 @contextlib.contextmanager
 def _gdal_environment(path: str) -> Iterator[None]:
-    """Patience with servers and with open rings: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
-    options = {"OGR_GEOMETRY_ACCEPT_UNCLOSED_RING": "YES"}  # said so, it closes them without a warning
-    if is_remote(path) or path.startswith("/vsi"):
-        options |= gdal_options(LOCAL)
+    """Patience with servers: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
+    options = gdal_options(LOCAL) if is_remote(path) or path.startswith("/vsi") else {}
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
     pyogrio.set_gdal_config_options(options)
     try:
