@@ -36,9 +36,9 @@ PREDICT_NS = 680.0
 
 PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
 """Nodes that are made only where CLC+ of `now` is missing."""
-PROXY_SAMPLE_NS = 0.0
+PROXY_SAMPLE_NS = 340.0
 """Core nanoseconds to read a pixel's features for the choice of samples."""
-PROXY_TREE_NS = 0.0
+PROXY_TREE_NS = 23.0
 """Core nanoseconds of a sample, tree and level."""
 
 REFERENCE_NS = 60.0
@@ -49,9 +49,13 @@ NS: dict[str, float] = {
     "IMDC": 19, "IMDCS": 20, "IBUDC": 20, "IBUDCS": 20, "IMCC": 5, "IMCCS": 5, "IBUC": 5, "IBUCS": 5,
     "IMDC_resampled": 2, "IMDCS_resampled": 2, "SBUC": 2, "SBUCS": 2, "SBCC": 0.3, "SBCCS": 0.3,
     "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4,
+    "OSM_distance": 80, "CLCP_proxy": 4500,
     "RIMD_sd": 17, "RIBUD_sd": 17, "IMDCL": 17, "IBUCL": 17,
 }  # fmt: skip
-"""Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution."""
+"""Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution.
+
+Those of the distance are without the drawing of shapes, whose number is not known here.
+"""
 OTHER_NS = 12.0
 """The same of other layers made block by block."""
 DELIVERY_NS = {10: 60.0, 20: 13.0, 100: 1.0}
