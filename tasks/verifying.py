@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from grids import Tile
-from tasks.consistency import Source, compare
+from tasks.consistency import RELATIONS, Source, compare
 from tasks.delivery_check import check_file, check_paths, covers_a_window
 from tasks.errors import InputError
 from tasks.job import Job
@@ -126,7 +126,7 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
         Of relations that this layer is held to by layers made before; those not made yet ask when their turn comes.
     """
     sources = {**job_sources(job), symbol: file_source(draft, symbol)}
-    return [finding for layer, finding in compare(sources) if layer == symbol]
+    return [finding for _, finding in compare(sources, [r for r in RELATIONS if r.layer == symbol])]
 
 
 def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:

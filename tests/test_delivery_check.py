@@ -10,7 +10,22 @@ from rasterio.transform import Affine
 from tasks.delivery_check import check_file, check_name, check_paths, pixel_counts
 from tasks.errors import InputError
 from tasks.product_rules import RULES
-from tests.delivered import BLACK, CHANGE, CLASSES, COLUMNS, IMD, LAEA, LEFT, NAME, SBU, TOP, pixels, rows_of, write, write_table
+from tests.product_files import (
+    BLACK,
+    CHANGE,
+    CLASSES,
+    COLUMNS,
+    IMD,
+    LAEA,
+    LEFT,
+    NAME,
+    SBU,
+    TOP,
+    pixels,
+    rows_of,
+    write,
+    write_table,
+)
 
 
 def failed(path, window=True):

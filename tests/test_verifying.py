@@ -11,7 +11,7 @@ from tasks.errors import InputError
 from tasks.metadata_check import REQUIRED, check_metadata_file
 from tasks.product_rules import check_name
 from tasks.verifying import Request, verify
-from tests.delivered import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
+from tests.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
 from tests.test_consistency import layers
 
 IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}
