@@ -1,6 +1,7 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, verification, http. All by default, about fifteen minutes on two cores. What is compared is checked for
+Sections: kernels, preprocessing, scaling, tile, delivery, verification, http. All by default, about twenty minutes on two cores. What is
+compared is checked for
 equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -11,7 +12,9 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
+import json
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -35,7 +38,8 @@ COUNTS = (15, 30, 60, 120)
 def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
-        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "verification": _verification, "http": _http,
+        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile,
+        "delivery": _delivery, "verification": _verification, "http": _http,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
@@ -117,6 +121,15 @@ def _tile(folder: Path) -> tuple[str, list[Row]]:
     lines = ["| step, 10 000 x 10 000 pixels | s | peak GiB of the process |", "|---|---|---|"]
     lines += [f"| {what} | {seconds:.1f} | {peak:.2f} |" for what, seconds, peak in full_tile_lines()]
     return "## A full tile after pre-processing, two workers\n\n" + "\n".join(lines) + "\n", []
+
+
+def _delivery(folder: Path) -> tuple[str, list[Row]]:
+    command = [sys.executable, "-m", "benchmarks.delivery", str(folder / "delivery")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    lines = ["| " + " | ".join(found[0]) + " |", "|---" * len(found[0]) + "|"]
+    lines += ["| " + " | ".join(row.values()) + " |" for row in found]
+    return "## One product of a full tile\n\n" + "\n".join(lines) + "\n", []
 
 
 def _verification(folder: Path) -> tuple[str, list[Row]]:

@@ -47,8 +47,8 @@ NS: dict[str, float] = {
 """Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution."""
 OTHER_NS = 12.0
 """The same of other layers made block by block."""
-DELIVERY_NS = {10: 20.0, 20: 4.5, 100: 0.5}
-"""Core nanoseconds by pixel of 10 m of a tile to write and check a delivered file, by its resolution."""
+DELIVERY_NS = {10: 60.0, 20: 13.0, 100: 1.0}
+"""Core nanoseconds by pixel of 10 m of a tile to write and check a product with all its files, by its resolution."""
 
 
 @dataclass(frozen=True)

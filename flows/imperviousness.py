@@ -12,6 +12,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
+from flows.artifacts import show_products
 from flows.journal import note_run
 from flows.progress import listener
 from flows.targets import DELIVER, resolve_targets, steps
@@ -22,6 +23,7 @@ from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
 from tasks.records import Record
+from tasks.stac_series import refresh_series
 
 
 def _state(record: Record, ran: bool) -> State[Any]:
@@ -104,6 +106,9 @@ def imperviousness(
                 raise error
             states[node] = state
             count[kinds.get(state.name or "", "ran")] += 1
+        if products:
+            refresh_series(job)
+            show_products(job)
         note_run(job, "done" if until == "all" else f"{until} done", "")
     return count
 

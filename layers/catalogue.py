@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
+from layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
 from layers.unet import UNetParameters
 
 Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
@@ -174,12 +174,12 @@ LAYERS: tuple[Layer, ...] = (
           20, codes=CHANGE.codes, parameters=("change",), aliases=("IBUDC_resampled",)),
     Layer("IBUDCS", "IBUDCS", "Technical change of built-up degree, 20 m", "4.5.4", ("IBU_then", "IBU_now", "CHM_resampled"), "interim", "pair",
           20, codes=CHANGE.codes, parameters=("change",), aliases=("IBUDCS_resampled",)),
-    _final("IBUC", "IBUC", "Impervious built-up change", "4.5.4", ("IBU_then_mean", "IBUDC"), 20, "IBUC", "C", CLASSES),
-    _final("IBUCS", "IBUCS", "Technical built-up change", "4.5.4", ("IBU_then_mean", "IBUDCS"), 20, "IBUCS", "C", CLASSES),
+    _final("IBUC", "IBUC", "Impervious built-up change", "4.5.4", ("IBU_then_mean", "IBUDC"), 20, "IBUC", "C", BUILT_UP_CLASSES),
+    _final("IBUCS", "IBUCS", "Technical built-up change", "4.5.4", ("IBU_then_mean", "IBUDCS"), 20, "IBUCS", "C", BUILT_UP_CLASSES),
     _final("SBUC", "SBUC", "Change of the share of built-up, 100 m", "4.6.2", ("IBUDC",), 100, "SBUC", "C", CHANGE),
     _final("SBUCS", "SBUCS", "Technical change of the share of built-up, 100 m", "4.6.2", ("IBUDCS",), 100, "SBUCS", "C", CHANGE),
-    _final("SBCC", "SBCC", "Share of built-up change classified", "4.6.2", ("SBU_then", "SBUC"), 100, "SBCC", "C", CLASSES),
-    _final("SBCCS", "SBCCS", "Technical change of the share of built-up classified", "4.6.2", ("SBU_then", "SBUCS"), 100, "SBCCS", "C", CLASSES),
+    _final("SBCC", "SBCC", "Share of built-up change classified", "4.6.2", ("SBU_then", "SBUC"), 100, "SBCC", "C", BUILT_UP_CLASSES),
+    _final("SBCCS", "SBCCS", "Technical change of the share of built-up classified", "4.6.2", ("SBU_then", "SBUCS"), 100, "SBCCS", "C", BUILT_UP_CLASSES),
     _final("IMDCL", "IMDCL", "Confidence of imperviousness density", "4.7", ("RIMD_sd",), 10, "IMDCL", "S", CONFIDENCE),
     _final("IBUCL", "IBUCL", "Confidence of built-up", "4.7", ("RIBUD_sd",), 10, "IBUCL", "S", CONFIDENCE),
 )  # fmt: skip

@@ -32,6 +32,7 @@ from grids import EDITIONS, Tile, official_tiles, snap_outward
 from layers.change import ChangeParameters
 from layers.change_mask import ChangeMaskParameters
 from layers.unet import UNetParameters
+from tasks.delivery_settings import DeliverySettings
 from tasks.errors import InputError
 from tasks.periods import Period, pair_label
 
@@ -213,19 +214,6 @@ class Parameters(_Model):
             for item in [key] if key else dump[group]:
                 found[f"{group}.{item}"] = dump[group][item]
         return found
-
-
-class DeliverySettings(_Model):
-    """Names of delivered files and choices where ATBD and EEA check differ."""
-
-    version: Annotated[str, Field(pattern=r"^V\d\d$")] = "V01"
-    """Version part of the file name."""
-    release: Annotated[str, Field(pattern=r"^R\d\d$")] = "R00"
-    """Release part of the file name."""
-    theme: Literal["auto", "HRLNVLCC", "NVLCC"] = "auto"
-    """Product line in the file name; auto: HRLNVLCC for 2021 and earlier, NVLCC after."""
-    fold_built_up_classes: bool = False
-    """Write IBUC classes 11 and 12 as 10, as the EEA check of IBUC asks; the ATBD's table has all six."""
 
 
 class Production(BaseSettings):

@@ -115,7 +115,12 @@ class Store:
         """True where the files that a record speaks of are all there, with their size."""
         if not record.made or not record.href:
             return True
-        return self.measure(record.href) == (record.files, record.size)
+        return self.measure_all(record) == (record.files, record.size)
+
+    def measure_all(self, record: Record) -> tuple[int, int]:
+        """Number of files and bytes of a record's data and of what is beside them."""
+        found = [self.measure(path) for path in (record.href, *record.beside)]
+        return sum(files for files, _ in found), sum(size for _, size in found)
 
     def measure(self, path: str) -> tuple[int, int]:
         """Number of files and bytes at a path."""
@@ -288,7 +293,7 @@ class Store:
         for folder in (f"tiles/{name}", f"models/IMD/{name}", f"models/IBUD/{name}", f"products/{name}"):
             for full in sorted(self.fs.find(self.full(folder))):
                 path = str(PurePosixPath(full).relative_to(PurePosixPath(self.root)))
-                if path.endswith(".json") and ".zarr/" not in path and not path.endswith(".data.json"):
+                if path.endswith(".json") and ".zarr/" not in path and not path.endswith((".data.json", ".stac.json")):
                     record = self.read_record(path)
                     if record is not None:
                         found[path] = record
@@ -380,5 +385,5 @@ def disk_trouble(error: OSError, path: str) -> ImpervError:
 
 def with_measured(record: Record, store: Store) -> Record:
     """The record with the files and bytes that its data have now."""
-    files, size = store.measure(record.href) if record.href else (0, 0)
+    files, size = store.measure_all(record) if record.href else (0, 0)
     return replace(record, files=files, size=size)
