@@ -1,8 +1,7 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
 Sections: kernels, preprocessing, scaling, tile, delivery, verification, http. All by default, about twenty minutes on two cores. What is
-compared is checked for
-equal results first. Ratios hold on machines of other speed, seconds do not.
+compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations

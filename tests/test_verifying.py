@@ -213,6 +213,19 @@ def test_a_zip_that_is_none(tmp_path):
     assert [f.check for f in found[str(tmp_path / "delivery.zip")]] == ["unzip"]
 
 
+def test_a_zip_beside_its_file_is_the_same(tmp_path):
+    package(tmp_path, name="x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    path = tmp_path / "out" / NAME
+    (tmp_path / "x.zip").rename(path.with_suffix(".zip"))
+    found = verify([tmp_path / "out"], WINDOW)
+    assert list(found) == [str(path)] and failures(found) == set()
+    assert texts(found, "unzip") == ["its zip holds the same 3 files"]
+    (tmp_path / "out" / "Metadata" / f"{path.stem}.xml").write_text(metadata(west=9.5))
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "unzip")}
+
+
 def test_gaps_are_found_with_the_masks_of_the_eea(tmp_path):
     array = layers()["IMD_now"]
     path = write(tmp_path / "out", NAME, array)
