@@ -1,8 +1,8 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, delivery, verification, http, prediction; these by default, about fifteen minutes on two cores; accuracy, which
-trains models for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines of other speed,
-seconds do not.
+Sections: kernels, preprocessing, scaling, tile, delivery, verification, http, prediction; these by default, about twenty minutes on two
+cores; accuracy, which trains models for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines
+of other speed, seconds do not.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 from layers.catalogue import Layer, resolve
 from layers.palette import OUTSIDE
 from tasks.attribute_table import table_rows, write_table
-from tasks.delivery_check import Finding, check_file, pixel_counts
+from tasks.delivery_check import check_file, pixel_counts
 from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.geotiff import write_geotiff
@@ -31,11 +31,13 @@ from tasks.nodes import Standing, State
 from tasks.packages import write_package
 from tasks.product_facts import Product, product_of
 from tasks.product_names import Places, delivered_layer, delivered_symbols, file_name, form_of, places_of, product_paths
+from tasks.product_rules import Finding
 from tasks.quicklooks import write_quicklook
 from tasks.records import Record, digest_of, explain_difference
 from tasks.stac_products import item_json
 from tasks.store import TEMPORARY, disk_trouble, with_measured
 from tasks.styles import style_qml
+from tasks.verifying import check_meaning
 
 __all__ = ["VERSION", "deliver", "delivered_symbols", "delivery_standing", "file_name", "product_paths"]
 
@@ -128,8 +130,14 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
         with measured() as usage, _drafts(job, places.tif) as folder:
             draft = folder / PurePosixPath(places.tif).name
             counts = write_geotiff(draft, job.grid(layer.resolution), form_of(layer).palette, _pixels(job, layer))
-            findings = _check(job, draft, counts)
-            files = {places.tif: draft} | _write_beside(product_of(job, layer, made, counts), places, folder, findings)
+            product = product_of(job, layer, made, counts)
+            write_table(
+                folder / PurePosixPath(places.table).name,
+                table_rows(counts, product.palette, layer.resolution),
+                product.created[:10],
+            )
+            findings = _check(job, layer.symbol, draft, counts)
+            files = {places.tif: draft} | _write_beside(product, places, folder, findings)
             with draft.open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             _withdraw(job, symbol)
@@ -166,13 +174,8 @@ def _pixels(job: Job, layer: Layer) -> Any:
 
 
 def _write_beside(product: Product, places: Places, folder: Path, findings: list[Finding]) -> dict[str, Path]:
-    """Write what belongs to a GeoTIFF into the folder of drafts; the files by their places."""
+    """Write what belongs to a GeoTIFF and its table into the folder of drafts; the files by their places."""
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
-    write_table(
-        files[places.table],
-        table_rows(product.counts, product.palette, product.layer.resolution),
-        product.created[:10],
-    )
     checks = tuple(f.check for f in findings)
     files[places.metadata].write_text(metadata_xml(product, checks), encoding="utf-8")
     files[places.style].write_text(style_qml(product), encoding="utf-8")
@@ -273,9 +276,11 @@ def _drafts(job: Job, href: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check(job: Job, draft: Path, counts: Mapping[int, int]) -> list[Finding]:
-    """Hold a written file against the delivery check and against the pixels that were meant; what the check found."""
+def _check(job: Job, symbol: str, draft: Path, counts: Mapping[int, int]) -> list[Finding]:
+    """Hold a written file and its table against the delivery check, other layers, and the pixels that were meant."""
     findings = check_file(draft, window=job.windowed)
+    if all(f.ok for f in findings):
+        findings += check_meaning(job, symbol, draft)
     if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
         raise WorkError(f"{draft.name}: the delivery check failed, {'; '.join(wrong)}; it is not delivered")
     # Blocks that never reached the disk are read as no data, without an error.

@@ -7,7 +7,7 @@ Only what is inside the TIFF counts for its pixels. Nothing is written here; wha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ MAX_BLOCK = 1024
 STRIP_ROWS = 2048
 """Rows read at once: 20 MB of a tile at 10 m."""
 
-ENDINGS = (".tif", ".tiff", ".zip")
+TIFFS = (".tif", ".tiff")
 """Endings of what is looked for in folders, in small letters."""
 
 _MISSING = "{path}: no such file; name a delivered GeoTIFF or a folder of them"
@@ -49,13 +49,15 @@ def covers_a_window(path: Path) -> bool:
         return False
 
 
-def check_paths(paths: Iterable[str | Path]) -> list[Path]:
-    """Files to check: those named, and all TIFFs and delivery zips below folders.
+def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> list[Path]:
+    """Files to check: those named, and all TIFFs, or files of other endings, below folders.
 
     Parameters
     ----------
     paths : iterable of str or Path
         Files and folders.
+    endings : sequence of str
+        What to look for in folders, in small letters.
 
     Returns
     -------
@@ -73,10 +75,10 @@ def check_paths(paths: Iterable[str | Path]) -> list[Path]:
             # Endings of any kind, so that a file with a wrong one is found and not passed over.
             found = sorted(
                 p for p in path.rglob("*")
-                if p.suffix.lower() in ENDINGS and p.is_file() and not any(TEMPORARY in q for q in p.parts)
+                if p.suffix.lower() in endings and p.is_file() and not any(TEMPORARY in q for q in p.parts)
             )  # fmt: skip
             if not found:
-                raise InputError(f"{path}: holds no .tif and no .zip; name a folder with delivered files")
+                raise InputError(f"{path}: holds no .tif; name a folder with delivered files")
             files.update(dict.fromkeys(found))
         elif path.is_file():
             files[path] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,8 +20,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from grids import Tile
-from tasks.consistency import Source, compare
-from tasks.delivery_check import check_file, check_paths, covers_a_window
+from tasks.consistency import RELATIONS, Source, compare
+from tasks.delivery_check import TIFFS, check_file, check_paths, covers_a_window
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.layer_sources import SYMBOLS, THEN, Bounds, file_source, job_sources, reference_sources
@@ -93,11 +94,15 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
     request = request or Request()
     with tempfile.TemporaryDirectory(prefix="imperv-verify-") as room:
         checked = []
-        for number, path in enumerate(check_paths(paths)):
+        files = check_paths(paths, (*TIFFS, ".zip"))
+        for number, path in enumerate(files):
             if path.suffix.lower() == ".zip":
-                checked += _check_zip(path, Path(room) / str(number), request)
+                if path.with_suffix(".tif") not in files:
+                    checked += _check_zip(path, Path(room) / str(number), request)
             else:
                 checked.append(_check_one(str(path), path, path.parent, request, asked=False))
+                if path.with_suffix(".zip") in files:
+                    checked[-1].findings.append(_compare_zip(path))
         comparable = [c for c in checked if c.comparable]
         for entry in comparable:
             if request.masks is not None:
@@ -126,7 +131,7 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
         Of relations that this layer is held to by layers made before; those not made yet ask when their turn comes.
     """
     sources = {**job_sources(job), symbol: file_source(draft, symbol)}
-    return [finding for layer, finding in compare(sources) if layer == symbol]
+    return [finding for _, finding in compare(sources, [r for r in RELATIONS if r.layer == symbol])]
 
 
 def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:
@@ -152,6 +157,30 @@ def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:
         return [Checked(str(path), path, None, [failed("naming", f"a delivery holds exactly one .tif, this one {listed}")])]
     label = f"{path}/{rasters[0].relative_to(room)}"
     return [_check_one(label, rasters[0], room, request, asked=True, window=covers_a_window(path))]
+
+
+def _compare_zip(path: Path) -> Finding:
+    """The zip beside a file holds it, its table and its metadata as they lie there: what is true of them is true of it."""
+    try:
+        with zipfile.ZipFile(path.with_suffix(".zip")) as archive:
+            inside = {entry.filename: entry.CRC for entry in archive.infolist() if not entry.is_dir()}
+    except (zipfile.BadZipFile, OSError) as error:
+        return failed("unzip", f"its zip cannot be opened ({error})")
+    if absent := [n for n in (path.name, f"Metadata/{path.stem}.xml") if n not in inside]:
+        return failed("unzip", f"its zip lacks {' and '.join(absent)}")
+    for name, checksum in inside.items():
+        beside = path.parent / name
+        if not beside.is_file() or _checksum(beside) != checksum:
+            return failed("unzip", f"{name} in its zip is not the file that lies beside it")
+    return passed("unzip", f"its zip holds the same {len(inside)} files")
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**22):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def _check_one(label: str, path: Path, root: Path, request: Request, *, asked: bool, window: bool = False) -> Checked:

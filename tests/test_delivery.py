@@ -22,6 +22,7 @@ from tasks.job import Job
 from tasks.product_names import places_of
 from tasks.production import DeliverySettings
 from tests.delivered import CONTACT, production, put
+from tests.test_consistency import layers
 
 gdal = pytest.importorskip("osgeo.gdal")
 
@@ -365,8 +366,9 @@ def test_a_program_that_has_gdal_raise_its_errors(job):
 
 
 def test_several_at_once(job):
+    arrays = layers()
     for symbol in delivered_symbols():
-        put(job, symbol)
+        put(job, symbol, arrays[symbol])
     with ThreadPoolExecutor(4) as pool:
         assert all(ran for _, ran in pool.map(lambda symbol: deliver(job, symbol), delivered_symbols()))
     files = check_paths([job.store.full("products")])
@@ -432,3 +434,14 @@ def test_delivery_into_a_store_that_is_no_folder():
     put(job, "IMD_now", np.zeros((1, 1)), made=False, reason="not asked for")
     assert deliver(job, "IMD_now")[0].made is False
     assert job.store.measure("products")[0] == 0
+
+
+def test_a_layer_that_contradicts_another_is_not_delivered(job):
+    arrays = layers()
+    arrays["IMDC"][arrays["IMDC"] == 101] = 102
+    for symbol in ("IMDC", "IMDCS", "IMD_now", "IMD_then"):
+        put(job, symbol, arrays[symbol])
+    with pytest.raises(WorkError, match=r"the delivery check failed, change: \d+ of 10000 pixels do not add up"):
+        deliver(job, "IMDC")
+    assert products(job) == []
+    assert deliver(job, "IMD_now")[1]

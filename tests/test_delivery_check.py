@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 from tasks.delivery_check import check_file, check_name, check_paths, pixel_counts
 from tasks.errors import InputError
 from tasks.product_rules import RULES
-from tests.delivered_files import (
+from tests.product_files import (
     BLACK,
     CHANGE,
     CLASSES,

@@ -14,7 +14,7 @@ from layers.accuracy import Z
 from tasks.errors import InputError
 from tasks.reference_points import Columns
 from tasks.validating import Design, maps_of_files, validate
-from tests.delivered_files import BLACK, CHANGE, CLASSES, LEFT, NAME, TOP, write
+from tests.product_files import BLACK, CHANGE, CLASSES, LEFT, NAME, TOP, write
 
 WEST = NAME.replace("E43N32", "E42N32")
 IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}

@@ -11,7 +11,7 @@ from tasks.errors import InputError
 from tasks.metadata_check import REQUIRED, check_metadata_file
 from tasks.product_rules import check_name
 from tasks.verifying import Request, verify
-from tests.delivered_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
+from tests.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
 from tests.test_consistency import layers
 
 IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}
@@ -211,6 +211,19 @@ def test_a_zip_that_is_none(tmp_path):
     (tmp_path / "delivery.zip").write_bytes(b"PK no zip")
     found = verify([tmp_path])
     assert [f.check for f in found[str(tmp_path / "delivery.zip")]] == ["unzip"]
+
+
+def test_a_zip_beside_its_file_is_the_same(tmp_path):
+    package(tmp_path, name="x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    path = tmp_path / "out" / NAME
+    (tmp_path / "x.zip").rename(path.with_suffix(".zip"))
+    found = verify([tmp_path / "out"], WINDOW)
+    assert list(found) == [str(path)] and failures(found) == set()
+    assert texts(found, "unzip") == ["its zip holds the same 3 files"]
+    (tmp_path / "out" / "Metadata" / f"{path.stem}.xml").write_text(metadata(west=9.5))
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "unzip")}
 
 
 def test_gaps_are_found_with_the_masks_of_the_eea(tmp_path):
