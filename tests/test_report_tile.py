@@ -137,7 +137,7 @@ def test_numbers_are_those_of_the_pixels(text, finished):
     assert f"{100 * density[valid].mean() / 100:.1f}\u202f%" in text
     change = finished.array("IMDC")[:].astype("i4")
     gain = ((change - 100)[(change > 100) & (change <= 200)]).sum() / 100 * 400 / 1e6
-    assert f"+{gain:.2f}\u202fkm²" in text
+    assert 0.01 < gain < 0.1 and f"+{100 * gain:.2f}\u202fha" in text
 
 
 def test_the_largest_planted_change_is_in_a_window(finished):
