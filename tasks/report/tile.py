@@ -249,6 +249,10 @@ def _validation(job: Job) -> list[tuple[str, str]]:
 
 
 def _leaves(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """(name, text) of everything in nested results; estimates with their interval in one line."""
+    if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
+        value, low, high = (value[key] for key in ("value", "low", "high"))
+        return [(name.replace("_", " "), f"{_value(value)} ({_value(low)} to {_value(high)})")]
     if isinstance(value, Mapping):
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{name} {key}".strip())]
     if isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
@@ -258,6 +262,8 @@ def _leaves(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
