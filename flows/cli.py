@@ -197,12 +197,14 @@ def report(
     production = Production.read(config)
     if everything and tiles:
         raise InputError("--all makes the reports of all tiles: name tiles or give --all, not both")
-    if tiles:
-        made = (report_tile(production, tile) for tile in dict.fromkeys(tiles))
+    if everything:
+        for path in report_all(production):
+            out.print(path, markup=False)
+    elif tiles:
+        for tile in dict.fromkeys(tiles):
+            out.print(report_tile(production, tile), markup=False)
     else:
-        made = report_all(production) if everything else iter([report_production(production)])
-    for path in made:
-        out.print(path, markup=False)
+        out.print(report_production(production), markup=False)
 
 
 @config_app.command("check")

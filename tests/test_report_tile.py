@@ -137,7 +137,7 @@ def test_numbers_are_those_of_the_pixels(text, finished):
     assert f"{100 * density[valid].mean() / 100:.1f}\u202f%" in text
     change = finished.array("IMDC")[:].astype("i4")
     gain = ((change - 100)[(change > 100) & (change <= 200)]).sum() / 100 * 400 / 1e6
-    assert f"+{gain:.2f}\u202fkm²" in text
+    assert 0.01 < gain < 0.1 and f"+{100 * gain:.2f}\u202fha" in text
 
 
 def test_the_largest_planted_change_is_in_a_window(finished):
@@ -158,6 +158,14 @@ def test_what_is_missing_is_said(tmp_path):
     note_run(job, "failed", "PP_now: /secret/place/B04.tif: too few observations")
     words = Page(Path(job.store.full(write_tile_report(job))).read_text(encoding="utf-8")).words
     assert "The last run failed" in words and "B04.tif: too few observations" in words and "secret" not in words
+
+
+def test_results_of_a_validation_are_shown_with_their_intervals(tmp_path):
+    job = new_job(tmp_path, 1)
+    place = {"place": TILE, "overall": {"value": 0.91234, "se": 0.01, "low": 0.89, "high": None}, "matrix": [[5, 1], [0, 7]]}
+    job.store.write_text(f"runs/{TILE}.validation.data.json", json.dumps({"reference": "/home/a/points.csv", "places": [place]}))
+    words = Page(Path(job.store.full(write_tile_report(job))).read_text(encoding="utf-8")).words
+    assert "0.9123 (0.89 to –)" in words and "points.csv" in words and "/home/a" not in words and "5, 1" in words
 
 
 def test_damaged_layers_and_broken_files_are_told_and_the_rest_is_shown(finished, tmp_path):

@@ -79,7 +79,7 @@ class _Canvas:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        self._context = mpl.rc_context(STYLE)
+        self._context = mpl.rc_context(STYLE)  # type: ignore[arg-type]
         self._context.__enter__()
         self.figure = Figure(figsize=(width, height))
         FigureCanvasSVG(self.figure)

@@ -258,7 +258,7 @@ def _change(nodes: Mapping[str, Record]) -> Change | None:
     return sealed_change(histogram(nodes.get("IMDC"), "IMDC"))
 
 
-def _classes(nodes: Mapping[str, Record], symbol: str) -> dict[int, float]:
+def _classes(nodes: Mapping[str, Record], symbol: str) -> Mapping[int, float]:
     area = CATALOGUE[symbol].resolution ** 2 / 1e6
     found = histogram(nodes.get(symbol), symbol)
     return {code: found.get(code, 0) * area for code in CLASS_CODES} if found else {}

@@ -49,7 +49,7 @@ class Picture:
     """Layer pixels that one pixel shows, each way."""
 
 
-def thinning_factor(shape: tuple[int, int], resolution: int, longest: int) -> int:
+def thinning_factor(shape: tuple[int, ...], resolution: int, longest: int) -> int:
     """Smallest factor with which a layer has at most `longest` pixels each way, or the largest that there is."""
     unit = UNIT[resolution]
     factors = [f for f in range(1, unit + 1) if unit % f == 0]
@@ -216,7 +216,7 @@ def best_windows(job: Job, amount: np.ndarray, edge: int, count: int, taken: Seq
     left, _, _, top = job.bounds
     for one in taken:
         _mute(total, round((top - one[3]) / CELL), round((one[0] - left) / CELL), size)
-    found = []
+    found: list[Bounds] = []
     while len(found) < count and total.max() > 0:
         y, x = np.unravel_index(int(total.argmax()), total.shape)
         x0, y1 = left + int(x) * CELL, top - int(y) * CELL

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from layers.palette import CLASSES
@@ -22,6 +23,7 @@ from tasks.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
 from tasks.report.maps import Map
 from tasks.report.page import flat, locator, number, relative, render
 from tasks.report.verdicts import Verdict, judge, overall
+from tasks.scenes import SceneList
 
 T = TypeVar("T")
 
@@ -111,13 +113,14 @@ def compose(job: Job) -> Page:
             return otherwise
 
     facts = gather(job)
-    findings = part("delivery check", lambda: evidence.check_products(job, facts.layers), {})
-    lists = part("scene lists", lambda: evidence.scene_lists(job), {})
+    findings: dict[str, list[Finding]] = part("delivery check", lambda: evidence.check_products(job, facts.layers), {})
+    lists: dict[str, SceneList] = part("scene lists", lambda: evidence.scene_lists(job), {})
     verdicts = judge(facts, findings)
-    chosen = part("largest changes", lambda: zooms.choose(job), [])
-    close = [part(f"zoom {k + 1}", lambda one=one: zooms.close_up(job, *one), None) for k, one in enumerate(chosen)]
+    chosen: list[zooms.Chosen] = part("largest changes", lambda: zooms.choose(job), [])
+    close = [part(f"zoom {k + 1}", partial(zooms.close_up, job, *one), None) for k, one in enumerate(chosen)]
+    trained = [part(f"training of {m.symbol}", partial(charts.training_chart, m), None) for m in facts.models]
     middle = chosen[0][1] if chosen else job.bounds
-    curves = part("NDVI curves", lambda: _curves(job, middle, lists), [])
+    curves: list[Chart] = part("NDVI curves", lambda: _curves(job, middle, lists), [])
     return Page(
         facts=facts,
         verdicts=verdicts,
@@ -130,7 +133,7 @@ def compose(job: Job) -> Page:
         looks=part("maps of clear observations", lambda: _looks(job, facts), []),
         curves=curves,
         charts=_charts(job, facts, lists, part),
-        training=[part(f"training of {m.symbol}", lambda m=m: [charts.training_chart(m)], [])[0] for m in facts.models],
+        training=[one for one in trained if one is not None],
         scenes=part("scenes", lambda: evidence.summarise_scenes(job, lists), []),
         parameters=flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         settings=_settings(job),
@@ -246,6 +249,10 @@ def _validation(job: Job) -> list[tuple[str, str]]:
 
 
 def _leaves(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """(name, text) of everything in nested results; estimates with their interval in one line."""
+    if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
+        value, low, high = (value[key] for key in ("value", "low", "high"))
+        return [(name.replace("_", " "), f"{_value(value)} ({_value(low)} to {_value(high)})")]
     if isinstance(value, Mapping):
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{name} {key}".strip())]
     if isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
@@ -255,6 +262,8 @@ def _leaves(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -30,6 +30,10 @@ GAINS, LOSSES = 2, 1
 """Windows of the largest gains, and of the largest loss."""
 
 
+Chosen = tuple[str, Bounds, float, float]
+"""Title and place of a window, gain and loss in it in square kilometres."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """Where a window lies on a map of the whole area, percent of its edges."""
@@ -54,12 +58,12 @@ class Zoom:
     """Satellite and density then, satellite and density now, change and its classes; those that exist."""
 
 
-def choose(job: Job) -> list[tuple[str, Bounds, float, float]]:
+def choose(job: Job) -> list[Chosen]:
     """Windows of the largest gains and losses with their sums in km2; of the densest ground where nothing changed."""
     width, height = job.bounds[2] - job.bounds[0], job.bounds[3] - job.bounds[1]
     edge = SMALL_EDGE if min(width, height) < SMALL_AREA else EDGE
     record = job.record("IMDC")
-    found: list[tuple[str, Bounds, float, float]] = []
+    found: list[Chosen] = []
     moved = movement(job) if record is not None and record.made else None
     if moved is not None:
         gains = best_windows(job, moved.gain, edge, GAINS)

@@ -46,6 +46,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_every_final_layer_is_delivered_and_passes_the_check(finished, capsys):
     products = finished.parent / "store" / "products" / TILE
     assert len(list(products.glob("*.tif"))) == len(delivered_symbols()) == 18
+    assert (finished.parent / "store" / "runs" / f"{TILE}.report.html").stat().st_size > 200_000  # the run ends with it
     assert main(["verify", str(products)]) == 0
     assert "18 of 18 files pass" in capsys.readouterr().out
 
