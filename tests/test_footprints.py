@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,6 +23,7 @@ from tasks.footprint_sources import check_footprints, footprint_sources
 from tasks.footprints import count_footprints, make_footprints, read_footprints
 from tasks.job import Job
 from tasks.production import Production
+from tasks.store import Store
 from tests.range_server import serving
 
 LEFT, BOTTOM, RIGHT, TOP = WINDOW = (3_829_000, 3_101_000, 3_831_000, 3_103_000)
@@ -293,6 +295,16 @@ def test_blocks_may_travel_to_another_process(tmp_path, job, monkeypatch):
     expected = make(job("x.gpkg"))[0].digest
     monkeypatch.setattr(Engine, "map", lambda self, f, blocks, size, what: [pickle.loads(pickle.dumps(f))(b) for b in blocks])
     assert make(job("x.gpkg"))[0].digest == expected
+
+
+def test_a_store_without_folders(tmp_path, job):
+    """What is laid down for the blocks goes through the store, where workers elsewhere reach it, and is gone at the end."""
+    frame(houses()).to_file(tmp_path / "x.gpkg")
+    expected = make(job("x.gpkg"))[0].digest
+    here = job("x.gpkg")
+    there = replace(here, store=Store("memory://footprints"))
+    assert make_footprints(there, CATALOGUE["IBUD_ref"]).digest == expected
+    assert not [path for path in there.store.fs.find(there.store.root) if ".part-" in path]
 
 
 # what is wrong with shapes ----------------------------------------------------------------------------------------
