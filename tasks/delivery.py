@@ -35,7 +35,7 @@ from tasks.product_rules import Finding
 from tasks.quicklooks import write_quicklook
 from tasks.records import Record, digest_of, explain_difference
 from tasks.stac_products import item_json
-from tasks.store import TEMPORARY, disk_trouble, with_measured
+from tasks.store import TEMPORARY, with_measured
 from tasks.styles import style_qml
 from tasks.verifying import check_meaning
 

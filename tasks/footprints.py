@@ -26,7 +26,7 @@ from layers.coverage import coverage
 from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
-from tasks.store import TEMPORARY, Store, disk_trouble
+from tasks.store import TEMPORARY, Store
 
 PIXEL_BYTES = 40
 """Projected memory of a pixel of a block: sums, shares, and what is counted of them."""

@@ -7,7 +7,6 @@ stores cannot move, so there the record is removed first and written last. A kil
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import shutil
 import uuid
@@ -27,7 +26,7 @@ from odc.geo.geobox import GeoBox
 from grids import Tile
 from layers.catalogue import CATALOGUE, Layer, resolve
 from tasks.arrays import Variable, create_arrays
-from tasks.errors import ImpervError, InputError, WorkError
+from tasks.errors import InputError, WorkError, disk_trouble
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
@@ -390,19 +389,6 @@ def _member(pair: str, role: str) -> str:
         if len(parts) == 2:
             return parts[0] if role == "then" else parts[1]
     return ""
-
-
-def disk_trouble(error: OSError, path: str) -> ImpervError:
-    """What a person should read when writing fails."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
-    if isinstance(error, PermissionError) and error.errno is None:  # as s3fs says it
-        return InputError(f"store: {path} cannot be written ({' '.join(str(error).split())}); correct the keys or store_options")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-        return InputError(
-            f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
-        )
-    return WorkError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def with_measured(record: Record, store: Store) -> Record:
