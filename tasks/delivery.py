@@ -23,7 +23,7 @@ from layers.palette import OUTSIDE
 from tasks.attribute_table import table_rows, write_table
 from tasks.delivery_check import check_file, pixel_counts
 from tasks.engine import measured
-from tasks.errors import WorkError
+from tasks.errors import WorkError, disk_trouble
 from tasks.geotiff import write_geotiff
 from tasks.job import Job, software, utc_now
 from tasks.metadata_xml import metadata_xml

@@ -4,6 +4,8 @@
 escapes is a defect of this software.
 """
 
+import errno
+
 
 class ImpervError(Exception):
     """Base of the failures that are reported without a traceback."""
