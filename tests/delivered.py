@@ -32,7 +32,8 @@ def put(job, symbol, array=None, made=True, reason=""):
     layer, place, periods = CATALOGUE[symbol], job.place(symbol), job.production.periods
     grid = job.grid(layer.resolution)
     if array is None:
-        array = np.resize(np.array(layer.codes, np.uint8), grid.shape)
+        codes = [c for c in layer.codes if c >= 50] if symbol in ("IMDCL", "IBUCL") else layer.codes
+        array = np.resize(np.array(codes, np.uint8), grid.shape)
     if made:
         with job.store.writing_arrays(place, job.grid(layer.resolution), layer.resolution, variables_of(layer), {}) as out:
             out[variables_of(layer)[0].name][:] = array
