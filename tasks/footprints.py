@@ -23,6 +23,7 @@ from odc.geo.geobox import GeoBox
 from grids import Block
 from layers.catalogue import Layer
 from layers.coverage import coverage
+from tasks.errors import disk_trouble
 from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
