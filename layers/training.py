@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from layers.fitting import ABSOLUTE_SCALE, Batch, DivergenceError, fit, policy_of
-from layers.sampling import TRAINING, VALIDATION, CropSampler, Region, choose_split, crop_size, cut
+from layers.sampling import SEALED_FRACTION, TRAINING, VALIDATION, CropSampler, Region, choose_split, crop_size, cut
+from layers.scores import density_scores, density_sums, estimates, mask_scores_from, threshold_counts
 from layers.unet import Normalisation, UNetParameters, build_unet, join_members, split_members
 
 Progress = Callable[[int, int, float, float], None]
@@ -43,7 +44,7 @@ class Trained:
     """As trained with."""
     history: tuple[dict[str, Any], ...]
     """For each member: seed, pixels of each part, block of the split, steps of an epoch, validation loss of the best
-    constant of the training part, best epoch, and training and validation loss of each epoch."""
+    constant of the training part, validation scores, best epoch, and training and validation loss of each epoch."""
     crop: int
     """Edge of the training crops, pixels."""
     transfer: bool
@@ -153,6 +154,7 @@ def train(
                 "split_block": block,
                 "steps_per_epoch": steps,
                 "constant_loss": constant,
+                "scores": validation_scores(member, checks, normalisation, parameters.batch),
                 **record,
             }
         )
@@ -309,6 +311,26 @@ def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], si
         target.append(np.where(mask, cut(regions[k].target, row, col, size, 0), 0))
         weight.append(mask.astype("f4"))
     return np.stack(features), np.stack(target), np.stack(weight)
+
+
+def validation_scores(member: Any, checks: Batch, normalisation: Normalisation, batch: int) -> dict[str, Any]:
+    """Scores of a network on its validation pixels against the reference, not the truth, each with a 95 % interval.
+
+    Returns
+    -------
+    dict
+        ``mae``, ``rmse``, ``bias`` in percent and ``r2`` of the density; ``precision``, ``recall``, ``f1`` and ``iou`` of the
+        mask from `SEALED_FRACTION` on: value, low and high, None where not defined. Intervals are of a bootstrap over crops.
+    """
+    x, y, w = checks
+    parts = [np.asarray(member(normalisation.apply(x[k : k + batch]), training=False))[..., 0] for k in range(0, len(x), batch)]
+    known = w > 0
+    block, predicted, truth = np.nonzero(known)[0], 100 * np.concatenate(parts)[known], 100 * y[known]
+    sums = density_sums(predicted, truth, block, len(x))
+    cut = 100 * SEALED_FRACTION
+    counts = threshold_counts(np.floor(predicted + 0.5).astype("u1"), truth >= cut, block, len(x))
+    found = {**estimates([sums], density_scores), **estimates([counts], mask_scores_from(cut))}
+    return {name: estimate.to_json() for name, estimate in found.items()}
 
 
 def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], checks: Batch, absolute: float) -> float:

@@ -1,10 +1,11 @@
 """OSM_distance: roads and buildings drawn into a mask of the tile, and the distance to it by blocks (ATBD 4.3.3).
 
-The distance itself is in `layers.proxy`, reading vectors in `tasks.osm_shapes`.
+The distance itself is in `layers.proxy`, reading vectors in `tasks.osm_shapes` and `tasks.footprint_sources`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -20,10 +21,12 @@ from layers.proxy import distance
 from layers.sampling import CLCPLUS_OUTSIDE
 from tasks.clcplus import GIVEN, SEA_BUFFER, not_needed
 from tasks.errors import InputError
+from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.memory import block_bytes
 from tasks.osm_shapes import PIECE, Theme, read_shapes
 from tasks.preprocessing import attributes
+from tasks.shape_batches import Bounds
 
 CELL = 500
 """Edge in pixels of the squares that shapes are drawn in. They lie on the EEA grid, so that every tile draws the same pixels."""
@@ -39,7 +42,7 @@ DISTANCE_PIXEL = 22
 
 
 def shape_files(job: Job) -> dict[Theme, list[str]]:
-    """Paths of roads and buildings; footprints where no other buildings are named.
+    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`).
 
     Raises
     ------
@@ -52,11 +55,22 @@ def shape_files(job: Job) -> dict[Theme, list[str]]:
             f"references.roads: is missing; tile {job.tile} has no CLCplus of now, and its proxy needs roads of OpenStreetMap; "
             "name a file, or references.clcplus_now"
         )
-    buildings = references.buildings or references.footprints
     return {
         "roads": [job.production.path(p) for p in references.roads],
-        "buildings": [job.production.path(p) for p in buildings],
+        "buildings": [job.production.path(p) for p in references.buildings],
     }
+
+
+def from_footprints(job: Job) -> list[Source]:
+    """Sources of footprints that stand for buildings where no others are named."""
+    references = job.production.references
+    return [] if references.buildings or not references.footprints else footprint_sources(job)
+
+
+def files_of(job: Job) -> list[str]:
+    """Every file that the distance is made from."""
+    footprints = [file.partition("|")[0] for source in from_footprints(job) for file in source.files]
+    return [*(path for paths in shape_files(job).values() for path in paths), *footprints]
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,8 @@ def make_distance(job: Job, layer: Layer) -> Made:
     files, reach = shape_files(job), job.production.parameters.proxy.reach
     cells = _Cells.around(job, reach)
     job.engine.at_once(int(cells.pixels * DRAWN_PIXEL) + PIECE * DRAWN_SHAPE, layer.symbol)
-    mask, counts = cells.draw(files)
+    footprints, least = from_footprints(job), job.production.references.footprint_confidence
+    mask, counts = cells.draw(files, lambda bounds: _polygons(footprints, bounds, least))
     pieces = [(block, np.packbits(mask[cells.outer(block, reach)])) for block in job.blocks(10)]
     del mask
     edge = min(1000, max(job.grid(10).shape)) + 2 * reach // 10
@@ -101,9 +116,15 @@ def make_distance(job: Job, layer: Layer) -> Made:
         work = _DistanceBlock(layer.symbol, reach, out[variables_of(layer)[0].name])
         reports = job.engine.map(work, pieces, edge * edge * DISTANCE_PIXEL, layer.symbol)
     digest, statistics = summarise(layer, reports)
-    absent = [theme for theme, paths in files.items() if paths and not counts[theme]]
-    warnings = tuple(f"none of the {t} of {', '.join(files[t])} lies in or near tile {job.tile}" for t in absent)
-    return Made(digest, {**statistics, **counts, "sources": [p for paths in files.values() for p in paths]}, warnings)
+    named = {**files, "buildings": files["buildings"] or [source.entry for source in footprints]}
+    absent = [theme for theme, paths in named.items() if paths and not counts[theme]]
+    warnings = tuple(f"none of the {t} of {', '.join(named[t])} lies in or near tile {job.tile}" for t in absent)
+    return Made(digest, {**statistics, **counts, "sources": [p for paths in named.values() for p in paths]}, warnings)
+
+
+def _polygons(sources: Sequence[Source], bounds: Bounds, least_confidence: float) -> Iterator[np.ndarray]:
+    for source in sources:
+        yield from sound_polygons(source, bounds, Tally(source.entry), least_confidence)
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,9 @@ class _Cells:
             slice(x + block.x0 - margin, x + block.x1 + margin),
         )
 
-    def draw(self, files: dict[Theme, list[str]]) -> tuple[np.ndarray, dict[str, int]]:
+    def draw(
+        self, files: dict[Theme, list[str]], more_buildings: Callable[[Bounds], Iterator[np.ndarray]]
+    ) -> tuple[np.ndarray, dict[str, int]]:
         """(y, x) bool, True where a road or a building touches a pixel; and how many of each there are."""
         mask = np.zeros(self.shape, bool)
         left, top = 10 * self.column, -10 * self.row
@@ -150,6 +173,7 @@ class _Cells:
         for theme, paths in files.items():
             pieces = (piece for path in paths for piece in read_shapes(path, theme, bounds))
             counts[theme] = sum(self._draw_piece(mask, piece) for piece in pieces)
+        counts["buildings"] += sum(self._draw_piece(mask, piece) for piece in more_buildings(bounds))
         return mask, counts
 
     def _draw_piece(self, mask: np.ndarray, shapes: np.ndarray) -> int:

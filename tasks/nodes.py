@@ -13,7 +13,7 @@ from typing import Any, Literal
 from layers.catalogue import CATALOGUE, Layer
 from tasks.calibrating import calibration_versions, make_calibration
 from tasks.clcplus import clcplus_missing, make_clcplus_now, not_needed
-from tasks.distance import make_distance, shape_files
+from tasks.distance import files_of, make_distance
 from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.fingerprints import fingerprint
@@ -67,8 +67,7 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     if layer.symbol == "OSM_distance":
         known = job.record("CLCP_now") is not None or not job.production.references.clcplus_now
         needed = known and not not_needed(job, layer.symbol)
-        files = [path for paths in shape_files(job).values() for path in paths] if needed else []
-        return {"files": fingerprint(job, *files)}
+        return {"files": fingerprint(job, *(files_of(job) if needed else ()))}
     if layer.symbol in SETTING:
         open_reference(job, layer.symbol)[1].close()
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layers.fitting import DivergenceError, fit
-from layers.sampling import CropSampler, Region
+from layers.sampling import VALIDATION, CropSampler, Region, choose_split
 from layers.training import normalise, renormalised, train
 from layers.unet import Normalisation, UNetParameters, build_unet
 
@@ -123,3 +123,22 @@ def test_a_start_saves_half_of_the_epochs():
     assert len(b["validation"]) <= 4 < len(a["validation"])
     assert min(b["validation"]) <= min(a["validation"])
     assert started.transfer and not scratch.transfer
+
+
+def test_validation_scores_are_those_of_the_kept_network():
+    """Against NumPy on the validation pixels, whose crops are the whole of a small site."""
+    region = ground()
+    trained = train([region], SMALL.model_copy(update={"members": 1}))
+    (history,) = trained.history
+    (split,), _ = choose_split([region.valid()], [ORIGIN], 16)
+    held = split == VALIDATION
+    values = np.moveaxis(region.features, 0, -1)[None]
+    whole = 100 * trained.model(trained.normalisation.apply(values)).numpy()[0, ..., 0]
+    error = whole[held] - 100 * region.target[held]
+    scores = history["scores"]
+    # Crops see padding where the whole sees its surroundings.
+    assert scores["rmse"]["value"] == pytest.approx(np.sqrt((error**2).mean()), rel=0.25)
+    built, found = region.target[held] >= 0.1, whole[held] >= 10
+    assert scores["f1"]["value"] == pytest.approx(2 * (built & found).sum() / (built.sum() + found.sum()), abs=0.1)
+    for score in ("mae", "rmse", "f1", "iou"):
+        assert scores[score]["low"] <= scores[score]["value"] <= scores[score]["high"]
