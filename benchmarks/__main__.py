@@ -1,7 +1,8 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, scaling, tile, http; these by default, about fifteen minutes on two cores; accuracy, which trains models
-for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
+Sections: kernels, preprocessing, scaling, tile, delivery, verification, http, prediction; these by default, about twenty minutes on two
+cores; accuracy, which trains models for hours, only when named. What is compared is checked for equal results first. Ratios hold on machines
+of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
+import json
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -35,8 +38,9 @@ COUNTS = (15, 30, 60, 120)
 def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
     makers: dict[str, Callable[[Path], tuple[str, list[Row]]]] = {
-        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile, "http": _http,
-        "accuracy": _accuracy,
+        "kernels": _kernels, "preprocessing": _preprocessing, "scaling": _scaling, "tile": _tile,
+        "delivery": _delivery, "http": _http, "verification": _verification,
+        "prediction": _prediction, "accuracy": _accuracy,
     }  # fmt: skip
     if unknown := set(sections) - set(makers):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(makers)}")
@@ -120,10 +124,34 @@ def _tile(folder: Path) -> tuple[str, list[Row]]:
     return "## A full tile after pre-processing, two workers\n\n" + "\n".join(lines) + "\n", []
 
 
+def _delivery(folder: Path) -> tuple[str, list[Row]]:
+    command = [sys.executable, "-m", "benchmarks.delivery", str(folder / "delivery")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    lines = ["| " + " | ".join(found[0]) + " |", "|---" * len(found[0]) + "|"]
+    lines += ["| " + " | ".join(row.values()) + " |" for row in found]
+    return "## One product of a full tile\n\n" + "\n".join(lines) + "\n", []
+
+
+def _verification(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.verification import verification_lines
+
+    lines = ["| step, 10 000 x 10 000 pixels | s | processor s | peak GiB of the process |", "|---|---|---|---|"]
+    lines += [f"| {what} | {s:.1f} | {cpu:.1f} | {peak:.2f} |" for what, s, cpu, peak in verification_lines(folder)]
+    return "## Verification\n\n" + "\n".join(lines) + "\n", []
+
+
 def _http(folder: Path) -> tuple[str, list[Row]]:
     from benchmarks.http import http_lines
 
     return "## Reading over HTTP\n\n" + "\n".join(http_lines()) + "\n", []
+
+
+def _prediction(folder: Path) -> tuple[str, list[Row]]:
+    from benchmarks.prediction import prediction_lines, search_line
+
+    lines = [*prediction_lines(folder / "prediction"), "", search_line(folder / "models")]
+    return "## Prediction, two threads\n\n" + "\n".join(lines) + "\n", []
 
 
 def _accuracy(folder: Path) -> tuple[str, list[Row]]:

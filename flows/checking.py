@@ -9,11 +9,15 @@ from urllib.parse import urlparse
 from botocore.exceptions import BotoCoreError
 
 from layers.catalogue import CATALOGUE
+from tasks.clcplus import clcplus_missing
+from tasks.distance import shape_files
 from tasks.errors import ImpervError
+from tasks.footprints import count_footprints
 from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
+from tasks.osm_shapes import check_shapes
 from tasks.production import Production
-from tasks.references import SETTING, check_reference, footprint_paths, open_reference, partly_covered, read_footprints
+from tasks.references import SETTING, check_reference, open_reference, partly_covered
 
 
 def check_production(production: Production) -> tuple[list[str], list[str]]:
@@ -80,6 +84,12 @@ def _dask(production: Production) -> Iterator[str]:
 
 
 def _reference(job: Job, symbol: str) -> Iterator[str]:
+    if symbol == "CLCP_now" and (reason := clcplus_missing(job)):
+        yield f"{job.tile}: references.clcplus_now: {reason}: a proxy takes its place"
+        for theme, paths in shape_files(job).items():
+            for path in paths:
+                yield f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}"
+        return
     path, source = open_reference(job, symbol)
     with source:
         share = check_reference(job, symbol, source, path)
@@ -89,8 +99,11 @@ def _reference(job: Job, symbol: str) -> Iterator[str]:
 
 
 def _footprints(job: Job) -> Iterator[str]:
-    for path in footprint_paths(job):
-        yield f"{job.tile}: references.footprints: {path}, {len(read_footprints(path, job.bounds))} polygons in the area"
+    for tally in count_footprints(job):
+        files = "" if tally.files == 1 else f" ({tally.files} files)"
+        yield f"{job.tile}: references.footprints: {tally.entry}{files}, {tally.used} polygons in the area"
+        for line in tally.trouble(str(job.tile)):
+            yield f"{job.tile}: references.footprints: {line}"
 
 
 def _scenes(job: Job, symbol: str) -> Iterator[str]:

@@ -14,9 +14,13 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError
-from rich.console import Console
 from rich.markup import escape
 
+from flows.console import Config, Json, err, named, out
+from flows.evaluate_cli import evaluate
+from flows.models_cli import model_app
+from flows.validate_cli import validate
+from flows.verify_cli import verify
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -25,13 +29,12 @@ app = typer.Typer(
 )  # fmt: skip
 config_app = typer.Typer(help="Look at production files.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(model_app, name="model")
+app.command()(verify)
+app.command()(validate)
+app.command()(evaluate)
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
 Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 class Form(StrEnum):
@@ -57,7 +60,7 @@ def run(
     production = Production.read(config)
     if not tiles and isinstance(production.tiles, str):
         raise InputError(f"tiles is the whole list {production.tiles}: name the tiles to run, such as imperv run E43N32")
-    names = _named(tiles, production.tile_names)
+    names = named(tiles, production.tile_names)
     with run_view(err) as view, listening(view):
         failed = run_tiles(names, str(config), target, refresh_scenes)
     view.summary()
@@ -86,7 +89,7 @@ def plan(
     from tasks.production import Production, describe_bytes
 
     production = Production.read(config)
-    names = _named(tiles, production.tile_names)
+    names = named(tiles, production.tile_names)
     found = [step for tile in names for step in plan_tile(Job.of(production, tile), target)]
     if as_json:
         out.print_json(json.dumps(as_table(found)))
@@ -143,11 +146,12 @@ def scenes(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
 ) -> None:
     """List the scenes that a tile is or would be made from, with every decision about them; freezes nothing."""
-    from flows.scenes import as_table, calendar_lines, list_scenes, plot_calendar, table_lines
+    from flows.scenes import as_table, calendar_lines, list_scenes, objections, plot_calendar, table_lines
     from tasks.job import Job
     from tasks.production import Production
 
-    found = list_scenes(Job.of(Production.read(config), tile))
+    job = Job.of(Production.read(config), tile)
+    found = list_scenes(job)
     if as_json:
         out.print_json(json.dumps(as_table(found)))
     else:
@@ -159,6 +163,8 @@ def scenes(
             plot_calendar(tile, found, plot)
         except OSError as error:
             raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    if lines := objections(job, found):
+        raise InputError("\n".join(lines))
 
 
 @app.command()
@@ -179,76 +185,26 @@ def graph(
 
 
 @app.command()
-def verify(
-    paths: Annotated[list[Path], typer.Argument(help="GeoTIFFs or folders of them.")],
-    window: Annotated[bool, typer.Option("--window", help="They cover windows, whatever their records say.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check delivered files as the EEA does, and a little more."""
-    from tasks.delivery_check import check_file, check_paths, covers_a_window
-
-    files = check_paths(paths)
-    found = {str(file): check_file(file, window=window or covers_a_window(file)) for file in files}
-    bad = sum(any(not f.ok for f in findings) for findings in found.values())
-    if as_json:
-        rows = {name: [{"check": f.check, "ok": f.ok, "text": f.text} for f in fs] for name, fs in found.items()}
-        out.print_json(json.dumps(rows))
-    else:
-        for name, findings in found.items():
-            out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
-            for finding in findings:
-                if not finding.ok or finding.note:
-                    out.print(f"     {finding.check}: {finding.text}", markup=False)
-        out.print(f"{len(found) - bad} of {len(found)} files pass")
-    if bad:
-        raise typer.Exit(1)
-
-
-class Product(StrEnum):
-    """Products whose models can be evaluated."""
-
-    IMD = "IMD"
-    IBU = "IBU"
-
-
-@app.command()
-def evaluate(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Finished tiles; those of the production by default.")] = None,
+def report(
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; without any, the report of the whole production.")] = None,
     config: Config = Path("production.toml"),
-    truth: Annotated[Path | None, typer.Option("--truth", help="Folder with truth_imd_now.tif, truth_ibu_now.tif ...")] = None,
-    rasters: Annotated[
-        list[str] | None, typer.Option("--truth-raster", help="One truth raster, such as imd_now=FILE; repeatable.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=0, help="Trainings of each model; 0 judges the stored layers alone.")] = 3,
-    only: Annotated[Product | None, typer.Option("--only", help="One product.")] = None,
-    as_json: Json = False,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw into this PNG or HTML file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The reports of all tiles, then that of the production.")] = False,
 ) -> None:
-    """Judge models and maps against a truth: the U-Nets beside per-pixel models on held-out blocks, and the stored layers."""
-    from flows.evaluating import evaluate_tiles, notes, tables
-    from flows.evaluation_plots import check_name, save
-    from tasks.job import Job
+    """Make the HTML report of tiles, or of the whole production, of whatever there is of them."""
+    from flows.reporting import report_all, report_production, report_tile
     from tasks.production import Production
-    from tasks.truth import Truth
 
-    if plot is not None:
-        check_name(plot)
     production = Production.read(config)
-    jobs = [Job.of(production, tile) for tile in _named(tiles, production.tile_names)]
-    found = evaluate_tiles(
-        jobs, Truth.find(truth, rasters or ()), seeds, only.value if only else None, lambda line: err.print(line, markup=False)
-    )
-    if as_json:
-        out.print_json(json.dumps(found))
+    if everything and tiles:
+        raise InputError("--all makes the reports of all tiles: name tiles or give --all, not both")
+    if everything:
+        for path in report_all(production):
+            out.print(path, markup=False)
+    elif tiles:
+        for tile in dict.fromkeys(tiles):
+            out.print(report_tile(production, tile), markup=False)
     else:
-        # On a pipe a table keeps its full width, so that no figure is cut.
-        wide = out if out.is_terminal else Console(width=160, highlight=False, file=sys.stdout)
-        for table in tables(found):
-            wide.print(table)
-        for note in notes(found):
-            out.print(note, markup=False)
-    if plot is not None:
-        save(found, plot)
+        out.print(report_production(production), markup=False)
 
 
 @config_app.command("check")
@@ -276,13 +232,6 @@ def demo(
     from flows.demo import run_demo
 
     _end(run_demo(directory, size, out, err))
-
-
-def _named(tiles: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(tiles or known))
-    if not names:
-        raise InputError("no tile is named; give one, or set tiles in the production file")
-    return names
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layers.catalogue import CATALOGUE
+from layers.training import PASSES, STEPS
+from tasks.clcplus import clcplus_is_given
 from tasks.engine import RESERVED
 from tasks.job import Job
 from tasks.looks import Looks
@@ -31,8 +33,13 @@ TRAIN_NS = 2100.0
 """Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
 PREDICT_NS = 680.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
-MOST_STEPS = 400
-"""Training steps an epoch of a whole tile."""
+
+PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
+"""Nodes that are made only where CLC+ of `now` is missing."""
+PROXY_SAMPLE_NS = 340.0
+"""Core nanoseconds to read a pixel's features for the choice of samples."""
+PROXY_TREE_NS = 23.0
+"""Core nanoseconds of a sample, tree and level."""
 
 REFERENCE_NS = 60.0
 """Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
@@ -42,13 +49,17 @@ NS: dict[str, float] = {
     "IMDC": 19, "IMDCS": 20, "IBUDC": 20, "IBUDCS": 20, "IMCC": 5, "IMCCS": 5, "IBUC": 5, "IBUCS": 5,
     "IMDC_resampled": 2, "IMDCS_resampled": 2, "SBUC": 2, "SBUCS": 2, "SBCC": 0.3, "SBCCS": 0.3,
     "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4,
+    "OSM_distance": 80, "CLCP_proxy": 4500,
     "RIMD_sd": 17, "RIBUD_sd": 17, "IMDCL": 17, "IBUCL": 17,
 }  # fmt: skip
-"""Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution."""
+"""Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution.
+
+Those of the distance are without the drawing of shapes, whose number is not known here.
+"""
 OTHER_NS = 12.0
 """The same of other layers made block by block."""
-DELIVERY_NS = {10: 20.0, 20: 4.5, 100: 0.5}
-"""Core nanoseconds by pixel of 10 m of a tile to write and check a delivered file, by its resolution."""
+DELIVERY_NS = {10: 60.0, 20: 13.0, 100: 1.0}
+"""Core nanoseconds by pixel of 10 m of a tile to write and check a product with all its files, by its resolution."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,10 @@ def node_cost(job: Job, symbol: str) -> Cost:
     memory = RESERVED + min(job.engine.budget, _bytes_at_once(job, symbol))
     if layer.kind == "source":
         return Cost(0, RESERVED)
+    if symbol in PROXY and clcplus_is_given(job):
+        return Cost(0, RESERVED)
+    if symbol == "CLCP_proxy_model":
+        return Cost(_proxy_training(job, pixels), memory)
     if symbol in ("IMD_model", "IBUD_model"):
         return Cost(_training(job, pixels), memory)
     if symbol in ("RIMD", "RIBUD"):
@@ -112,8 +127,13 @@ def _someone(k: int) -> Scene:
 def _training(job: Job, pixels: int) -> float:
     unet = job.production.parameters.unet
     step = unet.batch * unet.crop**2
-    steps = unet.steps_per_epoch or min(MOST_STEPS, max(10, int(1.75 * pixels / step)))
+    steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * pixels / step)))
     return steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+
+
+def _proxy_training(job: Job, pixels: int) -> float:
+    proxy = job.production.parameters.proxy
+    return (pixels * PROXY_SAMPLE_NS + min(pixels, proxy.samples) * proxy.trees * proxy.depth * PROXY_TREE_NS) / 1e9
 
 
 def _prediction(job: Job, pixels: int) -> float:

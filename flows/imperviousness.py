@@ -6,12 +6,14 @@ store are the truth about what is done.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
+from flows.artifacts import show_products
 from flows.journal import note_run
 from flows.progress import listener
 from flows.targets import DELIVER, resolve_targets, steps
@@ -22,6 +24,9 @@ from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
 from tasks.records import Record
+from tasks.stac_series import refresh_series
+
+log = logging.getLogger(__name__)
 
 
 def _state(record: Record, ran: bool) -> State[Any]:
@@ -50,6 +55,22 @@ def _run(tile: str, node: str, config: str, refresh: bool) -> State[Any]:
 def make(tile: str, node: str, config: str, refresh: bool = False) -> State[Any]:
     """Make one node of a tile unless it is up to date; with `refresh` even then."""
     return _run(tile, node, config, refresh)
+
+
+@task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def report(tile: str, config: str) -> str:
+    """Make the report of a tile; where it is, relative to the store."""
+    from tasks.report.tile import write_tile_report  # what draws takes a second to import
+
+    return write_tile_report(_job(tile, config))
+
+
+def _report(job: Job, config: str, wanted: bool) -> None:
+    """Make the report where it is wanted, or where an old one would tell what is no longer so; never a reason to fail."""
+    if wanted or job.store.measure(f"runs/{job.tile}.report.html")[0]:
+        state = report(str(job.tile), config, return_state=True)
+        if not state.is_completed():
+            log.warning("the report of tile %s could not be made: %s", job.tile, _error_of(state))
 
 
 @flow(name="imperviousness", flow_run_name="imperviousness {tile}", validate_parameters=True)
@@ -84,6 +105,10 @@ def imperviousness(
     ------
     ImpervError
         The first node's failure; nothing after it is tried.
+
+    Notes
+    -----
+    A run that made anything ends with the tile's report (`tasks.report`).
     """
     job = _job(tile, config)
     order, products = steps(resolve_targets(targets), until)
@@ -101,10 +126,16 @@ def imperviousness(
             if not state.is_completed():
                 error = _error_of(state)
                 note_run(job, "failed", f"{node}: {error}")
+                _report(job, config, wanted=False)
                 raise error
             states[node] = state
             count[kinds.get(state.name or "", "ran")] += 1
+        if products:
+            refresh_series(job)
+            show_products(job)
         note_run(job, "done" if until == "all" else f"{until} done", "")
+        if until == "all" and count["ran"]:
+            _report(job, config, wanted=targets is None)
     return count
 
 

@@ -9,10 +9,14 @@ from flows.journal import note_run
 from flows.planning import plan_tile
 from flows.progress import listener
 from flows.targets import PASSES, resolve_targets, steps
+from tasks.clcplus import clcplus_missing
+from tasks.distance import shape_files
 from tasks.errors import ImpervError, WorkError
+from tasks.footprint_sources import check_footprints
 from tasks.job import Job
+from tasks.osm_shapes import check_shapes
 from tasks.production import Production
-from tasks.references import SETTING, check_footprints, check_reference, footprint_paths, open_reference
+from tasks.references import SETTING, check_reference, open_reference
 
 
 def run_tiles(
@@ -66,13 +70,16 @@ def _refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, Imperv
     for job in jobs:
         try:
             for symbol in steps(targets)[0]:
-                if symbol in SETTING:
+                if symbol == "CLCP_now" and clcplus_missing(job):
+                    for theme, paths in shape_files(job).items():
+                        for path in paths:
+                            check_shapes(path, theme)
+                elif symbol in SETTING:
                     path, source = open_reference(job, symbol)
                     with source:
                         check_reference(job, symbol, source, path)
                 elif symbol == "IBUD_ref":
-                    for path in footprint_paths(job):
-                        check_footprints(path)
+                    check_footprints(job)
         except ImpervError as error:
             failed[str(job.tile)] = error
             note_run(job, "failed", str(error))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from layers.catalogue import CATALOGUE
-from tasks.freezing import search_scenes
+from tasks.errors import InputError
+from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
 from tasks.periods import Period
 from tasks.scenes import Scene, SceneList
@@ -42,6 +43,18 @@ def list_scenes(job: Job) -> list[Listing]:
         text = job.store.read_text(job.place(symbol).data) if job.record(symbol) else None
         scenes = search_scenes(job, layer) if text is None else SceneList.from_json(text)
         found.append(Listing(symbol, job.period(layer)[0], scenes, text is not None))
+    return found
+
+
+def objections(job: Job, listings: Sequence[Listing]) -> list[str]:
+    """Why a run would refuse what a search found, a line each: too few scenes, a hole in the year, too many that are lost."""
+    found = []
+    for entry in listings:
+        try:
+            if not entry.frozen:
+                require_enough(job, CATALOGUE[entry.symbol], entry.scenes)
+        except InputError as error:
+            found.append(str(error))
     return found
 
 

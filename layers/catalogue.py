@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
+from layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
+from layers.proxy import ProxyParameters
 from layers.unet import UNetParameters
 
 Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
@@ -104,6 +105,8 @@ _BINARY = BUILT_UP.codes
 _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
 _WINDOWS = ("unet.patch", "unet.overlap")
 _MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _WINDOWS)
+_BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
+_PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
 _PREDICT = (*_WINDOWS, "ensemble")
 
 LAYERS: tuple[Layer, ...] = (
@@ -117,7 +120,7 @@ LAYERS: tuple[Layer, ...] = (
     Layer("CLCP_then", "CLCP_18", "CLCplus Backbone, then", "4.1.5", (), "reference", "then", 10, codes=_CLCP),
     Layer("CLCP_now", "CLCP_21", "CLCplus Backbone, now", "4.1.5", (), "reference", "now", 10, codes=_CLCP),
     Layer("IBUD_ref", "IBUD_21_ref", "Share of a pixel covered by building footprints, 0 to 1", "4.4.1", (), "reference", "then",
-          10, "float32", _NAN, aliases=("IBUD_now_ref", "IBUD_then_ref")),
+          10, "float32", _NAN, version=2, aliases=("IBUD_now_ref", "IBUD_then_ref")),
     Layer("RMSD", "RMSD_18_21", "Root mean squared deviation of the two NDVI curves", "4.2.2", ("PP_then", "PP_now"), "interim", "pair",
           10, "float32", _NAN, aliases=("RMSD_then_now",)),
     Layer("CHM_raw", "CHM_raw", "RMSD above the lower (1) and the upper (2) threshold of the tile", "4.2.5", ("RMSD",), "interim", "pair",
@@ -127,19 +130,28 @@ LAYERS: tuple[Layer, ...] = (
     Layer("CHM_resampled", "CHM_resampled", "Share of a 20 m pixel inside the change mask, 0 to 1", "4.2.5", ("CHM",), "interim", "pair",
           20, "float32", _NAN),
     Layer("IMD_model", "IMD_model", "U-Net for imperviousness density", "4.2.3", ("PP_then", "IMD_then", "CLCP_then"), "model", "then",
-          parameters=_MODEL),
-    Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then", parameters=_MODEL),
+          parameters=_MODEL, version=2),
+    Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then",
+          parameters=_BUILT_UP_MODEL, version=2),
     Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, aliases=("RIMD_now",)),
+          10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIMD_now",)),
     Layer("RIMD_sd", "RIMD_21_sd", "Standard deviation of the models' imperviousness, fraction", "4.7", ("RIMD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIMD_now_sd",)),
     Layer("RIBUD", "RIBUD_21", "Raw built-up density, mean of the models, percent", "4.2.3", ("PP_now", "IBUD_model"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, aliases=("RIBUD_now",)),
+          10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIBUD_now",)),
     Layer("RIBUD_sd", "RIBUD_21_sd", "Standard deviation of the models' built-up density, fraction", "4.7", ("RIBUD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIBUD_now_sd",)),
+    Layer("OSM_distance", "", "Distance to roads and buildings of OpenStreetMap, metres; only where CLC+ of now is missing", "4.3.3",
+          ("CLCP_then", "CLCP_now"), "interim", "pair", 10, "float32", _NAN, parameters=("proxy.reach",)),
+    Layer("CLCP_proxy_model", "", "Boosted trees that know CLC+ class 1 of then by features and distance", "4.3.3",
+          ("PP_then", "CLCP_then", "OSM_distance"), "model", "then", parameters=_PROXY),
+    Layer("CLCP_proxy", "", "Proxy of CLC+ class 1 of now", "4.3.3",
+          ("PP_now", "CLCP_then", "CLCP_now", "OSM_distance", "CLCP_proxy_model"), "interim", "pair", 10, codes=_BINARY,
+          parameters=("proxy.threshold",)),
     Layer("IMD_MSK_then", "IMD_MSK_18", "Sealing mask from IMD and CLC+ of then", "4.3.2", ("IMD_then", "CLCP_then"), "interim", "then",
           10, codes=_BINARY, parameters=("calibration.threshold",)),
-    Layer("IMD_MSK_now", "IMD_MSK_21", "Sealing mask from RIMD and CLC+ of now", "4.3.2", ("RIMD", "CLCP_now"), "interim", "pair",
+    Layer("IMD_MSK_now", "IMD_MSK_21", "Sealing mask from RIMD and CLC+ of now, or its proxy", "4.3.2",
+          ("RIMD", "CLCP_now", "CLCP_proxy"), "interim", "pair",
           10, codes=_BINARY, parameters=("calibration.threshold",)),
     Layer("IMD_calibration", "IMD_calibration", "Coefficients that map NDVI to density", "4.3.2",
           ("IMD_then", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"), "model", "then",
@@ -174,12 +186,12 @@ LAYERS: tuple[Layer, ...] = (
           20, codes=CHANGE.codes, parameters=("change",), aliases=("IBUDC_resampled",)),
     Layer("IBUDCS", "IBUDCS", "Technical change of built-up degree, 20 m", "4.5.4", ("IBU_then", "IBU_now", "CHM_resampled"), "interim", "pair",
           20, codes=CHANGE.codes, parameters=("change",), aliases=("IBUDCS_resampled",)),
-    _final("IBUC", "IBUC", "Impervious built-up change", "4.5.4", ("IBU_then_mean", "IBUDC"), 20, "IBUC", "C", CLASSES),
-    _final("IBUCS", "IBUCS", "Technical built-up change", "4.5.4", ("IBU_then_mean", "IBUDCS"), 20, "IBUCS", "C", CLASSES),
+    _final("IBUC", "IBUC", "Impervious built-up change", "4.5.4", ("IBU_then_mean", "IBUDC"), 20, "IBUC", "C", BUILT_UP_CLASSES),
+    _final("IBUCS", "IBUCS", "Technical built-up change", "4.5.4", ("IBU_then_mean", "IBUDCS"), 20, "IBUCS", "C", BUILT_UP_CLASSES),
     _final("SBUC", "SBUC", "Change of the share of built-up, 100 m", "4.6.2", ("IBUDC",), 100, "SBUC", "C", CHANGE),
     _final("SBUCS", "SBUCS", "Technical change of the share of built-up, 100 m", "4.6.2", ("IBUDCS",), 100, "SBUCS", "C", CHANGE),
-    _final("SBCC", "SBCC", "Share of built-up change classified", "4.6.2", ("SBU_then", "SBUC"), 100, "SBCC", "C", CLASSES),
-    _final("SBCCS", "SBCCS", "Technical change of the share of built-up classified", "4.6.2", ("SBU_then", "SBUCS"), 100, "SBCCS", "C", CLASSES),
+    _final("SBCC", "SBCC", "Share of built-up change classified", "4.6.2", ("SBU_then", "SBUC"), 100, "SBCC", "C", BUILT_UP_CLASSES),
+    _final("SBCCS", "SBCCS", "Technical change of the share of built-up classified", "4.6.2", ("SBU_then", "SBUCS"), 100, "SBCCS", "C", BUILT_UP_CLASSES),
     _final("IMDCL", "IMDCL", "Confidence of imperviousness density", "4.7", ("RIMD_sd",), 10, "IMDCL", "S", CONFIDENCE),
     _final("IBUCL", "IBUCL", "Confidence of built-up", "4.7", ("RIBUD_sd",), 10, "IBUCL", "S", CONFIDENCE),
 )  # fmt: skip
@@ -187,7 +199,7 @@ LAYERS: tuple[Layer, ...] = (
 CATALOGUE: dict[str, Layer] = {layer.symbol: layer for layer in LAYERS}
 """Every node by its symbol."""
 
-_SPELLINGS = {name.lower(): layer.symbol for layer in LAYERS for name in (*layer.aliases, layer.atbd, layer.symbol)}
+_SPELLINGS = {name.lower(): layer.symbol for layer in LAYERS for name in (*layer.aliases, layer.atbd, layer.symbol) if name}
 
 
 def resolve(name: str) -> str:

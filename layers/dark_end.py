@@ -111,7 +111,8 @@ def judge(ends: list[DarkEnd]) -> Verdict:
     kinds: dict[tuple[int, str], list[DarkEnd]] = {}
     for end in ends:
         kinds.setdefault((end.subtract, end.kind), []).append(end)
-    for group in (*groups.values(), *kinds.values()):
+    # Kinds first: those that are right are not to be named for the others.
+    for group in (*kinds.values(), *groups.values()):
         middle = float(np.median([e.value for e in group]))
         # One or two may show missed clouds, unless they are all that there is.
         if middle > TOO_BRIGHT and len(group) >= min(FEWEST_OF_A_KIND, len(ends)):

@@ -11,6 +11,53 @@ NODATA = 255
 """No data of the percent layers."""
 
 
+class RunningEnsemble:
+    """Sums over members that come one after another, so that they need not be held together.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of a member.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.count = 0
+        # Distances to the first member: equal members have a spread of exactly 0, and small spreads lose no digits.
+        self._first = np.zeros(shape, "f8")
+        self._sum = np.zeros(shape, "f8")
+        self._squares = np.zeros(shape, "f8")
+
+    def add(self, member: np.ndarray) -> None:
+        """Add a member: (y, x) float32 fractions 0..1, NaN no data."""
+        if self.count == 0:
+            self._first[...] = member
+        else:
+            distance = member - self._first
+            self._sum += distance
+            self._squares += np.square(distance, out=distance)
+        self.count += 1
+
+    def result(self, valid: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation, as `ensemble` returns them.
+
+        Parameters
+        ----------
+        valid : (y, x) bool, optional
+            Pixels with data, besides those that a member lacks; all by default. Where there is no member, there is no data.
+        """
+        count = max(self.count, 1)
+        offset = self._sum / count
+        # Float64, so that a mean of float32 fractions that is exactly half a percent rounds up as documented.
+        mean = self._first + offset
+        known = np.isfinite(mean) & (self.count > 0)
+        if valid is not None:
+            known &= valid
+        percent = np.full(mean.shape, NODATA, "u1")
+        percent[known] = np.clip(np.floor(np.round(100 * mean[known], 6) + 0.5), 0, 100)
+        variance = np.maximum(self._squares / count - np.square(offset), 0)
+        return percent, np.where(known, np.sqrt(variance), np.nan).astype("f4")
+
+
 def ensemble(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean in percent and population standard deviation of the members.
 
@@ -38,10 +85,7 @@ def ensemble(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     members = np.asarray(members)
     if members.ndim != 3 or not len(members):
         raise ValueError(f"members have shape {members.shape}: expected (member, y, x) with at least one member")
-    # Float64, so that a mean of float32 fractions that is exactly half a percent rounds up as documented.
-    mean = members.mean(axis=0, dtype="f8")
-    valid = np.isfinite(mean)
-    percent = np.full(mean.shape, NODATA, "u1")
-    percent[valid] = np.clip(np.floor(np.round(100 * mean[valid], 6) + 0.5), 0, 100)
-    sd = np.sqrt(np.square(members - mean).mean(axis=0))
-    return percent, sd.astype("f4")
+    found = RunningEnsemble(members.shape[1:])
+    for member in members:
+        found.add(member)
+    return found.result()

@@ -7,6 +7,7 @@ No raster is written here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 Rgb = tuple[int, int, int]
 
@@ -26,6 +27,10 @@ class Palette:
     """(code, meaning) of the codes that have a meaning of their own."""
     ramp: str = ""
     """Meaning of the codes without an entry in `class_names`; ``{0}`` stands for the code."""
+    overview: Literal["mean", "change", "nearest"] = "nearest"
+    """How pixels are brought together in a smaller picture (`layers.overviews`)."""
+    anchors: tuple[int, ...] = ()
+    """For quantities: codes between which colours are straight lines, outside left out."""
 
     def meaning(self, code: int) -> str:
         """Class name of a code."""
@@ -50,16 +55,28 @@ _GREY: Rgb = (240, 240, 240)
 _OUT = (OUTSIDE, "Outside area")
 _PERCENT = tuple(range(101))
 
-DENSITY = Palette(
-    (*_PERCENT, OUTSIDE),
-    _colours({0: _GREY}, {1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2)}),
-    ((0, "All non-impervious areas"), _OUT),
+
+def _quantity(
+    codes: tuple[int, ...],
+    ramps: tuple[dict[int, Rgb], ...],
+    names: tuple[tuple[int, str], ...],
+    ramp: str = "",
+    overview: Literal["mean", "change"] = "mean",
+) -> Palette:
+    anchors = tuple(sorted(code for anchors in ramps for code in anchors))
+    return Palette((*codes, OUTSIDE), _colours(*ramps), (*names, _OUT), ramp, overview, anchors)
+
+
+DENSITY = _quantity(
+    _PERCENT,
+    ({0: _GREY}, {1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2)}),
+    ((0, "All non-impervious areas"),),
     "{0} % imperviousness",
 )
-SHARE = Palette(
-    (*_PERCENT, OUTSIDE),
-    _colours({0: _GREY}, {1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6)}),
-    ((0, "No built-up"), _OUT),
+SHARE = _quantity(
+    _PERCENT,
+    ({0: _GREY}, {1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6)}),
+    ((0, "No built-up"),),
     "{0} % built-up",
 )
 BUILT_UP = Palette(
@@ -67,41 +84,54 @@ BUILT_UP = Palette(
     _colours({0: _GREY}, {1: (255, 178, 0)}),
     ((0, "Non built-up"), (1, "Built-up"), _OUT),
 )
-CHANGE = Palette(
-    (*range(202), OUTSIDE),
-    _colours(
+CHANGE = _quantity(
+    tuple(range(202)),
+    (
         {0: (3, 102, 0), 50: (63, 178, 0), 99: (127, 255, 0)},
         {100: (178, 178, 178)},
         {101: (255, 255, 0), 150: (255, 191, 0), 200: (255, 0, 0)},
         {201: _GREY},
     ),
-    ((100, "Unchanged, degree above 0"), (201, "Unchanged, degree 0"), _OUT),
-    "100 + change in percent: {0}",
-)
-CLASSES = Palette(
-    (0, 1, 2, 10, 11, 12, OUTSIDE),
-    _colours(
-        {0: _GREY},
-        {1: (255, 0, 0)},
-        {2: (0, 100, 0)},
-        {10: (156, 156, 156)},
-        {11: (255, 191, 0)},
-        {12: (64, 178, 0)},
-    ),
     (
-        (0, "Unchanged areas, no cover"),
-        (1, "New cover"),
-        (2, "Loss of cover"),
-        (10, "Unchanged cover"),
-        (11, "Increased cover"),
-        (12, "Decreased cover"),
-        _OUT,
+        *((code, f"Decrease by {100 - code} %") for code in range(100)),
+        (100, "Unchanged, degree above 0"),
+        *((code, f"Increase by {code - 100} %") for code in range(101, 201)),
+        (201, "Unchanged, degree 0"),
     ),
+    overview="change",
 )
-CONFIDENCE = Palette(
-    (*_PERCENT, OUTSIDE),
+
+
+def _classes(none: str, cover: str) -> Palette:
+    """Classified change (ATBD Table 5): the same codes and colours, worded for what changes."""
+    return Palette(
+        (0, 1, 2, 10, 11, 12, OUTSIDE),
+        _colours(
+            {0: _GREY},
+            {1: (255, 0, 0)},
+            {2: (0, 100, 0)},
+            {10: (156, 156, 156)},
+            {11: (255, 191, 0)},
+            {12: (64, 178, 0)},
+        ),
+        (
+            (0, f"Unchanged {none} areas"),
+            (1, f"New cover, {cover} at the second date only"),
+            (2, f"Loss of cover, {cover} at the first date only"),
+            (10, f"Unchanged cover, {cover} at both dates"),
+            (11, f"Increased cover, {cover} at both dates"),
+            (12, f"Decreased cover, {cover} at both dates"),
+            _OUT,
+        ),
+    )
+
+
+CLASSES = _classes("non-impervious", "impervious")
+BUILT_UP_CLASSES = _classes("non-built-up", "built-up")
+CONFIDENCE = _quantity(
+    _PERCENT,
     # No public colours for the confidence layers: our choice, red where models disagree to green where they agree.
-    _colours({0: (165, 0, 38), 50: (215, 48, 39), 75: (254, 224, 139), 100: (26, 152, 80)}),
-    (_OUT,),
+    ({0: (165, 0, 38), 50: (215, 48, 39), 75: (254, 224, 139), 100: (26, 152, 80)},),
+    (),
     "{0} % confidence",
 )

@@ -78,11 +78,46 @@ def imd_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
     Source: ATBD 4.2.3 (training data) and 4.3.2: CLC+ "is beneficial for improving the detection of low-density areas
     such as smaller roads".
     """
+    density, sealed = _references(imd_then, clcplus)
+    return np.fmax(density, sealed)
+
+
+def density_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
+    """Sealed fraction to learn: the old density where it knows of sealing; CLC+ class 1 adds what it has overlooked.
+
+    Where both say sealed, the density is the better informed: CLC+ calls a pixel sealed from about a third on, and counting
+    that as fully sealed teaches a network a mask instead of a density.
+
+    Parameters
+    ----------
+    imd_then, clcplus : (y, x) uint8
+        As in `imd_reference`.
+
+    Returns
+    -------
+    (y, x) float32
+        0..1: the density where it is above 0, else 1 in CLC+ class 1, else 0; NaN where both inputs are outside.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Notes
+    -----
+    Source: ATBD 4.2.3 and 4.3.2, which name both inputs and not how they are joined; figures in docs/accuracy.md.
+    """
+    density, sealed = _references(imd_then, clcplus)
+    return np.where(density > 0, density, np.fmax(density, sealed))
+
+
+def _references(imd_then: np.ndarray, clcplus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Old density and sealed class as fractions, NaN outside."""
     if imd_then.shape != clcplus.shape:
         raise ValueError(f"IMD has shape {imd_then.shape}, CLC+ {clcplus.shape}: they must agree")
     density = np.where(imd_then < IMD_OUTSIDE, imd_then.astype("f4") / 100, np.float32(np.nan))
     sealed = np.where(clcplus < CLCPLUS_OUTSIDE, (clcplus == SEALED_CLASS).astype("f4"), np.float32(np.nan))
-    return np.fmax(density, sealed)
+    return density, sealed
 
 
 def _draw(row: np.ndarray, seed: int) -> np.ndarray:
@@ -274,7 +309,7 @@ class CropSampler:
         self, regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, balance: float = 0.5, seed: int = 1
     ) -> None:
         self._regions, self._masks, self._size = list(regions), list(masks), size
-        self._rng = np.random.default_rng([seed, 7])
+        self._seed, self._rng = seed, np.random.default_rng([seed, 7])
         self._any, any_counts = self._centres(self._masks)
         sealed = [m & (r.target >= SEALED_FRACTION) for r, m in zip(self._regions, self._masks, strict=True)]
         self._sealed, sealed_counts = self._centres(sealed)
@@ -293,6 +328,15 @@ class CropSampler:
             counts[k] = len(index)
             kept.append(self._rng.choice(index, CANDIDATES, replace=False) if len(index) > CANDIDATES else index)
         return kept, counts
+
+    @property
+    def size(self) -> int:
+        """Edge of a crop, pixels."""
+        return self._size
+
+    def restart(self, epoch: int) -> None:
+        """Go on with the crops of an epoch, whatever was drawn before."""
+        self._rng = np.random.default_rng([self._seed, 7, epoch])
 
     def draw(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A batch of crops.

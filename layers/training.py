@@ -6,26 +6,27 @@ same weights, bit for bit, on a CPU. TensorFlow is imported inside the functions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from layers.fitting import ABSOLUTE_SCALE, Batch, DivergenceError, fit, policy_of
 from layers.sampling import TRAINING, VALIDATION, CropSampler, Region, choose_split, crop_size, cut
 from layers.unet import Normalisation, UNetParameters, build_unet, join_members, split_members
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
 
-WARMUP = 0.1
-"""Share of the steps over which the learning rate rises."""
-
-PASSES = 1.75
+PASSES = 5.0
 """How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
 
 STEPS = (10, 400)
 """Fewest and most steps of an epoch when they follow from the number of pixels."""
+
+USELESS = 1.5
+"""Times the validation loss of a constant above which a training has failed; our choice."""
 
 _SMALLEST_STD = 1e-6
 
@@ -64,6 +65,8 @@ def train(
     parameters: UNetParameters | None = None,
     progress: Progress | None = None,
     initial: tuple[Any, Normalisation] | None = None,
+    state: State | None = None,
+    keep: Callable[[State], None] | None = None,
 ) -> Trained:
     """Train the members of a tile's model.
 
@@ -80,7 +83,12 @@ def train(
     progress : callable, optional
         Told of every epoch.
     initial : (keras.Model, Normalisation), optional
-        Transfer learning: a trained model whose weights (and normalisation, which they belong to) are the start.
+        Transfer learning: a trained model and the normalisation its weights belong to. The weights are the start, rewritten
+        for the normalisation of the regions; training then takes `UNetParameters.transfer_epochs`.
+    state : mapping, optional
+        What `keep` was given by a training of the same regions, parameters and start that was cut off.
+    keep : callable, optional
+        Given everything that is needed to go on, after each epoch: arrays by name, JSON values under ``"json"``.
 
     Returns
     -------
@@ -91,6 +99,8 @@ def train(
     ------
     ValueError
         If regions do not fit the parameters, are too small to split, or the initial model is of another architecture.
+    DivergenceError
+        If a loss is not finite, or a member knows less in the end than the mean of its training part.
 
     Notes
     -----
@@ -103,23 +113,37 @@ def train(
     tf.config.experimental.enable_op_determinism()
 
     valid = [region.valid() for region in regions]
-    normalisation = initial[1] if initial else normalise(regions, valid, parameters.names)
-    if normalisation.names != parameters.names:
-        raise ValueError(f"the initial model was trained on {normalisation.names}, not on {parameters.names}")
+    normalisation = normalise(regions, valid, parameters.names)
     size = crop_size(valid, parameters.crop, 2**parameters.depth)
+    if initial:
+        parameters = parameters.model_copy(update={"epochs": parameters.transfer_epochs})
 
-    members, history = [], []
+    done, members, history = _finished(state), [], []
     for k in range(parameters.members):
         seed = parameters.seed * 1000 + k
-        member = build_unet(parameters, seed, name=f"member_{k}")
+        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters))
+        if k < len(done):
+            weights, record = done[k]
+            member.set_weights(weights)
+            members.append(member)
+            history.append(record)
+            continue
         if initial:
-            _copy_weights(initial[0], member, k)
+            _copy_weights(*initial, member, normalisation, k)
         learning, held, block = _parts(regions, valid, parameters, k)
         pixels, held_pixels = (sum(int(np.count_nonzero(m)) for m in masks) for masks in (learning, held))
         steps = parameters.steps_per_epoch or int(np.clip(PASSES * pixels // (parameters.batch * size**2), *STEPS))
         checks = _validation_crops(regions, held, size, parameters.validation_pixels, seed)
         sampler = CropSampler(regions, learning, size, parameters.balance, seed)
-        record = _fit(member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k))
+        inner = state["member"] if state and k == len(done) else None
+        record = fit(
+            member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k), inner,
+            _keeper(keep, members, history),
+        )  # fmt: skip
+        constant = _constant_loss(regions, learning, checks, parameters.absolute)
+        if min(record["validation"]) > constant * USELESS:
+            reached = min(record["validation"])
+            raise DivergenceError(f"member {k + 1} ends with a validation loss of {reached:.4g}, a constant has {constant:.4g}")
         members.append(member)
         history.append(
             {
@@ -128,11 +152,71 @@ def train(
                 "validation_pixels": held_pixels,
                 "split_block": block,
                 "steps_per_epoch": steps,
-                "constant_loss": _constant_loss(regions, learning, checks),
+                "constant_loss": constant,
                 **record,
             }
         )
-    return Trained(join_members(members), normalisation, parameters, tuple(history), size, initial is not None)
+    joined = join_members(_plain(members, parameters))
+    return Trained(joined, normalisation, parameters, tuple(history), size, initial is not None)
+
+
+State = Mapping[str, Any]
+"""``finished``: (weights, record) of every finished member; ``member``: state of the one at work (`fitting.fit`)."""
+
+
+def _finished(state: State | None) -> list[tuple[list[np.ndarray], dict[str, Any]]]:
+    return list(state["finished"]) if state else []
+
+
+def _keeper(
+    keep: Callable[[State], None] | None, members: Sequence[Any], history: Sequence[Any]
+) -> Callable[[State], None] | None:
+    """What the fitting of a member tells its state to; the finished ones stand beside it."""
+    if keep is None:
+        return None
+    finished = [(member.get_weights(), record) for member, record in zip(members, history, strict=True)]
+    return lambda state: keep({"finished": finished, "member": state})
+
+
+def _plain(members: Sequence[Any], parameters: UNetParameters) -> list[Any]:
+    """Members that compute in 32 bits, whatever they were trained with: they predict on any machine."""
+    if policy_of(parameters) == "float32":
+        return list(members)
+    plain = [build_unet(parameters, 0, member.name) for member in members]
+    for new, member in zip(plain, members, strict=True):
+        new.set_weights(member.get_weights())
+    return plain
+
+
+def renormalised(kernel: np.ndarray, bias: np.ndarray, old: Normalisation, new: Normalisation) -> tuple[np.ndarray, np.ndarray]:
+    """First layer of a network that gives for features standardised anew what it gave before.
+
+    Exact but for pixels at the edge of what is seen, where the layer sees padding, and for values that `CLIP` cuts.
+
+    Parameters
+    ----------
+    kernel : (y, x, feature, filter) float32
+        Of the first convolution.
+    bias : (filter,) float32
+        Of the same.
+    old, new : Normalisation
+        What it was trained with, and what it will see.
+
+    Returns
+    -------
+    kernel, bias
+        Of the same shapes.
+
+    Raises
+    ------
+    ValueError
+        If the features are not the same.
+    """
+    if old.names != new.names:
+        raise ValueError(f"the initial model was trained on {old.names}, not on {new.names}")
+    scale = np.asarray(new.std) / np.asarray(old.std)
+    shift = (np.asarray(new.mean) - np.asarray(old.mean)) / np.asarray(old.std)
+    return kernel * scale[:, None], bias + np.einsum("yxfo,f->o", kernel, shift)
 
 
 def _parts(
@@ -190,17 +274,16 @@ def _report(progress: Progress | None, member: int) -> Callable[[int, float, flo
     return lambda epoch, loss, check: progress(member, epoch, loss, check) if progress else None
 
 
-def _copy_weights(source: Any, member: Any, k: int) -> None:
+def _copy_weights(source: Any, old: Normalisation, member: Any, new: Normalisation, k: int) -> None:
     """Start a member from one of the members of another model, in turn."""
     donors = split_members(source)
-    weights = donors[k % len(donors)].trainable_variables
-    if [w.shape for w in weights] != [w.shape for w in member.trainable_variables]:
+    weights = donors[k % len(donors)].get_weights()
+    if [w.shape for w in weights] != [w.shape for w in member.get_weights()]:
         raise ValueError("the initial model has another architecture (features, base_filters or depth)")
-    for own, donor in zip(member.trainable_variables, weights, strict=True):
-        own.assign(donor)
-
-
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+    member.set_weights(weights)
+    first = member.get_layer("down0_conv1")
+    kernel, bias = first.get_weights()
+    first.set_weights(renormalised(kernel, bias, old, new))
 
 
 def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int) -> Batch:
@@ -228,83 +311,11 @@ def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], si
     return np.stack(features), np.stack(target), np.stack(weight)
 
 
-def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], checks: Batch) -> float:
+def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], checks: Batch, absolute: float) -> float:
     """Validation loss of the training mean: what a model must beat to have learnt anything."""
     total = sum(float(r.target[m].sum(dtype="f8")) for r, m in zip(regions, masks, strict=True))
     count = sum(int(np.count_nonzero(m)) for m in masks)
     p = float(np.clip(total / count, 1e-6, 1 - 1e-6))
-    mean = float((checks[1] * checks[2]).sum(dtype="f8") / checks[2].sum(dtype="f8"))
-    return float(-(mean * np.log(p) + (1 - mean) * np.log(1 - p)))
-
-
-def _fit(
-    member: Any,
-    sampler: CropSampler,
-    checks: Batch,
-    normalisation: Normalisation,
-    parameters: UNetParameters,
-    steps: int,
-    seed: int,
-    report: Callable[[int, float, float], None],
-) -> dict[str, Any]:
-    """Train one network in place, leaving the weights of its best epoch."""
-    import keras
-    import tensorflow as tf
-
-    total = parameters.epochs * steps
-    rise = max(1, round(WARMUP * total))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
-    )
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
-    optimizer.build(member.trainable_variables)
-    size, depth = checks[0].shape[1], checks[0].shape[-1]
-    planes = tf.TensorSpec((None, size, size), tf.float32)
-    signature = [tf.TensorSpec((None, size, size, depth), tf.float32), planes, planes]
-
-    def loss_sum(x: Any, y: Any, w: Any, training: bool) -> Any:
-        p = tf.clip_by_value(member(x, training=training)[..., 0], 1e-7, 1 - 1e-7)
-        return -tf.reduce_sum(w * (y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p)))
-
-    @tf.function(input_signature=signature)
-    def learn(x: Any, y: Any, w: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = loss_sum(x, y, w, True) / tf.maximum(tf.reduce_sum(w), 1.0)
-        gradients = tape.gradient(loss, member.trainable_variables)
-        optimizer.apply(gradients, member.trainable_variables)
-        return loss
-
-    judge = tf.function(lambda x, y, w: loss_sum(x, y, w, False), input_signature=signature)
-
-    rng, spread = np.random.default_rng([seed, 17]), np.asarray(normalisation.std)
-    losses: list[float] = []
-    validation: list[float] = []
-    best, best_weights = np.inf, member.get_weights()
-    for epoch in range(parameters.epochs):
-        values = []
-        for _ in range(steps):
-            x, y, w = sampler.draw(parameters.batch)
-            x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, depth)) * spread).astype("f4")
-            values.append(learn(normalisation.apply(x), y, w))
-        losses.append(float(np.mean([v.numpy() for v in values])))
-        x, y, w = checks
-        sums = [
-            float(
-                judge(
-                    normalisation.apply(x[k : k + parameters.batch]),
-                    y[k : k + parameters.batch],
-                    w[k : k + parameters.batch],
-                )
-            )
-            for k in range(0, len(x), parameters.batch)
-        ]
-        validation.append(sum(sums) / float(w.sum(dtype="f8")))
-        report(epoch, losses[-1], validation[-1])
-        if not np.isfinite(validation[-1]):
-            raise ValueError("the training diverged: the validation loss is not finite; lower the learning rate")
-        if validation[-1] < best:
-            best, best_weights = validation[-1], member.get_weights()
-        if epoch - int(np.argmin(validation)) >= parameters.patience:
-            break
-    member.set_weights(best_weights)
-    return {"best_epoch": int(np.argmin(validation)), "loss": losses, "validation": validation}
+    _, y, w = checks
+    loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)) * (1 - absolute) + absolute * ABSOLUTE_SCALE * np.abs(p - y)
+    return float((w * loss).sum(dtype="f8") / w.sum(dtype="f8"))

@@ -34,6 +34,8 @@ class UNetParameters(BaseModel):
 
     features: Literal["atbd12", "full18"] = "atbd12"
     """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
+    reference: Literal["density", "outline"] = "density"
+    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere (algorithms, section 6)."""
     base_filters: int = Field(default=16, ge=1)
     """Filters of the first level; each level down has twice as many."""
     depth: int = Field(default=3, ge=1, le=6)
@@ -51,7 +53,7 @@ class UNetParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default 1.75 passes over the training pixels, but 10 to 400."""
+    """Training steps in an epoch; by default five passes over the training pixels, but 10 to 400."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
     patience: int = Field(default=6, ge=1)
@@ -68,6 +70,16 @@ class UNetParameters(BaseModel):
     """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
     jitter: float = Field(default=0.1, ge=0)
     """Random shift of each feature of a training crop, in standard deviations: years differ in light and weather."""
+    averaging: float = Field(default=0.99, ge=0, lt=1)
+    """Share of the running average of the weights that a step keeps; the average is what predicts."""
+    absolute: float = Field(default=0.4, ge=0, le=1)
+    """Share of the absolute error in the loss beside the cross-entropy: robust against wrong references; 0 is the ATBD's."""
+    precision: Literal["auto", "float32", "mixed"] = "auto"
+    """Numbers of the training; auto: 16 bits on a GPU, 32 otherwise."""
+    transfer: bool = True
+    """Start from the nearest tile's model where there is one (ATBD 4.3.1)."""
+    transfer_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the epochs that a training takes which starts from another model."""
     members: int = Field(default=2, ge=1, le=10)
     """Models of a tile, trained alike from different seeds."""
     seed: int = Field(default=1, ge=0)
@@ -88,6 +100,16 @@ class UNetParameters(BaseModel):
     def names(self) -> tuple[str, ...]:
         """Features in order."""
         return FEATURE_SETS[self.features]
+
+    @property
+    def transfer_epochs(self) -> int:
+        """Most epochs of a training that starts from another model."""
+        return max(1, round(self.epochs * self.transfer_share))
+
+    @property
+    def architecture(self) -> tuple[str, int, int]:
+        """What two networks must share for one to start from the other: features, filters, depth."""
+        return self.features, self.base_filters, self.depth
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,7 @@ def configure_threads(count: int) -> bool:
     return True
 
 
-def build_unet(parameters: UNetParameters, seed: int, name: str = "unet") -> Any:
+def build_unet(parameters: UNetParameters, seed: int, name: str = "unet", policy: str = "float32") -> Any:
     """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
 
     Parameters
@@ -157,6 +179,8 @@ def build_unet(parameters: UNetParameters, seed: int, name: str = "unet") -> Any
         Start of the initial weights and of the dropout; nothing random is taken from global state.
     name : str
         Name of the model.
+    policy : str
+        Keras' number policy of all layers but the last, such as ``"mixed_float16"``.
 
     Returns
     -------
@@ -175,11 +199,11 @@ def build_unet(parameters: UNetParameters, seed: int, name: str = "unet") -> Any
 
     def conv(x: Any, filters: int, label: str) -> Any:
         start = keras.initializers.HeNormal(seed=next(numbers))
-        return kl.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=start, name=label)(x)
+        return kl.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=start, dtype=policy, name=label)(x)
 
     def double(x: Any, filters: int, label: str) -> Any:
         x = conv(x, filters, f"{label}_conv1")
-        x = kl.Dropout(parameters.dropout, seed=next(numbers), name=f"{label}_dropout")(x)
+        x = kl.Dropout(parameters.dropout, seed=next(numbers), dtype=policy, name=f"{label}_dropout")(x)
         return conv(x, filters, f"{label}_conv2")
 
     inputs = x = kl.Input((None, None, len(parameters.names)), name="features")
@@ -187,16 +211,16 @@ def build_unet(parameters: UNetParameters, seed: int, name: str = "unet") -> Any
     for level in range(parameters.depth):
         x = double(x, parameters.base_filters << level, f"down{level}")
         skips.append(x)
-        x = kl.MaxPooling2D(name=f"down{level}_pool")(x)
+        x = kl.MaxPooling2D(dtype=policy, name=f"down{level}_pool")(x)
     x = double(x, parameters.base_filters << parameters.depth, "bottom")
     for level in reversed(range(parameters.depth)):
         filters = parameters.base_filters << level
         start = keras.initializers.HeNormal(seed=next(numbers))
-        x = kl.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=start, name=f"up{level}_up")(x)
-        x = kl.Concatenate(name=f"up{level}_skip")([skips[level], x])
+        x = kl.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=start, dtype=policy, name=f"up{level}_up")(x)
+        x = kl.Concatenate(dtype=policy, name=f"up{level}_skip")([skips[level], x])
         x = double(x, filters, f"up{level}")
     start = keras.initializers.GlorotUniform(seed=next(numbers))
-    outputs = kl.Conv2D(1, 1, activation="sigmoid", kernel_initializer=start, name="fraction")(x)
+    outputs = kl.Conv2D(1, 1, activation="sigmoid", kernel_initializer=start, dtype="float32", name="fraction")(x)
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -1,8 +1,8 @@
 """Files of scenes on object stores and web servers: how GDAL is told to reach them, and what is done when a server is silent.
 
-A file that its server refuses (403, 404) or whose content is damaged is the trouble of a scene; a server that does not answer is
-waited for and then fails the work, for no scene may be left out because of it. The server itself is asked which it is: messages
-of GDAL do not tell reliably.
+A file that its server refuses (403, 404), never gives although it gives others, or whose content is damaged is the trouble of a
+scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. The server
+itself is asked which it is: messages of GDAL do not tell reliably.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def _ask_web(url: str, access: SceneAccess) -> Answer:
 def _ask_s3(bucket: str, key: str, access: SceneAccess) -> Answer:
     payer = {"RequestPayer": "requester"} if access.requester_pays else {}
     try:
-        _s3(access).head_object(Bucket=bucket, Key=key, **payer)
+        # Not HEAD: its answers have no words, and a busy server may give it when it gives nothing else.
+        _s3(access).get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **payer)["Body"].close()
     except ClientError as error:
         status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
         return _judged(status, f"HTTP {status} {error.response['Error'].get('Message', '')}".rstrip())
@@ -231,6 +232,8 @@ def server_of(path: str, access: SceneAccess) -> str:
 
 _silent_since: dict[str, float] = {}
 """Servers that do not answer at present, and since when, by the monotonic clock: all readers give up together."""
+_given: dict[str, str] = {}
+"""A file that could be read of each server, to tell a file that is never given from a server that is gone."""
 _silence = threading.Lock()
 
 
@@ -251,7 +254,7 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
     Raises
     ------
     SceneError
-        If the file is missing, refused or damaged.
+        If the file is missing, refused, damaged, or not given within `access.patience` by a server that gives others.
     WorkError
         If its server does not answer within `access.patience`.
     """
@@ -262,8 +265,11 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
         except (RasterioError, OSError) as error:
             detail = " / ".join(_first_line(e) for e in _chain(error))
         else:
-            if _silent_since:
-                _speaks(server_of(path, access))
+            if is_remote(path):
+                server = server_of(path, access)
+                _given[server] = path
+                if _silent_since:
+                    _speaks(server)
             return result
         # From here outside of the handler: GDAL's own error could not travel from a worker process along with ours.
         answer = ask(path, access) if is_remote(path) else Answer("there", "")
@@ -277,25 +283,39 @@ def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T])
                 raise SceneError(scene, f"{path} cannot be read ({detail.split(' / ')[-1]})")
         else:
             began = began or time.monotonic()
-            _wait_or_give_up(path, access, answer.detail or detail, began)
+            _wait_or_give_up(path, scene, access, answer.detail or detail, began)
         time.sleep(min(pause, max(access.patience / 10, 0.05)) * random.uniform(0.8, 1.2))
         pause = min(2 * pause, LONGEST_PAUSE)
         forget(path, access)
 
 
-def _wait_or_give_up(path: str, access: SceneAccess, why: str, began: float) -> None:
+def _wait_or_give_up(path: str, scene: str, access: SceneAccess, why: str, began: float) -> None:
     server, now = server_of(path, access), time.monotonic()
     with _silence:
         first = server not in _silent_since
         since = _silent_since.setdefault(server, now)
     # A server may answer for every file but this one: then others reset the clock that all share, but not this reader's own.
     if now - min(since, began) > access.patience:
+        if _gives_others(server, path, access):
+            _speaks(server)
+            if now - began > access.patience:
+                forget(path, access)
+                raise SceneError(
+                    scene, f"{path} cannot be read ({why} for {access.patience:g} s, while {server} gives other files)"
+                )
+            return
         raise WorkError(
             f"{server} has not answered for {access.patience:g} s ({why}), asked for {path}; "
             "run again when it does, what is finished is kept"
         )
     if first:
         log.warning("%s does not answer (%s); waiting up to %g s", server, why, access.patience)
+
+
+def _gives_others(server: str, path: str, access: SceneAccess) -> bool:
+    """True where a server gives a file that it has given before."""
+    other = _given.get(server, path)
+    return other != path and ask(other, access).state == "there"
 
 
 def _speaks(server: str) -> None:

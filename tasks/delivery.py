@@ -1,92 +1,48 @@
 """Delivery: final layers of a tile as the GeoTIFFs that are handed over, each checked before it gets its name.
 
-A product is done if and only if its record, beside it, exists. Form and names follow the EEA product definitions;
-the check is `tasks.delivery_check`, colours are `layers.palette`.
+A product is done if and only if its record, beside it, exists: it is written last and speaks for all files of the product.
+What is in these files is the matter of `tasks.geotiff` and its like; the check is `tasks.delivery_check`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
-from grids import Tile
-from layers.catalogue import CATALOGUE, Delivery, Layer, resolve
+from layers.catalogue import Layer, resolve
 from layers.palette import OUTSIDE
+from tasks.attribute_table import table_rows, write_table
 from tasks.delivery_check import check_file, pixel_counts
 from tasks.engine import measured
-from tasks.errors import InputError, WorkError
-from tasks.job import Job, count_codes, software, utc_now
+from tasks.errors import WorkError, disk_trouble
+from tasks.geotiff import write_geotiff
+from tasks.job import Job, software, utc_now
+from tasks.metadata_xml import metadata_xml
 from tasks.nodes import Standing, State
-from tasks.production import Production
+from tasks.packages import write_package
+from tasks.product_facts import Product, product_of
+from tasks.product_names import Places, delivered_layer, delivered_symbols, file_name, form_of, places_of, product_paths
+from tasks.product_rules import Finding
+from tasks.quicklooks import write_quicklook
 from tasks.records import Record, digest_of, explain_difference
-from tasks.store import TEMPORARY, disk_trouble, with_measured
+from tasks.stac_products import item_json
+from tasks.store import TEMPORARY, with_measured
+from tasks.styles import style_qml
+from tasks.verifying import check_meaning
 
-VERSION = 1
-"""Raised when the same layer would give another file."""
+__all__ = ["VERSION", "deliver", "delivered_symbols", "delivery_standing", "file_name", "product_paths"]
 
-EPSG = 3035
-"""Code that the coordinate reference system is written from: a definition without its code fails the EEA check."""
-
-LAST_HRLNVLCC_YEAR = 2021
-"""Up to this year of `now` the product line is HRLNVLCC, then NVLCC."""
-
-CREATION = ("TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "COMPRESS=LZW")
-"""Creation options of GDAL's GTiff driver."""
-
-STRIP_ROWS = 2048
-"""Rows written at once: whole blocks of the TIFF, so that none is compressed twice; 20 MB of a tile at 10 m."""
-
-LITTLE_ROOM = 2**20
-"""Free bytes below which GDAL's failure to write is put down to a full disk; it does not say why itself."""
-
-_BINDINGS = (
-    "delivery needs GDAL's Python bindings, which cannot be imported ({error}); install those of the system's version: "
-    'pip install "gdal[numpy]==$(gdal-config --version)" (numpy must be there when they are built)'
-)
-
-
-def delivered_symbols() -> tuple[str, ...]:
-    """Layers that are handed over, in the order of the catalogue."""
-    return tuple(symbol for symbol, layer in CATALOGUE.items() if layer.delivery is not None)
-
-
-def file_name(layer: Layer, production: Production, tile: Tile) -> str:
-    """Name of a delivered file, such as ``CLMS_NVLCC_IMD_S2024_R10m_E43N32_03035_V01_R00.tif``.
-
-    Raises
-    ------
-    InputError
-        If the layer is not one that is handed over.
-    """
-    form, settings = _form(layer), production.delivery
-    then, now = production.periods.then.year, production.periods.now.year
-    theme = settings.theme if settings.theme != "auto" else "HRLNVLCC" if now <= LAST_HRLNVLCC_YEAR else "NVLCC"
-    timing = f"S{now}" if form.timing == "S" else f"C{then}-{now}"
-    place = f"R{layer.resolution}m_{tile}_{EPSG:05d}"
-    return f"CLMS_{theme}_{form.part}_{timing}_{place}_{settings.version}_{settings.release}.tif"
-
-
-def product_paths(job: Job, symbol: str) -> tuple[str, str]:
-    """Places of a product and of its record, relative to the store.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer, or it is not one that is handed over.
-    """
-    href = f"products/{job.tile}/{file_name(_layer(symbol), job.production, job.tile)}"
-    return href, f"{href.removesuffix('.tif')}.json"
+VERSION = 2
+"""Raised when the same layer would give other files."""
 
 
 def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
@@ -106,7 +62,7 @@ def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | Non
     Standing
         The record in it is the product's.
     """
-    layer, ahead = _layer(symbol), (changing or {}).get(resolve(symbol))
+    layer, ahead = delivered_layer(symbol), (changing or {}).get(resolve(symbol))
     href, place = product_paths(job, symbol)
     made, record = job.record(layer.symbol), job.store.read_record(place)
     if made is None:
@@ -154,7 +110,7 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
         If the layer is not done, the file cannot be written, or it fails the delivery check. Nothing is left under its
         name but what was there before.
     """
-    layer = _layer(symbol)
+    layer = delivered_layer(symbol)
     found, made = delivery_standing(job, symbol), job.record(layer.symbol)
     what = f"{layer.symbol} of tile {job.tile}: cannot be delivered"
     if made is None:
@@ -169,50 +125,91 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
         raise WorkError(f"{what}, it was made for another area; run it again")
     if not job.store.data_in_place(made):
         raise WorkError(f"{what}, its data are gone or damaged; run it again")
-    href, place = product_paths(job, symbol)
+    places = places_of(job, symbol)
     try:
-        with measured() as usage, _drafts(job, href) as folder:
-            draft = folder / Path(href).name
-            counts = _write(job, layer, draft)
-            notes = _check(job, draft, counts)
+        with measured() as usage, _drafts(job, places.tif) as folder:
+            draft = folder / PurePosixPath(places.tif).name
+            counts = write_geotiff(draft, job.grid(layer.resolution), form_of(layer).palette, _pixels(job, layer))
+            product = product_of(job, layer, made, counts)
+            write_table(
+                folder / PurePosixPath(places.table).name,
+                table_rows(counts, product.palette, layer.resolution),
+                product.created[:10],
+            )
+            findings = _check(job, layer.symbol, draft, counts)
+            files = {places.tif: draft} | _write_beside(product, places, folder, findings)
             with draft.open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             _withdraw(job, symbol)
-            if job.store.is_local:
-                with job.store.writing(href) as temporary:
-                    draft.replace(temporary)
-            else:
-                job.store.put_file(draft, href)
+            for place, path in files.items():
+                _put(job, path, place)
     except OSError as error:
-        raise disk_trouble(error, href) from error
+        raise disk_trouble(error, places.tif) from error
     histogram = {str(code): counts[code] for code in sorted(counts)}
     pixels = {"pixels": sum(counts.values()), "outside": counts.get(OUTSIDE, 0), "histogram": histogram}
-    more = {"digest": digest, "href": href, "statistics": {layer.symbol: pixels}, "warnings": notes}
+    more = {
+        "digest": digest,
+        "href": places.tif,
+        "beside": tuple(place for place in files if place != places.tif),
+        "statistics": {layer.symbol: pixels},
+        "warnings": tuple(f"{f.check}: {f.text}" for f in findings if f.note),
+    }
     record = _record(job, layer, made, **more, **asdict(usage))
     record = with_measured(record, job.store)
-    job.store.write_record(place, record)
+    job.store.write_record(places.record, record)
     return record, True
 
 
-def _layer(symbol: str) -> Layer:
-    """The layer of a symbol or of another spelling, if it is handed over."""
-    try:
-        layer = CATALOGUE[resolve(symbol)]
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    _form(layer)
-    return layer
+def _pixels(job: Job, layer: Layer) -> Any:
+    """Function that gives rows of a layer as they are delivered."""
+    array, folds = job.array(layer.symbol), _folds(job, layer)
+
+    def rows(first: int, last: int) -> np.ndarray:
+        strip = np.ascontiguousarray(array[first:last])
+        if folds:
+            strip[(strip == 11) | (strip == 12)] = 10
+        return strip
+
+    return rows
 
 
-def _form(layer: Layer) -> Delivery:
-    if layer.delivery is None:
-        raise InputError(f"{layer.symbol} is not handed over: choose among {', '.join(delivered_symbols())}")
-    return layer.delivery
+def _write_beside(product: Product, places: Places, folder: Path, findings: list[Finding]) -> dict[str, Path]:
+    """Write what belongs to a GeoTIFF and its table into the folder of drafts; the files by their places."""
+    files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
+    checks = tuple(f.check for f in findings)
+    files[places.metadata].write_text(metadata_xml(product, checks), encoding="utf-8")
+    files[places.style].write_text(style_qml(product), encoding="utf-8")
+    write_quicklook(files[places.quicklook], files[places.tif], product.palette)
+    if product.settings.zip:
+        inside = (places.tif, places.table, places.metadata)
+        write_package(files[places.package], {_from_folder(place, places): files[place] for place in inside})
+    assets = {
+        "data": places.tif, "table": places.table, "metadata": places.metadata, "style": places.style,
+        "quicklook": places.quicklook, "package": places.package,
+    }  # fmt: skip
+    assets = {key: place for key, place in assets.items() if files[place].exists()}
+    links = {key: (f"./{_from_folder(place, places)}", files[place]) for key, place in assets.items()}
+    files[places.stac].write_text(item_json(product, links), encoding="utf-8")
+    return {place: path for place, path in files.items() if path.exists() and place != places.tif}
+
+
+def _from_folder(place: str, places: Places) -> str:
+    """Path of a file from the folder of the products of its tile."""
+    return str(PurePosixPath(place).relative_to(PurePosixPath(places.tif).parent))
+
+
+def _put(job: Job, path: Path, place: str) -> None:
+    """Give a finished file its name."""
+    if job.store.is_local:
+        with job.store.writing(place) as temporary:
+            path.replace(temporary)
+    else:
+        job.store.put_file(path, place)
 
 
 def _folds(job: Job, layer: Layer) -> bool:
     """True where classes 11 and 12 are written as 10; no other layer has a check that refuses them."""
-    return job.production.delivery.fold_built_up_classes and _form(layer).part == "IBUC"
+    return job.production.delivery.fold_built_up_classes and form_of(layer).part == "IBUC"
 
 
 def _ingredients(job: Job, layer: Layer, made: Record) -> dict[str, Any]:
@@ -221,17 +218,24 @@ def _ingredients(job: Job, layer: Layer, made: Record) -> dict[str, Any]:
     return {
         "algorithm": f"delivery {VERSION}",
         "name": Path(href).name,
-        "palette": digest_of(asdict(_form(layer).palette)),
+        "palette": digest_of(asdict(form_of(layer).palette)),
+        "settings": _told(job),
         "parameters": {"delivery.fold_built_up_classes": _folds(job, layer)},
         "inputs": {layer.symbol: made.version},
     }
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """Settings that files beside the GeoTIFF tell of."""
+    told = job.production.delivery.model_dump(mode="json", include={"contact", "licence", "conditions", "zip"})
+    return {f"delivery.{name}": value for name, value in told.items()}
 
 
 def _record(job: Job, layer: Layer, source: Record, **more: Any) -> Record:
     """Record of the product of a layer with the record `source`."""
     ingredients = _ingredients(job, layer, source)
     periods = job.production.periods
-    first = periods.now if _form(layer).timing == "S" else periods.then
+    first = periods.now if form_of(layer).timing == "S" else periods.then
     return Record(
         symbol=layer.symbol,
         tile=str(job.tile),
@@ -249,9 +253,9 @@ def _record(job: Job, layer: Layer, source: Record, **more: Any) -> Record:
 
 def _withdraw(job: Job, symbol: str) -> None:
     """Remove a product, its record first, and what other programs left beside it for it."""
-    href, place = product_paths(job, symbol)
-    job.store.remove_record(place)
-    for path in (href, f"{href}.aux.xml"):
+    places = places_of(job, symbol)
+    job.store.remove_record(places.record)
+    for path in (places.tif, f"{places.tif}.aux.xml", *places.beside):
         with contextlib.suppress(FileNotFoundError):
             job.store.fs.rm_file(job.store.full(path))
 
@@ -272,76 +276,14 @@ def _drafts(job: Job, href: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check(job: Job, draft: Path, counts: Mapping[int, int]) -> tuple[str, ...]:
-    """Hold a written file against the delivery check and against the pixels that were meant; the check's notes."""
+def _check(job: Job, symbol: str, draft: Path, counts: Mapping[int, int]) -> list[Finding]:
+    """Hold a written file and its table against the delivery check, other layers, and the pixels that were meant."""
     findings = check_file(draft, window=job.windowed)
+    if all(f.ok for f in findings):
+        findings += check_meaning(job, symbol, draft)
     if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
         raise WorkError(f"{draft.name}: the delivery check failed, {'; '.join(wrong)}; it is not delivered")
     # Blocks that never reached the disk are read as no data, without an error.
     if pixel_counts(draft) != counts:
         raise WorkError(f"{draft.name}: does not hold the pixels that were written; check the disk and run again")
-    return tuple(f"{f.check}: {f.text}" for f in findings if f.note)
-
-
-def _write(job: Job, layer: Layer, path: Path) -> dict[int, int]:
-    """Write a layer's pixels with GDAL, strip by strip; pixels of each code."""
-    try:
-        from osgeo import gdal, osr
-    except ImportError as error:
-        raise InputError(_BINDINGS.format(error=error)) from None
-    if not gdal.GetUseExceptions():
-        # Said aloud for GDAL 3.7 and later. Errors are asked for: what is raised while a file is closed reaches nobody.
-        gdal.DontUseExceptions()
-    array, total = job.array(layer.symbol), np.zeros(256, np.int64)
-    rows, columns = array.shape
-    folds, failure, dataset = _folds(job, layer), "", None
-    gdal.PushErrorHandler("CPLQuietErrorHandler")
-    gdal.ErrorReset()
-    try:
-        dataset = _create(gdal, osr, path, job.grid(layer.resolution), layer)
-        for row in range(0, rows, STRIP_ROWS):
-            strip = np.ascontiguousarray(array[row : row + STRIP_ROWS])
-            if folds:
-                strip[(strip == 11) | (strip == 12)] = 10
-            total += count_codes(strip)
-            # Bytes and not WriteArray, which bindings built without numpy do not have.
-            dataset.WriteRaster(0, row, columns, strip.shape[0], strip.reshape(-1).data)
-            _raise_error(gdal)
-        dataset.FlushCache()
-        dataset = None
-        _raise_error(gdal)
-    except RuntimeError as error:
-        failure = str(error)
-    finally:
-        dataset = None  # closed while errors are quiet
-        gdal.PopErrorHandler()
-    if failure and shutil.disk_usage(path.parent).free < LITTLE_ROOM:
-        raise OSError(errno.ENOSPC, "no room left")
-    if failure:
-        raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(failure.split())})")
-    return {int(code): int(total[code]) for code in np.nonzero(total)[0]}
-
-
-def _create(gdal: Any, osr: Any, path: Path, grid: GeoBox, layer: Layer) -> Any:
-    """An empty file with everything but its pixels: what stands before them cannot end up in a side file."""
-    rows, columns = grid.shape
-    dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, 1, gdal.GDT_Byte, list(CREATION))
-    _raise_error(gdal)
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(EPSG)
-    dataset.SetProjection(reference.ExportToWkt())
-    dataset.SetGeoTransform(grid.affine.to_gdal())
-    table = gdal.ColorTable()
-    for code, colour in enumerate(_form(layer).palette.colours):
-        table.SetColorEntry(code, (*colour, 255))
-    band = dataset.GetRasterBand(1)
-    band.SetColorTable(table)
-    band.SetNoDataValue(OUTSIDE)
-    _raise_error(gdal)
-    return dataset
-
-
-def _raise_error(gdal: Any) -> None:
-    """Raise what GDAL has noticed since its errors were reset."""
-    if gdal.GetLastErrorType() >= gdal.CE_Failure:
-        raise RuntimeError(gdal.GetLastErrorMsg())
+    return findings

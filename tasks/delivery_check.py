@@ -1,17 +1,14 @@
-"""Check of delivered GeoTIFFs: the rules of the EEA delivery check, and stricter where a wrong file would pass it.
+"""Check of a delivered GeoTIFF: the rules of the EEA delivery check, and stricter where a wrong file would pass it.
 
-One small function a rule, each returning a `Finding`. Rules are typed here and files are read with rasterio, so that a
-mistake of `layers.palette` or of the writer is found. Only what is inside the TIFF counts. Nothing is written here.
+One small function a rule, each returning a `Finding`; what is asked is in `tasks.product_rules`. Files are read with rasterio.
+Only what is inside the TIFF counts for its pixels. Nothing is written here; what files say together is `tasks.consistency`.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyproj
@@ -21,13 +18,13 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from grids import Tile
+from tasks.attribute_check import check_attributes, check_side_files
 from tasks.errors import InputError
 from tasks.job import count_codes
+from tasks.overview_check import Overview, OverviewCheck
+from tasks.product_rules import EEA_BUILT_UP_CHANGE, OUTSIDE, Finding, Named, check_name, failed, passed
 from tasks.records import Record
 from tasks.store import TEMPORARY
-
-Rgb = tuple[int, int, int]
 
 KILOMETRE = 1000
 """Upper-left corners lie on multiples of it (EEA check `origin`), metres."""
@@ -35,108 +32,13 @@ KILOMETRE = 1000
 MAX_BLOCK = 1024
 """Largest width and height of a block (EEA check `tile`), pixels."""
 
-OUTSIDE = 255
-"""The one no-data value: histograms leave it out, so any other one hides a code."""
-
 STRIP_ROWS = 2048
 """Rows read at once: 20 MB of a tile at 10 m."""
 
-SIDE_FILES = (".aux.xml", ".msk")
-"""Endings of files beside the TIFF that change what GDAL says of it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule says of one file."""
-
-    check: str
-    """Rule, by the EEA check's name where it has one."""
-    ok: bool
-    """False where the file breaks the rule."""
-    text: str
-    """What was found."""
-    note: bool = False
-    """True for a file that passes with something that a person should read."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What is asked of a product beside what is asked of all."""
-
-    timing: Literal["S", "C"]
-    """Status of a year or change between two."""
-    codes: frozenset[int]
-    """Codes that may occur."""
-    colours: Mapping[int, Rgb]
-    """Colours that are compared, exactly."""
-
-
-_PERCENT = frozenset({*range(101), 255})
-_CHANGE = frozenset({*range(202), 255})
-_CLASSES = frozenset({0, 1, 2, 10, 11, 12, 255})
-_IMD = {0: (240, 240, 240), 1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2), 255: (0, 0, 0)}
-_IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: (0, 0, 0)}
-_SBU = {
-    0: (240, 240, 240), 1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6), 255: (0, 0, 0),
-}  # fmt: skip
-_CODED = {
-    0: (3, 102, 0), 50: (63, 178, 0), 99: (127, 255, 0), 100: (178, 178, 178), 101: (255, 255, 0), 150: (255, 191, 0),
-    200: (255, 0, 0), 201: (240, 240, 240), 255: (0, 0, 0),
-}  # fmt: skip
-_CLASSIFIED = {
-    0: (240, 240, 240), 1: (255, 0, 0), 2: (0, 100, 0), 10: (156, 156, 156), 11: (255, 191, 0), 12: (64, 178, 0),
-    255: (0, 0, 0),
-}  # fmt: skip
-_BUILT_UP_CHANGE = {code: colour for code, colour in _CLASSIFIED.items() if code not in (11, 12)}
-
-# Change support layers have no definition of their own: they take that of their change layer.
-# Nobody lists colours of the confidence layers; black outside is what all other layers have.
-RULES: dict[tuple[str, int], Rule] = {
-    ("IMD", 10): Rule("S", _PERCENT, _IMD),
-    ("IMD", 100): Rule("S", _PERCENT, _IMD),
-    ("IBU", 10): Rule("S", frozenset({0, 1, 255}), _IBU),
-    ("SBU", 100): Rule("S", _PERCENT, _SBU),
-    ("IMDC", 20): Rule("C", _CHANGE, _CODED),
-    ("IMDC", 100): Rule("C", _CHANGE, _CODED),
-    ("IMCC", 20): Rule("C", _CLASSES, _CLASSIFIED),
-    ("IBUC", 20): Rule("C", _CLASSES, _BUILT_UP_CHANGE),
-    ("SBUC", 100): Rule("C", _CHANGE, _CODED),
-    ("SBCC", 100): Rule("C", _CLASSES, _CLASSIFIED),
-    ("IMDCS", 20): Rule("C", _CHANGE, _CODED),
-    ("IMDCS", 100): Rule("C", _CHANGE, _CODED),
-    ("IMCCS", 20): Rule("C", _CLASSES, _CLASSIFIED),
-    ("IBUCS", 20): Rule("C", _CLASSES, _BUILT_UP_CHANGE),
-    ("SBUCS", 100): Rule("C", _CHANGE, _CODED),
-    ("SBCCS", 100): Rule("C", _CLASSES, _CLASSIFIED),
-    ("IMDCL", 10): Rule("S", _PERCENT, {255: (0, 0, 0)}),
-    ("IBUCL", 10): Rule("S", _PERCENT, {255: (0, 0, 0)}),
-}
-"""Products by layer and pixel size in metres."""
-
-EEA_BUILT_UP_CHANGE = frozenset({0, 1, 2, 10, 255})
-"""Codes of IBUC in the EEA check; the ATBD's table has 11 and 12 too."""
+TIFFS = (".tif", ".tiff")
+"""Endings of what is looked for in folders, in small letters."""
 
 _MISSING = "{path}: no such file; name a delivered GeoTIFF or a folder of them"
-
-_NAME = re.compile(
-    r"CLMS_(?P<theme>HRLNVLCC|NVLCC)_(?P<part>[A-Z]+)_(?P<timing>S(?P<year>\d{4})|C(?P<then>\d{4})-(?P<now>\d{4}))"
-    r"_R(?P<pixel>\d{2,3})m_(?P<tile>E\d{2}N\d{2})_03035_V\d{2}_R\d{2}\.tif",
-    re.ASCII,
-)
-
-
-@dataclass(frozen=True)
-class Named:
-    """What a file name says."""
-
-    part: str
-    pixel: int
-    tile: Tile
-
-    @property
-    def rule(self) -> Rule:
-        """What is asked of the product."""
-        return RULES[self.part, self.pixel]
 
 
 def covers_a_window(path: Path) -> bool:
@@ -147,13 +49,15 @@ def covers_a_window(path: Path) -> bool:
         return False
 
 
-def check_paths(paths: Iterable[str | Path]) -> list[Path]:
-    """Files to check: those named, and all TIFFs below folders.
+def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> list[Path]:
+    """Files to check: those named, and all TIFFs, or files of other endings, below folders.
 
     Parameters
     ----------
     paths : iterable of str or Path
         Files and folders.
+    endings : sequence of str
+        What to look for in folders, in small letters.
 
     Returns
     -------
@@ -163,7 +67,7 @@ def check_paths(paths: Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     InputError
-        If a path does not exist, or a folder holds no TIFF.
+        If a path does not exist, or a folder holds no such file.
     """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -171,7 +75,7 @@ def check_paths(paths: Iterable[str | Path]) -> list[Path]:
             # Endings of any kind, so that a file with a wrong one is found and not passed over.
             found = sorted(
                 p for p in path.rglob("*")
-                if p.suffix.lower() in (".tif", ".tiff") and p.is_file() and not any(TEMPORARY in q for q in p.parts)
+                if p.suffix.lower() in endings and p.is_file() and not any(TEMPORARY in q for q in p.parts)
             )  # fmt: skip
             if not found:
                 raise InputError(f"{path}: holds no .tif; name a folder with delivered files")
@@ -184,7 +88,7 @@ def check_paths(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
-    """Check one delivered GeoTIFF.
+    """Check one delivered GeoTIFF and what lies beside it for GDAL: attribute table and side files.
 
     Parameters
     ----------
@@ -207,7 +111,7 @@ def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
     if not file.is_file():
         raise InputError(_MISSING.format(path=file))
     naming, named = check_name(file.name)
-    findings = [naming, check_side_files(file)]
+    findings, counts, pixel = [naming, check_side_files(file)], None, 0.0
     try:
         with _environment(), _open(file) as source:
             findings += [check_epsg(source), check_origin(source), check_bands(source), check_type(source),
@@ -216,58 +120,29 @@ def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
                 findings += [check_pixel_size(source, named), check_extent(source, named, window)]
                 if source.count == 1:  # a TIFF of several bands cannot hold a colour table
                     findings.append(check_colours(source, named))
-                findings.append(check_values(_count(source), named))
+                pixel = source.transform.a
+                counts, overviews = _read_all(file, source, named)
+                findings += [check_values(counts, named), overviews]
     except (RasterioError, OSError) as error:
-        findings.append(Finding("readable", False, f"is damaged or not a GeoTIFF ({' '.join(str(error).split())})"))
-    return findings
+        findings.append(failed("readable", f"is damaged or not a GeoTIFF ({' '.join(str(error).split())})"))
+        return findings
+    return [*findings, *check_attributes(file, counts, pixel)]
 
 
 def pixel_counts(path: str | Path) -> dict[int, int]:
     """Pixels of each code of a file, counted by reading all of them, 255 included."""
     with _environment(), _open(Path(path)) as source:
-        return _count(source)
-
-
-def check_name(name: str) -> tuple[Finding, Named | None]:
-    """The whole name follows the pattern, for a product that exists and a tile on an official list."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return _fail("naming", "name is not CLMS_<theme>_<layer>_<period>_R<pixel>m_<tile>_03035_V<nn>_R<nn>.tif"), None
-    part, pixel = match["part"], int(match["pixel"])
-    rule = RULES.get((part, pixel))
-    if rule is None or f"R{pixel}m" not in name:
-        return _fail("naming", f"there is no layer {part} of {match['pixel']} m"), None
-    if not match["timing"].startswith(rule.timing):
-        asked = "status" if rule.timing == "S" else "change"
-        return _fail("naming", f"{part} is a {asked} layer, not {match['timing']}"), None
-    if rule.timing == "C" and match["then"] > match["now"]:
-        return _fail("naming", f"the years of {match['timing']} are the wrong way round"), None
-    try:
-        named = Named(part, pixel, Tile(match["tile"]))
-    except ValueError as error:
-        return _fail("naming", str(error)), None
-    return _pass("naming", f"{part} of {pixel} m, {match['timing']}, tile {named.tile}"), named
-
-
-def check_side_files(file: Path) -> Finding:
-    """Nothing beside the file speaks for it: GDAL believes a stored histogram, a colour table, a mask there."""
-    names = {f"{base}{ending}".lower() for base in (file.name, file.stem) for ending in SIDE_FILES}
-    beside = sorted(p.name for p in file.parent.iterdir() if p.name.lower() in names and p.is_file())
-    if not beside:
-        return _pass("side_files", "none")
-    stored = any(b"<Histograms>" in (file.parent / name).read_bytes() for name in beside)
-    holds = " holds a stored histogram" if stored else ""
-    return _fail("side_files", f"{', '.join(beside)} beside it{holds}; remove it")
+        return _count(_strips(source))
 
 
 def check_epsg(source: rasterio.DatasetReader) -> Finding:
     """The CRS carries the authority code EPSG 3035; looking alike is not enough."""
     if source.crs is None:
-        return _fail("epsg", "has no coordinate reference system")
+        return failed("epsg", "has no coordinate reference system")
     try:
         code = pyproj.CRS.from_wkt(source.crs.to_wkt()).to_json_dict().get("id", {})
     except (CRSError, RasterioError) as error:
-        return _fail("epsg", f"its coordinate reference system cannot be read ({error})")
+        return failed("epsg", f"its coordinate reference system cannot be read ({error})")
     text = f"{code['authority']} {code['code']}" if code else "no authority code"
     return Finding("epsg", code == {"authority": "EPSG", "code": 3035}, text)
 
@@ -326,10 +201,10 @@ def check_nodata(source: rasterio.DatasetReader) -> Finding:
     """The no-data tag is 255 and there is no mask: pixels of any other tag are left out of histograms."""
     if source.nodata != OUTSIDE:
         value = "none" if source.nodata is None else f"{source.nodata:g}"
-        return _fail("nodata", f"no-data tag is {value}, not {OUTSIDE}")
+        return failed("nodata", f"no-data tag is {value}, not {OUTSIDE}")
     if MaskFlags.per_dataset in source.mask_flag_enums[0]:
-        return _fail("nodata", "a mask inside the file hides pixels")
-    return _pass("nodata", str(OUTSIDE))
+        return failed("nodata", "a mask inside the file hides pixels")
+    return passed("nodata", str(OUTSIDE))
 
 
 def check_colours(source: rasterio.DatasetReader, named: Named) -> Finding:
@@ -337,13 +212,13 @@ def check_colours(source: rasterio.DatasetReader, named: Named) -> Finding:
     try:
         table = source.colormap(1)
     except ValueError:
-        return _fail("color", "no colour table inside the TIFF")
+        return failed("color", "no colour table inside the TIFF")
     listed = named.rule.colours
     wrong = [f"{c}: {table.get(c, (0,) * 4)[:3] if c in table else 'missing'}, not {rgb}" for c, rgb in listed.items()
              if c not in table or tuple(table[c][:3]) != rgb]  # fmt: skip
     if wrong:
-        return _fail("color", f"colours of code {'; '.join(wrong)}")
-    return _pass("color", f"{len(listed)} listed colours agree")
+        return failed("color", f"colours of code {'; '.join(wrong)}")
+    return passed("color", f"{len(listed)} listed colours agree")
 
 
 def check_values(counts: Mapping[int, int], named: Named) -> Finding:
@@ -351,11 +226,11 @@ def check_values(counts: Mapping[int, int], named: Named) -> Finding:
     wrong = {code: count for code, count in sorted(counts.items()) if code not in named.rule.codes}
     if wrong:
         shown = ", ".join(f"{code} ({count} pixels)" for code, count in list(wrong.items())[:8])
-        return _fail("value", f"codes that {named.part} must not hold: {shown}{' and more' if len(wrong) > 8 else ''}")
+        return failed("value", f"codes that {named.part} must not hold: {shown}{' and more' if len(wrong) > 8 else ''}")
     if named.part == "IBUC" and (extra := sorted(set(counts) - EEA_BUILT_UP_CHANGE)):
         text = f"holds {' and '.join(map(str, extra))}, which the ATBD lists and the EEA check of IBUC refuses"
         return Finding("value", True, text, note=True)
-    return _pass("value", f"{len(counts)} codes, {sum(counts.values())} pixels")
+    return passed("value", f"{len(counts)} codes, {sum(counts.values())} pixels")
 
 
 def _environment() -> rasterio.Env:
@@ -367,11 +242,16 @@ def _open(file: Path) -> rasterio.DatasetReader:
     return rasterio.open(file, driver="GTiff", sharing=False, GEOREF_SOURCES="INTERNAL")
 
 
-def _count(source: rasterio.DatasetReader) -> dict[int, int]:
-    """Pixels of each value of the first band at full resolution, strip by strip."""
-    counts: Counter[int] = Counter()
+def _strips(source: rasterio.DatasetReader) -> Iterator[np.ndarray]:
+    """Pixels of the first band at full resolution, from the top, strip by strip."""
     for row in range(0, source.height, STRIP_ROWS):
-        pixels = source.read(1, window=Window(0, row, source.width, min(STRIP_ROWS, source.height - row)))
+        yield source.read(1, window=Window(0, row, source.width, min(STRIP_ROWS, source.height - row)))
+
+
+def _count(strips: Iterable[np.ndarray]) -> dict[int, int]:
+    """Pixels of each value."""
+    counts: Counter[int] = Counter()
+    for pixels in strips:
         if pixels.dtype == np.uint8:
             found = count_codes(pixels)
             counts.update({int(code): int(found[code]) for code in np.nonzero(found)[0]})
@@ -381,9 +261,33 @@ def _count(source: rasterio.DatasetReader) -> dict[int, int]:
     return dict(counts)
 
 
-def _pass(check: str, text: str) -> Finding:
-    return Finding(check, True, text)
+def _read_all(file: Path, source: rasterio.DatasetReader, named: Named) -> tuple[dict[int, int], Finding]:
+    """Pixels of each value, and whether overviews show these pixels; everything is read once."""
+    if source.dtypes[0] != "uint8":
+        return _count(_strips(source)), passed("overviews", "not looked at, pixels are no bytes")
+    check = OverviewCheck(_overviews(file, source), named.rule.averages)
+
+    def strips() -> Iterator[np.ndarray]:
+        row = 0
+        for strip in _strips(source):
+            row += len(strip)
+            check.add(strip, last=row == source.height)
+            yield strip
+
+    counts = _count(strips())
+    factors = [round(o.scale[0]) for o in check.overviews]
+    wrong = [f"{o.wrong} of {o.pixels.size} pixels at 1:{f}" for f, o in zip(factors, check.overviews, strict=True) if o.wrong]
+    if wrong:
+        mean = " nor their mean" if named.rule.averages else ""
+        text = f"{', '.join(wrong)} are none of the pixels that they stand for{mean}: averages of codes or colours, or of others"
+        return counts, failed("overviews", text)
+    return counts, passed("overviews", f"1:{', 1:'.join(map(str, factors))}" if factors else "none")
 
 
-def _fail(check: str, text: str) -> Finding:
-    return Finding(check, False, text)
+def _overviews(file: Path, source: rasterio.DatasetReader) -> list[Overview]:
+    found = []
+    for level in range(len(source.overviews(1))):
+        with rasterio.open(file, driver="GTiff", sharing=False, overview_level=level) as small:
+            scale = source.height / small.height, source.width / small.width
+            found.append(Overview(small.read(1), scale))
+    return found

@@ -4,6 +4,8 @@
 escapes is a defect of this software.
 """
 
+import errno
+
 
 class ImpervError(Exception):
     """Base of the failures that are reported without a traceback."""
@@ -27,3 +29,16 @@ class SceneError(WorkError):
 
     def __str__(self) -> str:
         return f"scene {self.scene}: {self.reason}"
+
+
+def disk_trouble(error: OSError, path: str) -> ImpervError:
+    """What a person should read when writing fails."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
+    if isinstance(error, PermissionError) and error.errno is None:  # as s3fs says it
+        return InputError(f"store: {path} cannot be written ({' '.join(str(error).split())}); correct the keys or store_options")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        return InputError(
+            f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
+        )
+    return WorkError(f"{path}: cannot be written ({error.strerror or error})")

@@ -20,9 +20,10 @@ from layers.sampling import TRAINING, VALIDATION, Region, spatial_split
 from layers.unet import configure_threads, predict
 from layers.windows import halo
 from tasks.errors import InputError, WorkError
+from tasks.features import read_features
 from tasks.job import Job
 from tasks.judging import EDGE, Judged, Pixels
-from tasks.models import read_features, read_target, training_regions
+from tasks.models import read_target, training_regions
 from tasks.truth import OUTSIDE, Truth
 
 Product = Literal["IMD", "IBU"]

@@ -5,6 +5,7 @@ A run uses the frozen list, whatever the catalogue says later, until it is told 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -51,7 +52,11 @@ def search_scenes(job: Job, layer: Layer) -> SceneList:
     """Ask the catalogue for the scenes of a layer's period and decide which to use."""
     settings = job.production.scenes
     bounds = TO_LONLAT.transform_bounds(*job.bounds, densify_pts=21)
-    items = open_catalogue(job).search(bounds, job.period(layer)[0])
+    items = list(open_catalogue(job).search(bounds, job.period(layer)[0]))
+    keys = {key for item in items for key in item.get("assets", ())}
+    for band, key in settings.bands.items():
+        if keys and key not in keys:
+            raise InputError(f"scenes.bands.{band}: no item has an asset {key}; they have {', '.join(sorted(keys)[:30])}")
     return select_scenes(items, boa_offset=settings.boa_offset, bands=settings.bands)
 
 
@@ -70,15 +75,23 @@ def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
     Raises
     ------
     InputError
-        If there are none, fewer overpasses than `min_observations`, or a time without any longer than `max_gap_days`.
+        If there are none, more are lost than `max_lost_share`, fewer overpasses are left than `min_observations`, or a time
+        without any is longer than `max_gap_days`.
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
     where = job.production.path(job.production.scenes.catalogue)
     if not found.scenes:
+        left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
         raise InputError(
-            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {where}"
-            f"{f', {len(found.dropped)} items could not be used' if found.dropped else ''}; "
-            "correct scenes.catalogue or the periods"
+            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {where}{left_out}; "
+            "correct scenes.catalogue, scenes.collection or the periods"
+        )
+    in_all = len(found.scenes) + len(found.lost)
+    if len(found.lost) > settings.max_lost_share * in_all:
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: {len(found.lost)} of {in_all} scenes cannot be used "
+            f"({_some(found.reasons)}); "
+            f"mend them in {where} or raise parameters.preprocessing.max_lost_share"
         )
     overpasses = len(found.overpasses)
     if overpasses < settings.min_observations:
@@ -89,6 +102,16 @@ def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
             f"{layer.symbol} of tile {job.tile}: no scenes for {days} days, from {since} to {until}, in {where}, "
             f"{settings.max_gap_days} are allowed; add scenes or raise parameters.preprocessing.max_gap_days"
         )
+
+
+SHOWN = 5
+"""Items that a message names."""
+
+
+def _some(reasons: Mapping[str, str]) -> str:
+    """The first of some items with the reason of each."""
+    named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
+    return f"{named}{'; ...' if len(reasons) > SHOWN else ''}"
 
 
 def make_scene_list(job: Job, layer: Layer) -> Made:
@@ -110,8 +133,10 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
         "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),
         "first": str(days[0]), "last": str(days[-1]),
         "offset_subtracted": sum(s.subtract > 0 for s in found.scenes),
+        "lost_items": found.reasons,
     }  # fmt: skip
-    return Made(scene_list_digest(found), {**statistics, **changed}, tuple(_in_words(changed)))
+    warnings = [f"scene {name} left out: {why}" for name, why in found.reasons.items()]
+    return Made(scene_list_digest(found), {**statistics, **changed}, (*warnings, *_in_words(changed)))
 
 
 def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:

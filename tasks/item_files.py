@@ -43,12 +43,26 @@ class ItemFiles:
         return path.suffix == ".json" or any((path / name).is_file() for name in ("items.json", *CATALOGUES))
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
-        """Items that touch the bounds in the period."""
-        return [
-            with_absolute_hrefs(item, source)
-            for source, item in self._items()
-            if not unwanted(item, bounds, period, self.collection)
-        ]
+        """Items that touch the bounds in the period.
+
+        Raises
+        ------
+        InputError
+            If all of them are of other collections.
+        """
+        found: list[Mapping[str, Any]] = []
+        others: set[str] = set()
+        for source, item in self._items():
+            if not unwanted(item, bounds, period, self.collection):
+                found.append(with_absolute_hrefs(item, source))
+            elif not unwanted(item, bounds, period):
+                others.add(str(item["collection"]))
+        if others and not found:
+            raise InputError(
+                f"scenes.catalogue: {self.path}: has no items of the collection {self.collection} in {period}, "
+                f"but of {', '.join(sorted(others))}; correct scenes.collection"
+            )
+        return found
 
     def _items(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All items with the file or URL that holds each."""
@@ -79,7 +93,10 @@ class ItemFiles:
             files = sorted((str(f) for f in path.rglob("*.json") if f.name not in CATALOGUES), reverse=True)
             if files:
                 return files
-        raise InputError(f"scenes.catalogue: {path}: there is no STAC item file or folder of items")
+        raise InputError(
+            f"scenes.catalogue: {path}: there is no STAC item file or folder of items; "
+            "correct the path, or begin a URL with https://"
+        )
 
     def _read(self, source: str) -> str | bytes:
         if "://" in source:
@@ -87,7 +104,9 @@ class ItemFiles:
         try:
             return Path(source).read_bytes()
         except OSError as error:
-            raise InputError(f"scenes.catalogue: {source}: cannot be read ({error.strerror})") from None
+            raise InputError(
+                f"scenes.catalogue: {source}: cannot be read ({error.strerror}); correct the path or the link to it"
+            ) from None
 
 
 def _links(table: Any, source: str) -> list[str]:

@@ -22,6 +22,8 @@ from tasks.periods import Period
 Bounds = tuple[float, float, float, float]
 """West, south, east, north in degrees; west > east where the antimeridian lies between them."""
 
+REMEDY = "mend it, or name a STAC API, another file or folder of items, or a folder of SAFE products"
+
 
 def time_of(item: Mapping[str, Any]) -> dt.datetime:
     """Time of acquisition, UTC; what names no time zone is UTC."""
@@ -30,9 +32,12 @@ def time_of(item: Mapping[str, Any]) -> dt.datetime:
     return time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
-def unusable(name: str, reason: str) -> dict[str, Any]:
-    """What a catalogue gives for an item that it holds but that cannot be used, so that the scene list names it."""
-    return {"id": name, "unusable": reason}
+def unusable(name: str, reason: str, *, asked_for: bool = True) -> dict[str, Any]:
+    """What a catalogue gives for an item that it holds but that cannot be used, so that the scene list names it.
+
+    `asked_for` is false for an item that no search for its tile and period would want.
+    """
+    return {"id": name, "unusable": reason, "asked_for": asked_for}
 
 
 def trouble_with(item: Any) -> str:
@@ -119,7 +124,7 @@ def parsed(text: str | bytes, source: object) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"scenes.catalogue: {source}: is not JSON ({error})") from None
+        raise InputError(f"scenes.catalogue: {source}: is not JSON ({error}); {REMEDY}") from None
 
 
 def items_in(table: Any, source: object) -> list[dict[str, Any]]:
@@ -134,16 +139,16 @@ def items_in(table: Any, source: object) -> list[dict[str, Any]]:
     if kind == "FeatureCollection":
         items = table.get("features")
         if not isinstance(items, list):
-            raise InputError(f"scenes.catalogue: {source}: its list of features is not a list")
+            raise InputError(f"scenes.catalogue: {source}: its list of features is not a list; {REMEDY}")
     elif kind == "Feature":
         items = [table]
     elif kind in ("Collection", "Catalog"):
         return []
     else:
-        raise InputError(f"scenes.catalogue: {source}: is neither a STAC item nor an ItemCollection")
+        raise InputError(f"scenes.catalogue: {source}: is neither a STAC item nor an ItemCollection; {REMEDY}")
     for item in items:
         if wrong := trouble_with(item):
-            raise InputError(f"scenes.catalogue: {source}: {wrong}")
+            raise InputError(f"scenes.catalogue: {source}: {wrong}; {REMEDY}")
     return items
 
 

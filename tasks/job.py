@@ -246,6 +246,7 @@ def software() -> dict[str, str]:
         "rasterio",
         "pyproj",
         "tensorflow",
+        "xgboost-cpu",
         "zarr",
         "dask",
     )

@@ -12,16 +12,23 @@ from typing import Any, Literal
 
 from layers.catalogue import CATALOGUE, Layer
 from tasks.calibrating import calibration_versions, make_calibration
+from tasks.clcplus import clcplus_missing, make_clcplus_now, not_needed
+from tasks.distance import make_distance, shape_files
 from tasks.engine import measured
 from tasks.errors import WorkError
 from tasks.fingerprints import fingerprint
+from tasks.footprint_sources import footprint_sources
+from tasks.footprints import make_footprints
 from tasks.freezing import make_scene_list, scenes_ingredients
 from tasks.job import Job, Made, software, utc_now
-from tasks.models import ensemble_versions, halo_versions, make_model, make_prediction, training_versions
+from tasks.models import START, make_model, training_versions
+from tasks.predicting import halo_versions, make_prediction
 from tasks.preprocessing import make_pp, pp_trouble
+from tasks.proxy import make_proxy, make_proxy_model
 from tasks.recipes import RECIPES, make_by_recipe
 from tasks.records import Record, digest_of, explain_difference
-from tasks.references import SETTING, footprint_paths, make_footprints, make_reference, open_reference, reference_path
+from tasks.references import SETTING, make_reference, open_reference, reference_path
+from tasks.registry import ensemble_versions, imported, imported_reason
 from tasks.store import with_measured
 from tasks.whole_tile import make_chm, make_chm_raw
 
@@ -33,6 +40,10 @@ MAKERS: dict[str, Maker] = {
     "PP_then": make_pp,
     "PP_now": make_pp,
     **dict.fromkeys(SETTING, make_reference),
+    "CLCP_now": make_clcplus_now,
+    "OSM_distance": make_distance,
+    "CLCP_proxy_model": make_proxy_model,
+    "CLCP_proxy": make_proxy,
     "IBUD_ref": make_footprints,
     "CHM_raw": make_chm_raw,
     "CHM": make_chm,
@@ -50,13 +61,25 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     """What a layer depends on beside other layers of its tile and parameters."""
     if layer.kind == "source":
         return {"scenes": scenes_ingredients(job, layer)}
+    if layer.symbol == "CLCP_now" and not job.production.references.clcplus_now:
+        clcplus_missing(job)  # refused where nothing can take its place
+        return {"files": {}}
+    if layer.symbol == "OSM_distance":
+        known = job.record("CLCP_now") is not None or not job.production.references.clcplus_now
+        needed = known and not not_needed(job, layer.symbol)
+        files = [path for paths in shape_files(job).values() for path in paths] if needed else []
+        return {"files": fingerprint(job, *files)}
     if layer.symbol in SETTING:
         open_reference(job, layer.symbol)[1].close()
         return {"files": fingerprint(job, reference_path(job, layer.symbol))}
     if layer.symbol == "IBUD_ref":
-        return {"files": fingerprint(job, *footprint_paths(job))}
+        files = [file.partition("|")[0] for source in footprint_sources(job) for file in source.files]
+        return {"files": fingerprint(job, *files), "footprint_confidence": job.production.references.footprint_confidence}
     if layer.symbol in ("IMD_model", "IBUD_model"):
-        return {"neighbours": training_versions(job, layer.symbol)}
+        # What a training started from is history, like a frozen scene list: another neighbour today makes it no worse.
+        record = job.record(layer.symbol)
+        start = {START: record.ingredients[START]} if record and START in record.ingredients else {}
+        return {"neighbours": training_versions(job, layer.symbol), **start}
     if layer.symbol == "IMD_calibration":
         # Only one that has borrowed depends on what there is to borrow.
         record = job.record(layer.symbol)
@@ -80,6 +103,8 @@ def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = Non
         # A scene list counts by what is in it: where its catalogue lies does not change a pixel.
         version = record.digest if CATALOGUE[name].kind == "source" else record.version
         inputs[CATALOGUE[name].stem if layer.stem != layer.symbol else name] = version
+    if reason := not_needed(job, layer.symbol):  # then nothing else can change it
+        return {"algorithm": f"{layer.stem} {layer.version}", "window": list(job.bounds), "not made": reason}
     return {
         "algorithm": f"{layer.stem} {layer.version}",
         "window": list(job.bounds),
@@ -118,6 +143,9 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
+    if record is not None and imported(record):
+        # It was trained from other data than the tile's, so no key of here could ever agree with its own.
+        return Standing(symbol, "up to date", imported_reason(job, symbol, record), record)
     external = _external(job, layer)  # first, as a missing file is worth more words than a missing record
     if record is None:
         return Standing(symbol, "run", "not made yet")
@@ -170,7 +198,10 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
                     f"{symbol} of tile {job.tile}: no room left on the disk; free space and run again, nothing is lost"
                 ) from None
             raise
-    made_of = {k: v for k, v in made_of.items() if k != "neighbours" or layer.symbol != "IMD_calibration"} | dict(made.external)
+    if not made.made:
+        job.store.remove(job.place(symbol))  # what was there of it before
+    told_now = (START, "neighbours") if layer.symbol == "IMD_calibration" else (START,)
+    made_of = {k: v for k, v in made_of.items() if k not in told_now} | dict(made.external)
     place, periods = job.place(symbol), job.period(layer)
     record = Record(
         symbol=layer.stem,

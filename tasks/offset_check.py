@@ -69,7 +69,7 @@ def explain(verdict: Verdict, scenes: SceneList) -> str:
     names = f"{', '.join(verdict.odd[:3])}{', ...' if len(verdict.odd) > 3 else ''}"
     done = f"{one.subtract} was subtracted" if one.subtract else "nothing was subtracted"
     setting = "none" if one.subtract else "subtract"
-    others = "" if len({s.subtract for s in scenes.scenes}) == 1 else " if the files are all alike"
+    others = "" if len({(s.subtract, s.reason) for s in scenes.scenes}) == 1 else " if the files are all alike"
     return (
         f"the offset of {names} does not fit the pixels: {done} ({one.reason}), but {verdict.reason}; "
         f'set scenes.boa_offset = "{setting}"{others}, or correct the items in scenes.catalogue'

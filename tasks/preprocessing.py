@@ -110,10 +110,11 @@ def make_pp(job: Job, layer: Layer) -> Made:
     lost = found.lost
     while True:
         kept = replace(scenes, scenes=tuple(s for s in scenes.scenes if s.id not in lost))
-        if len(lost) > settings.max_lost_share * len(scenes.scenes):
-            names = "; ".join(f"{name}: {why}" for name, why in list(lost.items())[:5])
+        missing, in_all = lost | scenes.reasons, len(scenes.scenes) + len(scenes.lost)
+        if len(missing) > settings.max_lost_share * in_all:
+            names = "; ".join(f"{name}: {why}" for name, why in list(missing.items())[:5])
             raise WorkError(
-                f"{layer.symbol} of tile {job.tile}: {len(lost)} of {len(scenes.scenes)} scenes cannot be read ({names}); "
+                f"{layer.symbol} of tile {job.tile}: {len(missing)} of {in_all} scenes cannot be read ({names}); "
                 "mend the files or raise parameters.preprocessing.max_lost_share"
             )
         if len(kept.overpasses) < settings.min_observations:
@@ -159,6 +160,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
         "overpasses": len(scenes.overpasses),
         "scenes": len(scenes.scenes),
         "lost_scenes": lost,
+        "lost_items": scenes.reasons,
         "offset_check": offsets,
         "observed_pixels": observed,
         "looks": seen.tolist(),
@@ -168,7 +170,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
         "blocks": len(plan.blocks),
         "blocks_at_once": plan.at_once,
     }
-    warnings = [f"scene {name} left out: {why}" for name, why in lost.items()]
+    warnings = [f"scene {name} left out: {why}" for name, why in (lost | scenes.reasons).items()]
     return Made(digest, statistics, (*warnings, *filter(None, [offsets["doubt"]])))
 
 
@@ -265,7 +267,8 @@ def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
     lost, looks = found["lost_scenes"], found["looks"]
     if found["overpasses"] < settings.min_observations:
         return "has fewer overpasses than parameters.preprocessing.min_observations"
-    if len(lost) > settings.max_lost_share * (found["scenes"] + len(lost)):
+    in_all = len(lost) + len(found.get("lost_items", ()))
+    if in_all > settings.max_lost_share * (found["scenes"] + in_all):
         return "has lost more scenes than parameters.preprocessing.max_lost_share"
     if sum(looks[settings.min_clear :]) < settings.min_valid_share * sum(looks):
         return "has fewer clear looks than parameters.preprocessing ask for"

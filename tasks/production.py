@@ -31,7 +31,10 @@ from calibration import CalibrationParameters
 from grids import EDITIONS, Tile, official_tiles, snap_outward
 from layers.change import ChangeParameters
 from layers.change_mask import ChangeMaskParameters
+from layers.proxy import ProxyParameters
 from layers.unet import UNetParameters
+from tasks.bands import BANDS
+from tasks.delivery_settings import DeliverySettings
 from tasks.errors import InputError
 from tasks.periods import Period, pair_label
 
@@ -136,6 +139,13 @@ class Scenes(_Model):
     access: SceneAccess = SceneAccess()
     """How their files are reached."""
 
+    @field_validator("bands")
+    @classmethod
+    def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(BANDS)):
+            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
+        return value
+
 
 class References(_Model):
     """Reference layers of the previous production and of CLCplus Backbone."""
@@ -149,7 +159,13 @@ class References(_Model):
     clcplus_now: str | None = None
     """CLCplus Backbone of `now`."""
     footprints: tuple[str, ...] = ()
-    """Building footprints; their union is used."""
+    """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
+    footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
+    """Lowest confidence of footprints that carry one, as those of Google do."""
+    roads: tuple[str, ...] = ()
+    """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
+    buildings: tuple[str, ...] = ()
+    """Buildings for the same; the footprints where none are named."""
 
 
 class EngineSettings(_Model):
@@ -192,6 +208,8 @@ class EnsembleParameters(_Model):
     """Most predictions that are averaged."""
     reach: Annotated[float, Field(ge=0)] = 300
     """Distance in kilometres beyond which another tile's model does not take part."""
+    accept: Literal["same", "compatible"] = "same"
+    """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
 
 
 class Parameters(_Model):
@@ -201,6 +219,7 @@ class Parameters(_Model):
     change_mask: ChangeMaskParameters = ChangeMaskParameters()
     unet: UNetParameters = UNetParameters()
     ensemble: EnsembleParameters = EnsembleParameters()
+    proxy: ProxyParameters = ProxyParameters()
     calibration: CalibrationParameters = CalibrationParameters()
     built_up: BuiltUpParameters = BuiltUpParameters()
     change: ChangeParameters = ChangeParameters()
@@ -213,19 +232,6 @@ class Parameters(_Model):
             for item in [key] if key else dump[group]:
                 found[f"{group}.{item}"] = dump[group][item]
         return found
-
-
-class DeliverySettings(_Model):
-    """Names of delivered files and choices where ATBD and EEA check differ."""
-
-    version: Annotated[str, Field(pattern=r"^V\d\d$")] = "V01"
-    """Version part of the file name."""
-    release: Annotated[str, Field(pattern=r"^R\d\d$")] = "R00"
-    """Release part of the file name."""
-    theme: Literal["auto", "HRLNVLCC", "NVLCC"] = "auto"
-    """Product line in the file name; auto: HRLNVLCC for 2021 and earlier, NVLCC after."""
-    fold_built_up_classes: bool = False
-    """Write IBUC classes 11 and 12 as 10, as the EEA check of IBUC asks; the ATBD's table has all six."""
 
 
 class Production(BaseSettings):

@@ -31,6 +31,9 @@ OUTSIDE = 255
 CLCPLUS_OUTSIDE = 253
 """First of the CLCplus codes that mean outside: 253 sea buffer, 254, 255."""
 
+EITHER = {"IMD_MSK_now": ("CLCP_now", "CLCP_proxy")}
+"""Inputs of which one is enough; the other is not made."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -63,7 +66,13 @@ def _imd_msk_then(i: Inputs) -> np.ndarray:
 
 
 def _imd_msk_now(i: Inputs) -> np.ndarray:
-    return sealing_mask(i["CLCP_now"], i["RIMD"], threshold=i.parameters.calibration.threshold)
+    given, proxy = (i.arrays.get(name) for name in EITHER["IMD_MSK_now"])
+    if given is None or proxy is None:
+        clcplus = i["CLCP_proxy" if given is None else "CLCP_now"]
+    else:
+        # Codes of the proxy stand for themselves: 1 is sealed, 0 no other class of CLC+. The sea needs no proxy.
+        clcplus = np.where(given > CLCPLUS_OUTSIDE, proxy, given)
+    return sealing_mask(clcplus, i["RIMD"], threshold=i.parameters.calibration.threshold)
 
 
 def _imd_now(i: Inputs) -> np.ndarray:
@@ -236,13 +245,15 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
         If a block fails its checks: codes, or holes that the inputs do not explain.
     """
     rasters = [name for name in layer.inputs if CATALOGUE[name].resolution]
-    if absent := [name for name in rasters if not _is_made(job, name)]:
-        record = job.record(absent[0])
+    either = EITHER.get(layer.symbol, ())
+    absent = [name for name in rasters if not _is_made(job, name)]
+    if needed := [name for name in absent if name not in either or set(either) <= set(absent)]:
+        record = job.record(needed[0])
         return Made("", made=False, reason=record.reason if record else "")
     if layer.symbol in ("RIMD_sd", "RIBUD_sd") and _members(job, layer.inputs[0]) < 2:
         why = "a single model took part: without an ensemble there is no deviation and no confidence (ATBD 4.7)"
         return Made("", made=False, reason=why)
-    sources = {name: _Source.of(job, name, layer.symbol) for name in rasters}
+    sources = {name: _Source.of(job, name, layer.symbol) for name in rasters if name not in absent}
     calibration = None
     if "IMD_calibration" in layer.inputs:
         calibration = Calibration.from_json(job.store.read_text(job.place("IMD_calibration").data) or "")
@@ -253,7 +264,7 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     ) as out:
         work = _RecipeBlock(layer.symbol, sources, out[variables_of(layer)[0].name], job.production.parameters, calibration)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
-    return Made(digest, statistics)
+    return Made(digest, {**statistics, "made_from": list(sources)} if either else statistics)
 
 
 def _projected(layer: Layer, sources: Iterable[_Source], block: Block) -> int:

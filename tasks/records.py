@@ -49,10 +49,12 @@ class Record:
     """Why it is not made."""
     href: str = ""
     """Data, relative to the store."""
+    beside: tuple[str, ...] = ()
+    """Files that belong to the data and are not below `href`, relative to the store."""
     files: int = 0
-    """Number of files of the data."""
+    """Number of files of the data and beside them."""
     size: int = 0
-    """Bytes of the data."""
+    """Bytes of the data and of what is beside them."""
     bbox: tuple[float, float, float, float] = (0, 0, 0, 0)
     """EPSG:3035 bounds of the layer."""
     windowed: bool = False
@@ -114,7 +116,8 @@ class Record:
             known = {f.name for f in fields(cls)}
             values = {k.removeprefix(PREFIX): v for k, v in props.items() if k.startswith(PREFIX)}
             values = {k: v for k, v in values.items() if k in known}
-            values["warnings"] = tuple(values.get("warnings", ()))
+            for name in ("warnings", "beside"):
+                values[name] = tuple(values.get(name, ()))
             return cls(
                 **values,
                 href=item["assets"].get("data", {}).get("href", ""),

@@ -1,4 +1,4 @@
-"""Reference layers on the tile's grid: rasters of earlier productions and CLCplus, and building footprints (ATBD 4.1.5).
+"""Reference rasters on the tile's grid: earlier productions and CLCplus (ATBD 4.1.5). Footprints are in `tasks.footprints`.
 
 Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
 """
@@ -6,20 +6,15 @@ Rasters in another grid are resampled from full resolution; what cannot be used 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
-import pyogrio
 import rasterio
-import shapely
 import zarr
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
-from rasterio.features import rasterize
 
 from grids import Block
 from layers.catalogue import CATALOGUE, Layer
@@ -38,22 +33,30 @@ OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_
 MARGIN = 4
 """Source pixels around a block that its kernel may reach."""
 
-RASTERISED_PIXELS = 10
-"""Footprints are drawn at 1 m: pixels of that size along the edge of a 10 m pixel."""
-
 
 @dataclass(frozen=True)
-class _RasterBlock:
-    """One block of a reference raster."""
+class RasterReader:
+    """Reads blocks of a reference raster on a tile's grid; may travel to another process."""
 
     path: str
     symbol: str
     grid: GeoBox
-    out: zarr.Array
     resampling: Resampling
     direct: bool
+    """True where the raster's own pixels are those of the grid."""
 
-    def __call__(self, block: Block) -> BlockReport:
+    @classmethod
+    def of(cls, job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> RasterReader:
+        """How an opened raster that passed `check_reference` is read."""
+        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
+        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
+        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
+        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
+        resampling = Resampling.bilinear if symbol == "IMD_then" else Resampling.nearest
+        return cls(path, symbol, job.grid(10), resampling, direct)
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(y, x) uint8 pixels of a block of the grid."""
         here = block.geobox(self.grid)
         nodata = int(CATALOGUE[self.symbol].nodata)
         with environment(), open_full_resolution(self.path) as source:
@@ -71,8 +74,20 @@ class _RasterBlock:
             else:
                 array = _warp_densities(source, here, self.resampling, (tag, nodata, *OUTSIDE_CODES[self.symbol]))
         array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
+        return np.asarray(array)
+
+
+@dataclass(frozen=True)
+class _RasterBlock:
+    """One block of a reference raster."""
+
+    read: RasterReader
+    out: zarr.Array
+
+    def __call__(self, block: Block) -> BlockReport:
+        array = self.read(block)
         self.out[block.slices] = array
-        return report({self.symbol: array})
+        return report({self.read.symbol: array})
 
 
 def _warp_densities(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, outside: tuple) -> np.ndarray:
@@ -110,19 +125,15 @@ def make_reference(job: Job, layer: Layer) -> Made:
     path, opened = open_reference(job, layer.symbol)
     with opened as source:
         share = check_reference(job, layer.symbol, source, path)
-        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
-        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
-        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
-        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
-        resampling = Resampling.bilinear if layer.symbol == "IMD_then" else Resampling.nearest
-        if not direct:
+        read = RasterReader.of(job, layer.symbol, source, path)
+        if not read.direct:
             warnings.append(
                 f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
-                f"resampled ({resampling.name}) from full resolution"
+                f"resampled ({read.resampling.name}) from full resolution"
             )
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
         array = out[variables_of(layer)[0].name]
-        work = _RasterBlock(path, layer.symbol, grid, array, resampling, direct)
+        work = _RasterBlock(read, array)
         size = 1000 * 1000 * 4
         try:
             reports = job.engine.map(work, job.blocks(10), size, layer.symbol)
@@ -190,147 +201,48 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
         With the reason and the remedy.
     """
     start = f"references.{SETTING[symbol]}: {path}"
-    if source.crs is None:
-        raise InputError(f"{start} has no coordinate reference system; assign one")
+    share = covered_share(job, symbol, source, path)
     if source.count != 1 or source.dtypes[0] != "uint8":
         raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
+    if share == 0:
+        raise InputError(
+            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in _bounds_of(source)]}, "
+            f"the area is {[round(v) for v in job.bounds]}; name a file that covers it"
+        )
+    return share
+
+
+def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
+    """Share of the area that the extent of a raster covers.
+
+    Raises
+    ------
+    InputError
+        If its place is not known.
+    """
+    start = f"references.{SETTING[symbol]}: {path}"
+    if source.crs is None:
+        raise InputError(f"{start} has no coordinate reference system; assign one")
     try:
-        to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
-        west, south, east, north = source.bounds
-        south, north = min(south, north), max(south, north)  # a raster may begin in the south
-        left, bottom, right, top = to_grid.transform_bounds(west, south, east, north, densify_pts=21)
+        left, bottom, right, top = _bounds_of(source)
     except Exception as error:
         raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
     area = job.bounds
+    # Negated, so that infinite bounds touch nothing.
     if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
-        raise InputError(
-            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in (left, bottom, right, top)]}, "
-            f"the area is {[round(v) for v in area]}; name a file that covers it"
-        )
+        return 0.0
     width = min(right, area[2]) - max(left, area[0])
     height = min(top, area[3]) - max(bottom, area[1])
     return min(1.0, width * height / ((area[2] - area[0]) * (area[3] - area[1])))
 
 
+def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
+    """Extent of a raster in EPSG:3035."""
+    to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
+    west, south, east, north = source.bounds
+    south, north = min(south, north), max(south, north)  # a raster may begin in the south
+    return to_grid.transform_bounds(west, south, east, north, densify_pts=21)
+
+
 def _first_line(error: BaseException) -> str:
     return str(error.__cause__ or error).splitlines()[0]
-
-
-# footprints -----------------------------------------------------------------------------------------------------
-
-
-def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
-    """Polygons of a vector file that touch EPSG:3035 bounds, in EPSG:3035.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable or has no coordinate reference system.
-    """
-    crs = check_footprints(path)
-    try:
-        box = Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform_bounds(*bounds, densify_pts=21)
-        table = pyogrio.read_dataframe(path, bbox=box, columns=[])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
-    shapes = table.geometry.to_crs("EPSG:3035")
-    shapes = shapes[~shapes.is_empty & shapes.notna()].make_valid()
-    return shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])]
-
-
-def check_footprints(path: str) -> str:
-    """Coordinate reference system of a vector file that can serve as footprints.
-
-    Raises
-    ------
-    InputError
-        If it is missing, no vector file, or has no coordinate reference system.
-    """
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
-        raise InputError(f"references.footprints: {path} does not exist; correct the path")
-    try:
-        crs = pyogrio.read_info(path)["crs"]
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"references.footprints: {path} cannot be read ({_first_line(error)}); name a vector file") from None
-    if not crs:
-        raise InputError(f"references.footprints: {path} has no coordinate reference system; assign one")
-    return str(crs)
-
-
-def footprint_share(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
-    """Share of each pixel that lies inside the union of polygons, drawn at 1 m (algorithms, section 6).
-
-    Parameters
-    ----------
-    shapes : (n,) array of shapely polygons
-        In the grid's coordinates; overlaps count once.
-    grid : GeoBox
-        10 m pixels.
-
-    Returns
-    -------
-    (y, x) float32
-        0 to 1.
-    """
-    rows, columns = grid.shape
-    if not len(shapes):
-        return np.zeros((rows, columns), "float32")
-    fine = rasterize(
-        ((shape, 1) for shape in shapes),
-        out_shape=(rows * RASTERISED_PIXELS, columns * RASTERISED_PIXELS),
-        transform=grid.affine * grid.affine.scale(1 / RASTERISED_PIXELS),
-        dtype="uint8",
-    )
-    blocks = fine.reshape(rows, RASTERISED_PIXELS, columns, RASTERISED_PIXELS)
-    return (blocks.sum(axis=(1, 3), dtype="uint16") / RASTERISED_PIXELS**2).astype("float32")
-
-
-def _footprint_block(sources: list[str | np.ndarray], grid: GeoBox, out: zarr.Array, block: Block) -> tuple[BlockReport, int]:
-    here = block.geobox(grid)
-    box = here.boundingbox
-    found = [_polygons(s, box.bbox) if isinstance(s, str) else s for s in sources]
-    shapes = np.concatenate(found) if found else np.array([])
-    inside = shapely.intersects(shapes, shapely.box(*box.bbox)) if len(shapes) else np.zeros(0, bool)
-    share = footprint_share(shapes[inside], here)
-    out[block.slices] = share
-    return report({"IBUD_ref": share}), int(inside.sum())
-
-
-def _polygons(path: str, bounds: tuple[float, float, float, float]) -> np.ndarray:
-    return np.asarray(read_footprints(path, bounds).values)
-
-
-def make_footprints(job: Job, layer: Layer) -> Made:
-    """IBUD_ref: building density from footprints.
-
-    Raises
-    ------
-    InputError
-        If no footprints are named or a file cannot be used.
-    """
-    paths = footprint_paths(job)
-    grid = job.grid(10)
-    # GeoJSON has no spatial index: read it once a tile instead of once a block.
-    sources = [_polygons(p, job.bounds) if p.lower().endswith(("json", "jsonl", "geojsonl")) else p for p in paths]
-    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        work = partial(_footprint_block, sources, grid, out[variables_of(layer)[0].name])
-        size = 1000 * 1000 * (RASTERISED_PIXELS**2 * 2 + 8)
-        results = job.engine.map(work, job.blocks(10), size, layer.symbol)
-    digest, statistics = summarise(layer, [r[0] for r in results])
-    count = sum(r[1] for r in results)
-    warnings = () if count else (f"no footprint lies inside tile {job.tile}",)
-    return Made(digest, {**statistics, "footprints": count, "sources": paths}, warnings)
-
-
-def footprint_paths(job: Job) -> list[str]:
-    """Paths of the footprint files.
-
-    Raises
-    ------
-    InputError
-        If the production names none.
-    """
-    paths = [job.production.path(text) for text in job.production.references.footprints]
-    if not paths:
-        raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
-    return paths

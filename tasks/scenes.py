@@ -81,6 +81,13 @@ class SceneList:
     """Scenes to read, by time and id."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     """Items left out: id and reason."""
+    lost: tuple[str, ...] = ()
+    """Those of them whose look no other item shows: damaged products, items without all bands."""
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why lost items are lost."""
+        return {name: self.dropped[name] for name in self.lost}
 
     @property
     def overpasses(self) -> dict[str, list[Scene]]:
@@ -97,13 +104,14 @@ class SceneList:
 
     def to_json(self) -> str:
         """As text."""
-        return json.dumps({"scenes": [asdict(s) for s in self.scenes], "dropped": dict(self.dropped)}, indent=1) + "\n"
+        table = {"scenes": [asdict(s) for s in self.scenes], "dropped": dict(self.dropped), "lost": list(self.lost)}
+        return json.dumps(table, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SceneList:
         """Read what `to_json` wrote."""
         table = json.loads(text)
-        return cls(tuple(Scene(**s) for s in table["scenes"]), table["dropped"])
+        return cls(tuple(Scene(**s) for s in table["scenes"]), table["dropped"], tuple(table.get("lost", ())))
 
 
 def mgrs_of(item: Mapping[str, Any]) -> str:
@@ -163,16 +171,19 @@ def select_scenes(
     """
     items = sorted(items, key=lambda i: str(i["id"]))
     dropped = {item["id"]: str(item["unusable"]) for item in items if "unusable" in item}
+    incomplete: dict[str, tuple[str, str]] = {}
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for item in _with_overpass(item for item in items if "unusable" not in item):
         if is_top_of_atmosphere(item):
             dropped[item["id"]] = "is Level-1C, top of the atmosphere; Level-2A is needed"
             continue
         files = band_files(item, bands)
+        key = (item["overpass"], mgrs_of(item) or str(item.get("bbox")))
         if missing := [band for band in BANDS if band not in files]:
             dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
+            if files:  # what has none of the bands is something else
+                incomplete[item["id"]] = key
             continue
-        key = (item["overpass"], mgrs_of(item) or str(item.get("bbox")))
         other = best.get(key)
         if other is None:
             best[key] = item
@@ -190,7 +201,26 @@ def select_scenes(
                 item["properties"].get("eo:cloud_cover"), subtract, reason, band_files(item, bands),
             )
         )  # fmt: skip
-    return SceneList(tuple(sorted(scenes, key=lambda s: (s.datetime, s.id))), dropped)
+    damaged = {item["id"] for item in items if item.get("asked_for")}
+    lost = {name for name, key in incomplete.items() if key not in best} | _without_another(damaged, scenes)
+    return SceneList(tuple(sorted(scenes, key=lambda s: (s.datetime, s.id))), dropped, tuple(sorted(lost)))
+
+
+PRODUCT = re.compile(r"(S2[A-D]_MSIL2A_\d{8}T\d{6})_.*?_T(\d\d[C-X][A-Z]{2})_")
+"""Names of products: satellite and time of the look, MGRS tile."""
+
+
+def _without_another(damaged: set[str], scenes: Iterable[Scene]) -> set[str]:
+    """Damaged items whose look no scene shows; those of MGRS tiles of which there is no scene lie elsewhere."""
+    scenes = list(scenes)
+    tiles, names = {s.mgrs for s in scenes}, {s.id for s in scenes}
+    looks = {match.groups() for name in names if (match := PRODUCT.match(name))}
+    found = set()
+    for name in damaged - names:
+        match = PRODUCT.match(name)
+        if match is None or (match.groups() not in looks and (match[2] in tiles or not tiles)):
+            found.add(name)
+    return found
 
 
 def _age(item: Mapping[str, Any]) -> tuple[str, str, str]:

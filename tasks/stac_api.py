@@ -141,7 +141,7 @@ class Connection(StacApiIO):
             ) from None
         if status in (401, 403):
             raise InputError(f"scenes.catalogue: {url}: refuses access ({status} {said}); correct it or get access") from None
-        answers = f"answers {status} ({said})" if status else f"cannot be asked ({said})"
+        answers = f"answers {status}{f' ({said})' if said else ''}" if status else f"cannot be asked ({said})"
         raise InputError(f"scenes.catalogue: {url}: {answers}; correct the URL or scenes.collection") from None
 
 
@@ -290,8 +290,10 @@ class StacApi:
     def _checked(self, item: dict[str, Any], bounds: Bounds, period: Period) -> Mapping[str, Any]:
         """An item that can be used, or why not."""
         source = item.pop("source")
-        reason = trouble_with(item).removeprefix(f"item {item['id']} ") or unwanted(item, bounds, period, self.collection)
-        return unusable(item["id"], f"{reason}, by error of the catalogue") if reason else with_absolute_hrefs(item, source)
+        broken = trouble_with(item).removeprefix(f"item {item['id']} ")
+        if reason := broken or unwanted(item, bounds, period, self.collection):
+            return unusable(item["id"], f"{reason}, by error of the catalogue", asked_for=bool(broken))
+        return with_absolute_hrefs(item, source)
 
     def _check_collection(self) -> None:
         """Tell a wrong name from a search without finds, to which many servers answer the same."""

@@ -7,7 +7,6 @@ stores cannot move, so there the record is removed first and written last. A kil
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import shutil
 import uuid
@@ -27,12 +26,18 @@ from odc.geo.geobox import GeoBox
 from grids import Tile
 from layers.catalogue import CATALOGUE, Layer, resolve
 from tasks.arrays import Variable, create_arrays
-from tasks.errors import ImpervError, InputError, WorkError
+from tasks.errors import InputError, WorkError, disk_trouble
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
+for _protocol in ("s3", "s3a"):
+    fsspec.register_implementation(_protocol, "tasks.object_store.PatientS3", clobber=True)
+
 PAST = ".gone"
 TEMPORARY = ".part-"
+
+MODEL_FILES = {"CLCP_proxy_model": "model.data.json"}
+"""Files of models that are not Keras'."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Store:
         """Where a layer belongs."""
         if layer.kind == "model" and layer.symbol.endswith("_model"):
             folder = f"models/{layer.symbol.removesuffix('_model')}/{tile}"
-            return Place(f"{folder}/model.keras", f"{folder}/model.json")
+            return Place(f"{folder}/{MODEL_FILES.get(layer.symbol, 'model.keras')}", f"{folder}/model.json")
         label = {"then": then.label, "now": now.label, "pair": pair_label(then, now)}[layer.period]
         folder = f"tiles/{tile}/{label}"
         ending = "zarr" if layer.resolution else "data.json"
@@ -111,11 +116,21 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.full(path))
 
+    def remove(self, place: Place) -> None:
+        """Remove a layer: its record, then its data."""
+        self.remove_record(place.record)
+        self._remove(self.full(place.data))
+
     def data_in_place(self, record: Record) -> bool:
         """True where the files that a record speaks of are all there, with their size."""
         if not record.made or not record.href:
             return True
-        return self.measure(record.href) == (record.files, record.size)
+        return self.measure_all(record) == (record.files, record.size)
+
+    def measure_all(self, record: Record) -> tuple[int, int]:
+        """Number of files and bytes of a record's data and of what is beside them."""
+        found = [self.measure(path) for path in (record.href, *record.beside)]
+        return sum(files for files, _ in found), sum(size for _, size in found)
 
     def measure(self, path: str) -> tuple[int, int]:
         """Number of files and bytes at a path."""
@@ -131,6 +146,9 @@ class Store:
             return self.fs.cat_file(self.full(path)).decode("utf-8")
         except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
+        except PermissionError as error:
+            said = " ".join(str(error.strerror or error).split())
+            raise InputError(f"store: {self.url}/{path} cannot be read ({said}); correct the keys or store_options") from None
 
     def write_text(self, path: str, text: str) -> None:
         """Write a text file at once or not at all."""
@@ -264,7 +282,7 @@ class Store:
             return 0
         found = [
             path
-            for folder in (f"tiles/{tile}", f"models/IMD/{tile}", f"models/IBUD/{tile}", f"products/{tile}")
+            for folder in _folders_of(tile)
             for path in Path(self.full(folder)).rglob("*")
             if TEMPORARY in path.name or PAST in path.name
         ]
@@ -285,10 +303,10 @@ class Store:
         """All records of a tile by their path."""
         name = str(Tile(str(tile)))
         found: dict[str, Record] = {}
-        for folder in (f"tiles/{name}", f"models/IMD/{name}", f"models/IBUD/{name}", f"products/{name}"):
+        for folder in _folders_of(name):
             for full in sorted(self.fs.find(self.full(folder))):
                 path = str(PurePosixPath(full).relative_to(PurePosixPath(self.root)))
-                if path.endswith(".json") and ".zarr/" not in path and not path.endswith(".data.json"):
+                if path.endswith(".json") and ".zarr/" not in path and not path.endswith((".data.json", ".stac.json")):
                     record = self.read_record(path)
                     if record is not None:
                         found[path] = record
@@ -358,6 +376,12 @@ class Store:
             return []
 
 
+def _folders_of(tile: Tile | str) -> list[str]:
+    """Folders that hold what belongs to a tile."""
+    models = [s.removesuffix("_model") for s, layer in CATALOGUE.items() if layer.kind == "model" and s.endswith("_model")]
+    return [f"tiles/{tile}", *(f"models/{name}/{tile}" for name in models), f"products/{tile}"]
+
+
 def _member(pair: str, role: str) -> str:
     """The folder of `then` or `now` in the name of a pair's folder; empty for the folder of a single period."""
     for separator in ("__", "-"):
@@ -367,18 +391,7 @@ def _member(pair: str, role: str) -> str:
     return ""
 
 
-def disk_trouble(error: OSError, path: str) -> ImpervError:
-    """What a person should read when writing fails."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-        return InputError(
-            f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
-        )
-    return WorkError(f"{path}: cannot be written ({error.strerror or error})")
-
-
 def with_measured(record: Record, store: Store) -> Record:
     """The record with the files and bytes that its data have now."""
-    files, size = store.measure(record.href) if record.href else (0, 0)
+    files, size = store.measure_all(record) if record.href else (0, 0)
     return replace(record, files=files, size=size)

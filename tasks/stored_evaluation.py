@@ -5,20 +5,21 @@ Nothing is trained here; trials with held-out blocks are in `evaluation`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from grids import Block, block_grid, inner_slices
 from layers.confidence import confidence
 from layers.ensemble import ensemble
-from layers.unet import configure_threads
+from layers.unet import Normalisation, configure_threads, predict
 from layers.windows import halo
 from tasks.evaluation import Product, threshold, true_mask
+from tasks.features import read_features
 from tasks.job import Job
 from tasks.judging import Confident, Judged, Pixels
-from tasks.models import Predict, load_predictor, read_features
+from tasks.registry import load
 from tasks.truth import OUTSIDE, Truth
 
 RAW: dict[Product, tuple[str, str]] = {"IMD": ("RIMD", "IMD_model"), "IBU": ("RIBUD", "IBUD_model")}
@@ -113,7 +114,7 @@ def _judge_block(
         pixels.trust(result.trust, level, spread[known], error, wrong, against)
 
 
-def _own_predictor(job: Job, raw: str, model: str, result: Stored) -> tuple[Predict, Sequence[str]] | None:
+def _own_predictor(job: Job, raw: str, model: str, result: Stored) -> tuple[Any, Normalisation] | None:
     """The tile's own model, where others took part in the stored ensemble."""
     record, own = job.record(raw), job.record(model)
     assert record is not None
@@ -128,13 +129,14 @@ def _own_predictor(job: Job, raw: str, model: str, result: Stored) -> tuple[Pred
     rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
     job.engine.at_once(rows * columns * 4 * (2 * len(settings.names) + 2 * result.own_members), f"the evaluation of {raw}")
     configure_threads(job.engine.settings.workers)
-    return load_predictor(job.store, own, settings.patch, settings.overlap)
+    return load(job.store, own)
 
 
-def _own_density(job: Job, own: tuple[Predict, Sequence[str]], block: Block) -> np.ndarray:
+def _own_density(job: Job, own: tuple[Any, Normalisation], block: Block) -> np.ndarray:
     """Density in percent of the tile's own members, 255 no data."""
-    settings, (run, names) = job.production.parameters.unet, own
+    settings, (model, normalisation) = job.production.parameters.unet, own
     margin, (row, column) = halo(settings.patch, settings.overlap), job.global_index()
     outer = Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)
-    features = read_features(job, "now", outer, tuple(names))
-    return ensemble(run(features, (row + outer.y0, column + outer.x0), inner_slices(block, outer)))[0]
+    features, origin = read_features(job, "now", outer, normalisation.names), (row + outer.y0, column + outer.x0)
+    inner = inner_slices(block, outer)
+    return ensemble(predict(model, normalisation, features, origin, settings.patch, settings.overlap, inner))[0]

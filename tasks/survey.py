@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from tasks.scenes import BANDS, SCL, Scene
 
 MARGIN = 100
 """Metres around a raster within which it is looked at, for the curvature of its edges in another reference system."""
+
+SKIPPED = "another file of the scene cannot be had"
 
 AGREE = 1.5
 """Pixels by which the edges of two bands of a scene may differ: extents of 10 and 20 m bands round differently."""
@@ -68,13 +70,25 @@ def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -
     """
     scenes = list(scenes)
     found = Survey()
+    gone: set[str] = set()
+
+    def header(scene: Scene, band: str) -> Header:
+        # The other files of a scene are not waited for when one cannot be had.
+        if scene.id in gone:
+            raise SceneError(scene.id, SKIPPED)
+        try:
+            return _header(scene, band, access)
+        except SceneError:
+            gone.add(scene.id)
+            raise
+
     with ThreadPoolExecutor(files_at_once(_paths(scenes), workers, access), "survey") as pool:
         # All files of a scene at once, or few scenes on a slow server would be waited for one file after the other.
-        asked = [{band: pool.submit(_header, s, band, access) for band in _in_order(s)} for s in scenes]
+        asked = [{band: pool.submit(header, s, band) for band in _in_order(s)} for s in scenes]
         try:
             for scene, headers in zip(scenes, asked, strict=True):
                 try:
-                    bands = {band: future.result() for band, future in headers.items()}
+                    bands = _results(headers)
                     if trouble := disagreement(bands):
                         found.lost[scene.id] = trouble
                     elif box := _on_the_grid(bands):
@@ -84,6 +98,15 @@ def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -
         finally:
             pool.shutdown(cancel_futures=True)
     return found
+
+
+def _results(headers: Mapping[str, Future[Header]]) -> dict[str, Header]:
+    """Headers of all bands; the error is that of the first band that could not be had by itself."""
+    wait(headers.values())
+    errors = [error for future in headers.values() if (error := future.exception()) is not None]
+    if errors:
+        raise next((e for e in errors if not (isinstance(e, SceneError) and e.reason == SKIPPED)), errors[0])
+    return {band: future.result() for band, future in headers.items()}
 
 
 def _paths(scenes: Iterable[Scene]) -> Iterator[str]:

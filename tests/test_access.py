@@ -36,6 +36,7 @@ def _no_keys(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     module._s3.cache_clear()
     module._silent_since.clear()
+    module._given.clear()
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_a_server_that_comes_back_is_waited_for(server):
 
 
 def test_a_file_that_fails_for_ever_on_a_server_that_answers_ends_too(server):
-    """A server error is no word about the file: its scene is not left out, but the work does not wait for ever."""
+    """It is waited for as long as for a server, then its scene is left out: nobody could do anything else about it."""
     bad, good, over = put(server), put(server, "bucket/good.tif"), threading.Event()
     server.faults = [Fault("a.tif", status=500)]
 
@@ -256,12 +257,35 @@ def test_a_file_that_fails_for_ever_on_a_server_that_answers_ends_too(server):
     thread = threading.Thread(target=others)
     thread.start()
     try:
-        with pytest.raises(WorkError, match=r"\(HTTP 500 .*a\.tif") as caught:
+        start = time.monotonic()
+        with pytest.raises(
+            SceneError, match=r"a\.tif cannot be read \(HTTP 500 .* for 1\.5 s, while http://127\.0\.0\.1:\d+ gives"
+        ):
             read(bad)
+        assert time.monotonic() - start > HASTY.patience
     finally:
         over.set()
         thread.join()
+
+
+def test_of_a_server_that_fails_for_all_files_no_scene_is_lost(server):
+    """Also where it gave files before, and where the first that fails is asked for long after the last that was had."""
+    bad, good = put(server), put(server, "bucket/good.tif")
+    read(good)
+    server.faults = [Fault("tif", status=500)]
+    with pytest.raises(WorkError, match="has not answered for") as caught:
+        read(bad)
     assert not isinstance(caught.value, SceneError)
+
+
+def test_every_file_has_its_own_patience(server):
+    """A file that has just begun to fail is not given up because another has failed for long."""
+    put(server, "bucket/good.tif")
+    bad = put(server)
+    read(f"{server.url}/bucket/good.tif")
+    module._silent_since[server.url] = time.monotonic() - 100
+    server.faults = [Fault("a.tif", status=500, times=4)]
+    assert read(bad) > 0
 
 
 # the store --------------------------------------------------------------------------------------------------------

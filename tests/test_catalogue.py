@@ -166,6 +166,12 @@ OWN_EDGES = {
     "PP_then": "S2_then", "PP_now": "S2_now",
     "IMD_then_mean": "IMD_then", "IMD_now_mean": "IMD_now",  # status at 20 m, as IBU_18_mean: Table 5 asks for it
     "SBU_then": "IBU_then",  # status at 100 m, for SBCC
+    # 4.3.3: the proxy for tiles without CLC+ of now, which the ATBD describes but does not draw. What CLC+ of both years knows
+    # tells where it is needed; the model sees `then`, the proxy `now`.
+    "OSM_distance": "CLCP_then CLCP_now",
+    "CLCP_proxy_model": "PP_then CLCP_then OSM_distance",
+    "CLCP_proxy": "PP_now CLCP_then CLCP_now OSM_distance CLCP_proxy_model",
+    "IMD_MSK_now": "CLCP_proxy",
     "IMCC": "IMD_then_mean", "IMCCS": "IMD_then_mean", "SBCC": "SBU_then", "SBCCS": "SBU_then",
 }  # fmt: skip
 """What our graph has beyond the ATBD's."""
@@ -210,7 +216,9 @@ def test_table_1_is_typed_whole():
 
 def test_nodes_are_those_of_the_atbd_and_ours():
     own = set(OWN_EDGES) - {ours(name) for name in ATBD_NODES}
-    assert own == {"S2_then", "S2_now", "IMD_then_mean", "IMD_now_mean", "SBU_then"}
+    assert own == {
+        "S2_then", "S2_now", "IMD_then_mean", "IMD_now_mean", "SBU_then", "OSM_distance", "CLCP_proxy_model", "CLCP_proxy",
+    }  # fmt: skip
     assert set(CATALOGUE) == {ours(name) for name in ATBD_NODES} | own | {"PP_then", "PP_now"}
     assert len(LAYERS) == len(CATALOGUE)
 
@@ -253,7 +261,7 @@ def test_spellings(spelling, symbol):
 def test_no_spelling_means_two_nodes():
     owners: dict[str, set[str]] = {}
     for layer in LAYERS:
-        for name in (layer.symbol, layer.atbd, *layer.aliases):
+        for name in {layer.symbol, layer.atbd, *layer.aliases} - {""}:
             owners.setdefault(name.lower(), set()).add(layer.symbol)
     assert {name: found for name, found in owners.items() if len(found) > 1} == {}
 
@@ -299,7 +307,7 @@ def test_downstream_of_the_change_mask():
 def test_downstream_of_others():
     assert downstream("CLCP_now") == {
         "IMD_MSK_now", "IMD_now", "IMD_now_mean", "IMD_now_resampled", "IMDC", "IMDCS", "IMDC_resampled",
-        "IMDCS_resampled", "IMCC", "IMCCS",
+        "IMDCS_resampled", "IMCC", "IMCCS", "OSM_distance", "CLCP_proxy_model", "CLCP_proxy",
     }  # fmt: skip
     assert downstream("SBCC") == set()
     assert downstream("IBUD_ref") >= {"IBUD_model", "RIBUD", "RIBUD_sd", "IBUCL", "IBU_now", "SBU", "SBCC"}
@@ -340,7 +348,7 @@ def test_resolutions():
     }  # fmt: skip
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 20} == twenty
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 100} == hundred
-    none = {"S2_then", "S2_now", "IMD_model", "IBUD_model", "IMD_calibration"}
+    none = {"S2_then", "S2_now", "IMD_model", "IBUD_model", "CLCP_proxy_model", "IMD_calibration"}
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 0} == none
     assert all(layer.resolution == 10 for n, layer in CATALOGUE.items() if n not in twenty | hundred | none)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS, delivery_cost, node_cost
+from flows.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, PROXY, STORE_NS, delivery_cost, node_cost
 from flows.planning import STAGES, plan_tile
 from flows.targets import steps
 from tasks.job import Job
@@ -14,11 +14,11 @@ from tasks.preprocessing import FILE_BLOCK
 from tasks.production import Production
 
 
-def job(tmp_path, kilometres: int | None, memory: str = "8 GiB") -> Job:
+def job(tmp_path, kilometres: int | None, memory: str = "8 GiB", references: str = 'clcplus_now = "clc.tif"') -> Job:
     area = f"[area]\nbbox = [4400000, 2600000, {4400000 + 1000 * kilometres}, 2610000]\n" if kilometres else ""
     (tmp_path / "production.toml").write_text(
         '[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
-        f'{area}[engine]\nmemory = "{memory}"\nworkers = 2\n'
+        f'{area}[engine]\nmemory = "{memory}"\nworkers = 2\n[references]\n{references}\n'
     )
     return Job.of(Production.read(tmp_path), "E44N26")
 
@@ -55,8 +55,15 @@ def test_training_grows_until_the_steps_are_enough(tmp_path):
 
 def test_every_node_of_a_plan_has_its_cost(tmp_path):
     found = plan_tile(job(tmp_path, None), None)
-    assert all(step.core_seconds > 0 for step in found if not step.node.startswith("S2_"))
+    free = {step.node for step in found if step.core_seconds == 0}
+    assert free == {"S2_then", "S2_now", *PROXY}
     assert {step.node for step in found if step.bytes_decoded} == {"PP_then", "PP_now"}
+
+
+@pytest.mark.parametrize("symbol", PROXY)
+def test_a_proxy_costs_where_clcplus_is_missing(tmp_path, symbol):
+    assert node_cost(job(tmp_path, 40, references='roads = ["roads.gpkg"]'), symbol).core_seconds > 0.1
+    assert node_cost(job(tmp_path, 40), symbol).core_seconds == 0
 
 
 def test_the_documents_tell_the_same(tmp_path):

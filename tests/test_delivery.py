@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,41 +18,15 @@ from layers.catalogue import CATALOGUE
 from tasks.delivery import deliver, delivered_symbols, delivery_standing, file_name, product_paths
 from tasks.delivery_check import check_file, check_paths, pixel_counts
 from tasks.errors import InputError, WorkError
-from tasks.job import Job, utc_now, variables_of
-from tasks.production import DeliverySettings, EngineSettings, Production
-from tasks.records import Record, digest_of
-from tasks.store import with_measured
+from tasks.job import Job
+from tasks.product_names import places_of
+from tasks.production import DeliverySettings
+from tests.delivered import CONTACT, production, put
+from tests.test_consistency import layers
 
 gdal = pytest.importorskip("osgeo.gdal")
 
-CORNER = (4300000, 3298000, 4302000, 3300000)
 IMD = "CLMS_HRLNVLCC_IMD_S2021_R10m_E43N32_03035_V01_R00.tif"
-
-
-def production(store="store", then="2018", now="2021", bbox=CORNER, options=None, **delivery):
-    return Production(
-        tiles=("E43N32",), store=str(store), store_options=options or {}, periods={"then": then, "now": now},
-        area={"bbox": bbox} if bbox else None, scenes={"catalogue": "none"},
-        engine=EngineSettings(workers=1), delivery=DeliverySettings(**delivery),
-    )  # fmt: skip
-
-
-def put(job, symbol, array=None, made=True, reason=""):
-    """Make a layer of a job as a task does; without an array, every code of it."""
-    layer, place, periods = CATALOGUE[symbol], job.place(symbol), job.production.periods
-    grid = job.grid(layer.resolution)
-    if array is None:
-        array = np.resize(np.array(layer.codes, np.uint8), grid.shape)
-    if made:
-        with job.store.writing_arrays(place, job.grid(layer.resolution), layer.resolution, variables_of(layer), {}) as out:
-            out[variables_of(layer)[0].name][:] = array
-    record = Record(
-        symbol, str(job.tile), key=digest_of([symbol, made]), digest=digest_of(array.tolist()), made=made,
-        reason=reason, href=place.data if made else "", bbox=job.bounds, windowed=job.windowed, created=utc_now(),
-        start=str(periods.then.start), end=str(periods.now.end),
-    )  # fmt: skip
-    job.store.write_record(place.record, with_measured(record, job.store))
-    return array
 
 
 @pytest.fixture
@@ -64,9 +39,16 @@ def with_settings(job, **delivery):
 
 
 def products(job):
-    """Everything below `products`, by path from there, folders included."""
+    """Every file below `products`, by path from there."""
     folder = Path(job.store.full("products"))
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def files_of(job, symbol, zip=False):
+    """What a product consists of."""
+    places = places_of(job, symbol)
+    wanted = {places.tif, places.record, *places.beside} - (set() if zip else {places.package})
+    return sorted(place.removeprefix("products/") for place in wanted)
 
 
 def local(job, symbol):
@@ -79,6 +61,8 @@ def local(job, symbol):
 @pytest.mark.parametrize(
     ("symbol", "then", "now", "settings", "expected"),
     [
+        ("IMDC", "2017-08-01/2018-07-31", "2020-09-01/2021-08-31", {"edition": "2021-2024"},
+         "CLMS_NVLCC_IMDC_C2021-2024_R20m_E43N32_03035_V01_R00.tif"),
         ("IMD_now", "2018", "2021", {}, IMD),
         ("IMD_now_resampled", "2018", "2021", {}, "CLMS_HRLNVLCC_IMD_S2021_R100m_E43N32_03035_V01_R00.tif"),
         ("IMDC", "2018", "2021", {}, "CLMS_HRLNVLCC_IMDC_C2018-2021_R20m_E43N32_03035_V01_R00.tif"),
@@ -124,7 +108,7 @@ def test_every_layer_passes_the_delivery_check(job, symbol):
     assert [f for f in check_file(path, window=True) if not f.ok] == []
     with rasterio.open(path) as source:
         np.testing.assert_array_equal(source.read(1), array)
-    assert products(job) == ["E43N32", f"E43N32/{path.stem}.json", f"E43N32/{path.name}"]
+    assert products(job) == files_of(job, symbol)
 
 
 def test_gdal_sees_the_form(job):
@@ -141,13 +125,13 @@ def test_gdal_sees_the_form(job):
     entries = band["colorTable"]["entries"]
     assert len(entries) == 256
     assert [e[:3] for e in (entries[0], entries[50], entries[255])] == [[240, 240, 240], [175, 74, 51], [0, 0, 0]]
-    assert info["files"] == [local(job, "IMD_now")]
+    assert not [name for name in info["files"] if name.endswith(".aux.xml")]
 
 
 def test_a_whole_tile_in_several_strips(tmp_path, monkeypatch):
     job = Job.of(production(tmp_path / "store", bbox=None), "E43N32")
     array = put(job, "SBU", np.random.default_rng(1).integers(0, 101, (1000, 1000), np.uint8))
-    monkeypatch.setattr("tasks.delivery.STRIP_ROWS", 384)
+    monkeypatch.setattr("tasks.geotiff.STRIP_ROWS", 384)
     record, _ = deliver(job, "SBU")
     assert not record.windowed
     assert all(f.ok for f in check_file(local(job, "SBU")))
@@ -164,7 +148,8 @@ def test_the_record_tells_what_it_is(job):
     assert record.ingredients["inputs"] == {"IMD_now": job.record("IMD_now").version}
     assert (record.start, record.end) == ("2021-01-01", "2021-12-31")
     assert record.statistics["IMD_now"]["outside"] == int((array == 255).sum())
-    assert record.files == 1
+    assert record.files == 6
+    assert record.size == sum(Path(job.store.full(p)).stat().st_size for p in (record.href, *record.beside))
     put(job, "IMDC")
     assert deliver(job, "IMDC")[0].start == "2018-01-01"
 
@@ -220,6 +205,55 @@ def test_a_plan_knows_what_will_change(job):
     assert delivery_standing(job, "IMD_now", {"IMD_now": "maybe"}).state == "up to date"
 
 
+@pytest.mark.parametrize("part", ["table", "metadata", "style", "quicklook", "stac"])
+def test_what_belongs_to_a_product_is_written_again_with_it(job, part):
+    put(job, "SBU")
+    deliver(job, "SBU")
+    path = Path(job.store.full(getattr(places_of(job, "SBU"), part)))
+    before = path.read_bytes()
+    path.unlink()
+    assert delivery_standing(job, "SBU").state == "maybe"
+    assert deliver(job, "SBU")[1]
+    assert path.read_bytes() == before
+
+
+def test_a_package_is_written_where_it_is_asked_for_and_goes_again(job):
+    put(job, "SBU")
+    deliver(job, "SBU")
+    zipping = with_settings(job, zip=True, contact=CONTACT)
+    assert "delivery.zip" in delivery_standing(zipping, "SBU").reason
+    record, _ = deliver(zipping, "SBU")
+    assert products(job) == files_of(job, "SBU", zip=True)
+    assert (record.files, places_of(job, "SBU").package in record.beside) == (7, True)
+    stem = Path(record.href).stem
+    with zipfile.ZipFile(job.store.full(places_of(job, "SBU").package)) as package:
+        assert package.testzip() is None
+        assert package.namelist() == [f"{stem}.tif", f"{stem}.tif.vat.dbf", f"Metadata/{stem}.xml"]
+        assert package.read(f"{stem}.tif") == Path(local(job, "SBU")).read_bytes()
+        assert b"S\xc3\xb6hne &amp; Cie &lt;GmbH&gt;" in package.read(f"Metadata/{stem}.xml")
+    deliver(job, "SBU")
+    assert products(job) == files_of(job, "SBU")
+
+
+def test_a_package_needs_somebody_to_ask():
+    with pytest.raises(ValueError, match=r"add \[delivery.contact\]"):
+        DeliverySettings(zip=True)
+    for wrong in ({"edition": "2024-2021"}, {"edition": "2021"}, {"contact": {"organisation": "x", "email": "nobody"}}):
+        with pytest.raises(ValueError):
+            DeliverySettings(**wrong)
+
+
+def test_the_same_layer_gives_the_same_bytes(job):
+    put(job, "IMCC")
+    contents = []
+    for _ in range(2):
+        deliver(job, "IMCC")
+        contents.append({n: Path(job.store.full(f"products/{n}")).read_bytes() for n in products(job)})
+        job.store.remove_record(places_of(job, "IMCC").record)
+    record = places_of(job, "IMCC").record.removeprefix("products/")
+    assert [contents[0][n] == contents[1][n] for n in contents[0] if n != record] == [True] * 6
+
+
 @pytest.mark.parametrize("damage", ["gone", "shorter"])
 def test_a_file_that_is_gone_or_changed_is_written_again(job, damage):
     put(job, "IMD_now")
@@ -260,7 +294,7 @@ def test_a_layer_that_is_not_made_is_not_delivered(job):
     assert delivery_standing(job, "IMDCL").reason == "to be removed: a single model has no deviation"
     record, ran = deliver(job, "IMDCL")
     assert (record.made, record.reason, record.href, ran) == (False, "a single model has no deviation", "", True)
-    assert products(job) == ["E43N32"]
+    assert products(job) == []
     assert delivery_standing(job, "IMDCL").state == "up to date"
     assert deliver(job, "IMDCL")[1] is False
 
@@ -290,7 +324,7 @@ def test_a_file_that_fails_the_check_is_not_delivered(job):
     assert text.startswith("CLMS_HRLNVLCC_IBU_S2021_R10m_E43N32_03035_V01_R00.tif: the delivery check failed, value: ")
     assert "77 (40000 pixels)" in text
     assert "\n" not in text
-    assert products(job) == ["E43N32"]
+    assert products(job) == []
 
 
 def test_a_failure_leaves_the_earlier_product(job):
@@ -302,7 +336,7 @@ def test_a_failure_leaves_the_earlier_product(job):
         deliver(job, "IBU_now")
     assert pixel_counts(local(job, "IBU_now")) == before
     assert delivery_standing(job, "IBU_now").state == "run"
-    assert len(products(job)) == 3
+    assert len(products(job)) == 7
 
 
 @pytest.mark.parametrize(("free", "text"), [(0, "no room left on the disk"), (2**40, "GDAL cannot write it")])
@@ -317,7 +351,7 @@ def test_a_disk_that_takes_no_more(job, monkeypatch, capfd, free, text):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(failure.value)
-    assert products(job) == ["E43N32"]
+    assert products(job) == []
     assert capfd.readouterr().err == ""
 
 
@@ -332,8 +366,9 @@ def test_a_program_that_has_gdal_raise_its_errors(job):
 
 
 def test_several_at_once(job):
+    arrays = layers()
     for symbol in delivered_symbols():
-        put(job, symbol)
+        put(job, symbol, arrays[symbol])
     with ThreadPoolExecutor(4) as pool:
         assert all(ran for _, ran in pool.map(lambda symbol: deliver(job, symbol), delivered_symbols()))
     files = check_paths([job.store.full("products")])
@@ -343,12 +378,12 @@ def test_several_at_once(job):
 
 def test_blocks_that_never_reached_the_disk_are_noticed(job, monkeypatch):
     put(job, "IMD_now", np.full(job.grid(10).shape, 37, np.uint8))
-    write = gdal.Dataset.WriteRaster
+    write = gdal.Band.WriteRaster
     # A lost block reads as whatever the driver has at hand, which may by chance be right: zeros are wrong for certain.
-    monkeypatch.setattr(gdal.Dataset, "WriteRaster", lambda self, *args: write(self, *args[:4], bytes(len(args[4]))))
+    monkeypatch.setattr(gdal.Band, "WriteRaster", lambda self, *args: write(self, *args[:4], bytes(len(args[4]))))
     with pytest.raises(WorkError, match="does not hold the pixels that were written"):
         deliver(job, "IMD_now")
-    assert products(job) == ["E43N32"]
+    assert products(job) == []
 
 
 def test_a_folder_that_cannot_be_written(job):
@@ -364,7 +399,7 @@ def test_missing_bindings_are_explained(job, monkeypatch):
     with pytest.raises(InputError, match=r'pip install "gdal\[numpy\]==\$\(gdal-config --version\)"') as failure:
         deliver(job, "IMD_now")
     assert "\n" not in str(failure.value)
-    assert products(job) == ["E43N32"]
+    assert products(job) == []
 
 
 def test_a_killed_delivery_is_swept(job):
@@ -374,7 +409,7 @@ def test_a_killed_delivery_is_swept(job):
     draft.mkdir()
     (draft / IMD).write_bytes(b"half")
     assert job.store.sweep(job.tile) > 0
-    assert len(products(job)) == 3
+    assert len(products(job)) == 7
 
 
 # not a folder -------------------------------------------------------------------------------------------------------
@@ -386,7 +421,8 @@ def test_delivery_into_a_store_that_is_no_folder():
     array = put(job, "IMD_now")
     record, ran = deliver(job, "IMD_now")
     assert ran
-    assert (record.files, record.size) == job.store.measure(record.href)
+    assert (record.files, record.size) == job.store.measure_all(record)
+    assert record.files == 6
     with rasterio.io.MemoryFile(job.store.fs.cat_file(job.store.full(record.href))) as file, file.open() as source:
         np.testing.assert_array_equal(source.read(1), array)
     assert deliver(job, "IMD_now")[1] is False
@@ -398,3 +434,14 @@ def test_delivery_into_a_store_that_is_no_folder():
     put(job, "IMD_now", np.zeros((1, 1)), made=False, reason="not asked for")
     assert deliver(job, "IMD_now")[0].made is False
     assert job.store.measure("products")[0] == 0
+
+
+def test_a_layer_that_contradicts_another_is_not_delivered(job):
+    arrays = layers()
+    arrays["IMDC"][arrays["IMDC"] == 101] = 102
+    for symbol in ("IMDC", "IMDCS", "IMD_now", "IMD_then"):
+        put(job, symbol, arrays[symbol])
+    with pytest.raises(WorkError, match=r"the delivery check failed, change: \d+ of 10000 pixels do not add up"):
+        deliver(job, "IMDC")
+    assert products(job) == []
+    assert deliver(job, "IMD_now")[1]

@@ -7,52 +7,25 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-from tasks.delivery_check import RULES, check_file, check_name, check_paths, pixel_counts
+from tasks.delivery_check import check_file, check_name, check_paths, pixel_counts
 from tasks.errors import InputError
-
-NAME = "CLMS_HRLNVLCC_IMD_S2021_R10m_E43N32_03035_V01_R00.tif"
-LEFT, TOP = 4300000, 3300000
-GREY, BLACK = (240, 240, 240), (0, 0, 0)
-IMD = {0: GREY, 1: (255, 237, 195), 50: (175, 74, 51), 100: (113, 12, 2), 255: BLACK}
-SBU = {0: GREY, 1: (251, 255, 214), 30: (255, 221, 0), 70: (255, 178, 0), 100: (219, 106, 6), 255: BLACK}
-CHANGE = {
-    0: (3, 102, 0), 50: (63, 178, 0), 99: (127, 255, 0), 100: (178, 178, 178), 101: (255, 255, 0), 150: (255, 191, 0),
-    200: (255, 0, 0), 201: GREY, 255: BLACK,
-}  # fmt: skip
-CLASSES = {
-    0: GREY,
-    1: (255, 0, 0),
-    2: (0, 100, 0),
-    10: (156, 156, 156),
-    11: (255, 191, 0),
-    12: (64, 178, 0),
-    255: BLACK,
-}
-LAEA = "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=m +no_defs"
-
-
-def pixels(edge=200, *codes):
-    """Every code of IMD, and those asked for."""
-    array = np.resize(np.array([*range(101), 255], np.uint8), (edge, edge))
-    array.ravel()[: len(codes)] = codes
-    return array
-
-
-def write(folder, name=NAME, array=None, *, colours=IMD, pixel=10, left=LEFT, top=TOP, **profile):
-    """A file that is right, but for what is asked for."""
-    array = pixels() if array is None else array
-    bands = array if array.ndim == 3 else array[np.newaxis]
-    settings = {
-        "driver": "GTiff", "dtype": array.dtype, "count": len(bands), "height": bands.shape[1], "width": bands.shape[2],
-        "crs": "EPSG:3035", "transform": Affine(pixel, 0, left, 0, -pixel, top), "nodata": 255, "compress": "lzw",
-        "tiled": True, "blockxsize": 256, "blockysize": 256, **profile,
-    }  # fmt: skip
-    folder.mkdir(exist_ok=True)
-    with rasterio.open(folder / name, "w", **settings) as out:
-        if colours:
-            out.write_colormap(1, {code: colours.get(code, BLACK) for code in range(256)})
-        out.write(bands)
-    return folder / name
+from tasks.product_rules import RULES
+from tests.product_files import (
+    BLACK,
+    CHANGE,
+    CLASSES,
+    COLUMNS,
+    IMD,
+    LAEA,
+    LEFT,
+    NAME,
+    SBU,
+    TOP,
+    pixels,
+    rows_of,
+    write,
+    write_table,
+)
 
 
 def failed(path, window=True):
@@ -68,7 +41,7 @@ def test_a_good_window_passes_every_rule(tmp_path):
     assert [f for f in findings if not f.ok or f.note] == []
     assert {f.check for f in findings} == {
         "naming", "side_files", "epsg", "origin", "bands", "bit_depth", "compress", "tile", "nodata", "pixel_size",
-        "extent", "color", "value",
+        "extent", "color", "value", "overviews", "attribute", "attribute_values",
     }  # fmt: skip
 
 
@@ -109,12 +82,26 @@ NAMES = {
     "years": NAME.replace("IMD_S2021_R10m", "IMDC_C2021-2018_R20m"),
     "tile off the list": NAME.replace("E43N32", "E09N54"),
     "no tile": NAME.replace("E43N32", "FR"),
+    "overseas": NAME.replace("E43N32_03035", "GF_32622"),
+    "edition": NAME.replace("HRLNVLCC", "NVLCC"),
 }
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_naming(tmp_path, name):
     assert failed(write(tmp_path, name)) == {"naming"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("suffix", "'_final' follows V01_R00"), ("small letters", "capitals"), ("other epsg", "EPSG 32622"),
+        ("overseas", "GF is a French overseas department"), ("edition", "belongs to the edition CLMS_HRLNVLCC"),
+    ],
+)  # fmt: skip
+def test_a_wrong_name_is_explained(name, text):
+    finding, named = check_name(NAMES[name])
+    assert named is None and text in finding.text
 
 
 def test_names_of_both_editions_and_of_later_years():
@@ -148,6 +135,7 @@ DEFECTS = {
     "outside not black": ("color", {"colours": {**IMD, 255: (255, 255, 255)}}),
     "code 101": ("value", {"array": pixels(200, 101)}),
     "code 254": ("value", {"array": pixels(200, 254)}),
+    "no table": ("attribute", {"table": False}),
 }
 
 
@@ -300,3 +288,161 @@ def test_findings_can_be_written_as_json(tmp_path):
     from dataclasses import asdict
 
     assert json.loads(json.dumps([asdict(f) for f in check_file(write(tmp_path), window=True)]))[0]["check"] == "naming"
+
+
+def aux(path, *elements):
+    """Side file of GDAL with elements of its only band."""
+    side = path.with_name(f"{path.name}.aux.xml")
+    side.write_text(f'<PAMDataset><PAMRasterBand band="1">{"".join(elements)}</PAMRasterBand></PAMDataset>')
+    return side
+
+
+def rat(rows, names=tuple(c[0] for c in COLUMNS)):
+    """A raster attribute table as GDAL writes it."""
+    fields = "".join(
+        f'<FieldDefn index="{k}"><Name>{n}</Name><Type>2</Type><Usage>0</Usage></FieldDefn>' for k, n in enumerate(names)
+    )
+    lines = "".join(f'<Row index="{k}">{"".join(f"<F>{v}</F>" for v in row)}</Row>' for k, row in enumerate(rows))
+    return f'<GDALRasterAttributeTable tableType="thematic">{fields}{lines}</GDALRasterAttributeTable>'
+
+
+def test_a_raster_attribute_table_stands_in_for_the_dbf(tmp_path):
+    path = write(tmp_path, table=False)
+    aux(path, rat(rows_of(pixels(), 10)))
+    assert failed(path) == set()
+
+
+def test_a_raster_attribute_table_counts_alone(tmp_path):
+    path = write(tmp_path)
+    aux(path, rat([r[:4] for r in rows_of(pixels(), 10)], ("VALUE", "count", "Area_km2", "Area_perc")))
+    assert failed(path) == {"attribute"}
+    assert text_of(path, "attribute").endswith("aux.xml lacks the columns Class_Name")
+
+
+def test_a_histogram_beside_an_attribute_table_is_still_one(tmp_path):
+    path = write(tmp_path, table=False)
+    aux(path, rat(rows_of(pixels(), 10)), "<Histograms></Histograms>")
+    assert failed(path) == {"side_files"}
+    assert "stored histogram" in text_of(path, "side_files")
+
+
+def test_a_table_under_the_wrong_name_is_not_found(tmp_path):
+    path = write(tmp_path)
+    path.with_name(f"{NAME}.vat.dbf").rename(path.with_name(NAME.replace(".tif", ".vat.dbf")))
+    assert failed(path) == {"attribute"}
+    assert f"name it {NAME}.vat.dbf" in text_of(path, "attribute")
+
+
+def test_a_table_of_other_columns(tmp_path):
+    path = write(tmp_path)
+    write_table(path.with_name(f"{NAME}.vat.dbf"), [r[:2] for r in rows_of(pixels(), 10)], COLUMNS[:2])
+    assert failed(path) == {"attribute"}
+    assert "lacks the columns Area_km2, Area_perc, Class_Name" in text_of(path, "attribute")
+
+
+def test_a_table_that_is_none(tmp_path):
+    path = write(tmp_path)
+    path.with_name(f"{NAME}.vat.dbf").write_bytes(b"no table")
+    assert failed(path) == {"attribute"}
+
+
+ROWS = {
+    "count": (lambda rows: rows[3].__setitem__(1, rows[3][1] + 1), "Count of 3 is"),
+    "area": (lambda rows: rows[3].__setitem__(2, 1.0), "Area_km2 of 3 is"),
+    "share": (lambda rows: rows[3].__setitem__(3, 50.0), "Area_perc of 3 is"),
+    "name": (lambda rows: rows[3].__setitem__(4, ""), "Class_Name of 3 is empty"),
+    "missing": (lambda rows: rows.pop(3), "no row for the codes 3"),
+    "twice": (lambda rows: rows.append(rows[3]), "a Value stands in two rows"),
+    "code that is not there": (lambda rows: rows.append([77.5, 4, 0.0004, 0.01, "?"]), "Count of 77.5 is 4, the file has 0"),
+}
+
+
+@pytest.mark.parametrize(("change", "text"), ROWS.values(), ids=ROWS.keys())
+def test_numbers_of_the_table_are_those_of_the_pixels(tmp_path, change, text):
+    path = write(tmp_path)
+    rows = rows_of(pixels(), 10)
+    change(rows)
+    write_table(path.with_name(f"{NAME}.vat.dbf"), rows, (("Value", "N", 12, 1), *COLUMNS[1:]))
+    assert failed(path) == {"attribute_values"}
+    assert text in text_of(path, "attribute_values")
+
+
+def blocky(*values, edge=200):
+    """Squares of 7 pixels with the values, in no order, so that no overview can go by luck."""
+    cells = np.random.default_rng(3).choice(np.array(values, np.uint8), (edge // 7 + 1, edge // 7 + 1))
+    return np.repeat(np.repeat(cells, 7, 0), 7, 1)[:edge, :edge]
+
+
+@pytest.mark.parametrize("method", ["nearest", "mode"])
+@pytest.mark.parametrize("edge", [200, 300])
+def test_overviews_of_pixels(tmp_path, method, edge):
+    path = write(tmp_path, array=blocky(0, 30, 100, 255, edge=edge))
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4, 8, 16], rasterio.enums.Resampling[method])
+    assert failed(path) == set()
+    assert "1:2, 1:4, 1:8, 1:1" in text_of(path, "overviews")
+
+
+def with_means(path, array, valid):
+    """Write means of 2 x 2 pixels, of the valid ones or of all, into the only overview."""
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2], rasterio.enums.Resampling.nearest)
+    blocks = np.ma.masked_array(array, valid & (array == 255)).astype(float).reshape(100, 2, 100, 2)
+    means = np.floor(np.ma.filled(blocks.mean(axis=(1, 3)), 255) + 0.5).astype(np.uint8)
+    with rasterio.open(path, "r+", overview_level=0) as small:
+        small.write(means, 1)
+    with rasterio.open(path, overview_level=0) as small:
+        assert np.array_equal(small.read(1), means)
+
+
+def test_overviews_of_percentages_may_be_means_of_the_valid(tmp_path):
+    path = write(tmp_path, array=blocky(0, 30, 100, 255))
+    with_means(path, blocky(0, 30, 100, 255), True)
+    assert failed(path) == set()
+
+
+def test_overviews_that_average_255(tmp_path):
+    path = write(tmp_path, array=blocky(0, 30, 100, 255))
+    with_means(path, blocky(0, 30, 100, 255), False)
+    assert failed(path) == {"overviews"}
+    assert "none of the pixels that they stand for nor their mean" in text_of(path, "overviews")
+
+
+def test_overviews_of_averaged_colours(tmp_path):
+    """What GDAL's `average` makes of a raster with a colour table: colours are averaged and the nearest one is looked up."""
+    path = write(tmp_path, array=blocky(0, 30, 100))
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2], rasterio.enums.Resampling.average)
+    assert failed(path) == {"overviews"}
+
+
+@pytest.mark.parametrize(("method", "wrong"), [("nearest", False), ("mode", False), ("average", True)])
+@pytest.mark.parametrize(
+    ("part", "codes", "colours"), [("IMCC", (0, 1, 10, 12, 255), CLASSES), ("IMDC", (100, 120, 201, 255), CHANGE)]
+)
+def test_overviews_of_codes_are_codes_of_their_pixels(tmp_path, method, wrong, part, codes, colours):
+    name = f"CLMS_HRLNVLCC_{part}_C2018-2021_R20m_E43N32_03035_V01_R00.tif"
+    path = write(tmp_path, name, blocky(*codes, edge=100), colours=colours, pixel=20)
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4], rasterio.enums.Resampling[method])
+    assert failed(path) == ({"overviews"} if wrong else set())
+
+
+def test_overviews_of_other_pixels(tmp_path):
+    path = write(tmp_path, array=blocky(0, 30, 100))
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2], rasterio.enums.Resampling.nearest)
+        out.write(blocky(1, 31, 99), 1)
+    write_table(path.with_name(f"{NAME}.vat.dbf"), rows_of(blocky(1, 31, 99), 10))
+    assert "overviews" in failed(path)
+
+
+def test_overviews_are_looked_at_in_strips(tmp_path, monkeypatch):
+    path = write(tmp_path, array=blocky(0, 30, 100, 255, edge=300))
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4, 8, 16], rasterio.enums.Resampling.mode)
+        out.write(np.roll(out.read(1), 40, axis=0), 1)
+    whole = text_of(path, "overviews")
+    monkeypatch.setattr("tasks.delivery_check.STRIP_ROWS", 37)
+    assert failed(path) == {"overviews"}
+    assert text_of(path, "overviews") == whole

@@ -70,6 +70,8 @@ def job(tmp_path_factory) -> Job:
             end="2021-12-31",
         )
         job.store.write_record(place.record, record)
+    proxy = Record("CLCP_proxy", "E38N31", "none", made=False, reason="none", start="2018-01-01", end="2021-12-31")
+    job.store.write_record(job.place("CLCP_proxy").record, proxy)
     return job
 
 

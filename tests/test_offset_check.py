@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform_bounds
 
 from layers.catalogue import CATALOGUE
 from tasks.errors import InputError
@@ -26,34 +27,34 @@ SITES = {"flanders": ("E38N31", "2018"), "austria/site_2004": ("E47N26", "2022")
 
 @pytest.fixture
 def job(shared_data, tmp_path):
-    """The job of a site, its list frozen; `change` edits its items."""
+    """The job of some sites, its list frozen; `change` edits every one of `every` items."""
 
-    def go(site: str, change=lambda k, item: None, boa_offset: str = "auto") -> Job:
-        folder = shared_data / site
-        table = json.loads((folder / "items.json").read_text())
-        for k, item in enumerate(table["features"]):
-            for asset in item["assets"].values():
-                asset["href"] = str((folder / asset["href"]).resolve())
-            change(k, item)
-        (tmp_path / "items.json").write_text(json.dumps(table))
-        tile, now = SITES[site]
-        left, bottom, right, top = area_of(table)
+    def go(*sites: str, change=lambda k, item: None, boa_offset: str = "auto", every: int = 1) -> Job:
+        items = []
+        for site in sites:
+            folder = shared_data / site
+            found = json.loads((folder / "items.json").read_text())["features"][::every]
+            for k, item in enumerate(found):
+                for asset in item["assets"].values():
+                    asset["href"] = str((folder / asset["href"]).resolve())
+                change(k, item)
+            items += found
+        (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+        tile, now = SITES[sites[0]]
         (tmp_path / "production.toml").write_text(
-            f'[periods]\nthen = "2017"\nnow = "{now}"\n[area]\nbbox = {[left, bottom, right, top]}\n'
+            f'[periods]\nthen = "2017"\nnow = "{now}"\n[area]\nbbox = {area_of(items)}\n'
             f'[scenes]\ncatalogue = "items.json"\nboa_offset = "{boa_offset}"\n'
         )
-        found = Job.of(Production.read(tmp_path), tile)
-        make_scene_list(found, CATALOGUE["S2_now"])
-        return found
+        made = Job.of(Production.read(tmp_path), tile)
+        make_scene_list(made, CATALOGUE["S2_now"])
+        return made
 
     return go
 
 
-def area_of(table: dict) -> tuple[float, float, float, float]:
-    from rasterio.warp import transform_bounds
-
-    box = table["features"][0]["bbox"]
-    return transform_bounds("EPSG:4326", "EPSG:3035", *box)
+def area_of(items: list[dict]) -> list[float]:
+    boxes = np.array([transform_bounds("EPSG:4326", "EPSG:3035", *item["bbox"]) for item in items])
+    return [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
 
 
 def check(job: Job):
@@ -86,7 +87,7 @@ def flag(value: bool, every: int = 1):
 )
 def test_a_wrong_flag_stops_the_tile(job, site, change, setting):
     with pytest.raises(InputError) as caught:
-        check(job(site, change))
+        check(job(site, change=change))
     text = str(caught.value)
     assert "\n" not in text and text.startswith("PP_now of tile E47N26: the offset of S2_33TW")
     assert f'set scenes.boa_offset = "{setting}"' in text and "flag" in text
@@ -98,33 +99,66 @@ def test_a_setting_is_obeyed_and_doubted(job):
 
 
 def test_make_pp_checks_before_it_computes(job):
-    found = job("austria/site_2004", flag(True))
+    found = job("austria/site_2004", change=flag(True))
     with pytest.raises(InputError, match="does not fit the pixels"):
         make_pp(found, CATALOGUE["PP_now"])
     assert not Path(found.store.full(found.place("PP_now").data)).exists()
 
 
-def test_both_conventions_give_features_on_one_scale(job, tmp_path):
-    """The same pixels written with and without the offset: the same features, and the record tells the dark end."""
+def in_the_other_convention(folder: Path, subtract: int):
+    """Writes the pixels of items with the offset if they have none, or without it, and sets the flag."""
 
-    def written_without(k: int, item: dict) -> None:
-        item["properties"]["earthsearch:boa_offset_applied"] = True
+    def change(k: int, item: dict) -> None:
+        item["properties"]["earthsearch:boa_offset_applied"] = subtract > 0
         for key, asset in item["assets"].items():
             if key != "scl":
                 with rasterio.open(asset["href"]) as source:
                     values, profile = source.read(), source.profile
-                asset["href"] = str(tmp_path / f"{item['id']}_{key}.tif")
+                asset["href"] = str(folder / f"{item['id']}_{key}.tif")
+                other = np.maximum(values, 1001) - 1000 if subtract else values + 1000
                 with rasterio.open(asset["href"], "w", **profile) as target:
-                    target.write(np.where(values > 1000, values - 1000, np.minimum(values, 1)))
+                    target.write(np.where(values > 0, other, 0))
 
-    found = []
-    for change in (lambda k, item: None, written_without):
-        here = job("austria/site_2004", change)
-        medians = make_pp(here, CATALOGUE["PP_now"]).statistics["offset_check"]["medians"]
-        assert list(medians.values()) == [pytest.approx(255.4, abs=5)]
-        found.append((set(medians), here.group("PP_now")["quantiles"][:].astype(int)))
-    assert [f[0] for f in found] == [{"1000"}, {"0"}]
-    assert np.abs(found[0][1] - found[1][1]).max() <= 1 and (found[0][1] > 0).any()
+    return change
+
+
+@pytest.mark.parametrize(("site", "subtract"), [("austria/site_2004", 1000), ("austria/site_2008", 0)])
+def test_both_conventions_give_features_on_one_scale(job, tmp_path, site, subtract):
+    """The same pixels in the other convention give the same features; decided wrongly, they jump by the offset."""
+
+    def features(here: Job) -> tuple[list[str], np.ndarray]:
+        found = make_pp(here, CATALOGUE["PP_now"]).statistics["offset_check"]["medians"]
+        return list(found), here.group("PP_now")["quantiles"][:].astype(int)
+
+    decided, q20 = features(job(site, every=3))
+    change = in_the_other_convention(tmp_path, subtract)
+    otherwise, same = features(job(site, change=change, every=3))
+    assert (decided, otherwise) == ([str(subtract)], [str(1000 - subtract)])
+    assert np.abs(q20 - same).max() <= 1 and (q20 > 0).sum() > 5000
+    _, wrong = features(job(site, change=change, every=3, boa_offset="subtract" if subtract else "none"))
+    jumped = np.maximum(q20 - 1000, 1) if subtract else q20 + 1000
+    assert np.abs(wrong - jumped)[q20 > 0].max() <= 1
+
+
+def test_sites_of_both_conventions_in_one_catalogue(job):
+    """Groups of different ground lie on one scale; with a wrong decision about either of them they do not."""
+    sites = "austria/site_2004", "austria/site_2008"
+    found = check(job(*sites))
+    assert found["medians"] == {"0": pytest.approx(465, abs=5), "1000": pytest.approx(255, abs=5)} and found["doubt"] == ""
+
+    def forgotten(k: int, item: dict) -> None:
+        if "33TWN" in item["id"]:
+            del item["properties"]["earthsearch:boa_offset_applied"]
+            for asset in item["assets"].values():
+                asset["raster:bands"] = [{"offset": 0}]
+
+    def twice(k: int, item: dict) -> None:
+        item["properties"]["earthsearch:boa_offset_applied"] = False
+
+    with pytest.raises(InputError, match=r'the offset of S2_33TWN_.* set scenes\.boa_offset = "subtract"'):
+        check(job(*sites, change=forgotten))
+    with pytest.raises(InputError, match=r'the offset of S2_33TWM_.* set scenes\.boa_offset = "none"'):
+        check(job(*sites, change=twice))
 
 
 def test_the_sample_is_spread_over_every_kind():

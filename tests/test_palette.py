@@ -1,13 +1,14 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from layers.catalogue import CATALOGUE
-from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE
+from layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE
 
 PALETTES = {
     "DENSITY": DENSITY, "SHARE": SHARE, "BUILT_UP": BUILT_UP, "CHANGE": CHANGE, "CLASSES": CLASSES,
-    "CONFIDENCE": CONFIDENCE,
+    "BUILT_UP_CLASSES": BUILT_UP_CLASSES, "CONFIDENCE": CONFIDENCE,
 }  # fmt: skip
 
 # As listed in the EEA's product definitions.
@@ -27,6 +28,7 @@ LISTED = {
         255: (0, 0, 0),
     },
 }  # fmt: skip
+LISTED["BUILT_UP_CLASSES"] = LISTED["CLASSES"]
 
 CODES = {
     "DENSITY": [*range(101), 255],
@@ -34,6 +36,7 @@ CODES = {
     "BUILT_UP": [0, 1, 255],
     "CHANGE": [*range(202), 255],
     "CLASSES": [0, 1, 2, 10, 11, 12, 255],
+    "BUILT_UP_CLASSES": [0, 1, 2, 10, 11, 12, 255],
     "CONFIDENCE": [*range(101), 255],
 }
 
@@ -84,7 +87,32 @@ def test_every_code_has_a_meaning():
         assert palette.meaning(255) == "Outside area"
     assert DENSITY.meaning(37) == "37 % imperviousness"
     assert CHANGE.meaning(201) == "Unchanged, degree 0"
-    assert CLASSES.meaning(11) == "Increased cover"
+    assert [CHANGE.meaning(code) for code in (0, 99, 101, 200)] == [
+        "Decrease by 100 %",
+        "Decrease by 1 %",
+        "Increase by 1 %",
+        "Increase by 100 %",
+    ]
+    assert CLASSES.meaning(0) == "Unchanged non-impervious areas"
+    assert BUILT_UP_CLASSES.meaning(0) == "Unchanged non-built-up areas"
+    assert CLASSES.meaning(11).startswith("Increased cover")
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_colours_are_straight_lines_through_the_anchors(name):
+    """So that a programme which is told the anchors only, such as QGIS, shows the colours of the table."""
+    palette = PALETTES[name]
+    if not palette.anchors:
+        assert palette.overview == "nearest"
+        return
+    assert palette.overview == ("change" if name == "CHANGE" else "mean")
+    for code in palette.codes[:-1]:
+        line = [np.interp(code, palette.anchors, [palette.colours[a][k] for a in palette.anchors]) for k in range(3)]
+        assert np.abs(np.array(palette.colours[code]) - line).max() <= 0.5
+
+
+def test_class_names_fit_their_column():
+    assert all(len(palette.meaning(code)) <= 100 for palette in PALETTES.values() for code in palette.codes)
 
 
 def test_final_layers_hold_the_codes_of_their_palette():

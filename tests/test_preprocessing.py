@@ -410,6 +410,20 @@ def test_too_many_broken_scenes_fail_the_tile(tile):
     assert not Path(job.store.full(job.place("PP_now").data)).exists()
 
 
+def test_items_that_could_not_be_used_count_as_lost(tile):
+    job = tile(20)
+    text = json.loads(job.store.read_text(job.place("S2_now").data))
+    text |= {"dropped": {"x1": "has no asset for SCL", "x2": "duplicate of s01"}, "lost": ["x1"]}
+    job.store.write_text(job.place("S2_now").data, json.dumps(text))
+    made = make_pp(job, PP)
+    assert made.statistics["lost_items"] == {"x1": "has no asset for SCL"} and made.statistics["lost_scenes"] == {}
+    assert made.warnings == ("scene x1 left out: has no asset for SCL",)
+    for name in ("s03", "s07"):
+        (job.production.root / name / "SCL.tif").unlink()
+    with pytest.raises(WorkError, match=r"3 of 21 scenes cannot be read \(s03: .*; s07: .*; x1: has no asset for SCL\)"):
+        make_pp(job, PP)
+
+
 def test_too_few_overpasses_that_remain_fail_the_tile(tile):
     job = tile(8, "[parameters.preprocessing]\nmin_observations = 8\nmax_lost_share = 1.0\n")
     make_pp(job, PP)

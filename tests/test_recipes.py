@@ -18,7 +18,7 @@ from tasks.job import Job, Made, variables_of
 from tasks.nodes import MAKERS
 from tasks.preprocessing import attributes
 from tasks.production import Parameters, Production
-from tasks.recipes import RECIPES, Inputs, make_by_recipe
+from tasks.recipes import EITHER, RECIPES, Inputs, make_by_recipe
 from tasks.records import Record
 
 CALIBRATION = Calibration(intercept=110.0, slope=-130.0, minimum=12.0, maximum=95.0, samples=500, r2=0.7, flags=())
@@ -42,7 +42,8 @@ def random(symbol: str, shape, seed: int = 0) -> np.ndarray:
 
 
 def run(symbol: str, arrays: dict[str, np.ndarray], parameters: Parameters | None = None) -> np.ndarray:
-    assert set(arrays) == {i for i in CATALOGUE[symbol].inputs if CATALOGUE[i].resolution}
+    rasters = {i for i in CATALOGUE[symbol].inputs if CATALOGUE[i].resolution}
+    assert rasters - set(EITHER.get(symbol, ())) <= set(arrays) <= rasters
     return RECIPES[symbol](Inputs(arrays, parameters or Parameters(), CALIBRATION))
 
 
@@ -146,6 +147,16 @@ def expect_mask(period, density):
     return expected
 
 
+def expect_mask_now(i):
+    """CLC+ of now, and its proxy where CLC+ is missing: not where it is sea (algorithms, section 8; ATBD 4.3.3)."""
+    out = np.empty((40, 40), "u1")
+    for at in np.ndindex(out.shape):
+        clc, proxy, density = int(i["CLCP_now"][at]), int(i["CLCP_proxy"][at]), int(i["RIMD"][at])
+        sealed = {0: False, 1: True, 255: None}[proxy] if clc > 253 else None if clc == 253 else clc == 1
+        out[at] = 255 if sealed is None or density > 100 else sealed or density >= 90
+    return out
+
+
 def expect_imd(i):
     out = np.empty((40, 40), "u1")
     for at in np.ndindex(out.shape):
@@ -171,7 +182,7 @@ EXPECTED = {
     "RIMD_sd": lambda i: i["RIMD"],
     "RIBUD_sd": lambda i: i["RIBUD"],
     "IMD_MSK_then": expect_mask("then", "IMD_then"),
-    "IMD_MSK_now": expect_mask("now", "RIMD"),
+    "IMD_MSK_now": expect_mask_now,
     "IMD_now": expect_imd,
     "IBUD_now": lambda i: i["RIBUD"],
     "IBU_now": lambda i: np.select([i["IBUD_now"] == 255, i["IBUD_now"] >= 10], [255, 1], 0).astype("u1"),
@@ -431,9 +442,28 @@ def test_a_coast_is_no_unexplained_hole(job, code):
     clc = np.full((200, 200), 7, "uint8")
     clc[:, 150:] = code
     put(job, "CLCP_now", clc)
+    put(job, "CLCP_proxy", made=False, reason="CLCplus of now is given")
     put(job, "RIMD", np.full((200, 200), 3, "uint8"), np.zeros((200, 200), "f4"), members=2)
     make_by_recipe(job, CATALOGUE["IMD_MSK_now"])
     np.testing.assert_array_equal(job.array("IMD_MSK_now")[:], np.where(clc == code, 255, 0))
+
+
+@pytest.mark.parametrize("there", [("CLCP_now",), ("CLCP_proxy",), ("CLCP_now", "CLCP_proxy"), ()])
+def test_the_mask_of_now_is_made_from_what_there_is_and_its_record_tells(job, there):
+    clc, proxy = random("CLCP_now", (200, 200)), random("CLCP_proxy", (200, 200))
+    for symbol, array in (("CLCP_now", clc), ("CLCP_proxy", proxy)):
+        put(job, symbol, array) if symbol in there else put(job, symbol, made=False, reason=f"no {symbol}")
+    put(job, "RIMD", np.full((200, 200), 3, "uint8"), np.zeros((200, 200), "f4"), members=2)
+    made = make_by_recipe(job, CATALOGUE["IMD_MSK_now"])
+    if not there:
+        assert not made.made and made.reason == "no CLCP_now"
+        return
+    assert made.statistics["made_from"] == ["RIMD", *there]
+    given = np.where(clc >= 253, 255, clc == 1)
+    expected = {
+        ("CLCP_now",): given, ("CLCP_proxy",): proxy, ("CLCP_now", "CLCP_proxy"): np.where(clc > 253, proxy, given),
+    }[there]  # fmt: skip
+    np.testing.assert_array_equal(job.array("IMD_MSK_now")[:], expected)
 
 
 # layers that are not made -----------------------------------------------------------------------------------------

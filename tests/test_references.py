@@ -1,37 +1,23 @@
-"""Reference rasters and footprints on the tile's grid: read as they are, resampled with a warning, or refused in one line."""
+"""Reference rasters on the tile's grid: read as they are, resampled with a warning, or refused in one line; fingerprints."""
 
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.enums import Resampling
 
 from layers.catalogue import CATALOGUE
-from tasks.engine import Engine
 from tasks.errors import InputError
 from tasks.fingerprints import fingerprint
 from tasks.job import Job
 from tasks.production import Production
-from tasks.references import (
-    SETTING,
-    footprint_paths,
-    footprint_share,
-    make_footprints,
-    make_reference,
-    read_footprints,
-)
+from tasks.references import SETTING, make_reference
 
 WINDOW = (3_829_000, 3_101_000, 3_831_000, 3_103_000)
 """Two by two kilometres of tile E38N31."""
@@ -332,180 +318,6 @@ def test_nothing_but_outside(tmp_path, job):
     assert f"{path} holds no data inside tile E38N31; name a file that covers it" in message
 
 
-# footprints -------------------------------------------------------------------------------------------------------
-
-GRID = GeoBox((12, 15), Affine(10, 0, 3_829_000, 0, -10, 3_103_000), "EPSG:3035")
-
-
-def coverage(shapes, grid: GeoBox) -> np.ndarray:
-    """Exact share of each pixel inside the union."""
-    union, (rows, columns) = shapely.union_all(list(shapes)), grid.shape
-    left, top = grid.affine.c, grid.affine.f
-    cells = [
-        [shapely.box(left + 10 * x, top - 10 * y - 10, left + 10 * x + 10, top - 10 * y) for x in range(columns)]
-        for y in range(rows)
-    ]
-    return shapely.area(shapely.intersection(np.array(cells), union)) / 100
-
-
-def local(*coordinates: tuple[float, float]) -> shapely.Polygon:
-    """A polygon in metres to the right of and below the grid's corner."""
-    return shapely.Polygon([(GRID.affine.c + x, GRID.affine.f - y) for x, y in coordinates])
-
-
-def rectangle(x0, y0, x1, y1) -> shapely.Polygon:
-    return local((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-
-
-def test_whole_metres_are_exact():
-    shapes = [rectangle(3, 2, 17, 14), rectangle(40, 40, 50, 50), rectangle(61, 61, 62, 62)]
-    share = footprint_share(np.array(shapes), GRID)
-    np.testing.assert_array_equal(share, coverage(shapes, GRID).astype("float32"))
-    assert share.dtype == np.float32
-    assert share[0, 0] == np.float32(7 * 8 / 100)
-    assert share[4, 4] == 1
-    assert share[6, 6] == np.float32(0.01)
-
-
-def test_overlaps_count_once():
-    shapes = [rectangle(0, 0, 8, 10), rectangle(2, 0, 10, 10), rectangle(0, 0, 8, 10)]
-    share = footprint_share(np.array(shapes), GRID)
-    assert share[0, 0] == 1
-    assert share.sum() == 1
-    np.testing.assert_array_equal(footprint_share(np.array(shapes[:1] * 5), GRID), footprint_share(np.array(shapes[:1]), GRID))
-
-
-def test_courtyards_are_open():
-    ring = rectangle(0, 0, 30, 30).difference(rectangle(10, 10, 20, 20))
-    share = footprint_share(np.array([ring]), GRID)
-    assert share[1, 1] == 0
-    assert share.sum() == 8
-
-
-def test_parts_outside_of_the_grid_do_not_matter():
-    share = footprint_share(np.array([rectangle(-50, -50, 5, 5), rectangle(1000, 0, 1010, 10)]), GRID)
-    assert share[0, 0] == np.float32(0.25)
-    assert share.sum() == np.float32(0.25)
-
-
-def test_no_shapes():
-    share = footprint_share(np.array([]), GRID)
-    assert share.shape == (12, 15) and share.dtype == np.float32 and not share.any()
-
-
-@settings(max_examples=40)
-@given(
-    st.lists(
-        st.tuples(st.floats(10, 140), st.floats(10, 110), st.floats(2, 30), st.floats(2, 30), st.floats(0, 90)),
-        min_size=1, max_size=6,
-    )
-)  # fmt: skip
-def test_any_buildings_are_covered_exactly_but_for_the_drawing(buildings):
-    """At 1 m an outline that crosses a pixel is off by half a square metre a metre at most; the whole by little."""
-    shapes = []
-    for x, y, width, height, angle in buildings:
-        flat = rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        shapes.append(shapely.affinity.rotate(flat, angle))
-    share, exact = footprint_share(np.array(shapes), GRID), coverage(shapes, GRID)
-    assert np.abs(share - exact).max() <= 0.2
-    outline = sum(shape.length for shape in shapes)
-    assert abs(share.sum() - exact.sum()) * 100 <= 0.5 * outline
-    assert ((share == 0) | (exact > 0)).all()
-
-
-def test_real_footprints(shared_data, job):
-    path = shared_data / "flanders" / "reference" / "footprints.geojson"
-    here = job(f'footprints = ["{path}"]')
-    made = make_footprints(here, CATALOGUE["IBUD_ref"])
-    found = here.array("IBUD_ref")[:]
-    shapes = gpd.read_file(path).to_crs("EPSG:3035").geometry
-    assert made.statistics["footprints"] == len(shapes) == 45
-    assert made.warnings == ()
-    exact = coverage(shapes, here.grid(10))
-    assert np.abs(found - exact).max() <= 0.1
-    assert abs(found.sum() - exact.sum()) < 0.01 * exact.sum()
-    assert found.min() == 0 and found.max() == 1
-
-
-def geojson(path: Path, shapes, crs: str = "EPSG:3035") -> Path:
-    gpd.GeoDataFrame(geometry=list(shapes), crs="EPSG:3035").to_crs(crs).to_file(path)
-    return path
-
-
-def test_the_union_of_several_files_counts(tmp_path, job):
-    geojson(tmp_path / "osm.gpkg", [rectangle(0, 0, 8, 10), rectangle(100, 100, 110, 110)])
-    geojson(tmp_path / "msb.gpkg", [rectangle(2, 0, 10, 10), rectangle(200, 100, 210, 110)], "EPSG:32631")
-    here = job('footprints = ["osm.gpkg", "msb.gpkg"]')
-    made = make_footprints(here, CATALOGUE["IBUD_ref"])
-    found = here.array("IBUD_ref")[:]
-    assert made.statistics["footprints"] == 4
-    assert found[0, 0] >= 0.99
-    assert abs(found.sum() - 3) < 0.05
-
-
-def test_broken_outlines_and_other_shapes(tmp_path):
-    """A bow tie is mended; points and lines are no buildings."""
-    bow_tie = local((0, 0), (20, 20), (20, 0), (0, 20))
-    assert not bow_tie.is_valid
-    others = [shapely.Point(*GRID.affine * (5, 5)), shapely.LineString([GRID.affine * (0, 0), GRID.affine * (9, 9)])]
-    path = tmp_path / "x.gpkg"
-    gpd.GeoDataFrame(geometry=[bow_tie, *others], crs="EPSG:3035").to_file(path)
-    box = GRID.boundingbox
-    found = read_footprints(str(path), (box.left, box.bottom, box.right, box.top))
-    assert len(found) == 1
-    assert abs(found.area.sum() - 200) < 1e-6
-
-
-def test_only_footprints_of_the_area_are_read(tmp_path):
-    path = geojson(tmp_path / "x.gpkg", [rectangle(0, 0, 5, 5), rectangle(5000, 0, 5010, 10)])
-    box = GRID.boundingbox
-    assert len(read_footprints(str(path), (box.left, box.bottom, box.right, box.top))) == 1
-
-
-def test_an_area_without_footprints_is_warned_of(tmp_path, job):
-    geojson(tmp_path / "x.gpkg", [rectangle(5000, 0, 5010, 10)])
-    here = job('footprints = ["x.gpkg"]')
-    made = make_footprints(here, CATALOGUE["IBUD_ref"])
-    assert made.warnings == ("no footprint lies inside tile E38N31",)
-    assert not here.array("IBUD_ref")[:].any()
-
-
-def footprint_refusal(job: Job) -> str:
-    with pytest.raises(InputError) as caught:
-        make_footprints(job, CATALOGUE["IBUD_ref"])
-    message = str(caught.value)
-    assert message.startswith("references.footprints: ") and "\n" not in message
-    return message
-
-
-def test_footprints_that_cannot_be_used(tmp_path, job):
-    assert "is missing; IBUD_ref of tile E38N31 needs at least one file" in footprint_refusal(job())
-    nothing = footprint_refusal(job('footprints = ["nothing.gpkg"]'))
-    assert f"{tmp_path / 'nothing.gpkg'} does not exist; correct the path" in nothing
-    (tmp_path / "text.geojson").write_text("no vectors")
-    broken = footprint_refusal(job('footprints = ["text.geojson"]'))
-    assert "text.geojson cannot be read" in broken and "name a vector file" in broken
-    with pytest.warns(UserWarning, match="'crs' was not provided"):
-        gpd.GeoDataFrame(geometry=[rectangle(0, 0, 5, 5)]).to_file(tmp_path / "nowhere.gpkg")
-    assert "nowhere.gpkg has no coordinate reference system; assign one" in footprint_refusal(
-        job('footprints = ["nowhere.gpkg"]')
-    )
-
-
-def test_a_table_without_shapes_is_refused(tmp_path, job):
-    (tmp_path / "table.csv").write_text("id,name\n1,a\n")
-    assert "table.csv" in footprint_refusal(job('footprints = ["table.csv"]'))
-
-
-def test_blocks_may_travel_to_another_process(shared_data, job, monkeypatch):
-    folder = shared_data / "flanders" / "reference"
-    here = job(f'imd_then = "{folder / "imd_then.tif"}"\nfootprints = ["{folder / "footprints.geojson"}"]')
-    layers = ((make_reference, CATALOGUE["IMD_then"]), (make_footprints, CATALOGUE["IBUD_ref"]))
-    expected = [task(here, layer).digest for task, layer in layers]
-    monkeypatch.setattr(Engine, "map", lambda self, f, blocks, size, what: [pickle.loads(pickle.dumps(f))(b) for b in blocks])
-    assert [task(here, layer).digest for task, layer in layers] == expected
-
-
 # fingerprints -----------------------------------------------------------------------------------------------------
 
 
@@ -569,17 +381,3 @@ def test_a_missing_mosaic_is_refused_like_any_file(tmp_path, job):
 
     with pytest.raises(InputError, match=r"nothing\.vrt"):
         make_node(job('imd_then = "nothing.vrt"'), "IMD_then")
-
-
-def test_files_of_one_name_in_two_folders_both_count(tmp_path, job):
-    """Building footprints come one folder a country, each with a buildings.gpkg."""
-    from tasks.nodes import ingredients
-
-    for k, folder in enumerate(("be", "nl")):
-        (tmp_path / folder).mkdir()
-        geojson(tmp_path / folder / "buildings.gpkg", [rectangle(20 * k, 0, 20 * k + 5, 5)])
-    here = job('footprints = ["be/buildings.gpkg", "nl/buildings.gpkg"]')
-    assert len(footprint_paths(here)) == 2
-    before = ingredients(here, CATALOGUE["IBUD_ref"])
-    geojson(tmp_path / "be" / "buildings.gpkg", [rectangle(0, 0, 9, 9), rectangle(50, 0, 55, 5)])
-    assert ingredients(here, CATALOGUE["IBUD_ref"]) != before

@@ -203,6 +203,21 @@ def test_metadata_that_cannot_be_right(tmp_path, texts, reason):
     assert found.dropped[Product().name].startswith(reason)
 
 
+def test_what_of_damaged_products_is_lost(tmp_path):
+    """Not what another processing shows, and not what lies elsewhere."""
+    looks = [Product(f"2018-05-{day:02d}T10:50:29.027Z") for day in (6, 9, 12)]
+    for product in looks[:2]:
+        write_product(tmp_path, product, pixels(product))
+    older = replace(looks[0], baseline="04.00")
+    elsewhere = replace(looks[2], mgrs="33TWN")
+    for product in (looks[2], older, elsewhere):
+        (write_product(tmp_path, product, pixels(product)) / product.path("SCL", 20)).unlink()
+    found = found_in(tmp_path)
+    assert [s.id for s in found.scenes] == [p.name for p in looks[:2]]
+    assert set(found.dropped) == {looks[2].name, older.name, elsewhere.name}
+    assert found.lost == (looks[2].name,)
+
+
 def test_a_zip_cut_short(tmp_path):
     archive = zipped(write_product(tmp_path / "unpacked", Product(), pixels(Product())), tmp_path)
     archive.write_bytes(archive.read_bytes()[:5000])

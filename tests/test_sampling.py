@@ -15,6 +15,7 @@ from layers.sampling import (
     choose_split,
     crop_size,
     cut,
+    density_reference,
     imd_reference,
     spatial_split,
 )
@@ -28,6 +29,16 @@ def test_imd_reference_by_hand():
     out = imd_reference(imd, clc)
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, [[0, 1, 1, 0.4, 1, 0, np.nan, 0.3]], rtol=1e-6)
+
+
+def test_density_reference_by_hand():
+    imd = np.array([[0, 40, 100, 255, 255, 0, 254, 30]], "u1")
+    clc = np.array([[1, 1, 6, 1, 254, 6, 10, 255]], "u1")
+    found = density_reference(imd, clc)
+    assert np.array_equal(found, np.array([[1, 0.4, 1, 1, np.nan, 0, 0, 0.3]], "f4"), equal_nan=True)
+    # It differs from the other only where both know of sealing.
+    other = imd_reference(imd, clc)
+    assert np.flatnonzero(~((found == other) | (np.isnan(found) & np.isnan(other)))).tolist() == [1]
 
 
 def test_imd_reference_needs_one_shape():

@@ -671,8 +671,9 @@ def test_the_list_is_frozen_with_what_was_decided(tmp_path):
     made = make_scene_list(job, CATALOGUE["S2_now"])
     assert made.statistics == {
         "scenes": 9, "overpasses": 9, "dropped": {"no-scl": "has no asset for SCL"}, "first": "2021-01-01",
-        "last": "2021-12-31", "offset_subtracted": 0,
+        "last": "2021-12-31", "offset_subtracted": 0, "lost_items": {"no-scl": "has no asset for SCL"},
     }  # fmt: skip
+    assert made.warnings == ("scene no-scl left out: has no asset for SCL",)
     frozen = SceneList.from_json(job.store.read_text(job.place("S2_now").data))
     assert [s.id for s in frozen.scenes] == [f"s{k:02d}" for k in range(9)]
     again = make_scene_list(job_with(tmp_path, sorted(items, key=lambda i: i["id"])), CATALOGUE["S2_now"])
@@ -697,8 +698,24 @@ def test_no_scenes(tmp_path):
     for word in ("S2_then", "E44N25", "no scenes in 2018", str(tmp_path / "items.json"), "correct scenes.catalogue"):
         assert word in str(caught.value)
     unusable = job_with(tmp_path, [item(keys={}, longitude=11.0)])
-    with pytest.raises(InputError, match="no scenes in 2021 .*, 1 items could not be used; correct"):
+    with pytest.raises(InputError, match=r"no scenes in 2021 .*, 1 items could not be used \(.*: has no asset for B02"):
         make_scene_list(unusable, CATALOGUE["S2_now"])
+
+
+def test_too_many_items_that_cannot_be_used(tmp_path):
+    """Counted as scenes that cannot be read are; what another item shows is not lost."""
+    broken = [item(f"x{k}", when=f"2021-07-0{k}T10:10:30Z", longitude=11.0, keys=without(KEYS, "scl")) for k in (5, 6)]
+    with pytest.raises(InputError) as caught:
+        make_scene_list(job_with(tmp_path, archive(9) + broken), CATALOGUE["S2_now"])
+    assert str(caught.value) == (
+        "S2_now of tile E44N25: 2 of 11 scenes cannot be used (x5: has no asset for SCL; x6: has no asset for SCL); "
+        f"mend them in {tmp_path / 'items.json'} or raise parameters.preprocessing.max_lost_share"
+    )
+    twin = {**broken[0], "id": "sound", "assets": item(longitude=11.0)["assets"]}
+    made = make_scene_list(job_with(tmp_path, [*archive(9), *broken, twin]), CATALOGUE["S2_now"])
+    assert made.statistics["lost_items"] == {"x6": "has no asset for SCL"} and made.statistics["scenes"] == 10
+    other = item("landsat", when="2021-07-03T10:10:30Z", longitude=11.0, keys={})
+    assert select_scenes([*archive(9), other]).lost == ()
 
 
 def test_too_few_overpasses(tmp_path):
@@ -767,6 +784,14 @@ def test_a_refresh_tells_what_has_changed(tmp_path):
         "added": ["s11"], "gone": ["s00"], "decided otherwise": ["s03"],
     }  # fmt: skip
     assert made.warnings == ("1 scenes added: s11", "1 scenes gone: s00", "1 scenes decided otherwise: s03")
+
+
+def test_configured_bands_must_be_there(tmp_path):
+    with pytest.raises(InputError, match=r"scenes\.bands: B2: bands are named B02, "):
+        job_with(tmp_path, archive(9), '[scenes.bands]\nB2 = "blue"\n')
+    job = job_with(tmp_path, archive(9), '[scenes.bands]\nB02 = "image_blue"\n')
+    with pytest.raises(InputError, match=r"scenes\.bands\.B02: no item has an asset image_blue; they have .*blue"):
+        make_scene_list(job, CATALOGUE["S2_now"])
 
 
 def test_servers_are_not_read_by_accident(tmp_path):

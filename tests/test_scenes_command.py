@@ -59,8 +59,19 @@ def test_duplicates_are_listed_with_their_reason(config, capsys, shared_data, tm
     copy["properties"]["s2:generation_time"] = "2030-01-01"
     (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [*items, copy]}))
     config.write_text(config.read_text().replace(str(shared_data / "flanders"), "items.json"))
-    assert main(["scenes", "E38N31", "--config", str(config)]) == 0
-    assert f"  left out  {items[3]['id']}  duplicate of again" in capsys.readouterr().out
+    assert main(["scenes", "E38N31", "--config", str(config)]) == 2
+    printed = capsys.readouterr()
+    assert f"  left out  {items[3]['id']}  duplicate of again" in printed.out
+    first, second = printed.err.splitlines()
+    assert first.startswith("imperv: S2_then of tile E38N31: no scenes for ") and "max_gap_days" in first
+    assert second.startswith("imperv: S2_now of tile E38N31: ")
+
+
+def test_items_of_another_collection(config, capsys):
+    config.write_text(f'{config.read_text()}collection = "sentinel-2-c1-l2a"\n')
+    assert main(["scenes", "E38N31", "--config", str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no items of the collection sentinel-2-c1-l2a in 2017-08-01/2018-07-31, but of sentinel-2-l2a; correct" in line
 
 
 def test_the_frozen_list_is_shown(config, capsys, shared_data, tmp_path):

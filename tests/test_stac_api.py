@@ -215,6 +215,7 @@ def test_strays_and_broken_items_are_named(server):
         "s904": "has no valid datetime or geometry, by error of the catalogue",
         "s905": "holds a feature that is not a STAC item, by error of the catalogue",
     }
+    assert found.lost == ("s904", "s905")
 
 
 def test_across_the_antimeridian(server):

@@ -76,6 +76,39 @@ def test_a_bucket_that_is_not_there(config, s3, capsys):
     path = config.parent / "production-nobucket.toml"
     path.write_text(config.read_text().replace("s3://imperv/", "s3://nowhere/"))
     capsys.readouterr()
-    assert main(["run", TILE, "--config", str(path), "-t", "IBU_then"]) == 1
+    assert main(["run", TILE, "--config", str(path), "-t", "IBU_then"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("imperv:")]
-    assert len(lines) == 1 and "nowhere" in lines[0]
+    assert len(lines) == 1 and "there is no bucket nowhere at http" in lines[0]
+
+
+def test_models_are_found_on_an_object_store(s3, tmp_path):
+    """One listing for all, records only of the nearest; the rest as in a folder."""
+    from dataclasses import replace
+
+    from grids import Tile, nearest_tiles, official_tiles
+    from tasks.job import Job
+    from tasks.model_files import export_model, import_model
+    from tasks.registry import ensemble_models
+    from tests.small_models import production, put_model, record_of
+
+    head = f'store = "s3://imperv/models"\nstore_options = {{endpoint_url = "{s3["endpoint_url"]}"}}'
+    found = production(tmp_path, head=head)
+    job = Job.of(found, TILE)
+    nearest = [t.name for t in nearest_tiles(job.tile, [Tile(n) for n in official_tiles("eea38-2024")], 14)]
+    for name in nearest:
+        put_model(job.store, record_of(found, name, **({"unet.features": "full18"} if name == nearest[1] else {})))
+    put_model(job.store, record_of(found, TILE))
+    job.store.fs.rm_file(job.store.full(f"models/IMD/{nearest[2]}/model.json"))
+    job.store.fs.rm_file(job.store.full(f"models/IMD/{nearest[3]}/model.keras"))
+    result = ensemble_models(job, "IMD_model")
+    assert [r.tile for r in result.models] == [TILE, nearest[0], *nearest[4:7]]
+    assert result.left_out == {
+        nearest[1]: "other features: full18, atbd12 is asked",
+        nearest[2]: "its record is missing or cannot be read",
+        nearest[3]: "its data are gone or damaged",
+    }
+    export_model(job.store, "IMD", job.tile, tmp_path / "imd.zip")
+    record, note = import_model(found, tmp_path / "imd.zip", tile=nearest[3], replace_own=True)
+    assert note == "" and job.store.data_in_place(record)
+    assert nearest[3] in [r.tile for r in ensemble_models(job, "IMD_model").models]
+    assert replace(record, tile=TILE).digest == job.record("IMD_model").digest

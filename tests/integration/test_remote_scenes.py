@@ -248,6 +248,27 @@ def test_a_busy_server_loses_nothing(server, job_at, expected):
     assert made.digest == expected.digest and made.statistics["lost_scenes"] == {}
 
 
+def test_a_file_cut_short_is_found_while_it_is_read(site, larger):
+    """Its header is whole."""
+    server, job = site
+    size = (larger / "date_003" / "B12.tif").stat().st_size
+    assert size > 40_000
+    server.faults = [Fault("date_003/B12.tif", cut=size // 2 + 20_000)]
+    made = make_pp(job, PP)
+    ((_, why),) = made.statistics["lost_scenes"].items()
+    assert "date_003/B12.tif cannot be read" in why and made.statistics["scenes"] == LARGER_DATES - 1
+
+
+def test_files_that_are_never_given_cost_their_scene_not_the_tile(site):
+    server, job = site
+    config = job.production.root / "production.toml"
+    config.write_text(config.read_text().replace("patience = 60", "patience = 1"))
+    server.faults = [Fault("date_003/", status=500)]
+    made = make_pp(Job.of(Production.read(config), "E44N26"), PP)
+    ((_, why),) = made.statistics["lost_scenes"].items()
+    assert "(HTTP 500 " in why and why.endswith("gives other files)") and made.statistics["scenes"] == LARGER_DATES - 1
+
+
 # outages ----------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +359,6 @@ def test_twenty_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, exp
     assert made.digest == expected_of_larger.digest and made.statistics["lost_scenes"] == {}
 
 
-@pytest.mark.slow
 def run_elsewhere(config: Path) -> tuple[int, str]:
     """Exit code and errors of a run in a process of its own, as an operator starts it."""
     command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
@@ -347,6 +367,7 @@ def run_elsewhere(config: Path) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_for_good_fails_with_one_line_and_a_later_run_goes_on(site, expected_of_larger, prefect_home):
     server, job = site
     config = job.production.root / "production.toml"

@@ -1,0 +1,40 @@
+"""`imperv report`: the reports of tiles and of the whole production; what they show is in `tasks.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.planning import tile_status
+from tasks.errors import InputError
+from tasks.job import Job
+from tasks.production import Production
+from tasks.report.production import write_production_report
+from tasks.report.tile import write_tile_report
+
+
+def report_tile(production: Production, tile: str) -> str:
+    """Make the report of a tile; where it is."""
+    job = Job.of(production, tile)
+    return f"{job.store.url}/{write_tile_report(job)}"
+
+
+def report_production(production: Production) -> str:
+    """Make the report of all tiles from their records; where it is.
+
+    Raises
+    ------
+    InputError
+        If the production names no tile.
+    """
+    if not production.tile_names:
+        raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
+    statuses = [tile_status(Job.of(production, tile)) for tile in production.tile_names]
+    return f"{production.store_url}/{write_production_report(production, statuses)}"
+
+
+def report_all(production: Production) -> Iterator[str]:
+    """Make the report of every tile of which anything is there, then that of the production, which leads to them."""
+    for tile in production.tile_names:
+        if tile_status(Job.of(production, tile))["state"] != "missing":
+            yield report_tile(production, tile)
+    yield report_production(production)

@@ -1,0 +1,213 @@
+"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text for those who cannot see them.
+
+Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, for the page to hatch.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from layers.catalogue import CATALOGUE
+from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
+from tasks.report.pixels import Bounds, Picture
+
+QUALITY = 82
+"""Of JPEG pictures."""
+
+STRETCH = (1.0, 99.0)
+"""Percentiles of reflectance that become black and white."""
+
+SMALLEST = 400
+"""Pixels that small pictures are enlarged to, so that browsers do not blur them."""
+
+PALETTES = {"IMD_then": DENSITY, "IMD_now": DENSITY, "IBU_then": BUILT_UP, "IBU_now": BUILT_UP}
+"""Palettes of references that are drawn beside final layers."""
+
+LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180), (122, 178, 178), (24, 92, 110), (12, 44, 68))
+"""Few to many clear observations."""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of a map mean."""
+
+    ramps: tuple[tuple[str, str, str], ...] = ()
+    """(CSS gradient, text at its start, text at its end)."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """(CSS colour, meaning)."""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Map:
+    """An image with everything that a reader needs beside it."""
+
+    title: str
+    image: str
+    """Data URI."""
+    alt: str
+    legend: Legend | None = None
+    note: str = ""
+    """How pixels were thinned, and the like."""
+    width: int = 0
+    height: int = 0
+    scale_share: float = 0
+    """Width of the scale bar over that of the map."""
+    scale_text: str = ""
+    symbol: str = ""
+    smooth: bool = False
+    """True for photographs."""
+
+
+def palette_of(symbol: str) -> Palette:
+    """Colours of a layer."""
+    delivery = CATALOGUE[symbol].delivery
+    return delivery.palette if delivery else PALETTES[symbol]
+
+
+def css(colour: Sequence[int]) -> str:
+    """A colour for style sheets."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def gradient(colours: Sequence[Rgb]) -> str:
+    """A CSS gradient from left to right."""
+    return f"linear-gradient(90deg,{','.join(map(css, colours))})"
+
+
+def legend_of(palette: Palette) -> Legend:
+    """Legend of a delivered layer's colours."""
+    c = palette.colours
+    outside = ("", "outside, no data")
+    if palette in (DENSITY, SHARE):
+        zero = "no sealed surface" if palette is DENSITY else "no built-up"
+        return Legend(((gradient([c[1], c[30], c[50], c[70], c[100]]), "1", "100 %"),), ((css(c[0]), zero), outside))
+    if palette is CHANGE:
+        ramps = (
+            (gradient([c[0], c[50], c[99]]), "−100", "−1"),
+            (gradient([c[101], c[150], c[200]]), "+1", "+100"),
+        )
+        classes = ((css(c[100]), "unchanged, sealed"), (css(c[201]), "unchanged, not sealed"), outside)
+        return Legend(ramps, classes, "percentage points")
+    if palette is CONFIDENCE:
+        return Legend(((gradient([c[50], c[75], c[100]]), "50", "100 %"),), (outside,))
+    named = tuple((css(c[code]), text) for code, text in palette.class_names if code != OUTSIDE)
+    return Legend((), (*named, outside))
+
+
+def draw(symbol: str, picture: Picture, title: str = "", note: str = "") -> Map:
+    """A coded layer in the colours of its delivery."""
+    palette = palette_of(symbol)
+    colours = palette.colours
+    if palette is BUILT_UP and picture.thinned > 1:
+        # Shares of built-up pixels: grades between the two colours.
+        low, high = np.array(colours[0]), np.array(colours[1])
+        colours = tuple(tuple(np.rint(low + (high - low) * k / 100).astype(int)) for k in range(101))  # type: ignore[misc]
+    title = title or symbol
+    return _map(
+        title,
+        indexed_png(picture.codes, colours),
+        f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip(),
+        picture,
+        legend_of(palette),
+        note or thinning_note(palette, picture),
+        symbol,
+    )
+
+
+def thinning_note(palette: Palette, picture: Picture) -> str:
+    """How a map pixel stands for several of the layer; empty where each is shown."""
+    if picture.thinned == 1:
+        return ""
+    how = {id(CHANGE): "the largest change", id(CLASSES): "the most frequent class of change, if there is any"}
+    return f"a map pixel of {picture.metres:g} m shows {how.get(id(palette), 'the mean')}"
+
+
+def _map(title: str, image: str, alt: str, picture: Picture, legend: Legend | None, note: str, symbol: str = "",
+         smooth: bool = False) -> Map:  # fmt: skip
+    share, text = scale_bar(picture.bounds)
+    height, width = picture.codes.shape[-2:]
+    return Map(title, image, alt, legend, note, width, height, share, text, symbol, smooth)
+
+
+def scale_bar(bounds: Bounds) -> tuple[float, str]:
+    """Length of a round scale bar as a share of a map's width (at most a third), and its text."""
+    width = bounds[2] - bounds[0]
+    power = 10 ** math.floor(math.log10(width / 3))
+    length = next(f * power for f in (5, 2, 1) if f * power <= width / 3)
+    return length / width, f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+
+
+def indexed_png(codes: np.ndarray, colours: Sequence[Rgb]) -> str:
+    """Data URI of a PNG with a palette; 255 is transparent."""
+    codes = enlarge(codes)
+    image = Image.fromarray(np.ascontiguousarray(codes, "u1"))
+    table = [0] * 768
+    table[: 3 * len(colours)] = [int(v) for colour in colours for v in colour]
+    image.putpalette(table)
+    return _uri(image, "png", transparency=OUTSIDE)
+
+
+def enlarge(codes: np.ndarray) -> np.ndarray:
+    """Pixels repeated until a picture has about `SMALLEST` each way."""
+    factor = max(1, SMALLEST // max(codes.shape[-2:]))
+    return codes.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
+def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, title: str, note: str = "") -> Map:
+    """A colour composite as JPEG.
+
+    Parameters
+    ----------
+    bands : (3, y, x) float32
+        Red, green, blue; NaN no data.
+    limits : (3, 2)
+        Values that become black and white, as `stretch` gives them.
+    """
+    with np.errstate(invalid="ignore"):
+        scaled = (bands - limits[:, :1, None]) / np.maximum(limits[:, 1:, None] - limits[:, :1, None], 1)
+    # A little lighter in the middle, as dark ground is most of what there is.
+    light = np.clip(np.nan_to_num(scaled, nan=0.93), 0, 1) ** 0.75
+    image = Image.fromarray(np.moveaxis((255 * light).astype("u1"), 0, -1))
+    factor = max(1, SMALLEST // max(image.size))
+    if factor > 1:
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+    alt = f"Colour composite of Sentinel-2, {title}"
+    return _map(title, _uri(image, "jpeg", quality=QUALITY), alt, picture, None, note, smooth=True)
+
+
+def stretch(*composites: np.ndarray) -> np.ndarray:
+    """Limits of a common stretch of several composites: (3, 2)."""
+    limits = np.zeros((3, 2))
+    for band in range(3):
+        values = np.concatenate([c[band][np.isfinite(c[band])] for c in composites] or [np.zeros(0)])
+        limits[band] = np.percentile(values, STRETCH) if values.size else (0, 1)
+    return limits
+
+
+def draw_looks(picture: Picture, most: float, title: str) -> Map:
+    """Number of clear observations, from 0 to `most`."""
+    steps = np.linspace(0, len(LOOKS_COLOURS) - 1, 201)
+    anchors = np.array(LOOKS_COLOURS, float)
+    colours = np.stack([np.interp(steps, np.arange(len(anchors)), anchors[:, k]) for k in range(3)], axis=1)
+    with np.errstate(invalid="ignore"):
+        codes = np.clip(200 * picture.codes / max(most, 1), 0, 200)
+    codes = np.where(np.isfinite(codes), codes, OUTSIDE).astype("u1")
+    legend = Legend(((gradient(LOOKS_COLOURS), "0", f"{most:.0f}"),), (("", "none"),), "clear observations")
+    table: list[Rgb] = [(int(r), int(g), int(b)) for r, g, b in np.rint(colours)]
+    note = f"mean of a map pixel of {picture.metres:g} m" if picture.thinned > 1 else ""
+    title = f"Clear observations, {title}"
+    return _map(title, indexed_png(codes, table), f"Map: {title}", picture, legend, note)
+
+
+def _uri(image: Image.Image, form: str, **options: object) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    return f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,151 @@
+"""The page: templates, how numbers are written, and what must not be told to readers of a report (paths, credentials)."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from grids import official_tiles
+from tasks.job import utc_now
+
+NARROW = "\u202f"
+"""Between groups of digits, and before units."""
+
+_URL = re.compile(r"\b([a-z][a-z0-9+]*://)[^\s/@]+@", re.IGNORECASE)
+_QUERY = re.compile(r"\b([a-z][a-z0-9+]*://[^\s?#\"']+)[?#][^\s\"';,)]*", re.IGNORECASE)
+_SECRET = re.compile(r"\b((?:aws_)?(?:secret|token|password|key|signature)\w*\s*[=:]\s*)[^\s,;]+", re.IGNORECASE)
+_FILE = re.compile(r"\bfile:/+", re.IGNORECASE)
+_PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
+
+
+def public(text: str) -> str:
+    """Text as it may leave the house: of absolute paths the last name, of addresses neither user nor query.
+
+    Relative paths and addresses of catalogues and web servers stay readable.
+    """
+    text = _FILE.sub("/", str(text))
+    text = _URL.sub(r"\1", text)
+    text = _QUERY.sub(r"\1", text)
+    text = _SECRET.sub(r"\1...", text)
+    return _PATH.sub(r"\1", text)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with narrow spaces between thousands and a true minus sign."""
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}".replace(",", NARROW).replace("-", "\u2212")
+
+
+def area(km2: float | None) -> str:
+    """Square kilometres with digits that suit their size; hectares where there are few."""
+    if km2 is None:
+        return "–"
+    if 0 < abs(km2) < 0.1:
+        return f"{number(100 * km2, 2)}{NARROW}ha"
+    return f"{number(km2, 2 if abs(km2) < 100 else 0)}{NARROW}km²"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 0 to 1 in percent."""
+    return "–" if share is None else f"{number(100 * share, digits)}{NARROW}%"
+
+
+def signed(text: str) -> str:
+    """With a plus sign where there is no minus."""
+    return text if text.startswith(("\u2212", "–")) else f"+{text}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{number(seconds, 1 if seconds < 10 else 0)}{NARROW}s"
+    return f"{number(seconds / 60)}{NARROW}min" if seconds < 7200 else f"{number(seconds / 3600, 1)}{NARROW}h"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{number(count, 0 if count >= 10 or unit == 'B' else 1)}{NARROW}{unit}"
+
+
+def _finalize(value: Any) -> Any:
+    """Everything that is shown passes here; what is marked safe is pictures and styles of our own."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else public(value)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tasks.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, finalize=_finalize,
+    )  # fmt: skip
+    environment.filters |= {
+        "number": number, "area": area, "percent": percent, "signed": signed, "duration": duration, "size": size,
+    }  # fmt: skip
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from a template.
+
+    Parameters
+    ----------
+    template : str
+        Name, such as ``"tile.html.j2"``.
+    **values
+        What it shows.
+    """
+    style = resources.files("tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=style,
+            made=utc_now().replace("T", " ").replace("Z", " UTC"),
+            version=importlib.metadata.version("imperv"),
+            **values,
+        )
+    )
+
+
+def locator(tile: str) -> Markup:
+    """A small map of all tiles of Europe with one of them marked, as SVG."""
+    places = [(int(t[1:3]), int(t[4:6])) for t in official_tiles("eea38-2024")]
+    # The far islands would make the rest too small to be seen.
+    places = [(x, y) for x, y in places if x >= 24]
+    top = max(y for _, y in places)
+    land = "".join(f"M{x} {top - y}h.9v.9h-.9z" for x, y in places)
+    x, y = int(tile[1:3]), int(tile[4:6])
+    left, right = min(p[0] for p in places), max(p[0] for p in places) + 1
+    here = f'<rect class="here" x="{x - 0.6}" y="{top - y - 0.6}" width="2.1" height="2.1"/>' if x >= left else ""
+    box = f"{left} 0 {right - left} {top - min(p[1] for p in places) + 1}"
+    return Markup(
+        f'<svg class="locator" viewBox="{box}" role="img" aria-label="Position of tile {tile} in Europe">'
+        f'<path class="land" d="{land}"/>{here}</svg>'
+    )
+
+
+def relative(path: str, root: Path) -> str:
+    """A path or address of the production file as it may be shown."""
+    return public(path.replace(f"{root}/", ""))
+
+
+def flat(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, str, Any, bool]]:
+    """(group, name, value, whether it differs from the default) of nested parameters."""
+    return [
+        (group, name, value, value != defaults.get(group, {}).get(name))
+        for group, values in parameters.items()
+        for name, value in values.items()
+    ]

@@ -1,0 +1,123 @@
+"""Fewer pixels for the maps of a report: one small function for each kind of layer.
+
+What is delivered is never made here: these maps are looked at on a screen, and rare changes must stay visible on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_mean
+
+CHANGE_CLASSES = (1, 2, 11, 12)
+"""Classes of change; 0 and 10 are unchanged."""
+
+
+def mean_share(a: np.ndarray, factor: int) -> np.ndarray:
+    """Mean of a layer in percent.
+
+    Parameters
+    ----------
+    a : (y, x) uint8
+        0 to 100, 255 outside.
+    factor : int
+        Pixels of a cell each way; divides both edges.
+
+    Returns
+    -------
+    (y / factor, x / factor) uint8
+        0 to 100, 255 where a cell has no valid pixel.
+    """
+    return np.asarray(a, "u1") if factor == 1 else aggregate_mean(np.ascontiguousarray(a, "u1"), factor)
+
+
+def share_of_ones(a: np.ndarray, factor: int) -> np.ndarray:
+    """Share of the valid pixels that are 1, in percent; shapes and no data as for `mean_share`."""
+    return mean_share(np.where(np.asarray(a) == 1, 100, a).astype("u1"), factor)
+
+
+def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
+    """The largest change of each cell, as the mean of a cell would hide single buildings.
+
+    Parameters
+    ----------
+    a : (y, x) uint8
+        100 + change in percent, 201 never sealed, 255 outside.
+    factor : int
+        Pixels of a cell each way; divides both edges.
+
+    Returns
+    -------
+    (y / factor, x / factor) uint8
+        Code of the pixel that changed most; without a change 100 where anything is sealed, else 201; 255 outside.
+    """
+    a = np.asarray(a, "u1")
+    if factor == 1:
+        return a
+    cells = _cells(a, factor)
+    # Doubled, so that there is room between "no change" (1) and "never sealed" (0); outside loses against all.
+    rank = 2 * np.abs(cells.astype("i2") - NO_CHANGE) + 1
+    rank[cells == NEVER_SEALED] = 0
+    rank[cells == NODATA] = -1
+    return np.take_along_axis(cells, rank.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+
+
+def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
+    """The most frequent class of change of each cell, or, where nothing changed, its most frequent class.
+
+    Parameters
+    ----------
+    a : (y, x) uint8
+        Classes 0, 1, 2, 10, 11, 12; 255 outside.
+    factor : int
+        Pixels of a cell each way; divides both edges.
+
+    Returns
+    -------
+    (y / factor, x / factor) uint8
+        A class, or 255 where a cell has no valid pixel; of equally frequent ones the first.
+    """
+    a = np.asarray(a, "u1")
+    if factor == 1:
+        return a
+    best = np.full((a.shape[0] // factor, a.shape[1] // factor), NODATA, "u1")
+    for classes in ((0, 10), CHANGE_CLASSES):
+        most = np.zeros(best.shape, "u4")
+        for code in classes:
+            count = sums(a == code, factor).astype("u4")
+            better = count > most
+            best[better], most[better] = code, count[better]
+    return best
+
+
+def mean_values(a: np.ndarray, factor: int) -> np.ndarray:
+    """Mean of numbers, such as counts or digital numbers.
+
+    Parameters
+    ----------
+    a : (y, x)
+        Values; 0 is no data and does not count.
+    factor : int
+        Pixels of a cell each way; divides both edges.
+
+    Returns
+    -------
+    (y / factor, x / factor) float32
+        NaN where a cell has no valid pixel.
+    """
+    count = sums(np.asarray(a) > 0, factor)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (sums(a, factor) / np.where(count > 0, count, np.nan)).astype("f4")
+
+
+def sums(a: np.ndarray, factor: int) -> np.ndarray:
+    """Sum of each cell, float64."""
+    rows, columns = a.shape
+    return np.asarray(a).reshape(rows // factor, factor, columns // factor, factor).sum(axis=(1, 3), dtype="f8")
+
+
+def _cells(a: np.ndarray, factor: int) -> np.ndarray:
+    """(y, x, pixel): the pixels of each cell along the last axis."""
+    rows, columns = a.shape
+    parts = a.reshape(rows // factor, factor, columns // factor, factor).swapaxes(1, 2)
+    return parts.reshape(rows // factor, columns // factor, factor * factor)

@@ -1,0 +1,110 @@
+"""The largest changes of a tile, close up: where they are, and what the satellite and the maps show there then and now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.job import Job
+from tasks.report.maps import Map, draw, draw_composite, stretch
+from tasks.report.pixels import (
+    CELL,
+    Bounds,
+    Movement,
+    Picture,
+    best_windows,
+    movement,
+    sealed_ground,
+    window,
+    window_composite,
+)
+
+EDGE, SMALL_EDGE = 2000, 1000
+"""Edge of a window in metres, on large areas and on those below `SMALL_AREA`."""
+
+SMALL_AREA = 6000
+"""Metres."""
+
+GAINS, LOSSES = 2, 1
+"""Windows of the largest gains, and of the largest loss."""
+
+
+Chosen = tuple[str, Bounds, float, float]
+"""Title and place of a window, gain and loss in it in square kilometres."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a window lies on a map of the whole area, percent of its edges."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """One window."""
+
+    title: str
+    text: str
+    bounds: Bounds
+    frame: Frame
+    gain_km2: float
+    loss_km2: float
+    panels: tuple[Map, ...]
+    """Satellite and density then, satellite and density now, change and its classes; those that exist."""
+
+
+def choose(job: Job) -> list[Chosen]:
+    """Windows of the largest gains and losses with their sums in km2; of the densest ground where nothing changed."""
+    width, height = job.bounds[2] - job.bounds[0], job.bounds[3] - job.bounds[1]
+    edge = SMALL_EDGE if min(width, height) < SMALL_AREA else EDGE
+    record = job.record("IMDC")
+    found: list[Chosen] = []
+    moved = movement(job) if record is not None and record.made else None
+    if moved is not None:
+        gains = best_windows(job, moved.gain, edge, GAINS)
+        found += [("Gain", bounds, *_sums(job, moved, bounds)) for bounds in gains]
+        losses = best_windows(job, moved.loss, edge, LOSSES, gains)
+        found += [("Loss", bounds, *_sums(job, moved, bounds)) for bounds in losses]
+    if not found:
+        now = job.record("IMD_now")
+        symbol = "IMD_now" if now is not None and now.made else "IMD_then"
+        found += [("Densest ground", b, 0.0, 0.0) for b in best_windows(job, sealed_ground(job, symbol), edge, 1)]
+    return found
+
+
+def _sums(job: Job, moved: Movement, bounds: Bounds) -> tuple[float, float]:
+    left, _, _, top = job.bounds
+    y0, y1 = (round((top - y) / CELL) for y in (bounds[3], bounds[1]))
+    x0, x1 = (round((x - left) / CELL) for x in (bounds[0], bounds[2]))
+    return float(moved.gain[y0:y1, x0:x1].sum()) / 1e6, float(moved.loss[y0:y1, x0:x1].sum()) / 1e6
+
+
+def close_up(job: Job, title: str, bounds: Bounds, gain: float, loss: float) -> Zoom:
+    """A window with all that there is to see in it."""
+    panels: list[Map] = []
+    made = {s for s in ("PP_then", "PP_now", "IMD_then", "IMD_now", "IMDC", "IMCC") if (r := job.record(s)) and r.made}
+    bands = {p: window_composite(job, p, bounds) for p in ("then", "now") if f"PP_{p}" in made}
+    limits = stretch(*bands.values()) if bands else np.zeros((3, 2))
+    for period in ("then", "now"):
+        if period in bands:
+            picture = Picture(bands[period][0], bounds, 10)
+            panels.append(draw_composite(bands[period], limits, picture, f"Sentinel-2, {period}"))
+        if f"IMD_{period}" in made:
+            panels.append(draw(f"IMD_{period}", window(job, f"IMD_{period}", bounds), f"Density, {period}"))
+    for symbol, name in (("IMDC", "Change, percentage points"), ("IMCC", "Change, classified")):
+        if symbol in made:
+            panels.append(draw(symbol, window(job, symbol, bounds), name))
+    left, bottom, right, top = job.bounds
+    frame = Frame(
+        round(100 * (bounds[0] - left) / (right - left), 2),
+        round(100 * (top - bounds[3]) / (top - bottom), 2),
+        round(100 * (bounds[2] - bounds[0]) / (right - left), 2),
+        round(100 * (bounds[3] - bounds[1]) / (top - bottom), 2),
+    )
+    middle = f"E {(bounds[0] + bounds[2]) / 2000:.1f} km, N {(bounds[1] + bounds[3]) / 2000:.1f} km"
+    return Zoom(title, middle, bounds, frame, gain, loss, tuple(panels))

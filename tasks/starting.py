@@ -1,0 +1,48 @@
+"""Transfer learning: which stored model a training starts from (ATBD 4.3.1, algorithms 7).
+
+Whether to, and what it is worth, is in `layers.training`; which models there are, in `tasks.registry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from layers.unet import Normalisation, UNetParameters
+from tasks.job import Job
+from tasks.records import Record
+from tasks.registry import Wanted, find, load, trouble
+
+LOOKED_AT = 10
+"""Networks among which one of the same architecture is looked for, nearest first."""
+
+
+def starting_model(job: Job, symbol: str) -> Record | None:
+    """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
+
+    Returns
+    -------
+    Record or None
+        None where no model within ``parameters.ensemble.reach`` has the architecture asked for.
+    """
+    unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
+    wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)
+    own = job.record(symbol)
+    if own is not None and own.made and (own.start, own.end) != wanted.period:
+        usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))
+        if usable and job.store.data_in_place(own):
+            return own
+    near = find(job.store, symbol, job.tile, wanted, LOOKED_AT, reach).models
+    return next((record for record in near if record.tile != str(job.tile) and _fits(record, unet)), None)
+
+
+def _fits(record: Record, unet: UNetParameters) -> bool:
+    try:
+        return UNetParameters.model_validate(record.statistics["parameters"]).architecture == unet.architecture
+    except (KeyError, ValueError):
+        return False
+
+
+def load_start(job: Job, record: Record) -> tuple[Any, Normalisation]:
+    """Network and normalisation of a stored model."""
+    return load(job.store, record)

@@ -1,0 +1,265 @@
+"""Shapes of vector files near a window, in batches of bounded size: what OGR reads, GeoParquet, and text (`tasks.shape_lines`).
+
+Shapes come as they are in the file, in its reference system; what they mean and whether they are sound is for others to judge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pyogrio
+import shapely
+from pyproj import CRS, Transformer
+
+from tasks.access import LOCAL, gdal_options, gdal_path, is_remote
+from tasks.errors import ImpervError, InputError
+from tasks.shape_batches import Batch, Bounds, open_bytes, parsed
+from tasks.shape_lines import kind_of_text, read_csv, read_lines
+
+BATCH = 20_000
+"""Shapes at once."""
+
+AHEAD = 2**16
+"""Bytes fetched at least of a remote file that is read in parts."""
+
+REACH = 5000
+"""Metres from its first corner, or its middle, that a shape of a text file may reach; others are passed over unparsed."""
+
+LINES = re.compile(r"\.(csv|geojsonl|geojsons|geojsonseq|jsonl|ndjson)(\.gz|\.zst)?$", re.IGNORECASE)
+PARQUET = re.compile(r"\.(geo)?parquet$", re.IGNORECASE)
+ZIPPED_JSON = re.compile(r"\.(geo)?json\.gz$", re.IGNORECASE)
+
+Kind = Literal["ogr", "parquet", "lines", "csv"]
+TROUBLE = (RuntimeError, OSError, ValueError, KeyError, EOFError, zlib.error)
+"""What GDAL, Arrow and decompression raise on a damaged file."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A vector file that can be read."""
+
+    path: str
+    kind: Kind
+    crs: str
+    layer: str | None = None
+
+
+def open_vectors(path: str) -> Vectors:
+    """Find out how a file is read; little of it is.
+
+    Parameters
+    ----------
+    path : str
+        File, URL or name of GDAL's virtual file systems; a layer of several is named by ``|layername=`` at the end.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no vector file, has several layers of polygons, or no coordinate reference system.
+    """
+    path, _, name = path.partition("|layername=")
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"{path} does not exist; correct the path")
+    with _readable(path):
+        if LINES.search(path):
+            return Vectors(path, kind_of_text(path), "OGC:CRS84")
+        if PARQUET.search(path):
+            about = _geo_metadata(path)
+            column = about["columns"][about["primary_column"]]
+            if column["encoding"].upper() != "WKB":
+                raise InputError(f"{path}: its shapes are encoded as {column['encoding']}; write it with the encoding WKB")
+            # Without the key they are degrees, by the format; an empty one says that they are not known.
+            crs = column.get("crs", "OGC:CRS84")
+            return Vectors(path, "parquet", _known(path, json.dumps(crs) if isinstance(crs, dict) else crs))
+        with _gdal_environment(path):
+            layer = name or _only_layer(path)
+            return Vectors(path, "ogr", _known(path, pyogrio.read_info(_ogr_name(path), layer=layer)["crs"]), layer)
+
+
+def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 0) -> Iterator[Batch]:
+    """Shapes of a file that may touch a window, and some beside it.
+
+    Parameters
+    ----------
+    vectors : Vectors
+        From `open_vectors`.
+    bounds : (left, bottom, right, top) or None
+        Window in EPSG:3035; None for the whole file.
+    least_confidence : float
+        Rows of CSV with a lower confidence are left out.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or its reference system does not reach the window.
+    """
+    reach = 0 if vectors.kind in ("ogr", "parquet") else REACH
+    box = (
+        None if bounds is None else box_in(vectors, (bounds[0] - reach, bounds[1] - reach, bounds[2] + reach, bounds[3] + reach))
+    )
+    readers: dict[Kind, Callable[[], Iterator[Batch]]] = {
+        "ogr": lambda: _read_ogr(vectors, box),
+        "parquet": lambda: _read_parquet(vectors.path, box),
+        "lines": lambda: read_lines(vectors.path, box),
+        "csv": lambda: read_csv(vectors.path, box, least_confidence),
+    }
+    batches = readers[vectors.kind]()
+    while True:
+        with _readable(vectors.path), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Non closed ring")  # they are mended and counted
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def box_in(vectors: Vectors, bounds: Bounds) -> Bounds:
+    """Box of a window of EPSG:3035 in the file's reference system.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        to_file = Transformer.from_crs("EPSG:3035", vectors.crs, always_xy=True)
+        box = to_file.transform_bounds(*bounds, densify_pts=21)
+    except RuntimeError as error:
+        raise InputError(f"{vectors.path}: its reference system cannot be reached from EPSG:3035 ({error})") from None
+    if not np.isfinite(box).all():
+        raise InputError(f"{vectors.path}: its reference system ({CRS(vectors.crs).name}) does not reach the area; correct it")
+    return box
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (ImpervError, MemoryError):
+        raise
+    except Exception as error:
+        if not isinstance(error, TROUBLE) and "://" not in path:  # every protocol has its own
+            raise
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} cannot be read ({reason}); name a vector file") from None
+
+
+def _known(path: str, crs: object) -> str:
+    if not crs:
+        raise InputError(f"{path} has no coordinate reference system; assign one")
+    return CRS.from_user_input(crs).to_wkt()
+
+
+# OGR ------------------------------------------------------------------------------------------------------------
+
+
+def _ogr_name(path: str) -> str:
+    name = gdal_path(path)
+    return f"/vsigzip/{name}" if ZIPPED_JSON.search(path) and not name.startswith("/vsigzip/") else name
+
+
+@contextlib.contextmanager
+def _gdal_environment(path: str) -> Iterator[None]:
+    """Patience with servers: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
+    options = gdal_options(LOCAL) if is_remote(path) or path.startswith("/vsi") else {}
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(options)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
+
+
+def _only_layer(path: str) -> str | None:
+    layers = pyogrio.list_layers(_ogr_name(path))
+    areas = [str(name) for name, kind in layers if kind and ("Polygon" in kind or kind.startswith(("Unknown", "Geometry")))]
+    if not any(kind for _, kind in layers):
+        raise InputError(f"{path} has no shapes; name a vector file")
+    if len(areas) > 1:
+        raise InputError(f"{path} has several layers of polygons ({', '.join(areas[:8])}); append |layername= and one of them")
+    return areas[0] if areas else None
+
+
+def _read_ogr(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
+    with (
+        _gdal_environment(vectors.path),
+        pyogrio.open_arrow(
+            _ogr_name(vectors.path), layer=vectors.layer, bbox=box, columns=[], batch_size=BATCH, use_pyarrow=True
+        ) as (about, reader),
+    ):
+        for batch in reader:
+            yield parsed(_objects(batch.column(about["geometry_name"] or "wkb_geometry")), shapely.from_wkb)
+
+
+def _objects(column: pa.Array) -> np.ndarray:
+    storage = column.storage if isinstance(column, pa.ExtensionArray) else column
+    return np.asarray(storage.to_numpy(zero_copy_only=False), dtype=object)
+
+
+# GeoParquet -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
+    with open_bytes(path, AHEAD) as file, pa.parquet.ParquetFile(file) as parquet:
+        yield parquet
+
+
+def _geo_metadata(path: str) -> dict[str, Any]:
+    with _open_parquet(path) as file:
+        about = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+    if "primary_column" not in about:
+        raise InputError(f"{path} is no GeoParquet (it has no 'geo' metadata); name a vector file")
+    return about
+
+
+def _read_parquet(path: str, box: Bounds | None) -> Iterator[Batch]:
+    about = _geo_metadata(path)
+    column = about["columns"][about["primary_column"]]
+    covering = column.get("covering", {}).get("bbox") if box else None
+    if box and len(whole := column.get("bbox", ())) in (4, 6):
+        half = len(whole) // 2
+        if not _meets(box, (whole[0], whole[1], whole[half], whole[half + 1])):
+            return
+    with _open_parquet(path) as file:
+        groups, wanted = list(range(file.metadata.num_row_groups)), [about["primary_column"]]
+        if covering and box:
+            groups = [k for k in groups if _group_meets(file.metadata.row_group(k), covering, box)]
+            wanted += [".".join(name) for name in covering.values()]
+        for batch in file.iter_batches(BATCH, row_groups=groups, columns=list(dict.fromkeys(wanted))):
+            if covering and box:
+                edges = [_nested(batch, covering[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
+                # A row without a box is kept: it is for the caller to say that it has no shape.
+                beside = (edges[0] > box[2]) | (edges[2] < box[0]) | (edges[1] > box[3]) | (edges[3] < box[1])
+                batch = batch.filter(pa.array(~beside))
+            yield parsed(_objects(batch.column(about["primary_column"])), shapely.from_wkb)
+
+
+def _nested(batch: pa.RecordBatch, name: list[str]) -> np.ndarray:
+    column = batch.column(name[0])
+    for part in name[1:]:
+        column = column.field(part)
+    return np.asarray(column.to_numpy(zero_copy_only=False), float)
+
+
+def _group_meets(group: Any, covering: dict[str, list[str]], box: Bounds) -> bool:
+    found = {c.path_in_schema: c.statistics for c in (group.column(k) for k in range(group.num_columns))}
+    low = [found.get(".".join(covering[name])) for name in ("xmin", "ymin")]
+    high = [found.get(".".join(covering[name])) for name in ("xmax", "ymax")]
+    edges = [(s.min, s.max) for s in (*low, *high) if s is not None and s.has_min_max]
+    return len(edges) < 4 or _meets(box, (edges[0][0], edges[1][0], edges[2][1], edges[3][1]))
+
+
+def _meets(a: Bounds, b: Bounds) -> bool:
+    return a[0] <= b[2] and a[2] >= b[0] and a[1] <= b[3] and a[3] >= b[1]

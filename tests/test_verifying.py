@@ -1,0 +1,273 @@
+"""Folders, zips, neighbours and productions: what is held against what, and what is said of it."""
+
+import json
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tasks.errors import InputError
+from tasks.metadata_check import REQUIRED, check_metadata_file
+from tasks.product_rules import check_name
+from tasks.verifying import Request, verify
+from tests.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
+from tests.test_consistency import layers
+
+IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}
+FORMS = {
+    "IMD_now": ("IMD_S2021_R10m", IMD), "IBU_now": ("IBU_S2021_R10m", IBU), "IMD_then": ("IMD_S2018_R10m", IMD),
+    "IBU_then": ("IBU_S2018_R10m", IBU), "IMDCL": ("IMDCL_S2021_R10m", {255: BLACK}), "IBUCL": ("IBUCL_S2021_R10m", {255: BLACK}),
+    "IMD_now_resampled": ("IMD_S2021_R100m", IMD), "SBU": ("SBU_S2021_R100m", SBU),
+    "IMDC": ("IMDC_C2018-2021_R20m", CHANGE), "IMDCS": ("IMDCS_C2018-2021_R20m", CHANGE),
+    "IMDC_resampled": ("IMDC_C2018-2021_R100m", CHANGE), "IMDCS_resampled": ("IMDCS_C2018-2021_R100m", CHANGE),
+    "SBUC": ("SBUC_C2018-2021_R100m", CHANGE), "SBUCS": ("SBUCS_C2018-2021_R100m", CHANGE),
+    **{c: (f"{c}_C2018-2021_R20m", CLASSES) for c in ("IMCC", "IMCCS", "IBUC", "IBUCS")},
+    **{c: (f"{c}_C2018-2021_R100m", CLASSES) for c in ("SBCC", "SBCCS")},
+}  # fmt: skip
+
+
+def deliver(folder, arrays, tile="E43N32", **more):
+    """Files of the layers, each right by itself."""
+    paths = {}
+    for symbol, array in arrays.items():
+        if symbol in FORMS:
+            form, colours = FORMS[symbol]
+            name = f"CLMS_HRLNVLCC_{form}_{tile}_03035_V01_R00.tif"
+            paths[symbol] = write(folder, name, array, colours=colours, pixel=int(form.split("_R")[1][:-1]), **more)
+    return paths
+
+
+def failures(found):
+    return {(name.rsplit("/", 1)[-1].split("_")[2], f.check) for name, findings in found.items() for f in findings if not f.ok}
+
+
+def texts(found, check):
+    return [f.text for findings in found.values() for f in findings if f.check == check]
+
+
+WINDOW = Request(window=True)
+
+
+def test_a_folder_of_all_layers_passes(tmp_path):
+    deliver(tmp_path / "out", layers())
+    found = verify([tmp_path / "out"], WINDOW)
+    assert len(found) == len(FORMS) and failures(found) == set()
+    assert any("agrees with IMDCS, IMD_then, IMD_now" in text for text in texts(found, "change"))
+    assert len(texts(found, "aggregation")) == 4
+
+
+def test_a_wrong_layer_is_named_and_the_others_pass(tmp_path):
+    arrays = layers()
+    row, column = np.argwhere(arrays["SBU"] < 99)[7]
+    arrays["SBU"][row, column] += 1
+    deliver(tmp_path / "out", arrays)
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("SBU", "aggregation")}
+
+
+def test_the_first_year_may_be_a_mosaic_elsewhere(tmp_path):
+    arrays = layers()
+    now = {k: a for k, a in arrays.items() if not k.endswith("_then")}
+    now["IMDC"][now["IMDC"] == 101] = 102
+    deliver(tmp_path / "out", now)
+    mosaic = np.full((300, 300), 255, np.uint8)
+    mosaic[50:250, 60:260] = arrays["IMD_then"]
+    then = write(tmp_path / "old", "mosaic.tif", mosaic, left=LEFT - 600, top=TOP + 500)
+    assert ("IMDC", "change") not in failures(verify([tmp_path / "out"], WINDOW))
+    found = verify([tmp_path / "out"], Request(window=True, then={"IMD_then": then}))
+    assert ("IMDC", "change") in failures(found)
+    shifted = write(tmp_path / "old", "shifted.tif", mosaic, left=LEFT - 603)
+    with pytest.raises(InputError, match="not a raster of bytes on the 10 m EEA grid"):
+        verify([tmp_path / "out"], Request(window=True, then={"IMD_then": shifted}))
+
+
+def test_a_file_that_is_wrong_by_itself_is_not_held_against_others(tmp_path):
+    arrays = layers()
+    paths = deliver(tmp_path / "out", arrays)
+    write(
+        tmp_path / "out",
+        paths["IMDC"].name,
+        np.where(arrays["IMDC"] == 201, np.uint8(254), arrays["IMDC"]),
+        colours=CHANGE,
+        pixel=20,
+    )
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMDC", "value")}
+
+
+def test_other_years_and_tiles_are_not_mixed(tmp_path):
+    paths = deliver(tmp_path / "out", {"IMD_now_resampled": layers()["IMD_now_resampled"]})
+    later = paths["IMD_now_resampled"].name.replace("R100m", "R10m").replace("HRLNVLCC", "NVLCC").replace("S2021", "S2024")
+    write(tmp_path / "out", later, layers(9)["IMD_now"])
+    assert failures(verify([tmp_path / "out"], WINDOW)) == set()
+
+
+def test_the_newest_issue_speaks(tmp_path):
+    arrays = layers()
+    paths = deliver(tmp_path / "out", {k: arrays[k] for k in ("IMD_now", "IMD_now_resampled")})
+    write(tmp_path / "out", paths["IMD_now"].name.replace("R00", "R01"), layers(9)["IMD_now"])
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "aggregation")}
+
+
+def test_edges_of_neighbouring_tiles(tmp_path):
+    """The same land cut in two at the edge of a tile, once as it is and once with other densities beyond it."""
+    from tests.test_seams import land
+
+    band = land(1, 1000, depth=400)
+    west, east = "CLMS_HRLNVLCC_IMD_S2021_R10m_E42N32_03035_V01_R00.tif", NAME
+    for name, right in (("good", band[:, 200:]), ("bad", np.clip(band[:, 200:].astype(int) + 30, 0, 100).astype(np.uint8))):
+        write(tmp_path / name, west, band[:, :200].copy(), left=LEFT - 2000)
+        write(tmp_path / name, east, right.copy())
+    good, bad = (verify([tmp_path / name], WINDOW) for name in ("good", "bad"))
+    assert failures(good) == set() and all("edge with" in t and "10 segments" in t for t in texts(good, "seams"))
+    assert len(texts(good, "seams")) == 2
+    assert failures(bad) == {("IMD", "seams")} and sum(not f.ok for fs in bad.values() for f in fs) == 2
+
+
+def test_edges_to_the_south(tmp_path):
+    from tests.test_seams import land
+
+    band = land(1, 1000, depth=400).T
+    write(tmp_path / "out", NAME, band[:200].copy(), top=3202000)
+    south = np.clip(band[200:].astype(int) + 30, 0, 100).astype(np.uint8)
+    write(tmp_path / "out", NAME.replace("E43N32", "E43N31"), south, top=3200000)
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "seams")}
+
+
+ISO = """<gmd:MD_Metadata xmlns:gmd="http://www.isotc211.org/2005/gmd" xmlns:gco="http://www.isotc211.org/2005/gco">{}</gmd:MD_Metadata>"""
+
+
+def metadata(without="", west=9.0, east=12.0):
+    """A record with every mandatory part, each in its place and nothing else."""
+    parts = []
+    for name, where in REQUIRED.items():
+        if name == without or name == "geographic box":
+            continue
+        steps = [s for s in where.replace("//", "/").split("/") if s != "*"]
+        parts.append("".join(f"<gmd:{s}>" for s in steps) + "<gco:CharacterString>x</gco:CharacterString>"
+                     + "".join(f"</gmd:{s}>" for s in reversed(steps)))  # fmt: skip
+    sides = {"westBoundLongitude": west, "eastBoundLongitude": east, "southBoundLatitude": 50.0, "northBoundLatitude": 53.0}
+    box = "".join(f"<gmd:{k}><gco:Decimal>{v}</gco:Decimal></gmd:{k}>" for k, v in sides.items())
+    if without != "geographic box":
+        above = ("identificationInfo", "MD_DataIdentification", "extent", "EX_GeographicBoundingBox")
+        parts.append("".join(f"<gmd:{s}>" for s in above) + box + "".join(f"</gmd:{s}>" for s in reversed(above)))
+    return ISO.format("".join(parts))
+
+
+@pytest.mark.parametrize("without", ["", *REQUIRED])
+def test_each_mandatory_part_of_the_metadata_is_asked_for(tmp_path, without):
+    path = tmp_path / "x.xml"
+    path.write_text(metadata(without))
+    finding = check_metadata_file(path, check_name(NAME)[1])
+    assert finding.ok == (not without), finding.text
+    assert without in finding.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("<a", "is no XML"), ("<a/>", "not gmd:MD_Metadata"), (metadata(west=20.0, east=21.0), "is not at tile E43N32")],
+)
+def test_metadata_that_are_none_or_of_another_place(tmp_path, text, message):
+    path = tmp_path / "x.xml"
+    path.write_text(text)
+    assert message in check_metadata_file(path, check_name(NAME)[1]).text
+
+
+def package(folder, change=None, name="delivery.zip"):
+    """A delivery as the EEA takes it; `change` edits its files by name before they are packed."""
+    path = write(folder / "files", NAME)
+    files = {p.name: p.read_bytes() for p in (path, path.with_name(f"{NAME}.vat.dbf"))}
+    files[f"Metadata/{path.stem}.xml"] = metadata().encode()
+    if change:
+        change(files)
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for inside, data in files.items():
+            archive.writestr(inside, data)
+    return folder / name
+
+
+HISTOGRAM = b"<PAMDataset><PAMRasterBand band='1'><Histograms/></PAMRasterBand></PAMDataset>"
+ZIPS = {
+    "good": (None, set()),
+    "second tif": (lambda f: f.update({"x/other.tif": b""}), {"naming"}),
+    "no tif": (lambda f: f.pop(NAME), {"naming"}),
+    "no table": (lambda f: f.pop(f"{NAME}.vat.dbf"), {"attribute"}),
+    "no metadata": (lambda f: f.pop(next(k for k in f if k.endswith("xml"))), {"inspire"}),
+    "two folders of metadata": (lambda f: f.update({"more/metadata/x.xml": b""}), {"inspire"}),
+    "histogram": (lambda f: f.update({f"{NAME}.aux.xml": HISTOGRAM}), {"side_files"}),
+    "path that leaves it": (lambda f: f.update({"../x.txt": b""}), {"unzip"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), ZIPS.values(), ids=ZIPS.keys())
+def test_zips(tmp_path, change, expected):
+    path = package(tmp_path, change)
+    found = verify([path], WINDOW)
+    assert {f.check for findings in found.values() for f in findings if not f.ok} == expected
+    assert all(label.startswith(str(path)) for label in found)
+    assert not (tmp_path / "x.txt").exists()
+
+
+def test_a_zip_that_is_none(tmp_path):
+    (tmp_path / "delivery.zip").write_bytes(b"PK no zip")
+    found = verify([tmp_path])
+    assert [f.check for f in found[str(tmp_path / "delivery.zip")]] == ["unzip"]
+
+
+def test_a_zip_beside_its_file_is_the_same(tmp_path):
+    package(tmp_path, name="x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    path = tmp_path / "out" / NAME
+    (tmp_path / "x.zip").rename(path.with_suffix(".zip"))
+    found = verify([tmp_path / "out"], WINDOW)
+    assert list(found) == [str(path)] and failures(found) == set()
+    assert texts(found, "unzip") == ["its zip holds the same 3 files"]
+    (tmp_path / "out" / "Metadata" / f"{path.stem}.xml").write_text(metadata(west=9.5))
+    assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "unzip")}
+
+
+def test_gaps_are_found_with_the_masks_of_the_eea(tmp_path):
+    array = layers()["IMD_now"]
+    path = write(tmp_path / "out", NAME, array)
+    mask = (array != 255).astype(np.uint8)
+    name = "mask_2021_010m_e43n32.tif"
+    write(tmp_path / "masks", name, mask, table=False)
+    request = Request(window=True, masks=tmp_path / "masks")
+    assert failures(verify([path], request)) == set()
+    mask[array == 255] = 1
+    write(tmp_path / "masks", name, mask, table=False)
+    assert failures(verify([path], request)) == {("IMD", "gap")}
+    assert f"{np.count_nonzero(array == 255)} pixels" in texts(verify([path], request), "gap")[0]
+    (tmp_path / "masks" / name).unlink()
+    [finding] = [f for fs in verify([path], request).values() for f in fs if f.check == "gap"]
+    assert finding.ok and finding.note and "not looked at" in finding.text
+
+
+def test_meaning_of_a_draft_comes_from_the_store(tmp_path, monkeypatch):
+    from tasks.consistency import Source
+    from tasks.verifying import check_meaning
+
+    arrays = layers()
+    bounds = (LEFT, TOP - 2000, LEFT + 2000, TOP)
+    stored = {"IMD_now": Source("IMD_now", 10, bounds, lambda a, b: arrays["IMD_now"][a:b])}
+    monkeypatch.setattr("tasks.verifying.job_sources", lambda job: dict(stored))
+    paths = deliver(tmp_path / "out", {"IMD_now_resampled": arrays["IMD_now_resampled"]})
+    assert [f.ok for f in check_meaning(SimpleNamespace(), "IMD_now_resampled", paths["IMD_now_resampled"])] == [True]
+    arrays["IMD_now"][:10, :10] = 77
+    [finding] = check_meaning(SimpleNamespace(), "IMD_now_resampled", paths["IMD_now_resampled"])
+    assert not finding.ok and "1 of 400 pixels" in finding.text
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    from flows.cli import main
+
+    path = write(tmp_path, table=False)
+    assert main(["verify", str(path), "--window"]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith(f"FAIL {path}") and "attribute: no attribute table" in text and "0 of 1 files pass" in text
+    write(tmp_path)
+    assert main(["verify", str(tmp_path), "--window", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert all(f["ok"] for f in found[str(path)]) and {"check", "ok", "text", "note"} == set(found[str(path)][0])
+    assert main(["verify"]) == 2
+    assert main(["verify", str(tmp_path / "nothing")]) == 2
