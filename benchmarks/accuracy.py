@@ -137,9 +137,9 @@ def _simulate(site: Site, place: Path) -> None:
     from tasks.simulator import simulate
 
     made = simulate(place, tile=site.tile, size=site.size, seed=site.seed)
-    if site.kind == "neighbour":  # one store for all nine, so that they find each other's models
-        text = made.production.read_text()
-        made.production.write_text(text.replace('store = "store"', 'store = "../neighbours-store"'))
+    if site.kind == "neighbour":  # one store for all nine, and each with its own window, so that they find each other's models
+        text = made.production.read_text().replace('store = "store"', 'store = "../neighbours-store"')
+        made.production.write_text(text + '\n[parameters.ensemble]\naccept = "compatible"\n')
 
 
 def _make(config: Path, tile: str, targets: tuple[str, ...], anew: bool = False) -> dict[str, Any]:
@@ -246,25 +246,25 @@ def _transfer(product: str, folder: Path, told: Callable[[str], None]) -> dict[s
     """The centre's model from scratch and from the nearest tile's: epochs to the same validation loss."""
     import numpy as np
 
-    from grids import nearest_tiles
     from layers.catalogue import CATALOGUE
     from layers.training import train
-    from layers.unet import Normalisation, configure_threads, load_model
+    from layers.unet import configure_threads
     from tasks.evaluation import MODELS
     from tasks.models import training_regions
+    from tasks.starting import load_start, starting_model
 
     symbol = MODELS[product]
+    for site in AROUND:
+        if site.tile != CENTRE:
+            run_case(f"{site.name}:{product}:model", folder, told)
     config, tile = prepare(site_of(f"neighbour-{CENTRE}"), folder)
     job = _job(config, tile)
-    others = {site.tile: site for site in AROUND if site.tile != CENTRE}
-    nearest = str(nearest_tiles(job.tile, [t for t in job.tile.neighbours() if str(t) in others], 1)[0])
-    run_case(f"{others[nearest].name}:{product}:model", folder, told)
-    record = _job(*prepare(others[nearest], folder)).record(symbol)
+    start = starting_model(job, symbol)
+    assert start is not None, "the tiles around have models"
     configure_threads(job.engine.settings.workers)
-    start = load_model(job.store.full(record.href)), Normalisation.from_json(record.statistics["normalisation"])
     regions = training_regions(job, CATALOGUE[symbol], job.production.parameters.unet)
     curves = {}
-    for how, initial in (("scratch", None), ("transfer", start)):
+    for how, initial in (("scratch", None), ("transfer", load_start(job, start))):
         trained = train(regions, job.production.parameters.unet, initial=initial)
         curves[how] = [list(map(float, h["validation"])) for h in trained.history]
         told(f"{tile} {product} {how}: {[len(c) for c in curves[how]]} epochs")
@@ -278,7 +278,7 @@ def _transfer(product: str, folder: Path, told: Callable[[str], None]) -> dict[s
                 "transfer_epochs": int(reached[0]) + 1 if len(reached) else None,
             }
         )  # fmt: skip
-    return {"from": nearest, "curves": curves, "members": rows}
+    return {"from": start.tile, "curves": curves, "members": rows}
 
 
 # tables ---------------------------------------------------------------------------------------------------------

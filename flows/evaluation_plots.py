@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.evaluating import Row, grids_of, notes
+from layers.reliability import FEWEST
 from tasks.errors import InputError
 from tasks.evaluation import METHODS
 
@@ -116,7 +117,7 @@ def _bars(part: Any, product: str, found: Row) -> None:
         axis.set_title(title, fontsize=10)
         axis.set_xlim(left=0, right=None if name in ("mae", "rmse") else 1)
         _plain(axis)
-    axes[-1].legend(fontsize=8, loc="lower right", framealpha=0.9)
+    part.legend(*axes[-1].get_legend_handles_labels(), fontsize=8, loc="upper right", ncols=2, frameon=False)
     part.suptitle(f"{product}: held-out blocks, with 95 % intervals", fontsize=11, x=0.01, ha="left")
 
 
@@ -131,9 +132,11 @@ def _trust(part: Any, row: Row) -> None:
         entries = [e for e in trust[key] if e["pixels"] > 0]
         values = [_interval(e[name]) for e in entries]
         heights = [v for v, _, _ in values]
-        bars = axis.bar(range(len(entries)), heights, 0.7, color="#74c476", yerr=_whiskers(values), error_kw=BARS)
-        labels = [f"{v:.1f}" if name == "mae" else f"{v:.3f}" for v, _, _ in values]
-        axis.bar_label(bars, labels, label_type="center", fontsize=8)
+        # Classes of a few pixels say nothing: they are shown pale.
+        colours = ["#74c476" if e["pixels"] >= FEWEST else "#e5e5e5" for e in entries]
+        bars = axis.bar(range(len(entries)), heights, 0.7, color=colours, yerr=_whiskers(values), error_kw=BARS)
+        labels = [f"{v:.1f}" if name == "mae" else f"{v:.3f}" for v in heights]
+        axis.bar_label(bars, labels, padding=2, fontsize=8)
         axis.set_xticks(range(len(entries)), [f"{e['class']}\n{_count(e['pixels'])} px" for e in entries], fontsize=8)
         axis.set_title(f"{what}, by {title}", fontsize=10)
         axis.set_ylim(bottom=0)
