@@ -43,6 +43,9 @@ SHARES = ("#f4e8d8", "#ebc9a0", "#d99a6c", "#bd6543", "#923524", "#5e1510")
 SHARE_LIMITS = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Colours of sealed shares, and the limits between them."""
 
+NAMED = 16
+"""Columns of the grid up to which there is room for the names of tiles on a map."""
+
 MEASURES = (
     ("sealed share now", "sealed", percent),
     ("change share", "changed", lambda v: percent(v, 2)),
@@ -233,6 +236,8 @@ def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
             f'<rect x="{x}" y="{high - y - 1}" width=".94" height=".94" fill="{colour(row)}" stroke="#566472" stroke-width=".03">'
             f"<title>{name}: {escape(text(row))}</title></rect>"
         )
+        if right - left <= NAMED:
+            cell += f'<text x="{x + 0.47}" y="{high - y - 0.16}">{name}</text>'
         cells.append(f'<a href="{escape(row.report)}">{cell}</a>' if row.report else cell)
     return Markup(
         f'<svg viewBox="{left} 0 {right - left} {high - low}" role="img" aria-label="Map of {len(mine)} tiles of the EEA grid">'
