@@ -5,7 +5,9 @@ Only arrays are counted here, which is stable; the resident memory of full tiles
 
 from __future__ import annotations
 
+import multiprocessing
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,8 +77,16 @@ def job(tmp_path_factory) -> Job:
     return job
 
 
-def spent(job: Job, symbol: str, monkeypatch) -> tuple[int, int]:
+@pytest.fixture(scope="module")
+def alone():
+    """A process of its own: tracing allocations while threads of other tests end has crashed the interpreter."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
+
+
+def spent(folder: Path, symbol: str) -> tuple[int, int]:
     """Highest size of all arrays while a layer is made, and the projection of its block."""
+    job = Job.of(Production.read(folder), "E38N31")
     projected, original = [], Engine.map
 
     def spy(self, function, blocks, size, what, **more):
@@ -88,13 +98,14 @@ def spent(job: Job, symbol: str, monkeypatch) -> tuple[int, int]:
         if job.record(name) is None:
             make_node(job, name)
     make_node(job, symbol, force=True)  # what a first time compiles and imports does not count
-    monkeypatch.setattr(Engine, "map", spy)
+    Engine.map = spy
     tracemalloc.start()
     try:
         make_node(job, symbol, force=True)
         return tracemalloc.get_traced_memory()[1], projected[0]
     finally:
         tracemalloc.stop()
+        Engine.map = original
 
 
 @pytest.mark.parametrize(
@@ -102,13 +113,13 @@ def spent(job: Job, symbol: str, monkeypatch) -> tuple[int, int]:
     ["RMSD", "CHM_raw", "NDVI_p0_now", "CHM_resampled", "IMD_MSK_now", "IMD_then_mean", "SBU", "IMD_now_resampled", "IMDC",
      "IMDC_resampled", "IMCC", "RIMD_sd", "IMDCL"],
 )  # fmt: skip
-def test_arrays_of_a_block_stay_within_the_projection(job, symbol, monkeypatch):
-    peak, projected = spent(job, symbol, monkeypatch)
+def test_arrays_of_a_block_stay_within_the_projection(job, symbol, alone):
+    peak, projected = alone.apply(spent, (job.production.root, symbol))
     assert 0.2 * projected < peak < projected
 
 
-def test_the_mean_ndvi_is_read_without_the_other_coefficients(job, monkeypatch):
+def test_the_mean_ndvi_is_read_without_the_other_coefficients(job, alone):
     """All seven take 28 MB a block, and as much again while they are decoded."""
-    peak, projected = spent(job, "NDVI_p0_then", monkeypatch)
+    peak, projected = alone.apply(spent, (job.production.root, "NDVI_p0_then"))
     assert peak < 28e6 and projected < 45e6
     np.testing.assert_array_equal(job.array("NDVI_p0_then")[:], job.group("PP_then")["harmonics"][0])
