@@ -155,8 +155,9 @@ def test_the_record_tells_what_it_is(job):
 
 
 def test_built_up_classes_are_folded_where_asked_for(job):
+    arrays = layers()
     for symbol in ("IBUC", "IBUCS", "IMCC"):
-        put(job, symbol)
+        put(job, symbol, arrays[symbol])
     record, _ = deliver(job, "IBUC")
     assert "EEA" in record.warnings[0]
     assert {11, 12} <= set(pixel_counts(local(job, "IBUC")))
