@@ -129,7 +129,7 @@ def describe(job: Job, product: str) -> dict[str, Any]:
         "parameters": dict(record.ingredients.get("parameters", {})),
         "normalisation": statistics.get("normalisation", {}),
         "history": _list(statistics.get("history")),
-        "scores": statistics.get("scores", {}),
+        "scores": statistics.get("scores") or _scores_of_members(_list(statistics.get("history"))),
         "learnt_from": _list(statistics.get("tiles")),
         "origin": statistics.get(IMPORTED, {}),
         "other": {k: v for k, v in statistics.items() if k not in told},
@@ -190,18 +190,24 @@ def _curves(history: Sequence[Any]) -> Iterator[str]:
                 yield f"  {name:<10} {curve(values)}  {values[0]:.4f} -> {values[-1]:.4f}, lowest {min(values):.4f}"
 
 
+def _scores_of_members(history: Sequence[Any]) -> dict[str, Any]:
+    """Validation scores of all members by name."""
+    members = [member.get("scores", {}) for member in history if isinstance(member, Mapping)]
+    return {f"{name}, member {k + 1}": score for k, scores in enumerate(members) for name, score in scores.items()}
+
+
 def _scores(scores: Any) -> Iterator[str]:
     """Scores as the training has left them: a number, or one with its interval."""
     if not isinstance(scores, Mapping) or not scores:
         return
     yield "validation"
     for name, value in scores.items():
-        if isinstance(value, Mapping) and "value" in value:
+        if isinstance(value, Mapping) and value.get("value") is not None:
             interval = value.get("interval") or [value.get("low"), value.get("high")]
             shown = _numbers(interval)
-            yield f"  {name:<16} {value['value']:.4f}" + (f"  [{shown[0]:.4f}, {shown[1]:.4f}]" if len(shown) == 2 else "")
+            yield f"  {name:<20} {value['value']:.4f}" + (f"  [{shown[0]:.4f}, {shown[1]:.4f}]" if len(shown) == 2 else "")
         else:
-            yield f"  {name:<16} {_short(value)}"
+            yield f"  {name:<20} {_short(value)}"
 
 
 def curve(values: Sequence[float]) -> str:

@@ -6,8 +6,6 @@ are in `tasks.registry`, applying them in `tasks.predicting`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +24,7 @@ from tasks.errors import WorkError
 from tasks.features import read_features
 from tasks.job import Job, Made
 from tasks.records import Record, digest_of
+from tasks.registry import weights_digest
 from tasks.starting import load_start, starting_model
 
 REGION = 500
@@ -73,13 +72,15 @@ def make_model(job: Job, layer: Layer) -> Made:
     with tempfile.TemporaryDirectory() as folder:
         save_model(trained.model, Path(folder) / "model.keras")
         job.store.put_file(Path(folder) / "model.keras", place.data)
-    hasher = hashlib.blake2b(json.dumps(metadata["normalisation"]).encode(), digest_size=16)
-    for weights in trained.model.get_weights():
-        hasher.update(np.ascontiguousarray(weights).data)
     drop_checkpoint(job, layer.symbol)
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
     found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
-    return Made(hasher.hexdigest(), found, warnings, external={START: start.version} if start else {})
+    return Made(
+        weights_digest(trained.model, metadata["normalisation"]),
+        found,
+        warnings,
+        external={START: start.version} if start else {},
+    )
 
 
 def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
