@@ -26,8 +26,8 @@ PASSES = 5.0
 STEPS = (10, 400)
 """Fewest and most steps of an epoch when they follow from the number of pixels."""
 
-USELESS = 1.5
-"""Times the validation loss of a constant above which a training has failed; our choice."""
+RUINED = 5.0
+"""Times the validation loss of a constant above which a training has diverged though its loss is finite; our choice."""
 
 _SMALLEST_STD = 1e-6
 
@@ -101,7 +101,7 @@ def train(
     ValueError
         If regions do not fit the parameters, are too small to split, or the initial model is of another architecture.
     DivergenceError
-        If a loss is not finite, or a member knows less in the end than the mean of its training part.
+        If a loss is not finite, or that of the best epoch is far above that of a constant.
 
     Notes
     -----
@@ -142,7 +142,7 @@ def train(
             _keeper(keep, members, history),
         )  # fmt: skip
         constant = _constant_loss(regions, learning, checks, parameters.absolute)
-        if min(record["validation"]) > constant * USELESS:
+        if min(record["validation"]) > constant * RUINED:
             reached = min(record["validation"])
             raise DivergenceError(f"member {k + 1} ends with a validation loss of {reached:.4g}, a constant has {constant:.4g}")
         members.append(member)

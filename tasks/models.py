@@ -72,6 +72,8 @@ def make_model(job: Job, layer: Layer) -> Made:
     with tempfile.TemporaryDirectory() as folder:
         save_model(trained.model, Path(folder) / "model.keras")
         job.store.put_file(Path(folder) / "model.keras", place.data)
+    if any(min(member["validation"]) > member["constant_loss"] for member in trained.history):
+        warnings += ("the model knows less of its validation ground than a constant: it has learnt nothing of use",)
     drop_checkpoint(job, layer.symbol)
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
     found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
