@@ -247,10 +247,19 @@ def test_no_room_on_disk(config, tmp_path):
     assert not list((tmp_path / "store").rglob("*.part-*"))
 
 
-def test_memory_that_is_too_small_is_said_before_anything_starts(config, capsys):
-    config.write_text(
-        config.read_text() + "\n[engine]\nmemory = '256 MiB'\nworkers = 1\n[parameters.preprocessing]\nmin_observations = 1\n"
-    )
+def test_memory_that_is_too_small_is_said_before_anything_starts(config, capsys, tmp_path):
+    """More buildings in one block than fit."""
+    import re
+
+    import geopandas as gpd
+    import numpy as np
+    import shapely
+
+    left, bottom, right, top = map(float, re.search(r"bbox = \[(.*?)\]", config.read_text())[1].split(","))
+    x, y = np.random.default_rng(1).uniform((left, bottom), (right - 9, top - 9), (80_000, 2)).T
+    gpd.GeoSeries(shapely.box(x, y, x + 8, y + 8), crs="EPSG:3035").to_file(tmp_path / "many.fgb")
+    text = re.sub(r"footprints = \[.*?\]", f'footprints = ["{tmp_path / "many.fgb"}"]', config.read_text())
+    config.write_text(text + "\n[engine]\nmemory = '256 MiB'\nworkers = 1\n")
     fails(capsys, ["run", TILE, "-c", config, "-t", "IBUD_ref"], 2, "engine.memory", "raise engine.memory")
 
 
