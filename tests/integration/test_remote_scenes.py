@@ -277,7 +277,7 @@ def killed_after(server: RangeServer, count: int, seconds: float | None) -> thre
     event = server.after[count] = threading.Event()
 
     def go() -> None:
-        if not event.wait(30):
+        if not event.wait(300):
             return
         server.stop()
         server.kills += 1
