@@ -52,11 +52,13 @@ def test_the_chain_runs_on_an_object_store(finished, config, s3, capsys):
     store, local = Store("s3://imperv/runs/one", s3), Store(finished.parent / "store")
     ours, theirs = ({p: r.digest for p, r in s.records(TILE).items()} for s in (store, local))
     assert ours == theirs
-    for name in store.fs.ls(f"imperv/runs/one/products/{TILE}", detail=False):
-        product = name.rsplit("/", 1)[-1]
-        assert store.fs.cat_file(name) == (finished.parent / "store" / "products" / TILE / product).read_bytes() or name.endswith(
-            "json"
-        )
+    products = f"imperv/runs/one/products/{TILE}/"
+    names = [name.removeprefix(products) for name in store.fs.find(products)]
+    folder = finished.parent / "store" / "products" / TILE
+    assert sorted(names) == sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    for name in names:
+        # Records, STAC items and metadata tell when they were made.
+        assert name.endswith(("json", "xml")) or store.fs.cat_file(products + name) == (folder / name).read_bytes()
     layer = store.open("IMD_now", TILE)
     assert layer.rio.crs.to_epsg() == 3035 and layer.chunks is not None
     assert np.array_equal(layer.values, local.open("IMD_now", TILE).values)
