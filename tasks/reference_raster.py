@@ -23,7 +23,7 @@ from tasks.validation import Legend, Sample, scatter_of
 BLOCK_METRES = 1000
 """Edge of the blocks of a reference raster: beyond it errors of neighbouring pixels hardly resemble each other."""
 
-STRIP_METRES = 10_000
+STRIP_METRES = 5_000
 """Height of a strip, whole blocks."""
 
 
