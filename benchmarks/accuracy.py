@@ -323,7 +323,7 @@ def _markdown(headings: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 def _trial_lines(trials: dict[str, Any], cuts: dict[str, float]) -> Iterator[str]:
     """For each product a table of all sites and one of each."""
-    from flows.evaluating import DENSITY_COLUMNS, MASK_COLUMNS, cell, digits_of
+    from flows.evaluating import BEST, DENSITY_COLUMNS, MASK_COLUMNS, best_cell, cell, digits_of
     from tasks.evaluation_summary import summarise_trials
 
     names = {"IBU": ("f1", "iou", "precision", "recall"), "IMD": ("mae", "rmse", "r2", "f1")}
@@ -349,10 +349,10 @@ def _trial_lines(trials: dict[str, Any], cuts: dict[str, float]) -> Iterator[str
             blocks = summary["scores"][0]["blocks"]
             yield f"**{product}, {label}**: median of {len(numbers)} trials, of {min(blocks)} to {max(blocks)} held-out blocks each"
             yield ""
-            rows = [[r["year"], r["method"], *cells(r)] for r in summary["scores"]]
-            rows += [[r["year"], f"U-Net minus {r['minus']}", *cells(r)] for r in summary["differences"]]
-            rows += [["now minus then", r["method"], *cells(r)] for r in summary["years"]]
-            yield from _markdown(["year", "method", *columns.values()], rows)
+            rows = [[r["year"], r["method"], *cells(r), best_cell(r)] for r in summary["scores"]]
+            rows += [[r["year"], f"U-Net minus {r['minus']}", *cells(r), ""] for r in summary["differences"]]
+            rows += [["now minus then", r["method"], *cells(r), ""] for r in summary["years"]]
+            yield from _markdown(["year", "method", *columns.values(), BEST], rows)
 
 
 def _stored_lines(stored: list[dict[str, Any]]) -> Iterator[str]:

@@ -24,6 +24,9 @@ DENSITY_COLUMNS = {"mae": "MAE", "rmse": "RMSE", "bias": "bias", "r2": "R2", "ec
 MASK_COLUMNS = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU"}
 """Scores shown, and their headings."""
 
+BEST = "best F1 (at)"
+"""Heading of the F1 that a method would reach if its threshold knew the truth, and of that threshold."""
+
 Row = dict[str, Any]
 
 
@@ -94,6 +97,12 @@ def cell(estimate: Row | None, digits: int = 3) -> str:
     return text if estimate["low"] is None else f"{text} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
 
 
+def best_cell(row: Row) -> str:
+    """F1 at the best threshold of each trial, the median, and those thresholds in percent; nothing without a threshold."""
+    at = sorted(set(row["best_threshold"]))
+    return f"{row['best_f1']:.3f} ({at[0]}{f' to {at[-1]}' if len(at) > 1 else ''} %)" if at and at[-1] else ""
+
+
 def digits_of(name: str) -> int:
     """Decimals worth showing: percents have fewer than shares."""
     return 2 if name in ("mae", "rmse", "bias", "ece") else 3
@@ -107,14 +116,16 @@ def grids_of(found: Row) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         cut = f"{found['thresholds'][product]:g} %"
         for columns, what in ((DENSITY_COLUMNS, "raw density, percent"), (MASK_COLUMNS, f"mask from {cut} on")):
             if any(name in row for row in rows for name in columns):
-                lines = [[row["year"], row["method"], *_cells(row, columns)] for row in rows]
-                yield f"{product}: {what}, {where}", ["year", "method", *columns.values()], lines
+                best = [BEST] if columns is MASK_COLUMNS else []
+                lines = [[row["year"], row["method"], *_cells(row, columns), *([best_cell(row)] if best else [])] for row in rows]
+                yield f"{product}: {what}, {where}", ["year", "method", *columns.values(), *best], lines
         for key, title, names in (
             ("differences", "U-Net minus per-pixel models, same blocks", ("year", "minus")),
             ("years", "next year minus same year", ("method",)),
         ):
-            shown = {n: h for n, h in (DENSITY_COLUMNS | MASK_COLUMNS).items() if n in ("mae", "rmse", "f1", "iou")}
-            lines = [[*(row[n] for n in names), *_cells(row, shown)] for row in found[key] if row["product"] == product]
+            mine = [row for row in found[key] if row["product"] == product]
+            shown = _shown(mine, ("mae", "rmse", "f1", "iou"))
+            lines = [[*(row[n] for n in names), *_cells(row, shown)] for row in mine]
             if lines:
                 yield f"{product}: {title}", [*names, *shown.values()], lines
         for row in found["stored"]:
@@ -124,8 +135,7 @@ def grids_of(found: Row) -> Iterator[tuple[str, list[str], list[list[str]]]]:
 
 def _stored_grids(row: Row, cut: str) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     product = row["product"]
-    shown = DENSITY_COLUMNS | MASK_COLUMNS
-    shown = {n: h for n, h in shown.items() if n in ("mae", "rmse", "bias", "r2", "f1", "iou")}
+    shown = _shown(row["layers"], ("mae", "rmse", "bias", "r2", "f1", "iou"))
     lines = [[layer["layer"], *_cells(layer, shown)] for layer in row["layers"]]
     if row["ensemble"]:
         lines.append([f"ensemble minus {OWN}", *_cells(row["ensemble"], shown)])
@@ -138,6 +148,11 @@ def _stored_grids(row: Row, cut: str) -> Iterator[tuple[str, list[str], list[lis
             ratio = trust["ratios" if key == "classes" else "quantile_ratios"]
             lines.append(["lowest over highest", "", *(cell(ratio[name], 2) for name in names)])
             yield f"{product}: error by class of {title}", ["class", "pixels", *names.values()], lines
+
+
+def _shown(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
+    """Those of the columns that any row has."""
+    return {n: h for n, h in (DENSITY_COLUMNS | MASK_COLUMNS).items() if n in names and any(n in row for row in rows)}
 
 
 def _cells(row: Row, columns: dict[str, str]) -> list[str]:
@@ -157,12 +172,6 @@ def tables(found: Row) -> Iterator[Table]:
 
 def notes(found: Row) -> Iterator[str]:
     """What the tables do not say."""
-    for row in found["scores"]:
-        if row["method"] == "U-Net":
-            yield (
-                f"{row['product']} {row['year']}: the U-Net's F1 would be {row['best_f1']:.3f} at the best thresholds "
-                f"({', '.join(map(str, row['best_threshold']))} %)"
-            )
     for row in found["stored"]:
         if row["confidence"]:
             value = row["confidence"]["spearman"]

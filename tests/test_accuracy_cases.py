@@ -60,7 +60,7 @@ def test_tables_show_medians_over_trials_that_all_sites_have(tmp_path):
     f1 = [float(cells[4].split()[0]) for cells in rows[: len(METHODS)]]
     assert f1 == sorted(f1, reverse=True) and f1[0] > 0.85
     for line in (line for line in text.splitlines() if line.startswith("|")):
-        assert line.count("|") == 7, "six columns each"
+        assert line.count("|") == 8, "seven columns each"
 
 
 def test_an_unknown_case_is_refused(tmp_path):
