@@ -56,8 +56,8 @@ class Rule:
 
     @property
     def averages(self) -> bool:
-        """True for percentages, whose mean has a meaning; that of classes, and of 201, has none."""
-        return self.codes == _PERCENT
+        """True for percentages and their changes, whose mean has a meaning; that of classes has none."""
+        return self.codes in (_PERCENT, _CHANGE)
 
 
 _PERCENT = frozenset({*range(101), 255})

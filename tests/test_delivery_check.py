@@ -7,8 +7,11 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from layers.catalogue import CATALOGUE
+from layers.overviews import overview
 from tasks.delivery_check import check_file, check_name, check_paths, pixel_counts
 from tasks.errors import InputError
+from tasks.overview_check import Overview, OverviewCheck
 from tasks.product_rules import RULES
 from tests.product_files import (
     BLACK,
@@ -426,6 +429,33 @@ def test_overviews_of_codes_are_codes_of_their_pixels(tmp_path, method, wrong, p
     with rasterio.open(path, "r+") as out:
         out.build_overviews([2, 4], rasterio.enums.Resampling[method])
     assert failed(path) == ({"overviews"} if wrong else set())
+
+
+@pytest.mark.parametrize("symbol", ["IMD_now", "IBU_now", "IMDC", "IMCC", "IBUC", "IMDCL"])
+@pytest.mark.parametrize("shape", [(1250, 1250), (1100, 1500)])
+def test_our_own_overviews_pass(symbol, shape):
+    """Edges that no factor divides, as those of a whole tile."""
+    layer, random = CATALOGUE[symbol], np.random.default_rng(5)
+    rule, palette = RULES[layer.delivery.part, layer.resolution], layer.delivery.palette
+    codes = np.array(layer.codes, np.uint8)
+    towns = np.kron(random.random((shape[0] // 50 + 1, shape[1] // 50 + 1)) < 0.2, np.ones((50, 50), bool))[
+        : shape[0], : shape[1]
+    ]
+    array = np.where(towns, random.choice(codes, shape), codes[0])
+    overviews = []
+    for factor in (2, 4, 8, 16, 32):
+        small = overview(array, factor, palette)
+        overviews.append(Overview(small, (shape[0] / small.shape[0], shape[1] / small.shape[1])))
+    check = OverviewCheck(overviews, rule.averages)
+    for first in range(0, shape[0], 333):
+        check.add(array[first : first + 333], last=first + 333 >= shape[0])
+    assert [o.wrong for o in overviews] == [0] * 5
+    assert [o.done for o in overviews] == [o.pixels.shape[0] for o in overviews]
+    if palette.overview == "mean":  # and what is wrong at the far edge is seen
+        overviews[0].pixels[-20:, -20:] = 77
+        worse = OverviewCheck([Overview(overviews[0].pixels, overviews[0].scale)], True)
+        worse.add(array, last=True)
+        assert worse.overviews[0].wrong > 100
 
 
 def test_overviews_of_other_pixels(tmp_path):
