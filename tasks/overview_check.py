@@ -1,8 +1,8 @@
 """Check of a GeoTIFF's overviews against its pixels: nobody's zoomed-out map shows a class that is not there.
 
-An overview pixel must be one of the pixels that it stands for; of percentages and changes it may be the mean of the valid ones, as the
-ATBD aggregates them (4.2.4): 201, never sealed, is no change there. An average with 255 in it or 201 as it is, one of colours as GDAL
-makes it of a raster with a colour table, or an overview of other pixels is neither.
+An overview pixel must be one of the pixels that it stands for; of percentages and changes it may be the mean of the valid ones,
+as the ATBD aggregates them (4.2.4): 201, never sealed, is no change there. An average with 255 in it or 201 as it is, one of
+colours as GDAL makes it of a raster with a colour table, or an overview of other pixels is neither.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from numba import njit
 
 from layers.aggregation import NEVER_SEALED, NO_CHANGE
-
 from layers.palette import OUTSIDE
 
 ROUNDING = 2
@@ -106,8 +105,8 @@ def _mismatches(base, first, some, start, scale_y, scale_x, averages, rounding):
     wrong = 0
     for i in range(some.shape[0]):
         row = start + i
-        # Three readings of "the pixels that it stands for": whole factors with a smaller last pixel, equal shares of the raster, and these
-        # with a margin. Where the factor divides the raster they are one.
+        # Three readings of "the pixels that it stands for": whole factors with a smaller last pixel, equal shares of the raster,
+        # and these with a margin. Where the factor divides the raster they are one.
         whole_top, whole_bottom = row * factor_y - first, (row + 1) * factor_y - first
         top, bottom = int(np.floor(row * scale_y)) - first, int(np.ceil((row + 1) * scale_y)) - first
         for j in range(some.shape[1]):
