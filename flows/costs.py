@@ -31,7 +31,7 @@ STORE_NS = 450.0
 
 TRAIN_NS = 2100.0
 """Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
-PREDICT_NS = 680.0
+PREDICT_NS = 1400.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
 
 PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")

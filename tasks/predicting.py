@@ -12,7 +12,7 @@ import numpy as np
 
 from grids import Block
 from layers.catalogue import Layer
-from layers.prediction import window_bytes, window_function
+from layers.prediction import bytes_at_once, window_bytes, window_function
 from layers.rows import Lattice, predict_rows
 from layers.unet import configure_threads
 from layers.windows import halo
@@ -21,9 +21,6 @@ from tasks.features import FeatureRows, halo_jobs, open_parts
 from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
 from tasks.registry import Found, ensemble_models, load
-
-WINDOW_BYTES = 512 * 2**20
-"""Most that networks may take for the windows predicted at once, bytes; a network is no faster with more windows."""
 
 WINDOW_SHARE = 0.4
 """Most of the memory for blocks that they may take; one window is always predicted."""
@@ -67,7 +64,7 @@ def plan_prediction(job: Job, what: str, members: int, window: int) -> Plan:
         If not even a strip of one block fits.
     """
     budget, columns, edge = job.engine.budget, job.grid(10).shape[1], job.blocks(10)[0].shape[1]
-    windows = max(1, int(min(WINDOW_BYTES, WINDOW_SHARE * budget)) // window)
+    windows = max(1, int(min(bytes_at_once(), WINDOW_SHARE * budget)) // window)
     blocks = -(-columns // edge)
     for strips in range(1, blocks + 1):
         width = min(-(-blocks // strips) * edge, columns)
