@@ -114,11 +114,12 @@ def imperviousness(
     order, products = steps(resolve_targets(targets), until)
     count = {"ran": 0, "up to date": 0, "not made": 0}
     kinds = {"UpToDate": "up to date", "NotMade": "not made"}
-    with job.store.tile_lock(job.tile):
+    with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease:
         job.store.sweep(job.tile)
         states: dict[str, State[Any]] = {}
         note_run(job, "running", "")
         for node in [*order, *(DELIVER + symbol for symbol in products)]:
+            lease.check()
             symbol = node.removeprefix(DELIVER)
             before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
             refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"

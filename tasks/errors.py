@@ -19,6 +19,10 @@ class WorkError(ImpervError):
     """Work on correct input failed, such as a full disk or too many unreadable scenes."""
 
 
+class TileBusyError(WorkError):
+    """Another process works on the tile, or took it over from this one."""
+
+
 class SceneError(WorkError):
     """One scene cannot be read."""
 

@@ -177,6 +177,8 @@ class EngineSettings(_Model):
     """Blocks computed at once."""
     dask_address: str = ""
     """Address of a Dask scheduler; empty for threads of this process."""
+    lease: Annotated[float, Field(ge=5)] = 120
+    """Seconds after which others may take over the tile of a process that died on another machine."""
 
 
 class PreprocessingParameters(_Model):

@@ -7,7 +7,6 @@ stores cannot move, so there the record is removed first and written last. A kil
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,8 @@ from odc.geo.geobox import GeoBox
 from grids import Tile
 from layers.catalogue import CATALOGUE, Layer, resolve
 from tasks.arrays import Variable, create_arrays
-from tasks.errors import InputError, WorkError, disk_trouble
+from tasks.errors import InputError, disk_trouble
+from tasks.lease import SECONDS, Lease, holding, is_held
 from tasks.periods import Period, pair_label
 from tasks.records import Record
 
@@ -237,41 +237,20 @@ class Store:
             self.fs.rm(path, recursive=True)
 
     @contextlib.contextmanager
-    def tile_lock(self, tile: Tile) -> Iterator[None]:
-        """Keep other processes of this machine from working on a tile; the system frees it however the process ends.
+    def tile_lock(self, tile: Tile, seconds: float = SECONDS) -> Iterator[Lease]:
+        """Keep other processes from working on a tile, wherever they run; see `tasks.lease`.
 
         Raises
         ------
-        WorkError
+        TileBusyError
             If another process works on the tile.
         """
-        if not self.is_local:  # object stores have no locks; whole objects and the record written last keep order there
-            yield
-            return
-        path = Path(self.full(f"runs/{tile}.lock"))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w")
-        except OSError as error:
-            raise disk_trouble(error, str(path)) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise WorkError(f"tile {tile}: another process is working on it in {self.url}; wait for it to end") from None
-            yield
+        with holding(self, str(tile), seconds) as lease:
+            yield lease
 
     def is_locked(self, tile: Tile) -> bool:
-        """True while a process of this machine works on a tile."""
-        path = Path(self.full(f"runs/{tile}.lock"))
-        if not self.is_local or not path.exists():
-            return False
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+        """True while a process works on a tile."""
+        return is_held(self, str(tile))
 
     def sweep(self, tile: Tile) -> int:
         """Remove what killed runs left under temporary names for a tile; the number of things removed.

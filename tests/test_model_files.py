@@ -100,7 +100,7 @@ def test_a_tile_without_a_model_of_its_own_takes_one(exported, tmp_path):
 def test_while_the_tile_is_worked_on(exported, tmp_path):
     found = production(tmp_path)
     job = Job.of(found, TILE)
-    with job.store.tile_lock(job.tile), pytest.raises(WorkError, match="another process is working on it"):
+    with job.store.tile_lock(job.tile), pytest.raises(WorkError, match="another flow of this process is working on it"):
         import_model(found, exported[1])
     assert job.record("IMD_model") is None
 

@@ -175,7 +175,7 @@ def test_two_runs_of_one_tile_do_not_meet(finished, tmp_path, capsys):
 
     with store.tile_lock(Tile(TILE)):
         assert main(["run", TILE, "--config", str(config), "--target", "IBU_then"]) == 1
-        assert "another process is working on it" in capsys.readouterr().err
+        assert "another flow of this process is working on it" in capsys.readouterr().err
         assert main(["status", "--config", str(config), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)[0]["state"] == "running"
     assert main(["run", TILE, "--config", str(config), "--target", "IBU_then"]) == 0
