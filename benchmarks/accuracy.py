@@ -297,7 +297,7 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
 def tables(folder: Path) -> str:
     """Markdown for docs/accuracy.md, from what has been measured."""
     from tasks.evaluation import SEALED, Trial
-    from tasks.production import BuiltUpParameters
+    from tasks.parameters import BuiltUpParameters
 
     found = results(folder)
     cuts = {"IBU": BuiltUpParameters().threshold, "IMD": SEALED}

@@ -14,7 +14,7 @@ from tasks.job import Job
 from tasks.product_names import delivered_symbols, places_of
 from tasks.production import describe_bytes
 
-REPORT = "products/{tile}/report.html"
+REPORT = "runs/{tile}.report.html"
 """Where the report of a tile lies, if there is one."""
 
 

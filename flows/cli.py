@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError
-from rich.markup import escape
 
 from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
@@ -67,6 +66,39 @@ def run(
     _end(failed)
 
 
+@app.command()
+def europe(
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; all of the production by default.")] = None,
+    config: Config = Path("production.toml"),
+    target: Targets = None,
+    at_once: Annotated[int, typer.Option("--at-once", help="Tiles in work at the same time.", min=1)] = 1,
+    tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
+    max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
+    deployment: Annotated[str, typer.Option(help="Deployment of the flow of a tile.")] = "imperviousness/tile",
+    as_json: Json = False,
+) -> None:
+    """Run all tiles in two passes: as runs of a deployment where PREFECT_API_URL is set, else as processes of this machine."""
+    from flows.many import run_many
+    from flows.progress import listening
+    from flows.showing import run_view
+    from tasks.production import Production
+
+    names = named(tiles, Production.read(config).tile_names)
+    with run_view(err) as view, listening(view):
+        summary = run_many(str(config), names, target, at_once, tile_timeout, max_failures, deployment)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    for tile, end in summary["failed"].items():
+        said = end["message"]
+        err.print(f"imperv: {said}" if tile in said else f"imperv: tile {tile}: {said}", markup=False)
+    if summary["not_begun"]:
+        what = "too many tiles failed" if summary["stopped"] else "it was stopped"
+        err.print(f"imperv: {what}, {len(summary['not_begun'])} tiles are not done; run again to go on", markup=False)
+    err.print(f"{summary['done']} of {summary['tiles']} tiles are done, {len(summary['failed'])} failed", markup=False)
+    if summary["exit_code"]:
+        raise typer.Exit(summary["exit_code"])
+
+
 def _end(failed: dict[str, ImpervError]) -> None:
     """Say which tiles failed, and leave with the exit code."""
     for tile, error in failed.items():
@@ -81,42 +113,33 @@ def plan(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
+    nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,
+    country: Annotated[list[str] | None, typer.Option(help="Only tiles of this country, such as AT; repeatable.")] = None,
+    aoi: Annotated[Path | None, typer.Option(help="Only tiles that this vector file touches.")] = None,
+    workers: Annotated[int, typer.Option(help="Tiles in work at the same time, for the wall time.", min=1)] = 1,
+    picture: Annotated[Path | None, typer.Option(help="Draw the tiles into this PNG or SVG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which nodes would run and why, and which are up to date; runs nothing."""
-    from flows.planning import as_table, plan_tile
-    from tasks.job import Job
-    from tasks.production import Production, describe_bytes
+    """Say what would run and why, and what it takes; runs nothing."""
+    from flows.plan_cli import chosen, print_nodes, print_summary
+    from flows.plan_map import draw_plans
+    from flows.production_plan import as_json as plans_as_json
+    from flows.production_plan import plan_production, totals
+    from tasks.production import Production
 
     production = Production.read(config)
-    names = named(tiles, production.tile_names)
-    found = [step for tile in names for step in plan_tile(Job.of(production, tile), target)]
-    if as_json:
-        out.print_json(json.dumps(as_table(found)))
+    names = chosen(named(tiles, production.tile_names), country or [], aoi)
+    if nodes if nodes is not None else len(names) <= 3 and picture is None:
+        print_nodes(production, names, target, as_json)
         return
-    colours = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
-    for step in found:
-        shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
-        size = describe_bytes(step.bytes) if step.bytes else ""
-        time = _duration(step.core_seconds) if step.core_seconds else ""
-        line = f"{step.tile}  {step.node:<24} [{colours[step.state]}]{shown}[/]  {size:>11}  {time:>9}  {escape(step.reason)}"
-        out.print(line.rstrip())
-    todo = sum(step.state != "up to date" for step in found)
-    out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
-    if todo:
-        seconds, decoded = sum(step.core_seconds for step in found), sum(step.bytes_decoded for step in found)
-        memory = max(step.memory for step in found)
-        out.print(
-            f"about {_duration(seconds)} of one core, {describe_bytes(decoded)} of scenes decoded, "
-            f"at most {describe_bytes(memory)} of memory (rates of docs/performance.md)"
-        )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours for people."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    plans = plan_production(production, names, target)
+    total = totals(production, plans, workers)
+    if picture is not None:
+        draw_plans(plans, picture)
+    if as_json:
+        out.print_json(json.dumps(plans_as_json(plans, total)))
+    else:
+        print_summary(plans, total)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from tasks.delivery import delivery_standing
 from tasks.errors import ImpervError
 from tasks.job import Job, variables_of
 from tasks.nodes import State, standing
+from tasks.store import Store
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,23 @@ class Step:
     """Of scenes, bytes after decoding; 0 for what is up to date."""
 
 
+class Remembering(Store):
+    """A store whose texts are read once: a plan looks at every record several times."""
+
+    def __init__(self, store: Store) -> None:
+        self.__dict__.update(store.__dict__)
+        self._texts: dict[str, str | None] = {}
+
+    def read_text(self, path: str) -> str | None:
+        """As `Store.read_text`, once."""
+        if path not in self._texts:
+            self._texts[path] = super().read_text(path)
+        return self._texts[path]
+
+
 def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
     """Steps of a tile in order."""
+    job = replace(job, store=Remembering(job.store))
     order, products = steps(resolve_targets(targets))
     states: dict[str, State] = {}
     found = []

@@ -8,7 +8,8 @@ from pathlib import Path
 from flows.journal import note_run
 from flows.planning import plan_tile
 from flows.progress import listener
-from flows.targets import PASSES, resolve_targets, steps
+from flows.targets import resolve_targets, steps
+from flows.waves import waves
 from tasks.clcplus import clcplus_missing
 from tasks.distance import shape_files
 from tasks.errors import ImpervError, WorkError
@@ -93,17 +94,17 @@ def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, ref
     from flows.server import prefect_server
 
     failed: dict[str, ImpervError] = {}
-    tiles = [str(job.tile) for job in jobs]
+    asked: set[str] = set()
     with prefect_server():
-        for until in PASSES if len(jobs) > 1 else ("all",):
-            for tile in tiles:
-                if tile not in failed and steps(symbols, until)[0]:
-                    try:
-                        # Lists are asked for anew once, in the first pass.
-                        refresh = refresh_scenes and (len(jobs) == 1 or until == "features")
-                        imperviousness(tile, config, symbols, until, refresh)  # type: ignore[call-overload]
-                    except ImpervError as error:
-                        failed[tile] = error
+        for wave in waves(jobs[0].production, [str(job.tile) for job in jobs], symbols, failed.__contains__):
+            for tile in wave.tiles:
+                # Lists are asked for anew once, in the first pass.
+                refresh = refresh_scenes and tile not in asked
+                asked.add(tile)
+                try:
+                    imperviousness(tile, config, symbols, wave.until, refresh)  # type: ignore[call-overload]
+                except ImpervError as error:
+                    failed[tile] = error
     return failed
 
 

@@ -10,13 +10,14 @@ from tasks.errors import InputError
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
 
+FEATURES = ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref")
+
 PASSES: dict[str, tuple[str, ...] | None] = {
-    "features": ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"),
-    "models": ("IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
-    "calibrations": ("IMD_calibration",),
+    "features": FEATURES,
+    "models": (*FEATURES, "IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
     "all": None,
 }
-"""Runs of several tiles: what the next pass of neighbouring tiles uses is made for all of them first.
+"""Runs of several tiles: what the next pass of neighbouring tiles uses is made for all of them first (`flows.waves`).
 
 Models of small windows learn from the features of their neighbours; predictions use the neighbours' models and features,
 calibrations their samples.

@@ -4,7 +4,7 @@ No raster is opened here; grids are odc-geo GeoBoxes.
 """
 
 from grids.blocks import Block, block_grid, inner_slices, pad_clipped
-from grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, nearest_tiles, official_tiles
+from grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles
 from grids.windows import snap_outward, window_geobox
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Block",
     "Tile",
     "block_grid",
+    "country_tiles",
     "inner_slices",
     "nearest_tiles",
     "official_tiles",

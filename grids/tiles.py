@@ -5,6 +5,7 @@ Lists: the tiles of the EEA delivery check, editions 2018-2021 (EEA38, 845 tiles
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +24,12 @@ RESOLUTIONS = (10, 20, 100)
 
 EDITIONS = {"eea38-2021": "eea38_tiles_2021.txt", "eea38-2024": "eea38_tiles_2024.txt"}
 """Name of an official list as written in a production file, and its packaged file."""
+
+NEWEST = "eea38-2024"
+"""The list that is taken where none is named."""
+
+COUNTRIES = "countries.json"
+"""Packaged file: ISO 3166 code to the tiles of the lists within 15 km of the country."""
 
 _NAME = re.compile(r"E(\d{2})N(\d{2})")
 
@@ -45,6 +52,32 @@ def official_tiles(edition: str) -> tuple[str, ...]:
         raise ValueError(f"no official tile list {edition!r}: choose one of {', '.join(EDITIONS)}")
     text = resources.files("grids").joinpath("data", EDITIONS[edition]).read_text(encoding="ascii")
     return tuple(sorted(text.split()))
+
+
+@cache
+def country_tiles(code: str) -> tuple[str, ...]:
+    """Tiles of the official lists that a country touches, in alphabetical order.
+
+    Parameters
+    ----------
+    code : str
+        ISO 3166 code of a member of the EEA or a cooperating country, ``"GB"`` or ``"XK"`` (Kosovo, as Eurostat writes it).
+
+    Raises
+    ------
+    ValueError
+        If there is no such country.
+
+    Notes
+    -----
+    From the land polygons of Natural Earth 1:110 million (public domain) with 15 km around them, and rectangles for
+    islands and small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to
+    the kilometre, give an outline of your own (`aoi` of the production file).
+    """
+    table: dict[str, str] = json.loads(resources.files("grids").joinpath("data", COUNTRIES).read_text(encoding="ascii"))
+    if code not in table:
+        raise ValueError(f"no tiles are known of country {code!r}: choose among {' '.join(table)}")
+    return tuple(table[code].split())
 
 
 @cache

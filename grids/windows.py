@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from odc.geo.geobox import GeoBox
 
@@ -36,6 +37,11 @@ def window_geobox(tile: Tile, resolution: int, bbox: Sequence[float] | None = No
     ValueError
         If the area does not touch the tile, or the resolution is not an HRL one.
     """
+    return _geobox(tile, resolution, None if bbox is None else tuple(bbox))
+
+
+@lru_cache(maxsize=10_000)  # asked again and again for the same few grids
+def _geobox(tile: Tile, resolution: int, bbox: tuple[float, ...] | None) -> GeoBox:
     if bbox is None:
         return tile.geobox(resolution)
     if resolution not in RESOLUTIONS:

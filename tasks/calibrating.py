@@ -108,6 +108,17 @@ def _best(job: Job) -> tuple[Calibration, str]:
         ) from None
 
 
+def calibrates_alone(job: Job) -> bool:
+    """True where the tile's own samples give a calibration, so that it needs nothing of its neighbours."""
+    if not all(job.usable(symbol) for symbol in INPUTS):
+        return False
+    try:
+        fit_samples(tile_samples(job), job.production.parameters.calibration)
+    except CalibrationError:
+        return False
+    return True
+
+
 def _flagged(calibration: Calibration, flag: str) -> Calibration:
     return replace(calibration, flags=(*calibration.flags, flag))
 

@@ -56,8 +56,8 @@ def shape_files(job: Job) -> dict[Theme, list[str]]:
             "name a file, or references.clcplus_now"
         )
     return {
-        "roads": [job.production.path(p) for p in references.roads],
-        "buildings": [job.production.path(p) for p in references.buildings],
+        "roads": [job.path(p) for p in references.roads],
+        "buildings": [job.path(p) for p in references.buildings],
     }
 
 

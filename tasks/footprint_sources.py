@@ -97,7 +97,7 @@ def footprint_sources(job: Job) -> list[Source]:
         raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
     sources = []
     for text in texts:
-        entry = job.production.path(text)
+        entry = job.path(text)
         try:
             files = _expanded(entry)
         except (OSError, ValueError, ImportError) as error:

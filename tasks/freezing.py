@@ -33,7 +33,7 @@ def open_catalogue(job: Job) -> SceneCatalogue:
         If it is of a kind that is not understood.
     """
     settings = job.production.scenes
-    path = job.production.path(settings.catalogue)
+    path = job.path(settings.catalogue)
     scheme = urlparse(path).scheme if "://" in path else ""
     if scheme in ("http", "https"):
         kind = ItemFiles if urlparse(path).path.endswith(".json") else StacApi
@@ -64,7 +64,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     """What the frozen list depends on."""
     settings = job.production.scenes
     return {
-        "catalogue": job.production.path(settings.catalogue), "collection": settings.collection,
+        "catalogue": job.path(settings.catalogue), "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
     }  # fmt: skip
 
@@ -79,7 +79,7 @@ def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
         without any is longer than `max_gap_days`.
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
-    where = job.production.path(job.production.scenes.catalogue)
+    where = job.path(job.production.scenes.catalogue)
     if not found.scenes:
         left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
         raise InputError(

@@ -52,7 +52,7 @@ class Job:
         """
         try:
             known = Tile(tile)
-            window_geobox(known, 10, production.bbox)
+            window_geobox(known, 10, production.window(known))
         except ValueError as error:
             raise InputError(str(error)) from None
         store = Store(production.store_url, production.store_options)
@@ -62,12 +62,16 @@ class Job:
         """The same production for another tile."""
         return Job(self.production, self.store, tile, self.engine)
 
+    def path(self, text: str) -> str:
+        """A path or URL of the production file, with the tile's name for ``{tile}`` in it."""
+        return self.production.path(text.replace("{tile}", str(self.tile)))
+
     def area_neighbours(self) -> list[Job]:
         """The same production for the neighbouring tiles that its area reaches."""
         found = []
         for tile in self.tile.neighbours():
             try:
-                window_geobox(tile, 10, self.production.bbox)
+                window_geobox(tile, 10, self.production.window(tile))
             except ValueError:
                 continue
             found.append(self.neighbour(tile))
@@ -75,7 +79,7 @@ class Job:
 
     def grid(self, resolution: int) -> GeoBox:
         """Pixel grid of the tile, or of the window of it."""
-        return window_geobox(self.tile, resolution, self.production.bbox)
+        return window_geobox(self.tile, resolution, self.production.window(self.tile))
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

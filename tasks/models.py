@@ -143,14 +143,19 @@ def _training_key(job: Job, layer: Layer, parameters: UNetParameters, start: Rec
     )
 
 
+def is_small(job: Job) -> bool:
+    """True for windows whose models also learn from neighbouring tiles."""
+    rows, columns = job.grid(10).shape
+    return bool(rows * columns < SMALL_GROUND)
+
+
 def training_jobs(job: Job, symbol: str) -> list[Job]:
     """Tiles to learn from: the tile itself; for a small window also what its neighbours know, as far as it is in the store.
 
     A model that has seen a few square kilometres only errs on all that is not there, such as water.
     """
-    rows, columns = job.grid(10).shape
     found = [job]
-    if rows * columns < SMALL_GROUND:
+    if is_small(job):
         for other in job.area_neighbours():
             if all(other.usable(name) for name in CATALOGUE[symbol].inputs):
                 found.append(other)

@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -27,20 +27,14 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from calibration import CalibrationParameters
-from grids import EDITIONS, Tile, official_tiles, snap_outward
-from layers.change import ChangeParameters
-from layers.change_mask import ChangeMaskParameters
-from layers.proxy import ProxyParameters
-from layers.unet import UNetParameters
+from grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
+from grids.tiles import NEWEST, TILE_METRES
+from tasks.areas import tiles_touched
 from tasks.bands import BANDS
 from tasks.delivery_settings import DeliverySettings
 from tasks.errors import InputError
+from tasks.parameters import Frozen, Parameters
 from tasks.periods import Period, pair_label
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _bytes(value: object) -> int:
@@ -50,10 +44,21 @@ def _bytes(value: object) -> int:
         raise ValueError(f"{value!r} is not an amount of memory like '8 GiB'") from None
 
 
-def _area(bbox: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+def _area(bbox: tuple[float, float, float, float] | None) -> tuple[int, int, int, int] | None:
+    if bbox is None:
+        return None
     snapped = snap_outward(bbox)
     if max(map(abs, bbox)) <= 360:
         raise ValueError(f"{list(bbox)} looks like degrees; EPSG:3035 metres are needed")
+    return snapped
+
+
+def _part(each: tuple[float, float, float, float] | None) -> tuple[int, int, int, int] | None:
+    if each is None:
+        return None
+    snapped = snap_outward(each)
+    if min(snapped) < 0 or max(snapped) > TILE_METRES:
+        raise ValueError(f"{list(each)} leaves the tile: give metres from its lower-left corner, 0 to {TILE_METRES}")
     return snapped
 
 
@@ -61,7 +66,13 @@ def _tile_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(Tile(name).name for name in names)
 
 
-class Periods(_Model):
+def _countries(codes: tuple[str, ...]) -> tuple[str, ...]:
+    for code in codes:
+        country_tiles(code)
+    return codes
+
+
+class Periods(Frozen):
     """The two periods."""
 
     then: Period
@@ -81,11 +92,27 @@ class Periods(_Model):
         return pair_label(self.then, self.now)
 
 
-class Area(_Model):
-    """A window for trials."""
+class Area(Frozen):
+    """A window for trials: one for all tiles, or one in each."""
 
-    bbox: Annotated[tuple[float, float, float, float], AfterValidator(_area)]
+    bbox: Annotated[tuple[float, float, float, float] | None, AfterValidator(_area)] = None
     """[left, bottom, right, top] in EPSG:3035, snapped outward to whole kilometres."""
+    each: Annotated[tuple[float, float, float, float] | None, AfterValidator(_part)] = None
+    """The same from the lower-left corner of every tile, metres: a sample of each tile of a list."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Area:
+        if (self.bbox is None) == (self.each is None):
+            raise ValueError("give either bbox, in EPSG:3035, or each, from the corner of every tile")
+        return self
+
+    def of(self, tile: Tile) -> tuple[float, float, float, float]:
+        """[left, bottom, right, top] of the window for a tile, EPSG:3035."""
+        if self.bbox is not None:
+            return self.bbox
+        assert self.each is not None
+        left, bottom = tile.bounds[:2]
+        return self.each[0] + left, self.each[1] + bottom, self.each[2] + left, self.each[3] + bottom
 
 
 def _endpoint(url: str) -> str:
@@ -94,7 +121,7 @@ def _endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
-class SceneAccess(_Model):
+class SceneAccess(Frozen):
     """How files of scenes are reached that lie on object stores and web servers; keys come from the environment."""
 
     unsigned: bool = False
@@ -125,7 +152,7 @@ class SceneAccess(_Model):
         return self
 
 
-class Scenes(_Model):
+class Scenes(Frozen):
     """Where Sentinel-2 comes from."""
 
     catalogue: str
@@ -147,7 +174,7 @@ class Scenes(_Model):
         return value
 
 
-class References(_Model):
+class References(Frozen):
     """Reference layers of the previous production and of CLCplus Backbone."""
 
     imd_then: str | None = None
@@ -168,7 +195,7 @@ class References(_Model):
     """Buildings for the same; the footprints where none are named."""
 
 
-class EngineSettings(_Model):
+class EngineSettings(Frozen):
     """How blocks are computed."""
 
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=2**28)] = 8 * 2**30
@@ -181,59 +208,24 @@ class EngineSettings(_Model):
     """Seconds after which others may take over the tile of a process that died on another machine."""
 
 
-class PreprocessingParameters(_Model):
-    """Yearly features (ATBD 4.2.1)."""
+class Prices(Frozen):
+    """What a machine costs, for `imperv plan`; nothing is asked for where nothing is given."""
 
-    min_observations: Annotated[int, Field(ge=1)] = 7
-    """Overpasses a year below which a tile fails: as many as a cubic harmonic has coefficients."""
-    max_gap_days: Annotated[int, Field(ge=1)] = 120
-    """Days without a scene above which a period is refused: the winter of 71 degrees north, where the sun is too low."""
-    min_clear: Annotated[int, Field(ge=0)] = 3
-    """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
-    min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of observed pixels that must be well observed; below it the tile fails."""
-    max_lost_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of scenes that may be unreadable before the tile fails."""
+    currency: str = "EUR"
+    """Printed after amounts."""
+    core_hour: Annotated[float, Field(ge=0)] = 0
+    """One core for an hour."""
+    gpu_hour: Annotated[float, Field(ge=0)] = 0
+    """One GPU for an hour."""
+    gigabyte_read: Annotated[float, Field(ge=0)] = 0
+    """10^9 bytes of scenes over the network."""
+    gigabyte_month: Annotated[float, Field(ge=0)] = 0
+    """10^9 bytes in the store for a month."""
 
-
-class BuiltUpParameters(_Model):
-    """Built-up mask (ATBD 4.4.2)."""
-
-    threshold: Annotated[float, Field(ge=0, le=100)] = 10
-    """Built-up density in percent from which a pixel is built-up."""
-
-
-class EnsembleParameters(_Model):
-    """Which models take part in a prediction (ATBD 4.7)."""
-
-    members: Annotated[int, Field(ge=1)] = 10
-    """Most predictions that are averaged."""
-    reach: Annotated[float, Field(ge=0)] = 300
-    """Distance in kilometres beyond which another tile's model does not take part."""
-    accept: Literal["same", "compatible"] = "same"
-    """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
-
-
-class Parameters(_Model):
-    """Parameters of every algorithm."""
-
-    preprocessing: PreprocessingParameters = PreprocessingParameters()
-    change_mask: ChangeMaskParameters = ChangeMaskParameters()
-    unet: UNetParameters = UNetParameters()
-    ensemble: EnsembleParameters = EnsembleParameters()
-    proxy: ProxyParameters = ProxyParameters()
-    calibration: CalibrationParameters = CalibrationParameters()
-    built_up: BuiltUpParameters = BuiltUpParameters()
-    change: ChangeParameters = ChangeParameters()
-
-    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Values of dotted names such as ``change_mask.sieve``; a bare group name gives the whole group."""
-        dump, found = self.model_dump(mode="json"), {}
-        for name in names:
-            group, _, key = name.partition(".")
-            for item in [key] if key else dump[group]:
-                found[f"{group}.{item}"] = dump[group][item]
-        return found
+    @property
+    def given(self) -> bool:
+        """True if there is any price."""
+        return bool(self.core_hour or self.gpu_hour or self.gigabyte_read or self.gigabyte_month)
 
 
 class Production(BaseSettings):
@@ -248,7 +240,11 @@ class Production(BaseSettings):
     )
 
     tiles: tuple[str, ...] | Literal["eea38-2021", "eea38-2024"] = ()
-    """Tile names or an official list."""
+    """Tile names or an official list; with `countries` or `aoi` those of them that these touch."""
+    countries: Annotated[tuple[str, ...], AfterValidator(_countries)] = ()
+    """ISO 3166 codes of EEA members and cooperating countries, such as ``["AT", "SI"]``."""
+    aoi: str = ""
+    """Vector file; tiles that its features touch."""
     store: str = "store"
     """Folder or object-store URL."""
     store_options: dict[str, Any] = Field(default_factory=dict)
@@ -260,6 +256,7 @@ class Production(BaseSettings):
     engine: EngineSettings = EngineSettings()
     parameters: Parameters = Parameters()
     delivery: DeliverySettings = DeliverySettings()
+    prices: Prices = Prices()
     root: Path = Path()
     """Folder that relative paths are relative to: the production file's."""
 
@@ -313,15 +310,28 @@ class Production(BaseSettings):
         except ValidationError as error:
             raise InputError("\n".join(f"{file}: {line}" for line in _explain(error))) from None
 
-    @property
+    @cached_property
     def tile_names(self) -> tuple[str, ...]:
-        """All tiles of the production."""
-        return official_tiles(self.tiles) if self.tiles in EDITIONS else tuple(self.tiles)  # type: ignore[arg-type]
+        """All tiles of the production.
 
-    @property
-    def bbox(self) -> tuple[float, float, float, float] | None:
-        """The trial window, or None."""
-        return self.area.bbox if self.area else None
+        Raises
+        ------
+        InputError
+            If the file of the area cannot be used.
+        """
+        chosen = bool(self.countries or self.aoi)
+        tiles = self.tiles or (NEWEST if chosen else ())
+        names = official_tiles(tiles) if isinstance(tiles, str) else tuple(tiles)
+        if self.countries:
+            wanted = {name for code in self.countries for name in country_tiles(code)}
+            names = tuple(name for name in names if name in wanted)
+        if self.aoi:
+            names = tiles_touched(self.path(self.aoi), names)
+        return names
+
+    def window(self, tile: Tile) -> tuple[float, float, float, float] | None:
+        """[left, bottom, right, top] of the trial window for a tile, EPSG:3035; None for all of it."""
+        return self.area.of(tile) if self.area else None
 
     def path(self, text: str) -> str:
         """A path or URL of the production file, relative ones from the file's folder."""

@@ -23,8 +23,8 @@ from layers.rmsd import rmsd
 from tasks.errors import WorkError
 from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
 from tasks.memory import block_bytes
+from tasks.parameters import Parameters
 from tasks.preprocessing import attributes
-from tasks.production import Parameters
 
 OUTSIDE = 255
 

@@ -172,7 +172,7 @@ def reference_path(job: Job, symbol: str) -> str:
     text = getattr(job.production.references, key)
     if not text:
         raise InputError(f"references.{key}: is missing; {symbol} of tile {job.tile} needs it")
-    return job.production.path(text)
+    return job.path(text)
 
 
 def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:

@@ -22,7 +22,7 @@ from layers.features import FEATURE_SETS
 from layers.unet import Normalisation
 from tasks.errors import InputError, WorkError
 from tasks.job import Job
-from tasks.production import Production
+from tasks.production import Area, Production
 from tasks.records import Record
 from tasks.store import Store
 
@@ -51,7 +51,7 @@ class Wanted:
     """First and last day of the year that it was trained for; None for any."""
     parameters: Mapping[str, Any] | None = None
     """Training parameters that it must share, by dotted name; None for any."""
-    area: tuple[float, float, float, float] | None = None
+    area: Area | None = None
     """Area of the production. Where parameters must agree, a model of a window must be of this one."""
     patch: int = 0
     """Edge of the windows that it is to predict, pixels; 0 for any."""
@@ -67,7 +67,7 @@ class Wanted:
             parameters.unet.features,
             (str(then.start), str(then.end)),
             parameters.pick(layer.parameters) if same else None,
-            production.bbox,
+            production.area,
             parameters.unet.patch,
         )
 
@@ -108,9 +108,9 @@ def _names(record: Record) -> tuple[str, ...]:
         return ()
 
 
-def _window(tile: str, area: tuple[float, float, float, float] | None) -> tuple[float, ...] | None:
+def _window(tile: str, area: Area | None) -> tuple[float, ...] | None:
     try:
-        box = window_geobox(Tile(tile), 10, area).boundingbox
+        box = window_geobox(Tile(tile), 10, area.of(Tile(tile)) if area else None).boundingbox
     except ValueError:  # the area does not touch it
         return None
     return box.left, box.bottom, box.right, box.top

@@ -146,7 +146,7 @@ def _series(job: Job) -> Series:
 def _bounds(job: Job, tile: str) -> tuple[float, float, float, float]:
     """Bounds of what is made of a tile: of all of it where the production's window does not touch it any more."""
     try:
-        box = window_geobox(Tile(tile), 10, job.production.bbox).boundingbox
+        box = window_geobox(Tile(tile), 10, job.production.window(Tile(tile))).boundingbox
     except ValueError:
         left, bottom, right, top = Tile(tile).bounds
         return left, bottom, right, top

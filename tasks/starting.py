@@ -8,17 +8,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from grids import Tile
 from layers.unet import Normalisation, UNetParameters
 from tasks.job import Job
 from tasks.records import Record
 from tasks.registry import Wanted, find, load, trouble
 
-LOOKED_AT = 10
+LOOKED_AT = 25
 """Networks among which one of the same architecture is looked for, nearest first."""
+
+
+def starts_anew(tile: Tile) -> bool:
+    """True for every other tile each way: its training starts from nothing, so that those between have something to start from.
+
+    Which model a tile starts from must not hang on which was there first.
+    """
+    return all(number % 2 == 0 for number in tile.index)
 
 
 def starting_model(job: Job, symbol: str) -> Record | None:
     """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
+
+    Of the same year only models of tiles that started anew are taken, and none for these themselves.
 
     Returns
     -------
@@ -32,8 +43,10 @@ def starting_model(job: Job, symbol: str) -> Record | None:
         usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))
         if usable and job.store.data_in_place(own):
             return own
+    if starts_anew(job.tile):
+        return None
     near = find(job.store, symbol, job.tile, wanted, LOOKED_AT, reach).models
-    return next((record for record in near if record.tile != str(job.tile) and _fits(record, unet)), None)
+    return next((record for record in near if starts_anew(Tile(record.tile)) and _fits(record, unet)), None)
 
 
 def _fits(record: Record, unet: UNetParameters) -> bool:

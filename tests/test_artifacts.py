@@ -22,5 +22,6 @@ def test_links_lead_to_files_and_missing_products_are_left_out(tmp_path):
     row = text.splitlines()[-1]
     assert "| Share of built-up, 100 m | 100 m | 99.2 % |" in row or "| 99.0 % |" in row
     assert "report" not in text.lower()
-    (tmp_path / "a store/products/E43N32/report.html").write_text("<html/>")
+    (tmp_path / "a store/runs").mkdir(exist_ok=True)
+    (tmp_path / "a store/runs/E43N32.report.html").write_text("<html/>")
     assert "[Report of the tile](file://" in products_markdown(job)

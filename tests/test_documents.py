@@ -39,7 +39,7 @@ def test_deployments_name_flows_and_parameters_that_exist():
 def test_the_production_file_of_the_readme_is_valid():
     table = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     production = Production(**tomllib.loads(table))
-    assert production.tile_names == ("E38N31",) and production.bbox == (3829000, 3101000, 3831000, 3103000)
+    assert production.tile_names == ("E38N31",) and production.area.bbox == (3829000, 3101000, 3831000, 3103000)
 
 
 def test_commands_of_the_readme_exist(capsys):

@@ -9,7 +9,8 @@ import pytest
 
 from grids import official_tiles
 from tasks.errors import InputError
-from tasks.production import Parameters, Production, describe_bytes
+from tasks.parameters import Parameters
+from tasks.production import Production, describe_bytes
 
 SMALL = """
 tiles = ["E38N31"]
@@ -86,7 +87,7 @@ def test_everything_in_a_file_arrives(read, tmp_path):
     assert found.tile_names == ("E38N31", "E39N31")
     assert (str(found.periods.then), str(found.periods.now)) == ("2017-08-01/2018-07-31", "2021")
     assert found.periods.pair == "2017-08-01_2018-07-31__2021"
-    assert found.bbox == (3_829_000, 3_101_000, 3_831_000, 3_103_000)
+    assert found.area.bbox == (3_829_000, 3_101_000, 3_831_000, 3_103_000)
     assert (found.scenes.collection, found.scenes.boa_offset) == ("sentinel-2-c1-l2a", "subtract")
     assert found.scenes.bands == {"B02": "image_blue"}
     assert found.references.footprints == ("reference/footprints.geojson",)
@@ -100,7 +101,7 @@ def test_everything_in_a_file_arrives(read, tmp_path):
 
 def test_defaults(read):
     found = read(SMALL)
-    assert found.bbox is None
+    assert found.area is None
     assert (found.scenes.collection, found.scenes.boa_offset) == ("sentinel-2-l2a", "auto")
     assert found.references.imd_then is None
     assert found.references.footprints == ()

@@ -166,14 +166,14 @@ def test_the_second_seed_is_noted(job, monkeypatch):
 
 
 def test_a_training_starts_from_the_neighbour_and_stays_up_to_date(tmp_path):
-    first = site(job_of(tmp_path / "a"))
+    first = site(job_of(tmp_path / "a", "E38N32"))
     assert starting_model(first, "IBUD_model") is None
     make_node(first, "IBUD_model")
-    second = site(job_of(tmp_path / "b", "E39N31"), seed=1)
+    second = site(job_of(tmp_path / "b", "E39N32"), seed=1)
     start = starting_model(second, "IBUD_model")
-    assert start is not None and start.tile == "E38N31"
+    assert start is not None and start.tile == "E38N32"
     record, _ = make_node(second, "IBUD_model")
-    assert record.statistics["start"] == "E38N31" and record.statistics["transfer"]
+    assert record.statistics["start"] == "E38N32" and record.statistics["transfer"]
     assert all(len(h["validation"]) <= 2 for h in record.statistics["history"])  # half of three, rounded
     assert record.ingredients["start"] == start.version
     # Whatever becomes of the neighbour, what was trained stays.
@@ -183,10 +183,18 @@ def test_a_training_starts_from_the_neighbour_and_stays_up_to_date(tmp_path):
     assert starting_model(second, "IBUD_model") is None
 
 
+def test_what_a_training_starts_from_does_not_hang_on_which_was_first(tmp_path):
+    """Of every other tile each way from nothing; between them never from one that started from another."""
+    between = site(job_of(tmp_path / "a", "E39N32"))
+    make_node(between, "IBUD_model")
+    for name in ("E38N32", "E39N31", "E40N32"):
+        assert starting_model(job_of(tmp_path / name, name), "IBUD_model") is None, name
+
+
 def test_another_architecture_is_no_start(tmp_path):
-    make_node(site(job_of(tmp_path / "a")), "IBUD_model")
-    other = site(job_of(tmp_path / "b", "E39N31"))
+    make_node(site(job_of(tmp_path / "a", "E38N32")), "IBUD_model")
+    other = site(job_of(tmp_path / "b", "E39N32"))
     unet = other.production.parameters.unet.model_copy(update={"base_filters": 8})
     parameters = other.production.parameters.model_copy(update={"unet": unet})
-    other = Job.of(other.production.model_copy(update={"parameters": parameters}), "E39N31")
+    other = Job.of(other.production.model_copy(update={"parameters": parameters}), "E39N32")
     assert starting_model(other, "IBUD_model") is None

@@ -49,7 +49,9 @@ def area(km2: float | None) -> str:
     """Square kilometres with digits that suit their size; hectares where there are few."""
     if km2 is None:
         return "–"
-    if 0 < abs(km2) < 0.1:
+    if abs(km2) < 0.5e-4:
+        return f"0{NARROW}km²"
+    if abs(km2) < 0.1:
         return f"{number(100 * km2, 2)}{NARROW}ha"
     return f"{number(km2, 2 if abs(km2) < 100 else 0)}{NARROW}km²"
 
@@ -60,8 +62,8 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def signed(text: str) -> str:
-    """With a plus sign where there is no minus."""
-    return text if text.startswith(("\u2212", "–")) else f"+{text}"
+    """With a plus sign where there is no minus; nothing is neither."""
+    return text if text.startswith(("\u2212", "–", f"0{NARROW}")) else f"+{text}"
 
 
 def duration(seconds: float) -> str:

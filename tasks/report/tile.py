@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from layers.palette import CLASSES
 from tasks.delivery_check import Finding
 from tasks.job import Job
-from tasks.production import Parameters
+from tasks.parameters import Parameters
 from tasks.report import charts, evidence, maps, pixels, zooms
 from tasks.report.charts import Chart
 from tasks.report.curves import typical_pixels
@@ -226,12 +226,12 @@ def _charts(
 
 def _settings(job: Job) -> list[tuple[str, str]]:
     """What of the production file a reader may know."""
-    production = job.production
+    production, window = job.production, job.production.window(job.tile)
     given = production.references.model_dump()
     footprints = ", ".join(relative(path, production.root) for path in production.references.footprints)
     rows = [
         ("periods", f"{production.periods.then}, {production.periods.now}"),
-        ("area", " ".join(map(number, production.bbox)) if production.bbox else "the whole tile"),
+        ("area", " ".join(map(number, window)) if window else "the whole tile"),
         ("catalogue", relative(production.scenes.catalogue, production.root)),
         ("collection", production.scenes.collection),
         ("offset", production.scenes.boa_offset),

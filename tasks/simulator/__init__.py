@@ -6,6 +6,7 @@ For demonstrations, tests and benchmarks; it needs no data. `simulate` does all,
 from tasks.simulator.archive import write_catalogue, write_scenes
 from tasks.simulator.granules import Granule, granules
 from tasks.simulator.landscape import Landscape, build
+from tasks.simulator.many import simulate_many
 from tasks.simulator.references import Truth, truth, write_references, write_truth
 from tasks.simulator.simulation import Simulation, simulate, site_bounds, site_landscape
 
@@ -17,6 +18,7 @@ __all__ = [
     "build",
     "granules",
     "simulate",
+    "simulate_many",
     "site_bounds",
     "site_landscape",
     "truth",

@@ -1,0 +1,101 @@
+"""The flow of a production: all tiles in two passes, each pass of a tile a deployment's run, or a process of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from flows.outcomes import Ledger, Outcome, failure_limit
+from flows.producing import produce
+from flows.production_state import begin, end
+from flows.progress import listener
+from flows.runners import Deployments, Processes, Runner
+from flows.targets import resolve_targets
+from flows.watching import Watch
+from tasks.production import Production
+from tasks.store import Store
+
+MAX_FAILURES = 0.1
+"""Share of the tiles that may fail before a production is stopped; a few always may."""
+
+
+async def run_production(
+    config: str,
+    tiles: list[str] | None = None,
+    targets: list[str] | None = None,
+    runner: Literal["deployments", "processes"] = "processes",
+    at_once: int = 1,
+    tile_timeout: float | None = None,
+    max_failures: float = MAX_FAILURES,
+    deployment: str = "imperviousness/tile",
+    artifacts: bool = False,
+) -> Ledger:
+    """Run a production from its first wave to its summary; parameters as those of the flow `europe`."""
+    config = str(Path(config).absolute())
+    production = Production.read(config)
+    symbols, names = resolve_targets(targets), tuple(dict.fromkeys(tiles or production.tile_names))
+    store = Store(production.store_url, production.store_options)
+    name = begin(store, production, names, symbols)
+    ledger = Ledger(names, failure_limit(max_failures, len(names)), _tell)
+    ways: dict[str, Runner] = {
+        "processes": Processes(config, symbols, at_once, tile_timeout),
+        "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
+    }
+    async with Watch(production, ledger, artifacts):
+        await produce(production, names, symbols, ways[runner], ledger)
+    end(store, name, ledger)
+    return ledger
+
+
+def _tell(outcome: Outcome) -> None:
+    listener().finished(outcome.tile, f"pass to {outcome.until}", True, outcome.seconds, outcome.message)
+
+
+@flow(name="europe", flow_run_name="europe", validate_parameters=True)
+async def europe(
+    config: str,
+    tiles: list[str] | None = None,
+    targets: list[str] | None = None,
+    runner: Literal["deployments", "processes"] = "deployments",
+    at_once: int = 1,
+    tile_timeout: float | None = None,
+    max_failures: float = MAX_FAILURES,
+    deployment: str = "imperviousness/tile",
+) -> State[Any]:
+    """Make and deliver the layers of many tiles.
+
+    Parameters
+    ----------
+    config : str
+        Production file.
+    tiles : list of str, optional
+        Tiles, by default all of the production.
+    targets : list of str, optional
+        Layers asked for, all by default.
+    runner : str
+        "deployments": tiles are runs of a deployment, on whatever workers there are; "processes": of this machine.
+    at_once : int
+        Tiles in work at the same time; with deployments the work pool has a limit of its own.
+    tile_timeout : float, optional
+        Seconds of a pass of a tile, after which it is stopped.
+    max_failures : float
+        With more failed tiles no further ones are begun: a number from 1, or a share of all tiles below 1, but 3 at least.
+    deployment : str
+        Deployment of the flow of a tile.
+
+    Returns
+    -------
+    dict
+        Counts, and every failed tile with its reason; the flow's state is Failed if there is any.
+    """
+    ledger = await run_production(config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, artifacts=True)
+    summary = ledger.summary()
+    if ledger.exit_code == 0:
+        return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)
+    reasons = "; ".join(outcome.message for outcome in list(ledger.failed.values())[:5])
+    return Failed(
+        message=f"{summary['done']} of {summary['tiles']} tiles are done, {len(ledger.failed)} failed: {reasons}", data=summary
+    )

@@ -1,0 +1,47 @@
+"""`imperv europe`: a production through a Prefect server where one is configured, else by processes of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from tasks.errors import WorkError
+
+
+def run_many(
+    config: str,
+    tiles: list[str],
+    targets: list[str] | None,
+    at_once: int,
+    tile_timeout: float | None,
+    max_failures: float,
+    deployment: str,
+) -> dict[str, Any]:
+    """Run a production here; parameters as those of the flow `europe`, the summary of `outcomes.Ledger` comes back.
+
+    Raises
+    ------
+    InputError
+        If the request is wrong.
+    WorkError
+        If the server cannot be used.
+    """
+    from flows.europe import europe, run_production
+
+    rest: dict[str, Any] = {
+        "tiles": tiles, "targets": targets, "at_once": at_once, "tile_timeout": tile_timeout, "max_failures": max_failures,
+    }  # fmt: skip
+    if not os.environ.get("PREFECT_API_URL"):
+        return asyncio.run(run_production(config, **rest)).summary()
+    state = asyncio.run(_flow(europe, config, deployment, rest))
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, BaseException):
+        raise found
+    if not isinstance(found, dict):
+        raise WorkError(f"Prefect: the flow europe ended as {state.name}: {state.message}")
+    return found
+
+
+async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any]) -> Any:
+    return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)

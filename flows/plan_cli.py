@@ -1,0 +1,95 @@
+"""`imperv plan`: which tiles, and how a plan is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from flows.console import out
+from flows.planning import as_table, plan_tile
+from flows.production_plan import GPU_CORES, TilePlan
+from grids import country_tiles
+from tasks.areas import tiles_touched
+from tasks.errors import InputError
+from tasks.job import Job
+from tasks.production import Production, describe_bytes
+
+COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
+
+
+def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:
+    """Those of some tiles that countries and an area touch.
+
+    Raises
+    ------
+    InputError
+        If there is no such country, the area's file is wrong, or no tile is left.
+    """
+    try:
+        wanted = {tile for code in countries for tile in country_tiles(code)}
+    except ValueError as error:
+        raise InputError(f"--country: {error}") from None
+    left = [name for name in names if not countries or name in wanted]
+    if aoi is not None and left:
+        left = list(tiles_touched(str(aoi), left))
+    if not left:
+        raise InputError("no tile is left: the production holds none of those countries; correct --country or tiles")
+    return left
+
+
+def print_nodes(production: Production, names: Sequence[str], targets: Sequence[str] | None, as_json: bool) -> None:
+    """Every node of every tile, with its reason."""
+    found = [step for tile in names for step in plan_tile(Job.of(production, tile), targets)]
+    if as_json:
+        out.print_json(json.dumps(as_table(found)))
+        return
+    for step in found:
+        shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
+        size = describe_bytes(step.bytes) if step.bytes else ""
+        time = duration(step.core_seconds) if step.core_seconds else ""
+        line = f"{step.tile}  {step.node:<24} [{COLOURS[step.state]}]{shown}[/]  {size:>11}  {time:>9}  {escape(step.reason)}"
+        out.print(line.rstrip())
+    todo = sum(step.state != "up to date" for step in found)
+    out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
+    if todo:
+        seconds, decoded = sum(step.core_seconds for step in found), sum(step.bytes_decoded for step in found)
+        memory = max(step.memory for step in found)
+        out.print(
+            f"about {duration(seconds)} of one core, {describe_bytes(decoded)} of scenes decoded, "
+            f"at most {describe_bytes(memory)} of memory (rates of docs/performance.md)"
+        )
+
+
+def print_summary(plans: Sequence[TilePlan], total: dict[str, Any]) -> None:
+    """A line a tile, and the sums."""
+    out.print(f"{'tile':<7} {'run':>5} {'again':>6} {'done':>5} {'core h':>8} {'read GB':>9} {'memory':>11}  why", markup=False)
+    for p in plans:
+        memory = describe_bytes(p.memory) if p.memory else ""
+        counts = f"{p.run:>5} {p.maybe:>6} {p.up_to_date:>5} {p.core_hours:>8.2f} {p.gigabytes_read:>9.1f}"
+        out.print(f"{p.tile:<7} {counts} {memory:>11}  {p.why}".rstrip(), markup=False)
+    count = total["to_run"] + total["maybe"]
+    out.print(f"{total['tiles']} tiles: {count} nodes and deliveries to run, {total['up_to_date']} up to date", markup=False)
+    if not count:
+        return
+    for line in (
+        f"cores     {total['core_hours']:,.1f} hours, of them {total['network_core_hours']:,.1f} in networks "
+        f"(about {total['gpu_hours_assumed']:,.1f} GPU hours, if one does the work of {GPU_CORES:g} cores)",
+        f"scenes    {total['gigabytes_read']:,.0f} GB to read; store about {total['gigabytes_stored']:,.0f} GB; "
+        f"memory of a process at most {describe_bytes(total['memory'])}",
+        f"wall time {duration(3600 * total['wall_hours'])} with {total['workers']} tiles at once",
+        *(f"{what:<18} {amount:,.2f} {total['currency']}" for what, amount in total["money"].items()),
+    ):
+        out.print(line, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days for people."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.1f} days"

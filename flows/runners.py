@@ -1,0 +1,188 @@
+"""Ways to run one pass of one tile: in a process of its own here, or as a deployment's run on some worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flows.journal import last_run
+from flows.outcomes import Kind, Outcome
+from tasks.errors import WorkError
+from tasks.job import Job
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+POLL = 1.0
+"""Seconds between two looks at a deployment's run."""
+
+SILENT = 60.0
+"""Seconds that a run may be called running by Prefect without its tile being held: then its process is gone."""
+
+PATIENCE = 600.0
+"""Seconds that the Prefect server is waited for."""
+
+
+class Runner(Protocol):
+    """Runs tiles."""
+
+    @property
+    def at_once(self) -> int:
+        """Runs at the same time."""
+        ...
+
+    async def run(self, job: Job, until: str, attempt: int) -> Outcome:
+        """Run a pass of a tile to its end; never raises for what happens to the tile."""
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Each run a process of this machine; no server is needed, and a killed one harms nobody."""
+
+    config: str
+    targets: list[str] | None
+    at_once: int = 1
+    timeout: float | None = None
+    """Seconds of a run, after which it is killed."""
+
+    async def run(self, job: Job, until: str, attempt: int) -> Outcome:
+        """See `Runner`."""
+        tile, began = str(job.tile), time.monotonic()
+        request = json.dumps({"tile": tile, "config": self.config, "targets": self.targets, "until": until})
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "flows.tile_process", request,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            said, errors = await asyncio.wait_for(process.communicate(), self.timeout)
+        except TimeoutError:
+            return Outcome(tile, until, "timeout", _late(tile, self.timeout), time.monotonic() - began)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        seconds = time.monotonic() - began
+        try:
+            end = json.loads(said.decode().splitlines()[-1])
+            return Outcome(tile, until, end["kind"], end.get("message", ""), seconds, end.get("counts", {}))
+        except (IndexError, ValueError, KeyError):
+            return Outcome(tile, until, "crashed", f"tile {tile}: its process {_cause(process.returncode or 0, errors)}", seconds)
+
+
+def _cause(code: int, errors: bytes) -> str:
+    """How a process ended that could not say so itself."""
+    if code < 0:
+        return f"was killed by signal {-code}"
+    lines = errors.decode(errors="replace").strip().splitlines()
+    return f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
+
+
+def _late(tile: str, timeout: float | None) -> str:
+    return f"tile {tile}: not done after {timeout:g} s; raise the limit of a tile, or see what keeps it"
+
+
+@dataclass(frozen=True)
+class Deployments:
+    """Each run one of a Prefect deployment of the tile flow, on whatever worker takes it.
+
+    A parent that was killed finds the runs that it had begun by their key, (run, pass, tile, attempt).
+    """
+
+    config: str
+    targets: list[str] | None
+    at_once: int
+    timeout: float | None
+    run_name: str
+    """Of the production's run, the same after a restart."""
+    deployment: str = "imperviousness/tile"
+
+    async def run(self, job: Job, until: str, attempt: int) -> Outcome:
+        """See `Runner`."""
+        from prefect.deployments import arun_deployment
+
+        tile, began = str(job.tile), time.monotonic()
+        parameters: dict[str, Any] = {"tile": tile, "config": self.config, "targets": self.targets, "until": until}
+        begun = await _patiently(
+            lambda: arun_deployment(
+                self.deployment, parameters=parameters, timeout=0, as_subflow=True, flow_run_name=f"{tile} to {until}",
+                idempotency_key=f"{self.run_name}/{until}/{tile}/{attempt}", tags=["imperv", tile],
+            )
+        )  # fmt: skip
+        return await self._watch(begun.id, job, until, began)
+
+    async def _watch(self, run_id: UUID, job: Job, until: str, began: float) -> Outcome:
+        """Wait for the end of a run, or find that its process is gone or takes too long."""
+        from prefect import get_client
+
+        tile, held, running_since = str(job.tile), time.monotonic(), 0.0
+        state: Any
+        async with get_client() as client:
+            while True:
+                found = await _patiently(lambda: client.read_flow_run(run_id))
+                state, now = found.state, time.monotonic()
+                if state is not None and state.is_final():
+                    return self._end(job, until, state, now - began)
+                if state is None or not state.is_running():
+                    running_since, held = 0.0, now
+                else:
+                    running_since = running_since or now
+                    if now - held > SILENT / 4 and await asyncio.to_thread(job.store.is_locked, job.tile):
+                        held = now
+                    if now - held > SILENT:
+                        message = f"tile {tile}: Prefect calls it running, but no process works on it; its worker is gone"
+                        await self._call(client, run_id, "crashed", message)
+                        return Outcome(tile, until, "crashed", message, now - began)
+                    if self.timeout and now - running_since > self.timeout:
+                        await self._call(client, run_id, "timeout", _late(tile, self.timeout))
+                        return Outcome(tile, until, "timeout", _late(tile, self.timeout), now - began)
+                await asyncio.sleep(POLL)
+
+    async def _call(self, client: Any, run_id: UUID, kind: Kind, message: str) -> None:
+        """Tell Prefect what a run is: crashed, or to be stopped by its worker."""
+        from prefect.states import Cancelling, Crashed
+
+        state: Any = Crashed(message=message) if kind == "crashed" else Cancelling(message=message)
+        await _patiently(lambda: client.set_flow_run_state(run_id, state, force=True))
+
+    def _end(self, job: Job, until: str, state: Any, seconds: float) -> Outcome:
+        """What a final state means; of a failure the tile's own journal knows more."""
+        tile = str(job.tile)
+        if state.is_completed():
+            return Outcome(tile, until, "done", "", seconds)
+        if state.is_failed():
+            last = last_run(job)
+            if last.get("state") == "failed":
+                return Outcome(tile, until, "input" if last.get("kind") == "input" else "work", last["why"], seconds)
+        text = " ".join(str(state.message or state.name).split())
+        busy = "TileBusyError" in text
+        kind: Kind = "busy" if busy else "work" if state.is_failed() else "crashed"
+        return Outcome(tile, until, kind, f"tile {tile}: {text}", seconds)
+
+
+async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer of the Prefect server, which may be gone for a while."""
+    import httpx
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+    deadline, pause = time.monotonic() + PATIENCE, 0.5
+    while True:
+        try:
+            return await call()
+        except ObjectNotFound as error:
+            raise WorkError(f"Prefect: {error}; deploy first: prefect deploy --all") from None
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            status = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else 0
+            if 400 <= status < 500 and status not in (408, 429):
+                raise WorkError(f"Prefect: {error}") from None
+            if time.monotonic() > deadline:
+                raise WorkError(
+                    f"Prefect: its server has not answered for {PATIENCE:g} s; start it and run again, what is finished is kept"
+                ) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 10.0)

@@ -1,0 +1,145 @@
+"""The walk through a tile's graph, whoever makes the nodes: tasks of Prefect, or plain calls in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from flows.journal import note_run
+from flows.progress import listener
+from flows.targets import DELIVER, resolve_targets, steps
+from layers.catalogue import CATALOGUE
+from tasks.calibrating import calibrates_alone
+from tasks.delivery import deliver
+from tasks.errors import ImpervError
+from tasks.job import Job
+from tasks.nodes import make_node
+from tasks.production import Production
+from tasks.records import Record
+from tasks.stac_series import refresh_series
+
+log = logging.getLogger(__name__)
+
+Until = Literal["features", "models", "all"]
+
+Outcome = Literal["ran", "up to date", "not made"]
+
+Maker = Callable[[str, Sequence[str], bool], Outcome]
+"""Makes a node: its name, the nodes before it, and whether it is made even if it is up to date."""
+
+CALIBRATION = "IMD_calibration"
+
+
+def job_of(tile: str, config: str) -> Job:
+    """The job of a tile; its blocks are told to the listener of this process."""
+    return Job.of(Production.read(config), tile, lambda done, total: listener().advanced(done, total))
+
+
+def make_one(job: Job, node: str, refresh: bool) -> tuple[Record, bool]:
+    """Make a node of a tile, or deliver a layer: its record, and whether anything was done."""
+    tile = str(job.tile)
+    listener().started(tile, node)
+    record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node, refresh)
+    note = record.reason if not record.made else "; ".join(record.warnings)
+    listener().finished(tile, node, ran, record.seconds if ran else 0.0, note)
+    return record, ran
+
+
+def outcome_of(record: Record, ran: bool) -> Outcome:
+    """What happened to a node."""
+    return "not made" if not record.made else "ran" if ran else "up to date"
+
+
+def walk(
+    job: Job,
+    targets: Sequence[str] | None,
+    until: Until,
+    refresh_scenes: bool,
+    make: Maker,
+    finish: Callable[[bool], None],
+) -> dict[str, int]:
+    """Make what a tile needs, in order, while this process holds the tile.
+
+    Parameters
+    ----------
+    job : Job
+        Tile.
+    targets : sequence of str or None
+        Layers asked for; all if None.
+    until : str
+        One of `targets.PASSES`. With "models" a tile is also calibrated if its own samples suffice; others borrow of their
+        neighbours in the last pass.
+    refresh_scenes : bool
+        Ask the catalogue again instead of using the frozen scene lists.
+    make : callable
+        Makes a node; raises what made it fail.
+    finish : callable
+        Called with True at the end of a last pass, and with False after a failure.
+
+    Returns
+    -------
+    dict
+        Number of nodes that ran, were up to date, and are not made.
+
+    Raises
+    ------
+    ImpervError
+        The first node's failure; nothing after it is tried.
+    """
+    order, products = steps(resolve_targets(targets), until)
+    count: dict[str, int] = {"ran": 0, "up to date": 0, "not made": 0}
+    with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease:
+        job.store.sweep(job.tile)
+        note_run(job, "running", "")
+        node = ""
+        try:
+            for node in [*order, *(DELIVER + symbol for symbol in products)]:
+                lease.check()
+                symbol = node.removeprefix(DELIVER)
+                before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
+                refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
+                count[make(node, before, refresh)] += 1
+            if until == "models" and CALIBRATION in steps(resolve_targets(targets))[0] and calibrates_alone(job):
+                node = CALIBRATION
+                count[make(node, CATALOGUE[node].inputs, False)] += 1
+        except ImpervError as error:
+            note_run(job, "failed", f"{node}: {error}", error)
+            finish(False)
+            raise
+        if products:
+            refresh_series(job)
+        note_run(job, "done" if until == "all" else f"{until} done", "")
+        if until == "all":
+            finish(True)
+    return count
+
+
+def wants_report(job: Job, whole: bool) -> bool:
+    """True where a report is to be made: of a whole tile, or where an old one would tell what is no longer so."""
+    return whole or bool(job.store.measure(f"runs/{job.tile}.report.html")[0])
+
+
+def run_plain(
+    tile: str, config: str, targets: Sequence[str] | None = None, until: Until = "all", refresh_scenes: bool = False
+) -> dict[str, int]:
+    """Run a tile in this process without Prefect; as `walk`."""
+    job = job_of(tile, config)
+    ran = False
+
+    def make(node: str, before: Sequence[str], refresh: bool) -> Outcome:
+        nonlocal ran
+        record, anew = make_one(job, node, refresh)
+        ran = ran or anew
+        return outcome_of(record, anew)
+
+    def finish(done: bool) -> None:
+        if (ran or not done) and wants_report(job, done and targets is None):
+            from tasks.report.tile import write_tile_report  # what draws takes a second to import
+
+            try:
+                write_tile_report(job)
+            except (ImpervError, OSError, ValueError) as error:
+                log.warning("the report of tile %s could not be made: %s", tile, error)
+
+    return walk(job, targets, until, refresh_scenes, make, finish)
