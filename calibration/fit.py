@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import brentq
 
 FULL = 100.0
 """Density of fully sealed ground, percent."""
@@ -279,6 +278,8 @@ def _minimum(ndvi: np.ndarray, intercept: float, slope: float, maximum: float, t
     The mean never rises with the minimum (each pixel's density falls, or stays at 0 or 100), so there is a root if
     the ends of the range enclose the target, and otherwise the nearer end is the closest value of all.
     """
+    from scipy.optimize import brentq  # half a second to import, for which every process would pay
+
     lowest, highest = maximum - WIDEST_SCALE, maximum - NARROWEST_SCALE
 
     def excess(minimum: float) -> float:

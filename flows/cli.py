@@ -109,6 +109,36 @@ def _end(failed: dict[str, ImpervError]) -> None:
 
 
 @app.command()
+def rerun(
+    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    scratch: Annotated[Path, typer.Option(help="Folder for what is made; the production's own store is only read.")],
+    config: Config = Path("production.toml"),
+    change: Annotated[list[str] | None, typer.Option("--set", help="Such as parameters.unet.epochs=40; repeatable.")] = None,
+    target: Targets = None,
+) -> None:
+    """Run one tile with other parameters into a scratch store beside the production, without touching it."""
+    from flows.rerunning import scratch_production
+
+    run([tile], scratch_production(config, tile, scratch, change or []), target)
+
+
+@app.command()
+def update(
+    now: Annotated[str, typer.Argument(help="New year, such as 2024, or twelve months.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Production file to write.")],
+    config: Config = Path("production.toml"),
+    clcplus_now: Annotated[str, typer.Option(help="CLCplus Backbone of the new year; a proxy stands in without it.")] = "",
+    footprints: Annotated[list[str] | None, typer.Option(help="Footprints of the new `then`; repeatable.")] = None,
+    catalogue: Annotated[str, typer.Option(help="Scenes; those of the last production by default.")] = "",
+) -> None:
+    """Write the production of the next pair of years: what was now becomes then, with the maps made here as references."""
+    from flows.updating import next_production
+
+    made = next_production(config, now, output, clcplus_now=clcplus_now, footprints=tuple(footprints or ()), catalogue=catalogue)
+    out.print(f"{made}: run it with imperv europe --config {made}", markup=False)
+
+
+@app.command()
 def plan(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
     config: Config = Path("production.toml"),

@@ -10,6 +10,7 @@ from typing import Any
 from grids import Tile
 from tasks.errors import InputError
 from tasks.job import Job
+from tasks.overlay import store_of
 from tasks.production import Production
 from tasks.records import Record
 from tasks.registry import (
@@ -24,7 +25,6 @@ from tasks.registry import (
     trouble,
     whole,
 )
-from tasks.store import Store
 
 BARS = "▁▂▃▄▅▆▇█"
 """Heights of a curve drawn in a line."""
@@ -35,7 +35,7 @@ COLUMNS = ("product", "tile", "year", "features", "members", "pixels", "loss", "
 
 def list_entries(production: Production) -> list[dict[str, Any]]:
     """All models of the store of a production, by product and tile; one listing and one reading a product."""
-    store = Store(production.store_url, production.store_options)
+    store = store_of(production)
     found = []
     for product, symbol in PRODUCTS.items():
         listed = list_models(store, product)

@@ -8,7 +8,10 @@ from contextlib import suppress
 
 from flows.journal import note_run
 from flows.outcomes import Ledger, Outcome, try_again
+from flows.planning import plan_tile
 from flows.runners import Runner
+from flows.targets import DELIVER, steps
+from flows.tile_run import Until
 from flows.waves import Wave, waves
 from tasks.errors import ImpervError
 from tasks.job import Job
@@ -50,7 +53,11 @@ async def produce(
         async with places:
             if ledger.stopped:
                 return
-            outcome = await _with_retries(Job.of(production, tile), wave.until, runner, ledger)
+            job = Job.of(production, tile)
+            if (count := await asyncio.to_thread(up_to_date, job, targets, wave.until)) is not None:
+                ledger.add(Outcome(tile, wave.until, "done", counts={"ran": 0, "up to date": count, "not made": 0}))
+                return
+            outcome = await _with_retries(job, wave.until, runner, ledger)
             if outcome.kind != "done":
                 ledger.give_up(outcome)
 
@@ -63,7 +70,15 @@ async def produce(
     return ledger
 
 
-async def _with_retries(job: Job, until: str, runner: Runner, ledger: Ledger) -> Outcome:
+def up_to_date(job: Job, targets: list[str] | None, until: Until) -> int | None:
+    """Number of nodes and deliveries of a pass if none of them is to be run; a plan takes a fraction of a run's start."""
+    order, products = steps(targets, until)
+    wanted = {*order, *(DELIVER + symbol for symbol in products)}
+    found = [step for step in plan_tile(job, targets) if step.node in wanted]
+    return len(found) if all(step.state == "up to date" for step in found) else None
+
+
+async def _with_retries(job: Job, until: Until, runner: Runner, ledger: Ledger) -> Outcome:
     """Run a pass of a tile until it is done, or has failed for good."""
     past: list[Outcome] = []
     busy = attempt = 0

@@ -13,8 +13,6 @@ import numpy as np
 import shapely
 from numba import njit
 from odc.geo.geobox import GeoBox
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 NOTHING = 1e-9
 """Share that is rounding: coordinates of millions of metres are exact to a nanometre."""
@@ -65,6 +63,9 @@ def dissolve(polygons: np.ndarray) -> np.ndarray:
     (m,) array of shapely Polygons and MultiPolygons
         At most as many.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     once = first < second
     first, second = first[once], second[once]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from calibration import Calibration, CalibrationError, Samples, collect_samples, fit_samples
@@ -154,11 +153,10 @@ def _usable_neighbours(job: Job) -> list[Job]:
 
 def _calibrated_tiles(job: Job) -> list[Tile]:
     """Tiles of the store that are calibrated for the same period."""
-    pattern = job.store.full(f"tiles/*/{job.production.periods.then.label}/IMD_calibration.json")
-    found = []
-    for path in job.store.fs.glob(pattern):
+    label, found = job.production.periods.then.label, []
+    for name in job.store.tiles_with(f"{label}/IMD_calibration.json"):
         try:
-            tile = Tile(PurePosixPath(path).parts[-3])
+            tile = Tile(name)
             record = job.neighbour(tile).record("IMD_calibration")
         except (ValueError, InputError):
             continue

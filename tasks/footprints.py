@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import shapely
@@ -28,6 +28,9 @@ from tasks.footprint_sources import Source, Tally, footprint_sources, sound_poly
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
 from tasks.store import TEMPORARY, Store
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 PIXEL_BYTES = 40
 """Projected memory of a pixel of a block: sums, shares, and what is counted of them."""
@@ -48,6 +51,8 @@ def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd
         If the file is missing, unreadable or has no coordinate reference system.
     """
     parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
+    import geopandas as gpd
+
     return gpd.GeoSeries(np.concatenate([np.array([], object), *parts]), crs="EPSG:3035")
 
 

@@ -20,6 +20,7 @@ from layers.features import HARMONIC_NAMES, QUANTILE_BANDS
 from tasks.arrays import Variable
 from tasks.engine import Engine
 from tasks.errors import InputError, WorkError
+from tasks.overlay import store_of
 from tasks.periods import Period
 from tasks.production import Production
 from tasks.records import Record
@@ -55,8 +56,7 @@ class Job:
             window_geobox(known, 10, production.window(known))
         except ValueError as error:
             raise InputError(str(error)) from None
-        store = Store(production.store_url, production.store_options)
-        return cls(production, store, known, Engine(production.engine, progress))
+        return cls(production, store_of(production), known, Engine(production.engine, progress))
 
     def neighbour(self, tile: Tile) -> Job:
         """The same production for another tile."""

@@ -111,7 +111,8 @@ def export_model(store: Store, product: str, tile: Tile, output: Path) -> Manife
         raise InputError(f"{symbol} of tile {tile}: its data are gone or damaged; run the tile again")
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "model.keras"
-        store.fs.get_file(store.full(record.href), str(network))
+        home = store.home(record.href)
+        home.fs.get_file(home.full(record.href), str(network))
         (Path(folder) / "model.json").write_text(text, encoding="utf-8")
         manifest = Manifest(
             product=product,  # type: ignore[arg-type]

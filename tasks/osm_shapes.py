@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyogrio
 import shapely
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
@@ -35,8 +34,8 @@ UNSEALED = {
 TAGS = {"roads": ("highway", "fclass"), "buildings": ("building",)}
 """Columns that hold the tag: OpenStreetMap's key, and Geofabrik's name for it in shapefiles."""
 
-TROUBLE = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError, RuntimeError)
-"""What pyogrio raises for files that it cannot read."""
+TROUBLE = (OSError, ValueError, RuntimeError)
+"""What pyogrio raises for files that it cannot read; its own errors are RuntimeErrors."""
 
 
 def check_shapes(path: str, theme: Theme) -> list[str]:
@@ -47,6 +46,8 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
     InputError
         If it is missing, no vector file, has no such layer, or one without coordinate reference system.
     """
+    import pyogrio
+
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"references.{theme}: {path} does not exist; correct the path")
     try:
@@ -93,6 +94,8 @@ def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, floa
 
 
 def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
+    import pyogrio
+
     info = pyogrio.read_info(path, layer=layer)
     to_file = Transformer.from_crs("EPSG:3035", info["crs"], always_xy=True)
     back = Transformer.from_crs(info["crs"], "EPSG:3035", always_xy=True)

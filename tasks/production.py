@@ -249,6 +249,10 @@ class Production(BaseSettings):
     """Folder or object-store URL."""
     store_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the fsspec file system, such as an endpoint."""
+    base: str = ""
+    """Store of another production whose layers and models are read where they fit, and never written (`imperv rerun`)."""
+    base_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of its file system."""
     periods: Periods
     area: Area | None = None
     scenes: Scenes

@@ -135,9 +135,8 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
 
     A model whose record is missing is being written, or its writing was cut off.
     """
-    store.fs.invalidate_cache()
     found: dict[Tile, dict[str, int]] = {}
-    for path, entry in store.fs.find(store.full(f"models/{product}"), detail=True).items():
+    for path, size in store.find(f"models/{product}").items():
         name = PurePosixPath(path)
         if name.name not in ("model.json", "model.keras"):  # such as the state of a training
             continue
@@ -145,7 +144,7 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
             tile = Tile(name.parent.name)
         except ValueError:
             continue
-        found.setdefault(tile, {})[name.name] = int(entry["size"] or 0)
+        found.setdefault(tile, {})[name.name] = size
     return found
 
 
@@ -169,7 +168,7 @@ def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile
 
 def _read_together(store: Store, paths: Sequence[str]) -> dict[str, str]:
     """Texts of files, asked for at the same time where the store is remote; those missing or no text are left out."""
-    if store.is_local or not paths:
+    if store.is_local or store.layered or not paths:
         return {path: text for path in paths if (text := store.read_text(path)) is not None}
     names, found = {store.full(path): path for path in paths}, {}
     for name, data in store.fs.cat(list(names), on_error="return").items():
@@ -350,10 +349,11 @@ def load(store: Store, record: Record) -> tuple[Any, Normalisation]:
 
     normalisation = Normalisation.from_json(record.statistics["normalisation"])
     try:
-        if store.is_local:
-            return load_model(store.full(record.href)), normalisation
+        home = store.home(record.href)
+        if home.is_local:
+            return load_model(home.full(record.href)), normalisation
         with tempfile.TemporaryDirectory() as folder:
-            store.fs.get_file(store.full(record.href), f"{folder}/model.keras")
+            home.fs.get_file(home.full(record.href), f"{folder}/model.keras")
             return load_model(f"{folder}/model.keras"), normalisation
     except ValueError as error:
         raise WorkError(

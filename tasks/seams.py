@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from tasks.product_rules import OUTSIDE, Finding, failed, passed
 
@@ -125,6 +124,8 @@ def seam(first: np.ndarray, second: np.ndarray, pixel: int, *, coded: bool) -> S
 
 def _chance(differences: np.ndarray, alternative: str) -> float:
     """Probability of a mean so far from 0; 1 where nothing differs."""
+    from scipy import stats
+
     if len(differences) < 2 or not np.any(differences):
         return 1.0
     if np.ptp(differences) == 0:

@@ -13,7 +13,6 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import shapely
 
@@ -48,6 +47,8 @@ def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray]) -> Batch:
     parse : callable
         `shapely.from_wkt` or `shapely.from_wkb`.
     """
+    import pandas as pd
+
     missing = pd.isna(texts)
     with np.errstate(invalid="ignore"):
         shapes = parse(texts, on_invalid="ignore")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import shapely
@@ -125,6 +124,8 @@ def read_csv(path: str, box: Bounds | None, least_confidence: float) -> Iterator
     least_confidence : float
         Rows with a lower confidence are left out; those without one are kept.
     """
+    import pandas as pd
+
     damaged: list[int] = []
 
     def skip(row: Any) -> str:

@@ -12,12 +12,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
-import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
-import rioxarray  # noqa: F401  (registers the .rio accessor)
-import xarray as xr
 import zarr
 from fsspec.implementations.local import LocalFileSystem
 from odc.geo.geobox import GeoBox
@@ -29,6 +26,9 @@ from tasks.errors import InputError, disk_trouble
 from tasks.lease import SECONDS, Lease, holding, is_held
 from tasks.periods import Period, pair_label
 from tasks.records import Record
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 for _protocol in ("s3", "s3a"):
     fsspec.register_implementation(_protocol, "tasks.object_store.PatientS3", clobber=True)
@@ -77,6 +77,13 @@ class Store:
     def is_local(self) -> bool:
         """True for a folder."""
         return isinstance(self.fs, LocalFileSystem)
+
+    layered = False
+    """True where layers may lie in another store (`tasks.overlay`)."""
+
+    def home(self, path: str) -> Store:
+        """The store that holds a file."""
+        return self
 
     # places -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +144,18 @@ class Store:
         self.fs.invalidate_cache()
         found = self.fs.find(self.full(path), detail=True)
         return len(found), sum(int(entry["size"] or 0) for entry in found.values())
+
+    def find(self, folder: str) -> dict[str, int]:
+        """Files below a folder, relative to the store, and their bytes."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.full(folder), detail=True)
+        root = PurePosixPath(self.root)
+        return {str(PurePosixPath(path).relative_to(root)): int(entry["size"] or 0) for path, entry in found.items()}
+
+    def tiles_with(self, path: str) -> list[str]:
+        """Names of the tiles that have a file, such as ``2018/IMD_calibration.json``, among their layers."""
+        self.fs.invalidate_cache()
+        return sorted(PurePosixPath(found).parents[1].name for found in self.fs.glob(self.full(f"tiles/*/{path}")))
 
     # text and files ---------------------------------------------------------------------------------------------
 
@@ -314,6 +333,10 @@ class Store:
         InputError
             If there is no such layer, it is not done, or the period is ambiguous.
         """
+        import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
+        import rioxarray  # noqa: F401  (registers the .rio accessor)
+        import xarray as xr  # here: every process would pay a second for what only people use
+
         try:
             symbol, name = resolve(layer), str(Tile(str(tile)))
         except ValueError as error:

@@ -106,7 +106,7 @@ def _judge_block(
             pixels.judge(into, values, real, mask[known] == 1)
     if spread is not None and raw in layers:
         percent = layers[raw][known].astype("f4")
-        error = np.zeros_like(percent) if real is None else percent - real
+        error = np.full_like(percent, np.nan) if real is None else percent - real  # unknown, not nothing
         wrong = (percent >= cut) != (mask[known] == 1)
         # Without a true density what correlates with the spread is whether the mask is wrong.
         against = 100 * wrong if real is None else error

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import pyogrio
 import shapely
 from pyproj import CRS, Transformer
 
@@ -68,6 +67,8 @@ def open_vectors(path: str) -> Vectors:
     InputError
         If it is missing, no vector file, has several layers of polygons, or no coordinate reference system.
     """
+    import pyogrio
+
     path, _, name = path.partition("|layername=")
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"{path} does not exist; correct the path")
@@ -172,6 +173,8 @@ def _ogr_name(path: str) -> str:
 @contextlib.contextmanager
 def _gdal_environment(path: str) -> Iterator[None]:
     """Patience with servers: pyogrio has a GDAL of its own, which rasterio's environment does not reach."""
+    import pyogrio
+
     options = gdal_options(LOCAL) if is_remote(path) or path.startswith("/vsi") else {}
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
     pyogrio.set_gdal_config_options(options)
@@ -182,6 +185,8 @@ def _gdal_environment(path: str) -> Iterator[None]:
 
 
 def _only_layer(path: str) -> str | None:
+    import pyogrio
+
     layers = pyogrio.list_layers(_ogr_name(path))
     areas = [str(name) for name, kind in layers if kind and ("Polygon" in kind or kind.startswith(("Unknown", "Geometry")))]
     if not any(kind for _, kind in layers):
@@ -192,6 +197,8 @@ def _only_layer(path: str) -> str | None:
 
 
 def _read_ogr(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
+    import pyogrio
+
     with (
         _gdal_environment(vectors.path),
         pyogrio.open_arrow(

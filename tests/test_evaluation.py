@@ -248,6 +248,7 @@ def test_stored_masks_and_their_confidence(site, ground):
     f1 = metrics.f1_score(ground["ibu"][known], raw[known] >= 10)
     assert [layer["f1"]["value"] for layer in row["layers"]] == pytest.approx([f1, f1], abs=1e-6)
     assert all("mae" not in layer for layer in row["layers"])
+    assert all(e["mae"]["value"] is None for e in row["confidence"]["classes"])  # no true density: unknown, not 0
     wrong = sum(e["pixels"] * e["wrong"]["value"] for e in row["confidence"]["classes"] if e["pixels"])
     assert wrong == pytest.approx((ground["ibu"][known] != (raw[known] >= 10)).sum(), abs=0.1)
 

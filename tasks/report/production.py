@@ -14,12 +14,12 @@ from markupsafe import Markup, escape
 
 from grids import official_tiles
 from tasks.job import Job
+from tasks.overlay import store_of
 from tasks.production import Production
 from tasks.report.facts import TileFacts, gather
 from tasks.report.page import number, percent, public, render
 from tasks.report.tile import report_path
 from tasks.report.verdicts import judge, overall
-from tasks.store import Store
 
 PATH = "runs/production.report.html"
 """Relative to the store."""
@@ -120,7 +120,7 @@ def write_production_report(production: Production, statuses: Sequence[Mapping[s
         If it cannot be written.
     """
     rows = [tile_row(production, status) for status in statuses]
-    store = Store(production.store_url, production.store_options)
+    store = store_of(production)
     found = outliers(rows)
     page = render(
         "production.html.j2", rows=rows, outliers=found, states=STATES, counts=_counts(rows), shares=_share_legend(),

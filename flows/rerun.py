@@ -1,0 +1,40 @@
+"""The flow of a scratch run, for the deployment `imperviousness/rerun` of a data scientist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.imperviousness import imperviousness
+from flows.rerunning import scratch_production
+
+
+@flow(name="rerun", flow_run_name="rerun {tile}", validate_parameters=True)
+def rerun(
+    tile: str, config: str, scratch: str, changes: list[str] | None = None, targets: list[str] | None = None
+) -> dict[str, int]:
+    """Run one tile with other parameters into a scratch store.
+
+    Parameters
+    ----------
+    tile : str
+        EEA tile.
+    config : str
+        Production file, which is only read, as its store is.
+    scratch : str
+        Folder for what is made.
+    changes : list of str, optional
+        What differs, such as ``parameters.unet.epochs=40``.
+    targets : list of str, optional
+        Layers asked for, all by default.
+
+    Returns
+    -------
+    dict
+        Number of nodes that ran, were up to date, and are not made.
+    """
+    file = scratch_production(Path(config), tile, Path(scratch), changes or [])
+    found: Any = imperviousness(tile, str(file), targets)
+    return dict(found)

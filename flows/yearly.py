@@ -1,0 +1,49 @@
+"""The yearly update as a flow: the production file of the next pair of years, and its run (`flows.updating`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.states import State
+
+from flows.europe import europe
+from flows.production_files import file_of
+from flows.updating import next_production
+
+
+@flow(name="yearly-update", flow_run_name="yearly update", validate_parameters=True)
+async def yearly_update(
+    last: str,
+    now: str = "",
+    out: str = "",
+    clcplus_now: str = "",
+    at_once: int = 1,
+    tile_timeout: float | None = None,
+    deployment: str = "imperviousness/tile",
+) -> State[Any]:
+    """Make the production of the next pair of years from the last one, and run it.
+
+    Parameters
+    ----------
+    last : str
+        Production file of the last pair.
+    now : str
+        New year; by default the year before this one, which is complete.
+    out : str
+        File to write; by default ``production-YEAR.toml`` beside the last one. If it is there, that production goes on.
+    clcplus_now : str
+        CLCplus Backbone of `now`, if there is one.
+    at_once, tile_timeout, deployment
+        See the flow `europe`.
+    """
+    year = now or str(datetime.now(UTC).year - 1)
+    file = file_of(Path(last))
+    target = Path(out) if out else file.with_name(f"production-{year.replace('/', '_')}.toml")
+    if not target.exists():
+        next_production(file, year, target, clcplus_now=clcplus_now)
+    return await europe(  # type: ignore[no-any-return]
+        str(target), at_once=at_once, tile_timeout=tile_timeout, deployment=deployment, return_state=True
+    )

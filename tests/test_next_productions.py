@@ -1,0 +1,136 @@
+"""Production files of the next pair of years and of scratch runs, and a scratch store over a production's."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli import main
+from flows.rerunning import scratch_production
+from flows.updating import next_production
+from tasks.delivery import deliver
+from tasks.errors import InputError
+from tasks.job import Job
+from tasks.overlay import Overlay, store_of
+from tasks.production import Production
+from tasks.records import Record
+from tasks.store import Store
+from tests.delivered import CORNER, production, put
+
+TILE = "E43N32"
+
+
+@pytest.fixture
+def last(tmp_path):
+    """A production file with delivered IMD and IBU of one tile."""
+    found = production(tmp_path / "store")
+    job = Job.of(found, TILE)
+    for symbol, code in (("IMD_now", 40), ("IBU_now", 1)):
+        put(job, symbol, np.full((200, 200), code, np.uint8))
+        deliver(job, symbol)
+    (tmp_path / "production.toml").write_text(
+        f'tiles = ["{TILE}"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
+        f"[area]\nbbox = {list(CORNER)}\n"
+        '[references]\nimd_then = "old/imd.tif"\nclcplus_then = "old/clc18.tif"\nclcplus_now = "clc21.tif"\n'
+        'footprints = ["fp/*.gpkg"]\n[parameters.unet]\nepochs = 7\n'
+    )
+    return tmp_path / "production.toml"
+
+
+def test_the_next_pair_of_years(last, tmp_path):
+    out = next_production(last, "2024", tmp_path / "next" / "production.toml", clcplus_now="/data/clc24.tif")
+    table = tomllib.loads(out.read_text())
+    assert table["periods"] == {"then": "2021", "now": "2024"}
+    assert table["references"]["clcplus_then"] == str(tmp_path / "clc21.tif")
+    assert table["references"]["clcplus_now"] == "/data/clc24.tif"
+    assert table["references"]["footprints"] == [str(tmp_path / "fp/*.gpkg")]
+    assert table["parameters"] == {"unet": {"epochs": 7}}  # frozen settings
+    assert table["scenes"]["catalogue"] == str(tmp_path / "items.json")
+    found = Production.read(out)
+    assert found.store_url == Production.read(last).store_url
+    job = Job.of(found, TILE)
+    from tasks.references import open_reference
+
+    for symbol in ("IMD_then", "IBU_then"):  # the delivered maps are its references
+        path, source = open_reference(job, symbol)
+        with source:
+            assert TILE in path and "S2021" in path and source.crs.to_epsg() == 3035
+
+
+def test_an_update_is_refused_where_it_cannot_be(last, tmp_path):
+    job = Job.of(Production.read(last), TILE)
+    with pytest.raises(InputError, match=r"production.toml is there already"):
+        next_production(last, "2024", last)
+    with pytest.raises(InputError, match="periods"):
+        next_production(last, "2020", tmp_path / "b.toml")
+    assert not list(tmp_path.glob("*.draft")) + list(tmp_path.glob("b.toml"))
+    job.store._remove(job.store.full(f"products/{TILE}"))
+    with pytest.raises(InputError, match=r"1 of 1 tiles of .* have no delivered IMD and IBU \(E43N32\)"):
+        next_production(last, "2024", tmp_path / "c.toml")
+
+
+def test_a_scratch_run_has_its_own_store_and_its_own_parameters(last, tmp_path):
+    out = scratch_production(last, TILE, tmp_path / "try", ["parameters.unet.epochs=40", 'parameters.unet.features = "full18"'])
+    found, before = Production.read(out), Production.read(last)
+    assert (found.parameters.unet.epochs, found.parameters.unet.features) == (40, "full18")
+    assert before.parameters.unet.epochs == 7
+    store = store_of(found)
+    assert isinstance(store, Overlay) and store.base.url == before.store_url and store.url == str(tmp_path / "try" / "store")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("epochs", "is no change such as"),
+        ("parameters.unet.epoch=4", "did you mean epochs"),
+        ("store=/elsewhere", "store is not a matter of a scratch run"),
+        ("parameters.unet.epochs=many", "parameters.unet.epochs"),
+    ],
+)
+def test_changes_that_are_none(last, tmp_path, change, said, capsys):
+    assert main(["rerun", TILE, "--config", str(last), "--scratch", str(tmp_path / "try"), "--set", change]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "try" / "production.toml").exists()
+
+
+def test_the_production_s_store_is_no_scratch_store(last):
+    store = Production.read(last).store_url
+    with pytest.raises(InputError, match="is the production's own store"):
+        scratch_production(last, TILE, Path(store), [])
+
+
+def test_layers_of_the_production_are_read_and_never_written(last, tmp_path):
+    base = Store(Production.read(last).store_url)
+    before = {path: base.fs.cat_file(base.full(path)) for path in base.find("")}
+    job = Job.of(Production.read(scratch_production(last, TILE, tmp_path / "try", [])), TILE)
+    place = job.place("IMD_now")
+    record = job.record("IMD_now")
+    assert record is not None and job.store.data_in_place(record)
+    assert (job.array("IMD_now")[:] == Job.of(Production.read(last), TILE).array("IMD_now")[:]).all()
+    assert set(job.store.records(TILE)) == set(base.records(TILE))
+    # A new one shadows it, and its removal brings the old one back.
+    put(job, "IMD_now", np.full((200, 200), 55, np.uint8))
+    assert job.store.home(place.data) is job.store
+    assert Store(job.store.url).read_record(place.record) is not None
+    job.store.remove(place)
+    assert job.store.home(place.data) is job.store.base and job.record("IMD_now") == record
+    # Models of other tiles are found too.
+    base_model = Record(
+        "IMD_model",
+        "E44N32",
+        "key",
+        "d",
+        href="models/IMD/E44N32/model.keras",
+        bbox=job.bounds,
+        start="2018-01-01",
+        end="2018-12-31",
+    )
+    base.write_record("models/IMD/E44N32/model.json", base_model)
+    before["models/IMD/E44N32/model.json"] = base.fs.cat_file(base.full("models/IMD/E44N32/model.json"))
+    assert "models/IMD/E44N32/model.json" in job.store.find("models/IMD")
+    with job.store.tile_lock(job.tile):
+        deliver(job, "IMD_now")
+    assert {path: base.fs.cat_file(base.full(path)) for path in base.find("")} == before
