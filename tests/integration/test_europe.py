@@ -1,0 +1,215 @@
+"""A production of several tiles by processes, and by a real Prefect server with workers on loopback; killed, and gone on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+TILES = ["E44N26", "E45N26"]
+TARGETS = ["IMCC", "IMD_now_resampled"]
+
+TINY = """
+[engine]
+workers = 1
+memory = "1 GiB"
+[parameters.preprocessing]
+min_valid_share = 0
+[parameters.unet]
+base_filters = 2
+depth = 1
+patch = 32
+overlap = 8
+crop = 16
+epochs = 1
+steps_per_epoch = 2
+split_block = 16
+members = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, prefect_home) -> Path:
+    """Production file of two small windows, without a store."""
+    from tasks.simulator import simulate_many
+
+    file = simulate_many(tmp_path_factory.mktemp("many"), TILES, overpasses=8)
+    file.write_text(file.read_text() + TINY)
+    return file
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many) -> dict[str, str]:
+    """Delivered pixels of a production that ran one tile after another in this process."""
+    assert main(["run", "--config", str(many), *(f"-t{t}" for t in TARGETS)]) == 0
+    return digests(many.parent / "store")
+
+
+def with_store(many: Path, name: str) -> Path:
+    file = many.with_name(f"{name}.toml")
+    file.write_text(many.read_text().replace('store = "store"', f'store = "store-{name}"'))
+    return file
+
+
+def digests(store: Path) -> dict[str, str]:
+    """What every delivered map holds, by its path."""
+    import rasterio
+
+    found = {}
+    for path in sorted((store / "products").rglob("*.tif")):
+        with rasterio.open(path) as source:
+            found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
+    return found
+
+
+def europe(file: Path, *more: str) -> list[str]:
+    return ["europe", "--config", str(file), *(f"-t{t}" for t in TARGETS), "--json", *more]
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_maps_and_nothing_twice(many, undisturbed, capsys):
+    file = with_store(many, "processes")
+    assert main(europe(file, "--at-once", "2")) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["done"] == 2 and summary["runs"] >= 6
+    assert digests(file.parent / "store-processes") == undisturbed
+    began = time.monotonic()
+    assert main(europe(file)) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 2
+    assert time.monotonic() - began < 20  # no process was started for what is up to date
+    assert main(["status", "--config", str(file)]) == 0
+    assert not [p for p in (file.parent / "store-processes").rglob("*") if ".part-" in p.name]
+
+
+@pytest.mark.slow
+def test_a_poisoned_tile_is_told_and_the_other_delivered(many, undisturbed, capsys):
+    file = with_store(many, "poisoned")
+    text = file.read_text().replace("{tile}/reference/imd_then.tif", "{tile}/reference/imd_poisoned.tif")
+    file.write_text(text)
+    folder = many.parent
+    shutil.copy(folder / "E44N26/reference/imd_then.tif", folder / "E44N26/reference/imd_poisoned.tif")
+    (folder / "E45N26/reference/imd_poisoned.tif").write_bytes(b"no raster")
+    assert main(europe(file)) == 2
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert set(summary["failed"]) == {"E45N26"} and summary["failed"]["E45N26"]["kind"] == "input"
+    assert "imd_poisoned.tif" in said.err and "1 of 2 tiles are done, 1 failed" in said.err
+    assert {Path(p).parts[1] for p in digests(folder / "store-poisoned")} == {"E44N26"}
+
+
+@pytest.mark.slow
+def test_killed_processes_lose_nothing(many, undisturbed):
+    """The parent and whatever tile it runs, killed at several moments; then one run to the end."""
+    file = with_store(many, "killed")
+    for seconds in (12, 25, 18):
+        running = subprocess.Popen(
+            [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))", *europe(file)],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+    assert main(europe(file)) == 0
+    assert digests(file.parent / "store-killed") == undisturbed
+
+
+# with a server --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Environment of a Prefect server of its own, with both pools, every deployment and two workers."""
+    home = tmp_path_factory.mktemp("prefect-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "ERROR", "CUDA_VISIBLE_DEVICES": "-1",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+    }  # fmt: skip
+    prefect = [sys.executable, "-m", "prefect"]
+    started = []
+
+    def start(*arguments: str, without: str = "") -> None:
+        env = {k: v for k, v in environment.items() if k != without}
+        started.append(
+            subprocess.Popen([*prefect, *arguments], env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+
+    start("server", "start", "--host", "127.0.0.1", "--port", str(port), without="PREFECT_API_URL")
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2)
+                break
+            except OSError:
+                assert time.monotonic() < deadline and started[0].poll() is None, "the Prefect server did not start"
+                time.sleep(0.5)
+        for pool in ("tiles", "productions"):
+            subprocess.run(
+                [*prefect, "work-pool", "create", pool, "--type", "process"], env=environment, check=True, capture_output=True
+            )
+        done = subprocess.run(
+            [*prefect, "--no-prompt", "deploy", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        for name in ("one", "two"):
+            start("worker", "start", "--pool", "tiles", "--name", name, "--limit", "1")
+        yield environment
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def listed(server, path: str, **body):
+    request = urllib.request.Request(
+        f"{server['PREFECT_API_URL']}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    return json.loads(urllib.request.urlopen(request, timeout=30).read())
+
+
+@pytest.mark.slow
+def test_everything_in_prefect_yaml_is_deployed(server):
+    found = {entry["name"]: entry for entry in listed(server, "deployments/filter")}
+    assert set(found) == {"tile", "rerun", "europe", "yearly-update"}
+    assert [s["active"] for s in found["yearly-update"]["schedules"]] == [False]
+    assert found["tile"]["work_pool_name"] == "tiles" and found["europe"]["work_pool_name"] == "productions"
+
+
+@pytest.mark.slow
+def test_tiles_are_runs_of_workers(server, many, undisturbed):
+    file = with_store(many, "deployed")
+    command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+    done = subprocess.run([*command, *europe(file, "--at-once", "2")], cwd=ROOT, env=server, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["done"] == 2
+    assert digests(file.parent / "store-deployed") == undisturbed
+    runs = listed(server, "flow_runs/filter")
+    names = {run["name"]: run["state_name"] for run in runs}
+    assert names["europe"] == "Completed" and {f"{tile} to all" for tile in TILES} <= set(names)
+    parent = next(run for run in runs if run["name"] == "europe")
+    assert all(run["parent_task_run_id"] for run in runs if " to " in run["name"]) and parent["parent_task_run_id"] is None
+    artifacts = {a["key"]: a for a in listed(server, "artifacts/filter")}
+    assert {"production-progress", "production-tiles"} <= set(artifacts)
+    rows = json.loads(
+        next(a["data"] for a in reversed(listed(server, "artifacts/latest/filter")) if a["key"] == "production-tiles")
+    )
+    assert {row["tile"]: row["state"] for row in rows} == dict.fromkeys(TILES, "done")

@@ -1,0 +1,53 @@
+"""prefect.yaml against the signatures of the flows: Prefect itself takes a misspelt parameter without a word."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+DEPLOYMENTS = {entry["name"]: entry for entry in FILE["deployments"]}
+
+
+def flow_of(entry):
+    path, name = entry["entrypoint"].split(":")
+    module = ".".join(Path(path).with_suffix("").parts)
+    assert (ROOT / path).is_file()
+    __import__(module)
+    return getattr(sys.modules[module], name)
+
+
+def test_every_deployment_that_the_documents_speak_of_is_there():
+    assert {f"{flow_of(e).name}/{n}" for n, e in DEPLOYMENTS.items()} == {
+        "imperviousness/tile", "rerun/rerun", "europe/europe", "yearly-update/yearly-update",
+    }  # fmt: skip
+    assert importlib.util.find_spec("yaml") is not None
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_parameters_are_those_of_the_flow(name):
+    entry = DEPLOYMENTS[name]
+    parameters = inspect.signature(flow_of(entry).fn).parameters
+    given = entry.get("parameters", {})
+    assert set(given) <= set(parameters), f"{set(given) - set(parameters)} are no parameters of {name}"
+    needed = {n for n, p in parameters.items() if p.default is inspect.Parameter.empty}
+    assert needed <= set(given), f"{needed - set(given)} of {name} are given nothing"
+    flow_of(entry).validate_parameters(given)
+
+
+def test_parents_wait_in_another_pool_than_their_tiles():
+    pools = {name: entry["work_pool"]["name"] for name, entry in DEPLOYMENTS.items()}
+    assert pools == {"tile": "tiles", "rerun": "tiles", "europe": "productions", "yearly-update": "productions"}
+    assert all(entry["work_pool"]["job_variables"]["stream_output"] is False for entry in DEPLOYMENTS.values())
+
+
+def test_the_yearly_update_is_off_until_somebody_turns_it_on():
+    (schedule,) = DEPLOYMENTS["yearly-update"]["schedules"]
+    assert schedule["timezone"] == "Europe/Copenhagen" and schedule["active"] is False
+    assert not any("schedules" in entry for name, entry in DEPLOYMENTS.items() if name != "yearly-update")
