@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError
 
 from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
+from flows.logs import configure
 from flows.models_cli import model_app
 from flows.validate_cli import validate
 from flows.verify_cli import verify
@@ -174,21 +175,16 @@ def plan(
 
 @app.command()
 def status(config: Config = Path("production.toml"), as_json: Json = False) -> None:
-    """Say how far each tile is: done, running, failed and why, missing."""
-    from flows.planning import tile_status
-    from tasks.job import Job
+    """Say how far each tile is: done, running, failed and why, missing; for how long, and when a production will be done."""
+    from flows.status_cli import pace, print_status, statuses
     from tasks.production import Production
 
     production = Production.read(config)
-    found = [tile_status(Job.of(production, tile)) for tile in production.tile_names]
+    found = statuses(production)
     if as_json:
         out.print_json(json.dumps(found))
-        return
-    for entry in found:
-        cells = "  ".join(f"{stage} {s['done']}/{s['total']}" for stage, s in entry["stages"].items())
-        out.print(f"{entry['tile']}  {entry['state']:<11} {cells}", markup=False)
-        if entry["why"]:
-            out.print(f"        {entry['why']}", markup=False)
+    else:
+        print_status(found, pace(production, found))
 
 
 @app.command()
@@ -276,6 +272,14 @@ def config_check(file: Annotated[Path, typer.Argument(help="Production file.")] 
     out.print(f"{file}: nothing wrong", markup=False)
 
 
+@config_app.command("settings")
+def config_settings() -> None:
+    """Print every setting with its default and meaning, as Markdown."""
+    from flows.settings_page import settings_page
+
+    sys.stdout.write(settings_page() + "\n")
+
+
 @app.command()
 def demo(
     directory: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
@@ -289,6 +293,7 @@ def demo(
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Entry point of the console command."""
+    configure()
     try:
         code = app(args=arguments, prog_name="imperv", standalone_mode=False)
     except ImpervError as error:

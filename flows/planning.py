@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flows.costs import Cost, delivery_cost, node_cost
+from flows.journal import last_run
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE, Layer
 from tasks.delivery import delivery_standing
@@ -112,13 +112,14 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 def tile_status(job: Job) -> dict[str, Any]:
     """How far a tile is: done of all nodes in each stage, and what the last run said."""
+    job = replace(job, store=Remembering(job.store))
     _, products = steps(None)
     stages = {}
     for stage, symbols in STAGES.items():
         stages[stage] = {"done": sum(job.record(s) is not None for s in symbols), "total": len(symbols)}
     handed_over = sum(delivery_standing(job, s).record is not None for s in products)
     stages["delivery"] = {"done": handed_over, "total": len(products)}
-    last = json.loads(job.store.read_text(f"runs/{job.tile}.data.json") or "{}")
+    last = last_run(job)
     complete = all(s["done"] == s["total"] for s in stages.values())
     if job.store.is_locked(job.tile):
         state = "running"

@@ -9,12 +9,14 @@ import json
 import sys
 from typing import Any
 
+from flows.logs import configure
 from flows.outcomes import kind_of
 from tasks.errors import ImpervError
 
 
 def main(request: dict[str, Any]) -> int:
     """Run it and say how it ended."""
+    configure()
     from flows.tile_run import run_plain
 
     try:

@@ -200,8 +200,8 @@ class EngineSettings(Frozen):
 
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=2**28)] = 8 * 2**30
     """Memory to stay within, such as ``"8 GiB"``."""
-    workers: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
-    """Blocks computed at once."""
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Blocks computed at once; by default as many as there are processors."""
     dask_address: str = ""
     """Address of a Dask scheduler; empty for threads of this process."""
     lease: Annotated[float, Field(ge=5)] = 120

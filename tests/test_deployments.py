@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,6 +41,31 @@ def test_parameters_are_those_of_the_flow(name):
     needed = {n for n, p in parameters.items() if p.default is inspect.Parameter.empty}
     assert needed <= set(given), f"{needed - set(given)} of {name} are given nothing"
     flow_of(entry).validate_parameters(given)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deployments").rglob("*.y*ml")), ids=lambda path: path.name)
+def test_files_for_other_machines_can_be_read(path):
+    assert all(isinstance(document, dict) for document in yaml.safe_load_all(path.read_text()))
+
+
+def test_the_compose_file_holds_no_password_and_every_service_a_command_of_ours():
+    services = yaml.safe_load((ROOT / "deployments/compose.yaml").read_text())["services"]
+    assert set(services) == {"database", "server", "deploy", "worker", "parent", "scheduler", "dask-worker", "objects"}
+    for name, service in services.items():
+        for key, value in (service.get("environment") or {}).items():
+            assert "PASSWORD" not in key or value.startswith("${"), f"{name}: {key} is written down"
+    for name, pool in (("worker", "tiles"), ("parent", "productions")):
+        assert services[name]["command"][:5] == ["prefect", "worker", "start", "--pool", pool]
+
+
+def test_logs_of_workers_are_json():
+    code = (
+        "import logging.config, yaml\n"
+        f"logging.config.dictConfig(yaml.safe_load(open({str(ROOT / 'deployments/logging.yml')!r})))\n"
+        "logging.getLogger('prefect').warning('%s tiles', 3)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert json.loads(said.splitlines()[-1])["message"] == "3 tiles"
 
 
 def test_parents_wait_in_another_pool_than_their_tiles():

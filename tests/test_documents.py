@@ -16,6 +16,13 @@ from tasks.production import Production
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def test_the_page_of_settings_is_what_the_models_say():
+    """`imperv config settings > docs/settings.md` writes it."""
+    from flows.settings_page import settings_page
+
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_page() + "\n"
+
+
 def test_the_table_of_layers_is_the_catalogue():
     rows = [line for line in (ROOT / "docs" / "layers.md").read_text().splitlines() if line.startswith("| ")][1:]
     expected = [
@@ -24,16 +31,6 @@ def test_the_table_of_layers_is_the_catalogue():
         for x in LAYERS
     ]
     assert rows == expected
-
-
-def test_deployments_name_flows_and_parameters_that_exist():
-    """`prefect deploy` takes a misspelt parameter without a word."""
-    for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
-        path, name = deployment["entrypoint"].split(":")
-        flow = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
-        signature = inspect.signature(flow.fn)
-        signature.bind(**deployment["parameters"])
-        assert deployment["name"] == flow.name
 
 
 def test_the_production_file_of_the_readme_is_valid():
