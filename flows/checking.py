@@ -32,6 +32,11 @@ def check_production(production: Production) -> tuple[list[str], list[str]]:
     found: list[str] = []
     if not production.tile_names:
         wrong.append('tiles: no tile is named; add one such as tiles = ["E43N32"]')
+    if production.delivery.contact is None:
+        found.append(
+            "delivery.contact: nobody is named to ask: the metadata of products will say missing, and there are no packages; "
+            "add [delivery.contact] with organisation and email"
+        )
     for check in (_store, _dask):
         try:
             found += list(check(production))

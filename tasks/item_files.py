@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import InputError
-from tasks.items import Bounds, absolute, items_in, parsed, unwanted, with_absolute_hrefs
+from tasks.items import Bounds, absolute, items_in, parsed, refuse_flood, unwanted, with_absolute_hrefs
 from tasks.periods import Period
 from tasks.stac_api import PATIENCE, Connection, Patience
 
@@ -55,6 +55,7 @@ class ItemFiles:
         for source, item in self._items():
             if not unwanted(item, bounds, period, self.collection):
                 found.append(with_absolute_hrefs(item, source))
+                refuse_flood(len(found), self.path)
             elif not unwanted(item, bounds, period):
                 others.add(str(item["collection"]))
         if others and not found:

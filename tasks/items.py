@@ -25,6 +25,25 @@ Bounds = tuple[float, float, float, float]
 REMEDY = "mend it, or name a STAC API, another file or folder of items, or a folder of SAFE products"
 
 
+MOST_ITEMS = 20_000
+"""Items of a tile and twelve months beyond which a catalogue is not believed: a tile of many granules has 2 000."""
+
+
+def refuse_flood(count: int, where: str | Path) -> None:
+    """Stop reading a catalogue that gives no end of items.
+
+    Raises
+    ------
+    InputError
+        If there are more than can be.
+    """
+    if count > MOST_ITEMS:
+        raise InputError(
+            f"scenes.catalogue: {where}: gives more than {MOST_ITEMS} items for a tile and year; "
+            "name a catalogue, or a collection, of Sentinel-2 scenes"
+        )
+
+
 def time_of(item: Mapping[str, Any]) -> dt.datetime:
     """Time of acquisition, UTC; what names no time zone is UTC."""
     text = item["properties"].get("datetime") or item["properties"]["start_datetime"]

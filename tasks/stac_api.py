@@ -26,7 +26,7 @@ from pystac_client.warnings import DoesNotConformTo
 from urllib3.exceptions import NameResolutionError
 
 from tasks.errors import InputError, WorkError
-from tasks.items import Bounds, trouble_with, unusable, unwanted, with_absolute_hrefs
+from tasks.items import Bounds, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
 from tasks.periods import Period
 
 PAGE = 200
@@ -281,6 +281,7 @@ class StacApi:
                     raise WorkError(f"scenes.catalogue: {self.url}: gives a feature that is no STAC item; run again later")
                 source = next((k["href"] for k in item.get("links") or [] if k.get("rel") == "self"), question.url)
                 items[item["id"]] = {**item, "source": source}
+            refuse_flood(len(items), self.url)
             counted = _count(page, counted)
             barren = barren + 1 if len(items) == before else 0
             if barren == BARREN_PAGES:

@@ -1,13 +1,10 @@
 """What is written down beside the code stays true: the table of layers, the deployments, the README's production file."""
 
-import importlib
-import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.drawing import mermaid, svg
 from layers.catalogue import CATALOGUE, LAYERS, edges

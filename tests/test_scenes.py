@@ -801,3 +801,10 @@ def test_servers_are_not_read_by_accident(tmp_path):
     job = Job.of(Production.read(tmp_path), "E44N25")
     with pytest.raises(InputError, match=r"scenes.catalogue: nowhere://host/v1"):
         make_scene_list(job, CATALOGUE["S2_now"])
+
+
+def test_a_catalogue_without_end_is_not_believed(shared_data, monkeypatch):
+    monkeypatch.setattr("tasks.items.MOST_ITEMS", 10)
+    catalogue = ItemFiles(shared_data / "flanders" / "items.json", "sentinel-2-l2a")
+    with pytest.raises(InputError, match="items.json: gives more than 10 items for a tile and year"):
+        catalogue.search(EVERYWHERE, Period.parse("2018"))
