@@ -47,7 +47,7 @@ def report(tile: str, config: str) -> str:
     return write_tile_report(job_of(tile, config))
 
 
-@flow(name="imperviousness", flow_run_name="imperviousness {tile}", validate_parameters=True)
+@flow(name="imperviousness", flow_run_name="{tile} to {until}", validate_parameters=True)
 def imperviousness(
     tile: str,
     config: str,

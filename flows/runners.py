@@ -110,7 +110,7 @@ class Deployments:
         parameters: dict[str, Any] = {"tile": tile, "config": self.config, "targets": self.targets, "until": until}
         begun = await _patiently(
             lambda: arun_deployment(
-                self.deployment, parameters=parameters, timeout=0, as_subflow=True, flow_run_name=f"{tile} to {until}",
+                self.deployment, parameters=parameters, timeout=0, as_subflow=True,
                 idempotency_key=f"{self.run_name}/{until}/{tile}/{attempt}", tags=["imperv", tile],
             )
         )  # fmt: skip
