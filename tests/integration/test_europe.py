@@ -123,8 +123,9 @@ def test_killed_processes_lose_nothing(many, undisturbed):
     """The parent and whatever tile it runs, killed at several moments; then one run to the end."""
     file = with_store(many, "killed")
     for seconds in (4, 12, 8):
+        command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
         running = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))", *europe(file, targets=LIGHT)],
+            [*command, *europe(file, targets=LIGHT)],
             cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
