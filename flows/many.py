@@ -34,7 +34,12 @@ def run_many(
     }  # fmt: skip
     if not os.environ.get("PREFECT_API_URL"):
         return asyncio.run(run_production(config, **rest)).summary()
-    state = asyncio.run(_flow(europe, config, deployment, rest))
+    try:
+        state = asyncio.run(_flow(europe, config, deployment, rest))
+    except RuntimeError as error:
+        if "API" not in str(error):
+            raise
+        raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):
         raise found

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,7 +123,8 @@ class Deployments:
 
         tile, held, running_since = str(job.tile), time.monotonic(), 0.0
         state: Any
-        async with get_client() as client:
+        async with AsyncExitStack() as stack:
+            client = await _patiently(lambda: stack.enter_async_context(get_client()))
             while True:
                 found = await _patiently(lambda: client.read_flow_run(run_id))
                 state, now = found.state, time.monotonic()
@@ -176,7 +178,9 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
             return await call()
         except ObjectNotFound as error:
             raise WorkError(f"Prefect: {error}; deploy first: prefect deploy --all") from None
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        except (httpx.TransportError, PrefectHTTPStatusError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "reach API" not in str(error):
+                raise
             status = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else 0
             if 400 <= status < 500 and status not in (408, 429):
                 raise WorkError(f"Prefect: {error}") from None

@@ -91,7 +91,7 @@ class Watch:
             else:
                 await aupdate_progress_artifact(self._progress, share)
             await acreate_table_artifact(tile_rows(self.ledger), key="production-tiles", description="Tiles of the production")
-        except (PrefectException, httpx.HTTPError) as error:
+        except (PrefectException, httpx.HTTPError, RuntimeError) as error:
             log.warning("the progress is not shown in Prefect: %s", error)
 
     def _report(self) -> None:
