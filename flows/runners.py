@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flows.journal import last_run
@@ -84,6 +86,12 @@ def _cause(code: int, errors: bytes) -> str:
     return f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
 
 
+def _ended_before(run: Any, since: datetime) -> bool:
+    """True for a run found by its key that had failed before this parent began."""
+    state = run.state
+    return bool(state and state.is_final() and not state.is_completed() and state.timestamp < since)
+
+
 def _late(tile: str, timeout: float | None) -> str:
     return f"tile {tile}: not done after {timeout:g} s; raise the limit of a tile, or see what keeps it"
 
@@ -102,6 +110,10 @@ class Deployments:
     run_name: str
     """Of the production's run, the same after a restart."""
     deployment: str = "imperviousness/tile"
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When this parent began."""
+    past: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Failed runs of a tile and pass that a killed parent left."""
 
     async def run(self, job: Job, until: str, attempt: int) -> Outcome:
         """See `Runner`."""
@@ -109,12 +121,17 @@ class Deployments:
 
         tile, began = str(job.tile), time.monotonic()
         parameters: dict[str, Any] = {"tile": tile, "config": self.config, "targets": self.targets, "until": until}
-        begun = await _patiently(
-            lambda: arun_deployment(
-                self.deployment, parameters=parameters, timeout=0, as_subflow=True,
-                idempotency_key=f"{self.run_name}/{until}/{tile}/{attempt}", tags=["imperv", tile],
-            )
-        )  # fmt: skip
+        while True:
+            key = attempt + self.past.get((tile, until), 0)
+            begin = partial(
+                arun_deployment, self.deployment, parameters=parameters, timeout=0, as_subflow=True, tags=["imperv", tile],
+                idempotency_key=f"{self.run_name}/{until}/{tile}/{key}",
+            )  # fmt: skip
+            begun = await _patiently(begin)
+            if not _ended_before(begun, self.since):
+                break
+            # What failed under a parent that was killed is no failure of this one, which may try as often as any.
+            self.past[tile, until] = self.past.get((tile, until), 0) + 1
         return await self._watch(begun.id, job, until, began)
 
     async def _watch(self, run_id: UUID, job: Job, until: str, began: float) -> Outcome:
