@@ -30,8 +30,8 @@ LOOK_NS = 24.0
 STORE_NS = 450.0
 """Core nanoseconds to compress and write the features of a pixel."""
 
-TRAIN_NS = 2100.0
-"""Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with the square of the filters."""
+TRAIN_NS = 6600.0
+"""Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
 PREDICT_NS = 1400.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
 
