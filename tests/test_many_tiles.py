@@ -184,7 +184,7 @@ class Script:
         self.asked.append((tile, until, attempt))
         self.running += 1
         self.most = max(self.most, self.running)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.1)  # longer than planning the next tile takes
         self.running -= 1
         left = self.ends.get(f"{tile}_{until}", ["done"])
         kind = left.pop(0) if len(left) > 1 else left[0]
