@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 from tasks.errors import WorkError
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 300.0
+"""Seconds that a server is waited for."""
+
+FIRST_CONTACT = 30.0
+"""Seconds that one is waited for which has never answered: more often its address is wrong."""
+
+STEADY = 30.0
+"""Seconds that a parent has to have run to have had a server."""
+
+PAUSE = 5.0
+"""Seconds between two tries."""
 
 
 def run_many(
@@ -34,12 +51,7 @@ def run_many(
     }  # fmt: skip
     if not os.environ.get("PREFECT_API_URL"):
         return asyncio.run(run_production(config, **rest)).summary()
-    try:
-        state = asyncio.run(_flow(europe, config, deployment, rest))
-    except RuntimeError as error:
-        if "API" not in str(error):
-            raise
-        raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
+    state = _until_it_ends(lambda: asyncio.run(_flow(europe, config, deployment, rest)))
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):
         raise found
@@ -50,3 +62,22 @@ def run_many(
 
 async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any]) -> Any:
     return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)
+
+
+def _until_it_ends(run: Callable[[], Any]) -> Any:
+    """The end of a parent, begun again while its server is away: it goes on under the same name."""
+    deadline = time.monotonic() + FIRST_CONTACT
+    while True:
+        began = time.monotonic()
+        try:
+            return run()
+        except RuntimeError as error:
+            if "API" not in str(error):
+                raise
+            now = time.monotonic()
+            if now - began > STEADY:  # it had a server for a while: a new absence
+                deadline = now + PATIENCE
+            if now > deadline:
+                raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
+            log.warning("Prefect: %s; the production goes on when its server answers again", error)
+            time.sleep(PAUSE)

@@ -16,7 +16,7 @@ from flows.producing import produce
 from flows.production_plan import TilePlan, plan_production, totals, wall_hours
 from flows.waves import waves
 from grids import Tile, country_tiles, official_tiles
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.job import Job
 from tasks.production import Production
 
@@ -227,3 +227,28 @@ def test_too_many_failures_stop_it(tmp_path):
     ledger = run(tmp_path, script, limit=1)
     assert len(ledger.failed) == 2 and ledger.stopped and len(ledger.not_begun) == 2 and ledger.exit_code == 1
     assert failure_limit(0.1, 974) == 97 and failure_limit(0.1, 4) == 3 and failure_limit(5, 974) == 5
+
+
+# a server that goes away ----------------------------------------------------------------------------------------
+
+
+def test_a_parent_waits_for_its_server(monkeypatch):
+    from flows import many
+
+    monkeypatch.setattr(many, "PAUSE", 0.0)
+    ends = iter([RuntimeError("Failed to reach API at http://x"), RuntimeError("Failed to reach API at http://x"), "done"])
+
+    def run():
+        end = next(ends)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    assert many._until_it_ends(run) == "done"
+    monkeypatch.setattr(many, "FIRST_CONTACT", -1.0)
+    ends = iter([RuntimeError("Failed to reach API at http://x")])
+    with pytest.raises(WorkError, match="start its server"):
+        many._until_it_ends(run)
+    ends = iter([RuntimeError("something else")])
+    with pytest.raises(RuntimeError, match="something else"):
+        many._until_it_ends(run)
