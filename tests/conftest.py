@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import absl.logging
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -14,6 +16,10 @@ from hypothesis import settings
 # The first call of a compiled kernel takes seconds, which is no slow example.
 settings.register_profile("compiled", deadline=None)
 settings.load_profile("compiled")
+
+# TensorFlow's log handler closes the stream it was made with when logging is configured anew, as each flow does, unless
+# that is standard error at the moment; made within a test, it would be the file that pytest captures everything in.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(scope="session")
