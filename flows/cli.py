@@ -90,8 +90,7 @@ def europe(
     if as_json:
         out.print_json(json.dumps(summary))
     for tile, end in summary["failed"].items():
-        said = end["message"]
-        err.print(f"imperv: {said}" if tile in said else f"imperv: tile {tile}: {said}", markup=False)
+        _say_failed(tile, end["message"])
     if summary["not_begun"]:
         what = "too many tiles failed" if summary["stopped"] else "it was stopped"
         err.print(f"imperv: {what}, {len(summary['not_begun'])} tiles are not done; run again to go on", markup=False)
@@ -103,10 +102,14 @@ def europe(
 def _end(failed: dict[str, ImpervError]) -> None:
     """Say which tiles failed, and leave with the exit code."""
     for tile, error in failed.items():
-        text = str(error)
-        err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
+        _say_failed(tile, str(error))
     if failed:
         raise typer.Exit(2 if all(isinstance(e, InputError) for e in failed.values()) else 1)
+
+
+def _say_failed(tile: str, text: str) -> None:
+    """One line that names the tile."""
+    err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
 
 
 @app.command()

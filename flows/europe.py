@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
-from flows.outcomes import Ledger, Outcome, failure_limit
-from flows.producing import produce
+from flows.outcomes import Ledger, Outcome, failure_limit, kind_of
+from flows.producing import produce, up_to_date
 from flows.production_state import begin, end
 from flows.progress import listener
+from flows.refusing import refused
 from flows.runners import Deployments, Processes, Runner
 from flows.targets import resolve_targets
 from flows.watching import Watch
+from tasks.job import Job
+from tasks.overlay import store_of
 from tasks.production import Production
-from tasks.store import Store
 
 MAX_FAILURES = 0.1
 """Share of the tiles that may fail before a production is stopped; a few always may."""
@@ -37,7 +40,7 @@ async def run_production(
     config = str(Path(config).absolute())
     production = Production.read(config)
     symbols, names = resolve_targets(targets), tuple(dict.fromkeys(tiles or production.tile_names))
-    store = Store(production.store_url, production.store_options)
+    store = store_of(production)
     name = begin(store, production, names, symbols)
     ledger = Ledger(names, failure_limit(max_failures, len(names)), _tell)
     ways: dict[str, Runner] = {
@@ -45,9 +48,20 @@ async def run_production(
         "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
     }
     async with Watch(production, ledger, artifacts):
+        await asyncio.to_thread(_refuse, production, symbols, ledger)
         await produce(production, names, symbols, ways[runner], ledger)
     end(store, name, ledger)
     return ledger
+
+
+def _refuse(production: Production, symbols: list[str] | None, ledger: Ledger) -> None:
+    """Give up tiles with something to do whose references cannot be used; a server that does not answer may do so later."""
+    jobs = [Job.of(production, tile) for tile in ledger.tiles]
+    for tile, error in refused([job for job in jobs if up_to_date(job, symbols, "all") is None], symbols).items():
+        if kind_of(error) == "input":
+            outcome = Outcome(tile, "features", "input", str(error))
+            ledger.add(outcome)
+            ledger.give_up(outcome)
 
 
 def _tell(outcome: Outcome) -> None:

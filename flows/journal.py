@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from tasks.errors import ImpervError, InputError
+from tasks.errors import InputError
 from tasks.job import Job, utc_now
 
 
-def note_run(job: Job, state: str, why: str, error: ImpervError | None = None) -> None:
+def note_run(job: Job, state: str, why: str, error: BaseException | None = None) -> None:
     """Remember how the last run of a tile went."""
     kind = "" if error is None else "input" if isinstance(error, InputError) else "work"
     text = json.dumps({"tile": str(job.tile), "state": state, "why": why, "kind": kind, "when": utc_now()})

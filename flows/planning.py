@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from tasks.delivery import delivery_standing
 from tasks.errors import ImpervError
 from tasks.job import Job, variables_of
 from tasks.nodes import State, standing
-from tasks.store import Store
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,16 @@ class Step:
     """Of scenes, bytes after decoding; 0 for what is up to date."""
 
 
-class Remembering(Store):
-    """A store whose texts are read once: a plan looks at every record several times."""
-
-    def __init__(self, store: Store) -> None:
-        self.__dict__.update(store.__dict__)
-        self._texts: dict[str, str | None] = {}
-
-    def read_text(self, path: str) -> str | None:
-        """As `Store.read_text`, once."""
-        if path not in self._texts:
-            self._texts[path] = super().read_text(path)
-        return self._texts[path]
+def remembering(job: Job) -> Job:
+    """The job with a store whose texts are read once: a plan looks at every record several times."""
+    store = copy(job.store)
+    store.read_text = cache(job.store.read_text)  # type: ignore[method-assign]
+    return replace(job, store=store)
 
 
 def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
     """Steps of a tile in order."""
-    job = replace(job, store=Remembering(job.store))
+    job = remembering(job)
     order, products = steps(resolve_targets(targets))
     states: dict[str, State] = {}
     found = []
@@ -112,7 +106,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 def tile_status(job: Job) -> dict[str, Any]:
     """How far a tile is: done of all nodes in each stage, and what the last run said."""
-    job = replace(job, store=Remembering(job.store))
+    job = remembering(job)
     _, products = steps(None)
     stages = {}
     for stage, symbols in STAGES.items():

@@ -43,10 +43,9 @@ def scratch_production(config: Path, tile: str, scratch: Path, changes: Sequence
     if store == production.store_url or str(scratch.absolute()) == production.store_url:
         raise InputError(f"--scratch: {scratch} is the production's own store; name another folder")
     table |= {"tiles": [tile], "store": store, "base": production.store_url}
-    for key in ("store_options", "countries", "aoi"):
-        if key in table:
-            table["base_options" if key == "store_options" else f"_{key}"] = table.pop(key)
-    table = {key: value for key, value in table.items() if not key.startswith("_")}
+    table["base_options"] = table.pop("store_options", {})
+    for key in ("countries", "aoi"):  # the tile is named
+        table.pop(key, None)
     for change in changes:
         _apply(table, change)
     return write_production(
@@ -68,4 +67,6 @@ def _apply(table: dict[str, Any], change: str) -> None:
     *groups, key = name.strip().split(".")
     for group in groups:
         table = table.setdefault(group, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set: {name.strip()}: {group} is no group of settings")
     table[key] = found

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import tenacity
+
 from flows.journal import last_run
 from flows.outcomes import Kind, Outcome
 from tasks.errors import WorkError
@@ -174,36 +176,50 @@ class Deployments:
         tile = str(job.tile)
         if state.is_completed():
             return Outcome(tile, until, "done", "", seconds)
-        if state.is_failed():
-            last = last_run(job)
-            if last.get("state") == "failed":
-                return Outcome(tile, until, "input" if last.get("kind") == "input" else "work", last["why"], seconds)
         text = " ".join(str(state.message or state.name).split())
-        busy = "TileBusyError" in text
-        kind: Kind = "busy" if busy else "work" if state.is_failed() else "crashed"
-        return Outcome(tile, until, kind, f"tile {tile}: {text}", seconds)
+        if "TileBusyError" in text:  # the journal is that of whoever has the tile
+            return Outcome(tile, until, "busy", f"tile {tile}: {text}", seconds)
+        last = last_run(job)
+        if state.is_failed() and last.get("state") == "failed" and self._since_it_began(last["when"]):
+            return Outcome(tile, until, "input" if last.get("kind") == "input" else "work", last["why"], seconds)
+        return Outcome(tile, until, "work" if state.is_failed() else "crashed", f"tile {tile}: {text}", seconds)
+
+    def _since_it_began(self, when: str) -> bool:
+        """True for what a journal says of a run of this parent, not of an earlier one."""
+        return datetime.fromisoformat(when) >= self.since.replace(microsecond=0)
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
     """The answer of the Prefect server, which may be gone for a while."""
-    import httpx
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-    deadline, pause = time.monotonic() + PATIENCE, 0.5
-    while True:
-        try:
-            return await call()
-        except ObjectNotFound as error:
-            raise WorkError(f"Prefect: {error}; deploy first: prefect deploy --all") from None
-        except (httpx.TransportError, PrefectHTTPStatusError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "reach API" not in str(error):
-                raise
-            status = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else 0
-            if 400 <= status < 500 and status not in (408, 429):
-                raise WorkError(f"Prefect: {error}") from None
-            if time.monotonic() > deadline:
-                raise WorkError(
-                    f"Prefect: its server has not answered for {PATIENCE:g} s; start it and run again, what is finished is kept"
-                ) from None
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, 10.0)
+    attempts = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_passing), wait=tenacity.wait_exponential(multiplier=0.5, max=10),
+        stop=tenacity.stop_after_delay(PATIENCE), reraise=True,
+    )  # fmt: skip
+
+    async def answer() -> Any:  # what is called has to be seen to be asynchronous
+        return await call()
+
+    try:
+        return await attempts(answer)
+    except ObjectNotFound as error:
+        raise WorkError(f"Prefect: {error}; deploy first: prefect deploy --all") from None
+    except Exception as error:
+        if _passing(error):
+            raise WorkError(
+                f"Prefect: its server has not answered for {PATIENCE:g} s; start it and run again, what is finished is kept"
+            ) from None
+        if isinstance(error, PrefectHTTPStatusError):
+            raise WorkError(f"Prefect: {error}") from None
+        raise
+
+
+def _passing(error: BaseException) -> bool:
+    """True for what a server that is gone or busy gives."""
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    if isinstance(error, PrefectHTTPStatusError):
+        return error.response.status_code >= 500 or error.response.status_code in (408, 429)
+    return isinstance(error, httpx.TransportError) or (isinstance(error, RuntimeError) and "reach API" in str(error))

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.journal import note_run
 from flows.planning import plan_tile
 from flows.progress import listener
-from flows.targets import resolve_targets, steps
+from flows.refusing import refused
+from flows.targets import resolve_targets
 from flows.waves import waves
-from tasks.clcplus import clcplus_missing
-from tasks.distance import shape_files
 from tasks.errors import ImpervError, WorkError
-from tasks.footprint_sources import check_footprints
 from tasks.job import Job
-from tasks.osm_shapes import check_shapes
 from tasks.production import Production
-from tasks.references import SETTING, check_reference, open_reference
 
 
 def run_tiles(
@@ -54,7 +49,7 @@ def run_tiles(
     jobs = [Job.of(production, tile) for tile in tiles]
     if not refresh_scenes and not _anything_to_do(jobs, symbols):
         return {}
-    failed = _refused(jobs, symbols)
+    failed = refused(jobs, symbols)
     if len(failed) == len(jobs):
         return failed
     try:
@@ -63,28 +58,6 @@ def run_tiles(
         if "API" not in str(error):
             raise
         raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
-
-
-def _refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
-    """Tiles whose references cannot be used, found before hours are spent on their features."""
-    failed: dict[str, ImpervError] = {}
-    for job in jobs:
-        try:
-            for symbol in steps(targets)[0]:
-                if symbol == "CLCP_now" and clcplus_missing(job):
-                    for theme, paths in shape_files(job).items():
-                        for path in paths:
-                            check_shapes(path, theme)
-                elif symbol in SETTING:
-                    path, source = open_reference(job, symbol)
-                    with source:
-                        check_reference(job, symbol, source, path)
-                elif symbol == "IBUD_ref":
-                    check_footprints(job)
-        except ImpervError as error:
-            failed[str(job.tile)] = error
-            note_run(job, "failed", str(error))
-    return failed
 
 
 def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, refresh_scenes: bool) -> dict[str, ImpervError]:

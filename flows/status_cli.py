@@ -13,8 +13,8 @@ from flows.plan_cli import duration
 from flows.planning import tile_status
 from flows.production_state import read_state
 from tasks.job import Job
+from tasks.overlay import store_of
 from tasks.production import Production
-from tasks.store import Store
 
 ATTENTION = ("failed", "running", "incomplete", "out of date", "missing", "done")
 """States of tiles, those first that want to be looked at."""
@@ -36,7 +36,7 @@ def _age(when: str, now: datetime) -> float:
 
 def pace(production: Production, found: Sequence[dict[str, Any]], now: datetime | None = None) -> dict[str, Any]:
     """Of the last production run: when it began and ended, tiles done since an hour, and hours left at that rate."""
-    state = read_state(Store(production.store_url, production.store_options))
+    state = read_state(store_of(production))
     if not state:
         return {}
     moment, began = now or datetime.now(UTC), datetime.fromisoformat(state["began"])

@@ -12,9 +12,9 @@ from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
 from tasks.calibrating import calibrates_alone
 from tasks.delivery import deliver
-from tasks.errors import ImpervError
+from tasks.errors import ImpervError, TileBusyError
 from tasks.job import Job
-from tasks.nodes import make_node
+from tasks.nodes import make_node, standing
 from tasks.production import Production
 from tasks.records import Record
 from tasks.stac_series import refresh_series
@@ -100,10 +100,12 @@ def walk(
                 before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
                 refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
                 count[make(node, before, refresh)] += 1
-            if until == "models" and CALIBRATION in steps(resolve_targets(targets))[0] and calibrates_alone(job):
+            if until == "models" and CALIBRATION in steps(resolve_targets(targets))[0] and _calibrated_or_alone(job):
                 node = CALIBRATION
                 count[make(node, CATALOGUE[node].inputs, False)] += 1
-        except ImpervError as error:
+        except TileBusyError:  # what is told of the tile is now another's to say
+            raise
+        except Exception as error:
             note_run(job, "failed", f"{node}: {error}", error)
             finish(False)
             raise
@@ -113,6 +115,11 @@ def walk(
         if until == "all":
             finish(True)
     return count
+
+
+def _calibrated_or_alone(job: Job) -> bool:
+    """True where the calibration is up to date, or will need nothing of neighbours; samples are read only to find that out."""
+    return standing(job, CALIBRATION).state == "up to date" or calibrates_alone(job)
 
 
 def wants_report(job: Job, whole: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,7 @@ def _classes_of(classes: str, change: str, status: str, factor: int) -> Relation
                     f"are not the class of {change} and the status of then")  # fmt: skip
 
 
+@cache
 def _possible() -> np.ndarray:
     """(change code, class): True for classes that some status of then gives with the code."""
     table = np.zeros((256, 256), bool)
@@ -233,11 +235,8 @@ def _possible() -> np.ndarray:
     return table
 
 
-_POSSIBLE = _possible()
-
-
 def _classes_like(classes: str, change: str, unless: tuple[str, ...]) -> Relation:
-    return Relation("classes", classes, (change,), lambda s: ~_POSSIBLE[s[change], s[classes]],
+    return Relation("classes", classes, (change,), lambda s: ~_possible()[s[change], s[classes]],
                     f"have a class that the code of {change} cannot have", unless=unless)  # fmt: skip
 
 

@@ -50,9 +50,9 @@ def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd
     InputError
         If the file is missing, unreadable or has no coordinate reference system.
     """
-    parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
     import geopandas as gpd
 
+    parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
     return gpd.GeoSeries(np.concatenate([np.array([], object), *parts]), crs="EPSG:3035")
 
 

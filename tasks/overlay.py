@@ -19,7 +19,7 @@ from tasks.store import Store
 SHARED = ("tiles", "models")
 """Folders that are looked through to the production; products, runs and leases are each store's own."""
 
-ENDINGS = (".data.json", ".zarr", ".keras", ".json", ".npz")
+ENDINGS = (".data.json", ".zarr", ".keras", ".json")
 
 
 class Overlay(Store):

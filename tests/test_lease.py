@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from tasks import lease as lease_module
 from tasks.errors import TileBusyError
 from tasks.lease import Entry, _me, _text, holding, is_held, latest, take
 from tasks.store import Store
+from tests.s3_server import serving_s3
 
 TILE = "E44N26"
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,20 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def bucket():
     """Options for a bucket `leases` on a server of this process."""
-    server = pytest.importorskip("moto.server")
-    patch = pytest.MonkeyPatch()
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "us-east-1")):
-        patch.setenv(name, value)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = server.ThreadedMotoServer(port=port, verbose=False)
-    running.start()
-    options = {"endpoint_url": f"http://127.0.0.1:{port}"}
-    Store("s3://leases/x", options).fs.mkdir("leases")
-    yield options
-    running.stop()
-    patch.undo()
+    with serving_s3("leases") as url:
+        yield {"endpoint_url": url}
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import geopandas as gpd
 import pytest
 from shapely.geometry import Point, box
 
 from flows.cli import main
+from flows.journal import last_run, note_run
 from flows.outcomes import Ledger, Outcome, failure_limit, try_again
 from flows.plan_map import draw_plans
 from flows.producing import produce
 from flows.production_plan import TilePlan, plan_production, totals, wall_hours
+from flows.runners import Deployments
+from flows.tile_run import walk
 from flows.waves import waves
 from grids import Tile, country_tiles, official_tiles
-from tasks.errors import InputError, WorkError
+from tasks.errors import InputError, TileBusyError, WorkError
 from tasks.job import Job
 from tasks.production import Production
 
@@ -252,3 +256,43 @@ def test_a_parent_waits_for_its_server(monkeypatch):
     ends = iter([RuntimeError("something else")])
     with pytest.raises(RuntimeError, match="something else"):
         many._until_it_ends(run)
+
+
+# what a run's end means -----------------------------------------------------------------------------------------
+
+
+def test_an_old_failure_in_the_journal_is_not_this_run_s(tmp_path):
+    """A tile failed of wrong input yesterday; today its run ends otherwise."""
+    from prefect.states import Completed, Failed
+
+    job = Job.of(production(tmp_path, 'tiles = ["E44N26"]'), "E44N26")
+    note_run(job, "failed", "IMD_then: bad.tif is no raster", InputError("x"))
+    now = datetime.now(UTC)
+
+    def kind(state, since) -> str:
+        return Deployments("c", None, 1, None, "run", since=since)._end(job, "all", state, 1.0).kind
+
+    failed = Failed(message="Flow run encountered an exception: WorkError: no room left on the disk")
+    assert kind(failed, now - timedelta(hours=1)) == "input"  # said by a run of this parent
+    assert kind(failed, now + timedelta(hours=1)) == "work"
+    busy = Failed(message="Flow run encountered an exception: TileBusyError: another process is working on it")
+    assert kind(busy, now - timedelta(hours=1)) == "busy"
+    assert kind(Completed(), now) == "done"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(WorkError("disk full"), "failed"), (KeyError("defect"), "failed"), (TileBusyError("another one took over"), "running")],
+)
+def test_the_journal_says_what_ended_a_run_unless_the_tile_is_another_s(tmp_path, error, state):
+    job = Job.of(production(tmp_path, 'tiles = ["E44N26"]'), "E44N26")
+
+    def make(node, before, refresh):
+        raise error
+
+    ended = []
+    with pytest.raises(type(error)):
+        walk(job, ["IBU_then"], "all", False, make, ended.append)
+    assert last_run(job)["state"] == state
+    assert ended == ([False] if state == "failed" else [])
+    assert not job.store.is_locked(job.tile)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flows.cli import main
+from flows.planning import remembering
 from flows.rerunning import scratch_production
 from flows.updating import next_production
 from tasks.delivery import deliver
@@ -88,6 +89,7 @@ def test_a_scratch_run_has_its_own_store_and_its_own_parameters(last, tmp_path):
         ("parameters.unet.epoch=4", "did you mean epochs"),
         ("store=/elsewhere", "store is not a matter of a scratch run"),
         ("parameters.unet.epochs=many", "parameters.unet.epochs"),
+        ("parameters.unet.epochs.first=1", "epochs is no group of settings"),
     ],
 )
 def test_changes_that_are_none(last, tmp_path, change, said, capsys):
@@ -110,6 +112,7 @@ def test_layers_of_the_production_are_read_and_never_written(last, tmp_path):
     record = job.record("IMD_now")
     assert record is not None and job.store.data_in_place(record)
     assert (job.array("IMD_now")[:] == Job.of(Production.read(last), TILE).array("IMD_now")[:]).all()
+    assert remembering(job).record("IMD_now") == record  # a plan sees it too
     assert set(job.store.records(TILE)) == set(base.records(TILE))
     # A new one shadows it, and its removal brings the old one back.
     put(job, "IMD_now", np.full((200, 200), 55, np.uint8))

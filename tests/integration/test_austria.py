@@ -28,6 +28,7 @@ from tasks.preprocessing import make_pp, read_scene_list
 from tasks.production import Production, SceneAccess
 from tasks.reading import Target, read_window
 from tasks.store import Store
+from tests.s3_server import serving_s3
 from tests.safe_products import write_jp2
 
 TILE = "E47N26"
@@ -49,37 +50,27 @@ class Bucket:
 
 @pytest.fixture(scope="module")
 def bucket(shared_data, tmp_path_factory):
-    moto = pytest.importorskip("moto.server")
     folder = tmp_path_factory.mktemp("austria")
-    patch = pytest.MonkeyPatch()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        patch.setenv(name, "x")
-    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    url = "http://{}:{}".format(*running.get_host_and_port())
-    fs = Store("s3://austria", {"endpoint_url": url}).fs
-    fs.mkdir("austria")
-    for site in SITES:
-        table = json.loads((shared_data / "austria" / site / "items.json").read_text())
-        table["features"] = table["features"][:: EVERY[site]]
-        for item in table["features"]:
-            (folder / site / item["id"]).mkdir(parents=True)
-            for key, asset in item["assets"].items():
-                source = shared_data / "austria" / site / asset["href"]
-                asset["href"] = f"{item['id']}/{key}.tif"
-                gdal_copy(source, folder / site / asset["href"], driver="COG", compress="deflate", overviews="none")
-        (folder / site / "items.json").write_text(json.dumps(table))
-        for item in table["features"]:
-            for asset in item["assets"].values():
-                name = f"{site}/{asset['href']}"
-                fs.call_s3("put_object", Bucket="austria", Key=name, Body=(folder / name).read_bytes(), ACL="public-read")
-                asset["href"] = f"s3://austria/{name}"
-        body = json.dumps(table).encode()
-        fs.call_s3("put_object", Bucket="austria", Key=f"{site}/items.json", Body=body, ACL="public-read")
-    yield Bucket(url, folder)
-    running.stop()
-    patch.undo()
+    with serving_s3("austria") as url:
+        fs = Store("s3://austria", {"endpoint_url": url}).fs
+        for site in SITES:
+            table = json.loads((shared_data / "austria" / site / "items.json").read_text())
+            table["features"] = table["features"][:: EVERY[site]]
+            for item in table["features"]:
+                (folder / site / item["id"]).mkdir(parents=True)
+                for key, asset in item["assets"].items():
+                    source = shared_data / "austria" / site / asset["href"]
+                    asset["href"] = f"{item['id']}/{key}.tif"
+                    gdal_copy(source, folder / site / asset["href"], driver="COG", compress="deflate", overviews="none")
+            (folder / site / "items.json").write_text(json.dumps(table))
+            for item in table["features"]:
+                for asset in item["assets"].values():
+                    name = f"{site}/{asset['href']}"
+                    fs.call_s3("put_object", Bucket="austria", Key=name, Body=(folder / name).read_bytes(), ACL="public-read")
+                    asset["href"] = f"s3://austria/{name}"
+            body = json.dumps(table).encode()
+            fs.call_s3("put_object", Bucket="austria", Key=f"{site}/items.json", Body=body, ACL="public-read")
+        yield Bucket(url, folder)
 
 
 def production(folder: Path, bucket: Bucket, site: str, catalogue: str, more: str = "", access: str = "") -> Path:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.prefect_loopback import Loopback
 from flows.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +116,7 @@ def test_a_poisoned_tile_is_told_and_the_other_done(many, undisturbed, capsys):
     assert set(summary["failed"]) == {"E45N26"} and summary["failed"]["E45N26"]["kind"] == "input"
     assert "imd_poisoned.tif" in said.err and "1 of 2 tiles are done, 1 failed" in said.err
     assert stored(folder / "store-poisoned", ["E44N26"]) == stored(folder / "store", ["E44N26"])
+    assert not list((folder / "store-poisoned/tiles/E45N26").glob("*/*.json"))  # found before anything was made of it
 
 
 @pytest.mark.slow
@@ -144,49 +145,8 @@ def test_killed_processes_lose_nothing(many, undisturbed):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Environment of a Prefect server of its own, with both pools, every deployment and two workers."""
-    home = tmp_path_factory.mktemp("prefect-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "ERROR", "CUDA_VISIBLE_DEVICES": "-1",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-    }  # fmt: skip
-    prefect = [sys.executable, "-m", "prefect"]
-    started = []
-
-    def start(*arguments: str, without: str = "") -> None:
-        env = {k: v for k, v in environment.items() if k != without}
-        started.append(
-            subprocess.Popen([*prefect, *arguments], env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        )
-
-    start("server", "start", "--host", "127.0.0.1", "--port", str(port), without="PREFECT_API_URL")
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2)
-                break
-            except OSError:
-                assert time.monotonic() < deadline and started[0].poll() is None, "the Prefect server did not start"
-                time.sleep(0.5)
-        for pool in ("tiles", "productions"):
-            subprocess.run(
-                [*prefect, "work-pool", "create", pool, "--type", "process"], env=environment, check=True, capture_output=True
-            )
-        done = subprocess.run(
-            [*prefect, "--no-prompt", "deploy", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        for name in ("one", "two"):
-            start("worker", "start", "--pool", "tiles", "--name", name, "--limit", "1")
-        yield environment
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+    with Loopback(tmp_path_factory.mktemp("prefect-server")) as loopback:
+        yield loopback.environment
 
 
 def listed(server, path: str, **body):

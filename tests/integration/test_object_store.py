@@ -1,37 +1,20 @@
 """The store on a real S3 server on loopback: the same layers as in a folder, up to date, lazy to open."""
 
-import socket
-
 import numpy as np
 import pytest
 
 from flows.cli import main
 from tasks.store import Store
+from tests.s3_server import serving_s3
 
 TILE = "E44N27"
 
 
 @pytest.fixture(scope="module")
-def s3(request):
+def s3():
     """Options for a bucket `imperv` on a server of this process."""
-    server = pytest.importorskip("moto.server")
-    patch = pytest.MonkeyPatch()
-    request.addfinalizer(patch.undo)
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "x"),
-        ("AWS_SECRET_ACCESS_KEY", "x"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        patch.setenv(name, value)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    running.start()
-    request.addfinalizer(running.stop)
-    options = {"endpoint_url": f"http://127.0.0.1:{port}"}
-    Store("s3://imperv", options).fs.mkdir("imperv")
-    return options
+    with serving_s3("imperv") as url:
+        yield {"endpoint_url": url}
 
 
 @pytest.fixture(scope="module")

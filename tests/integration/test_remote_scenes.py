@@ -37,6 +37,7 @@ from tasks.preprocessing import make_pp
 from tasks.production import Production
 from tasks.store import Store
 from tests.range_server import Fault, RangeServer, serving
+from tests.s3_server import serving_s3
 
 PP = CATALOGUE["PP_now"]
 TILE = "E38N31"
@@ -163,28 +164,13 @@ def test_features_over_http_are_those_of_local_files(server, job_at, expected):
 
 
 @pytest.fixture(scope="module")
-def bucket(cogs, request, monkeypatch_module):
+def bucket(cogs):
     """The COGs in a bucket of a real S3 server; its options."""
-    moto = pytest.importorskip("moto.server")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch_module.setenv(name, "x")
-    monkeypatch_module.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    request.addfinalizer(running.stop)
-    url = "http://{}:{}".format(*running.get_host_and_port())
-    fs = Store("s3://scenes", {"endpoint_url": url}).fs
-    fs.mkdir("scenes")
-    for folder in ("whole", "holed"):  # one for each test: GDAL keeps what it has read of a file
-        fs.put(f"{cogs}/", f"scenes/{folder}/", recursive=True)
-    return url
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module(request):
-    patch = pytest.MonkeyPatch()
-    request.addfinalizer(patch.undo)
-    return patch
+    with serving_s3("scenes") as url:
+        fs = Store("s3://scenes", {"endpoint_url": url}).fs
+        for folder in ("whole", "holed"):  # one for each test: GDAL keeps what it has read of a file
+            fs.put(f"{cogs}/", f"scenes/{folder}/", recursive=True)
+        yield url
 
 
 def test_features_from_a_bucket_are_those_of_local_files(bucket, job_at, expected):

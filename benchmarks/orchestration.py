@@ -1,0 +1,280 @@
+"""How a production of many tiles goes through a real Prefect server and its workers on loopback: `python -m benchmarks.orchestration WHAT`.
+
+    run     simulated tiles with networks, both passes, and the same again
+    kills   the same under kills of tile processes, workers, the parent and the server, against an undisturbed production
+    noop    tiles that read one small raster each, as many as all of Europe has
+
+Tiles are simulated once and kept in `--folder`. `--database` takes an address of PostgreSQL as SQLAlchemy writes it. What is printed
+is JSON; figures stand in docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.prefect_loopback import ROOT, Loopback
+from grids import Tile, official_tiles
+
+FOLDER = Path(__file__).parent / "results" / "orchestration"
+
+COLUMNS, ROWS = range(42, 47), range(27, 32)
+"""Of the simulated tiles: 5 x 5 in Central Europe."""
+
+TINY = """
+[engine]
+workers = 1
+memory = "1 GiB"
+[parameters.preprocessing]
+min_valid_share = 0
+[parameters.unet]
+base_filters = 2
+depth = 1
+patch = 32
+overlap = 8
+crop = 16
+epochs = 1
+steps_per_epoch = 2
+members = 1
+split_block = 16
+"""
+"""Networks of seconds: this is about the machinery."""
+
+NETWORKS = ("IMCC", "IMD_now_resampled", "IBU_now_resampled")
+LIGHT = ("CHM_resampled", "SBU_then")
+
+COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def simulated(folder: Path, count: int) -> Path:
+    """Production file of the first tiles of the square, with windows of a kilometre."""
+    from tasks.simulator import simulate_many
+
+    tiles = [f"E{x}N{y}" for x in COLUMNS for y in ROWS][:count]
+    place = folder / f"simulated-{count}"
+    if not (place / "production.toml").exists():
+        file = simulate_many(place, tiles, overpasses=8)
+        file.write_text(file.read_text() + TINY)
+    return place / "production.toml"
+
+
+def flat(folder: Path, count: int) -> Path:
+    """Production file of official tiles with an old density of 100 x 100 pixels each, and nothing else."""
+    import numpy as np
+    import rasterio
+
+    place = folder / f"flat-{count}"
+    tiles = official_tiles("eea38-2024")[:count]
+    for name in tiles:
+        path = place / "imd" / f"{name}.tif"
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        left, bottom = Tile(name).bounds[:2]
+        with rasterio.open(
+            path, "w", driver="GTiff", width=100, height=100, count=1, dtype="uint8", crs="EPSG:3035", nodata=255,
+            transform=rasterio.transform.from_origin(left, bottom + 1000, 10, 10),
+        ) as target:  # fmt: skip
+            target.write(np.full((1, 100, 100), int(name[1:3]), "u1"))
+    file = place / "production.toml"
+    file.write_text(
+        f'tiles = {json.dumps(list(tiles))}\nstore = "store"\n[periods]\nthen = "2018"\nnow = "2021"\n[area]\neach = [0, 0, 1000, 1000]\n'
+        '[scenes]\ncatalogue = "items.json"\n[references]\nimd_then = "imd/{tile}.tif"\n[engine]\nworkers = 1\nmemory = "1 GiB"\n'
+    )
+    (place / "items.json").write_text('{"type": "FeatureCollection", "features": []}')
+    return file
+
+
+def with_store(file: Path, name: str) -> Path:
+    """A copy of a production file with an empty store of its own."""
+    copy = file.with_name(f"{name}.toml")
+    copy.write_text(file.read_text().replace('store = "store"', f'store = "store-{name}"'))
+    shutil.rmtree(file.parent / f"store-{name}", ignore_errors=True)
+    return copy
+
+
+def store_of(file: Path) -> Path:
+    return file.parent / f"store-{file.stem}"
+
+
+def contents(store: Path) -> dict[str, str]:
+    """Digest of every layer's pixels and of every delivered file that is no picture or report, by path."""
+    import rasterio
+
+    found = {}
+    for path in (store / "tiles").rglob("*.json"):
+        if not path.name.endswith(".data.json"):
+            found[str(path.relative_to(store))] = str(json.loads(path.read_text())["properties"].get("imperv:digest"))
+    for path in (store / "products").rglob("*.tif"):
+        with rasterio.open(path) as source:
+            found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
+    return found
+
+
+def parent(loopback: Loopback, file: Path, targets: tuple[str, ...], at_once: int) -> subprocess.Popen[str]:
+    """`imperv europe`, started."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "europe", "--config", str(file), *(f"-t{t}" for t in targets), "--at-once", str(at_once), "--json"],
+        cwd=ROOT, env=loopback.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Its summary, with exit code and wall time."""
+    began = time.monotonic()
+    out, errors = process.communicate()
+    try:
+        summary = json.loads(out)
+    except ValueError:
+        raise RuntimeError(f"europe ended with {process.returncode}: {errors[-2000:]}") from None
+    failed = {tile: end["message"] for tile, end in summary["failed"].items()}
+    return {**summary, "failed": failed, "exit_code": process.returncode, "seconds": round(time.monotonic() - began, 1)}
+
+
+def flow_runs(loopback: Loopback) -> list[dict[str, Any]]:
+    """All tile runs that the server knows."""
+    found: list[dict[str, Any]] = []
+    while True:
+        request = urllib.request.Request(
+            f"{loopback.environment['PREFECT_API_URL']}/flow_runs/filter",
+            json.dumps({"limit": 200, "offset": len(found), "sort": "START_TIME_ASC"}).encode(), {"Content-Type": "application/json"},
+        )  # fmt: skip
+        page = json.loads(urllib.request.urlopen(request, timeout=60).read())
+        found += page
+        if len(page) < 200:
+            return [run for run in found if " to " in run["name"]]
+
+
+def times(runs: list[dict[str, Any]], wall: float, work: float, workers: int) -> dict[str, Any]:
+    """Where the workers' time went, seconds a tile run: work in nodes, and all the rest."""
+
+    def when(run: dict[str, Any], name: str) -> float:
+        return datetime.fromisoformat(run[name].replace("Z", "+00:00")).timestamp()
+
+    begun = [when(r, "start_time") - when(r, "expected_start_time") for r in runs if r["start_time"]]
+    inside = sum(r["total_run_time"] for r in runs)
+    count = max(1, len(runs))
+    states: dict[str, int] = {}
+    for run in runs:
+        states[run["state_name"]] = states.get(run["state_name"], 0) + 1
+    return {
+        "runs": len(runs), "states": states, "a_run": round(workers * wall / count, 2), "work_a_run": round(work / count, 2),
+        "inside_flow_a_run": round(inside / count, 2), "overhead_a_run": round((workers * wall - work) / count, 2),
+        "from_begun_to_running": {"median": round(sorted(begun)[len(begun) // 2], 2), "most": round(max(begun), 2)} if begun else None,
+    }  # fmt: skip
+
+
+def work_in(store: Path) -> float:
+    """Seconds that nodes say they took."""
+    records = [p for p in (store / "tiles").rglob("*.json") if not p.name.endswith(".data.json")]
+    return sum(json.loads(p.read_text())["properties"].get("imperv:seconds", 0.0) for p in records)
+
+
+def measure_run(loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int) -> dict[str, Any]:
+    first = finished(parent(loopback, file, targets, workers))
+    spent = times(flow_runs(loopback), first["seconds"], work_in(store_of(file)), workers)
+    second = finished(parent(loopback, file, targets, workers))
+    return {"first": first, "times": spent, "second": second, "second_a_tile": round(second["seconds"] / second["tiles"], 2)}
+
+
+def measure_kills(
+    loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int, kills: int, seed: int
+) -> dict[str, Any]:
+    calm = with_store(file, "calm")
+    undisturbed = finished(parent(loopback, calm, targets, workers))
+    file, chance = with_store(file, "kills"), random.Random(seed)
+    kinds = (["tile", "worker", "parent", "server"] * kills)[:kills]
+    chance.shuffle(kinds)
+    done: list[str] = []
+    last: dict[str, Any] = {}
+    process = parent(loopback, file, targets, workers)
+    pause = undisturbed["seconds"] / (kills + 1)
+    for kind in kinds:
+        time.sleep(pause * chance.uniform(0.3, 1.7))
+        if process.poll() is not None:
+            process = parent(loopback, file, targets, workers)
+        done.append(kind + ("" if _kill(loopback, kind, process, chance) else " (none there)"))
+        print(f"{time.strftime('%T')} killed: {done[-1]}", file=sys.stderr, flush=True)
+    ends = []
+    for _ in range(4):
+        if process.returncode is None or process.poll() is None:
+            try:
+                last = finished(process)
+                ends.append(last["exit_code"])
+            except RuntimeError as error:
+                ends.append(str(error)[:200])
+            if ends[-1] == 0:
+                break
+        process = parent(loopback, file, targets, workers)
+    before, after = contents(store_of(calm)), contents(store_of(file))
+    now = time.time()
+    leases = [p for p in store_of(file).glob("runs/leases/*/*.json") if json.loads(p.read_text()).get("expires", 0) > now]
+    left = [str(p) for p in store_of(file).rglob("*") if ".part-" in p.name or ".gone" in p.name]
+    return {
+        "undisturbed": undisturbed, "kills": done, "ends": ends, "last": last, "contents": len(before),
+        "equal": before == after, "different": [n for n in before.keys() | after.keys() if before.get(n) != after.get(n)][:10],
+        "leases_held": len(leases), "left_over": left[:10],
+    }  # fmt: skip
+
+
+def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance: random.Random) -> bool:
+    """Kill something of a kind with signal 9 and start it again, but for tile runs and the parent; False if there was none."""
+    if kind == "tile":
+        running = [
+            p for p in psutil.process_iter(["cmdline"])
+            if any(name in " ".join(p.info["cmdline"] or ()) for name in ("prefect.engine", "prefect.flow_engine"))
+        ]  # fmt: skip
+        if running:
+            chance.choice(running).kill()
+        return bool(running)
+    if kind == "parent":
+        process.kill()
+        process.communicate()
+        return True
+    name = "server" if kind == "server" else chance.choice([n for n in loopback.running if n.startswith("worker")])
+    loopback.kill(name)
+    time.sleep(2 if kind == "server" else 0)
+    loopback.start_server() if kind == "server" else loopback.start_worker(name)
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("run", "kills", "noop"))
+    parser.add_argument("--tiles", type=int, help="25 for run and kills, 974 for noop")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--database", help="of the Prefect server; SQLite by default")
+    parser.add_argument("--light", action="store_true", help="targets without networks")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the kills")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    given = parser.parse_args(arguments)
+    folder = given.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    home = folder / "prefect"
+    shutil.rmtree(home, ignore_errors=True)
+    count = given.tiles or (974 if given.what == "noop" else 25)
+    targets = ("IMD_then",) if given.what == "noop" else LIGHT if given.light else NETWORKS
+    file = flat(folder, count) if given.what == "noop" else simulated(folder, count)
+    with Loopback(home, given.workers, given.database) as loopback:
+        if given.what == "kills":
+            found = measure_kills(loopback, file, targets, given.workers, given.kills, given.seed)
+        else:
+            found = measure_run(loopback, with_store(file, given.what), targets, given.workers)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""Tiles whose references cannot be used, found before hours are spent on their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from flows.journal import note_run
+from flows.targets import steps
+from tasks.clcplus import clcplus_missing
+from tasks.distance import shape_files
+from tasks.errors import ImpervError
+from tasks.footprint_sources import check_footprints
+from tasks.job import Job
+from tasks.osm_shapes import check_shapes
+from tasks.references import SETTING, check_reference, open_reference
+
+AT_ONCE = 8
+"""Tiles looked at together: most of the time goes into waiting for files on servers."""
+
+
+def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
+    """Tiles that cannot be made, and why; their journals say so too.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Tiles.
+    targets : list of str or None
+        Layers asked for; all if None.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda job: _reason(job, targets), jobs)
+        failed = {str(job.tile): error for job, error in zip(jobs, found, strict=True) if error}
+    for job in jobs:
+        if error := failed.get(str(job.tile)):
+            note_run(job, "failed", str(error), error)
+    return failed
+
+
+def _reason(job: Job, targets: list[str] | None) -> ImpervError | None:
+    try:
+        for symbol in steps(targets)[0]:
+            if symbol == "CLCP_now" and clcplus_missing(job):
+                for theme, paths in shape_files(job).items():
+                    for path in paths:
+                        check_shapes(path, theme)
+            elif symbol in SETTING:
+                path, source = open_reference(job, symbol)
+                with source:
+                    check_reference(job, symbol, source, path)
+            elif symbol == "IBUD_ref":
+                check_footprints(job)
+    except ImpervError as error:
+        return error
+    return None
