@@ -109,14 +109,20 @@ def store_of(file: Path) -> Path:
     return file.parent / f"store-{file.stem}"
 
 
+def records(store: Path) -> dict[str, dict[str, Any]]:
+    """Properties of all records, by path."""
+    found = {}
+    for path in (store / "tiles").glob("*/*/*.json"):
+        if not path.name.endswith(".data.json"):
+            found[str(path.relative_to(store))] = json.loads(path.read_text())["properties"]
+    return found
+
+
 def contents(store: Path) -> dict[str, str]:
     """Digest of every layer's pixels and of every delivered file that is no picture or report, by path."""
     import rasterio
 
-    found = {}
-    for path in (store / "tiles").rglob("*.json"):
-        if not path.name.endswith(".data.json"):
-            found[str(path.relative_to(store))] = str(json.loads(path.read_text())["properties"].get("imperv:digest"))
+    found = {path: str(properties.get("imperv:digest")) for path, properties in records(store).items()}
     for path in (store / "products").rglob("*.tif"):
         with rasterio.open(path) as source:
             found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
@@ -178,14 +184,13 @@ def times(runs: list[dict[str, Any]], wall: float, work: float, workers: int) ->
 
 def work_in(store: Path) -> float:
     """Seconds that nodes say they took."""
-    records = [p for p in (store / "tiles").rglob("*.json") if not p.name.endswith(".data.json")]
-    return sum(json.loads(p.read_text())["properties"].get("imperv:seconds", 0.0) for p in records)
+    return sum(properties.get("imperv:seconds", 0.0) for properties in records(store).values())
 
 
 def measure_run(loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int) -> dict[str, Any]:
-    first = finished(parent(loopback, file, targets, workers))
+    first = finished(parent(loopback, file, targets, 2 * workers))
     spent = times(flow_runs(loopback), first["seconds"], work_in(store_of(file)), workers)
-    second = finished(parent(loopback, file, targets, workers))
+    second = finished(parent(loopback, file, targets, 2 * workers))
     return {"first": first, "times": spent, "second": second, "second_a_tile": round(second["seconds"] / second["tiles"], 2)}
 
 
@@ -193,18 +198,18 @@ def measure_kills(
     loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int, kills: int, seed: int
 ) -> dict[str, Any]:
     calm = with_store(file, "calm")
-    undisturbed = finished(parent(loopback, calm, targets, workers))
+    undisturbed = finished(parent(loopback, calm, targets, 2 * workers))
     file, chance = with_store(file, "kills"), random.Random(seed)
     kinds = (["tile", "worker", "parent", "server"] * kills)[:kills]
     chance.shuffle(kinds)
     done: list[str] = []
     last: dict[str, Any] = {}
-    process = parent(loopback, file, targets, workers)
+    process = parent(loopback, file, targets, 2 * workers)
     pause = undisturbed["seconds"] / (kills + 1)
     for kind in kinds:
         time.sleep(pause * chance.uniform(0.3, 1.7))
         if process.poll() is not None:
-            process = parent(loopback, file, targets, workers)
+            process = parent(loopback, file, targets, 2 * workers)
         done.append(kind + ("" if _kill(loopback, kind, process, chance) else " (none there)"))
         print(f"{time.strftime('%T')} killed: {done[-1]}", file=sys.stderr, flush=True)
     ends = []
@@ -217,7 +222,7 @@ def measure_kills(
                 ends.append(str(error)[:200])
             if ends[-1] == 0:
                 break
-        process = parent(loopback, file, targets, workers)
+        process = parent(loopback, file, targets, 2 * workers)
     before, after = contents(store_of(calm)), contents(store_of(file))
     now = time.time()
     leases = [p for p in store_of(file).glob("runs/leases/*/*.json") if json.loads(p.read_text()).get("expires", 0) > now]
@@ -257,6 +262,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--database", help="of the Prefect server; SQLite by default")
     parser.add_argument("--light", action="store_true", help="targets without networks")
+    parser.add_argument("--cold", action="store_true", help="workers are Prefect's own")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -268,7 +274,7 @@ def main(arguments: list[str]) -> None:
     count = given.tiles or (974 if given.what == "noop" else 25)
     targets = ("IMD_then",) if given.what == "noop" else LIGHT if given.light else NETWORKS
     file = flat(folder, count) if given.what == "noop" else simulated(folder, count)
-    with Loopback(home, given.workers, given.database) as loopback:
+    with Loopback(home, given.workers, given.database, warm=not given.cold) as loopback:
         if given.what == "kills":
             found = measure_kills(loopback, file, targets, given.workers, given.kills, given.seed)
         else:

@@ -39,6 +39,8 @@ class Loopback:
     workers: int = 2
     database: str | None = None
     parents: bool = False
+    warm: bool = True
+    """Workers are those of `imperv worker`, not Prefect's own."""
     environment: dict[str, str] = field(default_factory=dict)
     """For commands that use the server."""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Loopback:
         self.environment = {
             **os.environ, "PREFECT_HOME": str(self.home), "PREFECT_API_URL": f"http://127.0.0.1:{self._port}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "ERROR",
-            "PREFECT_WORKER_QUERY_SECONDS": "2", "CUDA_VISIBLE_DEVICES": "-1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1", "CUDA_VISIBLE_DEVICES": "-1",
         }  # fmt: skip
         if self.database:
             self.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
@@ -75,7 +77,7 @@ class Loopback:
 
     def start_server(self) -> None:
         """Start the server, or start it again on the same port and database, and wait until it answers."""
-        self._start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self._port))
+        self._start("server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port))
         deadline = time.monotonic() + STARTUP_SECONDS
         while True:
             try:
@@ -88,7 +90,11 @@ class Loopback:
 
     def start_worker(self, name: str, pool: str = "tiles") -> None:
         """Start a worker that runs one flow at a time."""
-        self._start(name, "worker", "start", "--pool", pool, "--name", name, "--limit", "1")
+        if self.warm:
+            command = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+            self._start(name, "-c", command, "worker", "--pool", pool, "--name", name)
+        else:
+            self._start(name, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, "--limit", "1")
 
     def kill(self, name: str) -> None:
         """Kill a process at once, the server with all that it has started; runs of a killed worker live on."""
@@ -111,6 +117,6 @@ class Loopback:
         if name == "server":
             del environment["PREFECT_API_URL"]
         self.running[name] = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *arguments], env=environment, cwd=ROOT, start_new_session=True,
+            [sys.executable, *arguments], env=environment, cwd=ROOT, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

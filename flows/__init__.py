@@ -5,25 +5,32 @@ calls of its own, a folder of its own, and a quiet log. Anything that the enviro
 """
 
 import os
-from pathlib import Path
 
 from platformdirs import user_state_path
 
+WARM = "IMPERV_WARM"
+"""Environment variable that names the socket of `flows.warm`; set in the processes of a worker."""
 
-def _defaults() -> None:
-    home = Path(os.environ.get("PREFECT_HOME") or user_state_path("imperv") / "prefect")
-    settings = {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_HOME": str(home),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "PREFECT_CLI_COLORS": "false",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
-    }
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
+TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+
+PREFECT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_HOME": str(user_state_path("imperv") / "prefect"),
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_CLI_COLORS": "false",
+}
+"""Of commands; a worker and its runs have what Prefect assumes by itself, and write their logs to its server."""
 
 
-_defaults()
+def assume(settings: dict[str, str]) -> tuple[str, ...]:
+    """Set environment variables that are not set; their names."""
+    missing = tuple(name for name in settings if not os.environ.get(name))
+    os.environ.update({name: settings[name] for name in missing})
+    return missing
+
+
+assume(TENSORFLOW)
+ASSUMED = () if WARM in os.environ else assume(PREFECT)
+"""What was set here of Prefect's."""

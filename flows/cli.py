@@ -68,6 +68,18 @@ def run(
 
 
 @app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool of the type process.")] = "tiles",
+    name: Annotated[str | None, typer.Option(help="Of this worker; Prefect makes one up.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+) -> None:
+    """Serve a work pool of the Prefect server, as `prefect worker start` does, with runs that start in a fraction of a second."""
+    from flows.worker import work
+
+    work(pool, name, limit)
+
+
+@app.command()
 def europe(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; all of the production by default.")] = None,
     config: Config = Path("production.toml"),
