@@ -52,7 +52,7 @@ split_block = 16
 """
 """Networks of seconds: this is about the machinery."""
 
-NETWORKS = ("IMCC", "IMD_now_resampled", "IBU_now_resampled")
+NETWORKS = ("IMCC", "IMD_now_resampled", "IBUD_now_resampled")
 LIGHT = ("CHM_resampled", "SBU_then")
 
 COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -188,6 +188,7 @@ def work_in(store: Path) -> float:
 
 
 def measure_run(loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int) -> dict[str, Any]:
+    """A production and the same again, with where the time went."""
     first = finished(parent(loopback, file, targets, 2 * workers))
     spent = times(flow_runs(loopback), first["seconds"], work_in(store_of(file)), workers)
     second = finished(parent(loopback, file, targets, 2 * workers))
@@ -197,15 +198,16 @@ def measure_run(loopback: Loopback, file: Path, targets: tuple[str, ...], worker
 def measure_kills(
     loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int, kills: int, seed: int
 ) -> dict[str, Any]:
+    """An undisturbed production, measured, and one that is shot at, against it."""
     calm = with_store(file, "calm")
-    undisturbed = finished(parent(loopback, calm, targets, 2 * workers))
+    undisturbed = measure_run(loopback, calm, targets, workers)
     file, chance = with_store(file, "kills"), random.Random(seed)
     kinds = (["tile", "worker", "parent", "server"] * kills)[:kills]
     chance.shuffle(kinds)
     done: list[str] = []
     last: dict[str, Any] = {}
     process = parent(loopback, file, targets, 2 * workers)
-    pause = undisturbed["seconds"] / (kills + 1)
+    pause = undisturbed["first"]["seconds"] / (kills + 1)
     for kind in kinds:
         time.sleep(pause * chance.uniform(0.3, 1.7))
         if process.poll() is not None:
@@ -227,8 +229,9 @@ def measure_kills(
     now = time.time()
     leases = [p for p in store_of(file).glob("runs/leases/*/*.json") if json.loads(p.read_text()).get("expires", 0) > now]
     left = [str(p) for p in store_of(file).rglob("*") if ".part-" in p.name or ".gone" in p.name]
+    files = sum(name.startswith("products") for name in before)
     return {
-        "undisturbed": undisturbed, "kills": done, "ends": ends, "last": last, "contents": len(before),
+        "undisturbed": undisturbed, "kills": done, "delivered_files": files, "ends": ends, "last": last, "contents": len(before),
         "equal": before == after, "different": [n for n in before.keys() | after.keys() if before.get(n) != after.get(n)][:10],
         "leases_held": len(leases), "left_over": left[:10],
     }  # fmt: skip

@@ -125,6 +125,17 @@ def test_a_start_saves_half_of_the_epochs():
     assert started.transfer and not scratch.transfer
 
 
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_an_untrained_network_predicts_the_mean(share):
+    """Where it sees nothing; what little is sealed is not unlearnt first."""
+    region = ground()
+    region = Region(region.features, region.target * np.float32(share), ORIGIN)
+    still = SMALL.model_copy(update={"learning_rate": 1e-12, "epochs": 1, "steps_per_epoch": 1, "members": 1})
+    model = train([region], still).model
+    seen = float(model(np.zeros((1, 16, 16, len(SMALL.names)), "f4"))[0, 8, 8, 0])
+    assert seen == pytest.approx(float(region.target.mean()), rel=0.2) and seen != pytest.approx(0.5, abs=0.05)
+
+
 def test_validation_scores_are_those_of_the_kept_network():
     """Against NumPy on the validation pixels, whose crops are the whole of a small site."""
     region = ground()
