@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from flows import ASSUMED, WARM, warm_run
 for _name in ASSUMED:  # before Prefect is imported
     os.environ.pop(_name, None)
 
-from prefect.utilities.processutils import command_to_string  # noqa: E402
+from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker  # noqa: E402
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker  # noqa: E402
 
 
@@ -66,8 +66,10 @@ def work(pool: str, name: str | None, limit: int) -> None:
     """
 
     async def serve() -> None:
+        # The first signal lets runs end that are under way, the second does not.
+        setup_signal_handlers_worker(os.getpid(), "the worker", print)
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
         await worker.start()
 
-    with warm_process():
+    with warm_process(), suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(serve())

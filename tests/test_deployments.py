@@ -55,7 +55,7 @@ def test_the_compose_file_holds_no_password_and_every_service_a_command_of_ours(
         for key, value in (service.get("environment") or {}).items():
             assert "PASSWORD" not in key or value.startswith("${"), f"{name}: {key} is written down"
     for name, pool in (("worker", "tiles"), ("parent", "productions")):
-        assert services[name]["command"][:5] == ["prefect", "worker", "start", "--pool", pool]
+        assert services[name]["command"][:4] == ["imperv", "worker", "--pool", pool]
 
 
 def test_logs_of_workers_are_json():
