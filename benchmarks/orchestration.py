@@ -2,6 +2,7 @@
 
     run     simulated tiles with networks, both passes, and the same again
     kills   the same under kills of tile processes, workers, the parent and the server, against an undisturbed production
+    poisoned  after `kills`: all is delivered again while one tile's catalogue is broken
     noop    tiles that read one small raster each, as many as all of Europe has
 
 Tiles are simulated once and kept in `--folder`. `--database` takes an address of PostgreSQL as SQLAlchemy writes it. What is printed
@@ -237,6 +238,27 @@ def measure_kills(
     }  # fmt: skip
 
 
+def measure_poisoned(loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int) -> dict[str, Any]:
+    """The undisturbed production without its products, and without the scene lists of one tile, whose catalogue is broken."""
+    calm = file.with_name("calm.toml")
+    poisoned = with_store(file, "poisoned")
+    shutil.copytree(store_of(calm), store_of(poisoned), ignore=shutil.ignore_patterns("products", "S2.json", "S2.data.json"))
+    tile = sorted(p.name for p in (store_of(poisoned) / "tiles").iterdir())[12]
+    for name in (p.name for p in (store_of(calm) / "tiles").iterdir() if p.name != tile):
+        for path in (store_of(calm) / "tiles" / name).rglob("S2*.json"):
+            shutil.copy2(path, store_of(poisoned) / path.relative_to(store_of(calm)))
+    catalogue = file.parent / tile / "items.json"
+    kept = catalogue.read_bytes()
+    catalogue.write_bytes(kept[: len(kept) // 2])
+    try:
+        found = finished(parent(loopback, poisoned, targets, 2 * workers))
+    finally:
+        catalogue.write_bytes(kept)
+    expected = {n: d for n, d in contents(store_of(calm)).items() if n.startswith("products") and tile not in n}
+    delivered = {n: d for n, d in contents(store_of(poisoned)).items() if n.startswith("products")}
+    return {"poisoned": tile, "europe": found, "delivered": len(delivered), "equal": delivered == expected}
+
+
 def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance: random.Random) -> bool:
     """Kill something of a kind with signal 9 and start it again, but for tile runs and the parent; False if there was none."""
     if kind == "tile":
@@ -260,7 +282,7 @@ def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("run", "kills", "noop"))
+    parser.add_argument("what", choices=("run", "kills", "poisoned", "noop"))
     parser.add_argument("--tiles", type=int, help="25 for run and kills, 974 for noop")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--database", help="of the Prefect server; SQLite by default")
@@ -280,6 +302,8 @@ def main(arguments: list[str]) -> None:
     with Loopback(home, given.workers, given.database, warm=not given.cold) as loopback:
         if given.what == "kills":
             found = measure_kills(loopback, file, targets, given.workers, given.kills, given.seed)
+        elif given.what == "poisoned":
+            found = measure_poisoned(loopback, file, targets, given.workers)
         else:
             found = measure_run(loopback, with_store(file, given.what), targets, given.workers)
     print(json.dumps(found, indent=1))

@@ -27,6 +27,12 @@ SKIPPED = "another file of the scene cannot be had"
 AGREE = 1.5
 """Pixels by which the edges of two bands of a scene may differ: extents of 10 and 20 m bands round differently."""
 
+DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
+"""GDAL's names of what scenes come in; other formats can lead to other files, and to other servers."""
+
+LARGEST = 20_000
+"""Edge in pixels beyond which a file is no Sentinel-2 granule, which has 10 980."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -127,6 +133,10 @@ def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
 
     def read() -> Header:
         with environment(access), rasterio.open(gdal_path(path)) as source:
+            if source.driver not in DRIVERS:
+                raise SceneError(scene.id, f"{path} is a {source.driver}, neither GeoTIFF nor JPEG 2000")
+            if max(source.shape) > LARGEST:
+                raise SceneError(scene.id, f"{path} has {source.width} x {source.height} pixels, a granule at most 10980 x 10980")
             if not is_remote(path):
                 source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
             crs = source.crs.to_wkt() if source.crs else ""

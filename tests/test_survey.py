@@ -100,3 +100,35 @@ def test_damage_inside_of_a_file_is_found_when_all_of_it_is_read(scene):
     assert survey([hurt], 2).lost == {}
     assert "B03.tif cannot be read" in damaged([hurt, scene("sound")], 2)["hurt"]
     assert readable([hurt], 2) == set()
+
+
+def test_files_that_no_scene_comes_in_are_left_alone(tmp_path):
+    """A virtual raster may lead to any other file; a huge one costs memory before anything is wrong with it."""
+    lost = {}
+    with rasterio.open(
+        tmp_path / "b.tif",
+        "w",
+        driver="GTiff",
+        width=20,
+        height=20,
+        count=1,
+        dtype="uint16",
+        crs=UTM,
+        transform=Affine.scale(10, -10),
+    ) as target:
+        target.write(np.ones((1, 20, 20), "u2"))
+    (tmp_path / "virtual.tif").write_text(
+        '<VRTDataset rasterXSize="20" rasterYSize="20"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        f"<SourceFilename>{tmp_path / 'b.tif'}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+        "</VRTRasterBand></VRTDataset>"
+    )
+    with rasterio.open(
+        tmp_path / "huge.tif", "w", driver="GTiff", width=10, height=30_000, count=1, dtype="uint16", crs=UTM, SPARSE_OK=True
+    ):
+        pass
+    for name in ("virtual", "huge"):
+        bands = dict.fromkeys((SCL, *BANDS), str(tmp_path / f"{name}.tif"))
+        scene = Scene(name, "2021-01-01T10:00:00", name, "", "", None, 0, "", bands)
+        lost[name] = survey([scene], 1).lost[name]
+    assert "is a VRT, neither GeoTIFF nor JPEG 2000" in lost["virtual"]
+    assert "has 10 x 30000 pixels" in lost["huge"]
