@@ -56,6 +56,9 @@ split_block = 16
 NETWORKS = ("IMCC", "IMD_now_resampled", "IBUD_now_resampled")
 LIGHT = ("CHM_resampled", "SBU_then")
 
+PAUSE = 25.0
+"""Mean seconds between two kills."""
+
 COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -199,18 +202,18 @@ def measure_run(loopback: Loopback, file: Path, targets: tuple[str, ...], worker
 def measure_kills(
     loopback: Loopback, file: Path, targets: tuple[str, ...], workers: int, kills: int, seed: int
 ) -> dict[str, Any]:
-    """An undisturbed production, measured, and one that is shot at, against it."""
-    calm = with_store(file, "calm")
-    undisturbed = measure_run(loopback, calm, targets, workers)
+    """An undisturbed production, measured unless it is there, and one that is shot at, against it."""
+    calm, undisturbed = file.with_name("calm.toml"), None
+    if not (store_of(calm) / "products").exists():
+        undisturbed = measure_run(loopback, with_store(file, "calm"), targets, workers)
     file, chance = with_store(file, "kills"), random.Random(seed)
-    kinds = (["tile", "worker", "parent", "server"] * kills)[:kills]
+    kinds = (["tile", "worker", "parent", "server", "warm"] * kills)[:kills]
     chance.shuffle(kinds)
     done: list[str] = []
     last: dict[str, Any] = {}
     process = parent(loopback, file, targets, 2 * workers)
-    pause = undisturbed["first"]["seconds"] / (kills + 1)
     for kind in kinds:
-        time.sleep(pause * chance.uniform(0.3, 1.7))
+        time.sleep(PAUSE * chance.uniform(0.3, 1.7))
         if process.poll() is not None:
             process = parent(loopback, file, targets, 2 * workers)
         done.append(kind + ("" if _kill(loopback, kind, process, chance) else " (none there)"))
@@ -260,15 +263,17 @@ def measure_poisoned(loopback: Loopback, file: Path, targets: tuple[str, ...], w
 
 
 def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance: random.Random) -> bool:
-    """Kill something of a kind with signal 9 and start it again, but for tile runs and the parent; False if there was none."""
-    if kind == "tile":
-        running = [
-            p for p in psutil.process_iter(["cmdline"])
-            if any(name in " ".join(p.info["cmdline"] or ()) for name in ("prefect.engine", "prefect.flow_engine"))
-        ]  # fmt: skip
-        if running:
-            chance.choice(running).kill()
-        return bool(running)
+    """Kill something of a kind with signal 9, and start server and workers again; False if there was none within a minute."""
+    if kind in ("tile", "warm"):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = _warm(loopback)
+            chosen = [p for p in found if (p.ppid() in {q.pid for q in found}) == (kind == "tile")]
+            if chosen:
+                chance.choice(chosen).kill()
+                return True
+            time.sleep(0.2)
+        return False
     if kind == "parent":
         process.kill()
         process.communicate()
@@ -278,6 +283,18 @@ def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance:
     time.sleep(2 if kind == "server" else 0)
     loopback.start_server() if kind == "server" else loopback.start_worker(name)
     return True
+
+
+def _warm(loopback: Loopback) -> list[psutil.Process]:
+    """Processes that fork runs for the workers of this server, and their forks, which are the tiles' runs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "flows.warm" in process.cmdline() and process.environ()["PREFECT_HOME"] == str(loopback.home):
+                found.append(process)
+        except (psutil.Error, KeyError):
+            continue
+    return found
 
 
 def main(arguments: list[str]) -> None:

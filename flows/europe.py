@@ -9,7 +9,7 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
-from flows.outcomes import Ledger, Outcome, failure_limit, kind_of
+from flows.outcomes import Ledger, Outcome, failure_limit
 from flows.producing import produce, up_to_date
 from flows.production_state import begin, end
 from flows.progress import listener
@@ -48,20 +48,24 @@ async def run_production(
         "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
     }
     async with Watch(production, ledger, artifacts):
-        await asyncio.to_thread(_refuse, production, symbols, ledger)
+        await asyncio.to_thread(_look, production, symbols, ledger)
         await produce(production, names, symbols, ways[runner], ledger)
     end(store, name, ledger)
     return ledger
 
 
-def _refuse(production: Production, symbols: list[str] | None, ledger: Ledger) -> None:
-    """Give up tiles with something to do whose references cannot be used; a server that does not answer may do so later."""
-    jobs = [Job.of(production, tile) for tile in ledger.tiles]
-    for tile, error in refused([job for job in jobs if up_to_date(job, symbols, "all") is None], symbols).items():
-        if kind_of(error) == "input":
-            outcome = Outcome(tile, "features", "input", str(error))
-            ledger.add(outcome)
-            ledger.give_up(outcome)
+def _look(production: Production, symbols: list[str] | None, ledger: Ledger) -> None:
+    """Before anything runs: nothing does if all is up to date; tiles whose references cannot be used are given up."""
+    jobs = {tile: Job.of(production, tile) for tile in ledger.tiles}
+    counts = {tile: up_to_date(job, symbols, "all") for tile, job in jobs.items()}
+    todo = [jobs[tile] for tile, count in counts.items() if count is None]
+    if not todo:
+        for tile in ledger.tiles:
+            ledger.add(Outcome(tile, "all", "done", counts={"ran": 0, "up to date": counts[tile] or 0, "not made": 0}))
+    for tile, error in refused(todo, symbols).items():
+        outcome = Outcome(tile, "features", "input", str(error))
+        ledger.add(outcome)
+        ledger.give_up(outcome)
 
 
 def _tell(outcome: Outcome) -> None:

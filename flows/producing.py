@@ -61,7 +61,7 @@ async def produce(
             if outcome.kind != "done":
                 ledger.give_up(outcome)
 
-    for wave in waves(production, tiles, targets, lambda tile: tile in ledger.failed):
+    for wave in waves(production, tiles, targets, lambda tile: tile in ledger.failed or tile in ledger.done):
         if ledger.stopped:
             break
         async with asyncio.TaskGroup() as group:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from flows.journal import note_run
 from flows.targets import steps
 from tasks.clcplus import clcplus_missing
 from tasks.distance import shape_files
-from tasks.errors import ImpervError
+from tasks.errors import ImpervError, InputError
 from tasks.footprint_sources import check_footprints
 from tasks.job import Job
 from tasks.osm_shapes import check_shapes
@@ -34,7 +37,8 @@ def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervE
         failed = {str(job.tile): error for job, error in zip(jobs, found, strict=True) if error}
     for job in jobs:
         if error := failed.get(str(job.tile)):
-            note_run(job, "failed", str(error), error)
+            with suppress(ImpervError, OSError):
+                note_run(job, "failed", str(error), error)
     return failed
 
 
@@ -51,6 +55,8 @@ def _reason(job: Job, targets: list[str] | None) -> ImpervError | None:
                     check_reference(job, symbol, source, path)
             elif symbol == "IBUD_ref":
                 check_footprints(job)
-    except ImpervError as error:
+    except InputError as error:
         return error
+    except (ImpervError, OSError, BotoCoreError, ClientError):  # may pass; the run will say so if it does not
+        return None
     return None

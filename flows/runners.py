@@ -148,7 +148,7 @@ class Deployments:
                 found = await _patiently(lambda: client.read_flow_run(run_id))
                 state, now = found.state, time.monotonic()
                 if state is not None and state.is_final():
-                    return self._end(job, until, state, now - began)
+                    return self._end(job, until, state, now - began, found.created or self.since)
                 if state is None or not state.is_running():
                     running_since, held = 0.0, now
                 else:
@@ -171,8 +171,8 @@ class Deployments:
         state: Any = Crashed(message=message) if kind == "crashed" else Cancelling(message=message)
         await _patiently(lambda: client.set_flow_run_state(run_id, state, force=True))
 
-    def _end(self, job: Job, until: str, state: Any, seconds: float) -> Outcome:
-        """What a final state means; of a failure the tile's own journal knows more."""
+    def _end(self, job: Job, until: str, state: Any, seconds: float, begun: datetime) -> Outcome:
+        """What a final state means; of a failure the tile's own journal knows more, if it is of this run."""
         tile = str(job.tile)
         if state.is_completed():
             return Outcome(tile, until, "done", "", seconds)
@@ -180,13 +180,14 @@ class Deployments:
         if "TileBusyError" in text:  # the journal is that of whoever has the tile
             return Outcome(tile, until, "busy", f"tile {tile}: {text}", seconds)
         last = last_run(job)
-        if state.is_failed() and last.get("state") == "failed" and self._since_it_began(last["when"]):
+        if state.is_failed() and last.get("state") == "failed" and _since(last["when"], begun):
             return Outcome(tile, until, "input" if last.get("kind") == "input" else "work", last["why"], seconds)
         return Outcome(tile, until, "work" if state.is_failed() else "crashed", f"tile {tile}: {text}", seconds)
 
-    def _since_it_began(self, when: str) -> bool:
-        """True for what a journal says of a run of this parent, not of an earlier one."""
-        return datetime.fromisoformat(when) >= self.since.replace(microsecond=0)
+
+def _since(when: str, begun: datetime) -> bool:
+    """True for what a journal, whose times are whole seconds, says of a run, not of an earlier one."""
+    return datetime.fromisoformat(when) >= begun.replace(microsecond=0)
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:

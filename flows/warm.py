@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,11 @@ PRELOADED = ("prefect.engine", "prefect.flow_engine", "prefect.task_engine", "fl
 """What runs import; more is imported by the runs themselves."""
 
 MESSAGE = 2**20
-"""Longest request, bytes: an environment."""
+"""Most bytes of a request that are read. The kernel takes less in one piece, 208 KiB by default; a launcher with a larger
+environment starts cold."""
+
+HASTE = 5.0
+"""Seconds that a launcher has for its request."""
 
 KILLED = 137
 """Exit code of a run whose launcher is gone."""
@@ -37,15 +40,19 @@ KILLED = 137
 def serve(path: Path, held: int = 0) -> None:
     """Fork a run for each connection, and tell it how the run ended, until `held` ends and the last run has.
 
+    A fork leaves by `SystemExit`, so that what it has to say to the server at its end is said.
+
     Parameters
     ----------
     path : Path
-        Unix socket that is made; nobody else may use it.
+        Unix socket that is made, and removed at the end; nobody else may use it.
     held : int
         File descriptor whose end tells that the worker is gone.
     """
     for module in PRELOADED:
         importlib.import_module(module)
+    if not path.parent.is_dir():  # the worker has gone meanwhile
+        return
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = os.umask(0o177)
     listener.bind(str(path))
@@ -54,24 +61,20 @@ def serve(path: Path, held: int = 0) -> None:
     with selectors.DefaultSelector() as ready:
         ready.register(listener, selectors.EVENT_READ, "connection")
         ready.register(held, selectors.EVENT_READ, "held")
-        running = 0
-        open_for_more = True
-        while open_for_more or running:
+        while len(ready.get_map()):
             for key, _ in ready.select():
                 if key.data == "connection":
-                    connection, _ = listener.accept()
-                    if pid := _begin(connection, listener, ready):
-                        ready.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
-                        running += 1
-                elif key.data == "held":
-                    if not os.read(held, 1):
-                        ready.unregister(held)
-                        ready.unregister(listener)
-                        listener.close()
-                        open_for_more = False
-                else:
+                    _take(listener, ready)
+                elif key.data != "held":
                     _end(key, ready)
-                    running -= 1
+                elif not os.read(held, 1):
+                    ready.unregister(held)
+                    ready.unregister(listener)
+                    listener.close()
+                    with suppress(OSError):
+                        path.unlink()
+                        path.parent.rmdir()
+                    break  # the listener may be among what else is ready
 
 
 def _end(key: selectors.SelectorKey, ready: selectors.BaseSelector) -> None:
@@ -85,34 +88,38 @@ def _end(key: selectors.SelectorKey, ready: selectors.BaseSelector) -> None:
     connection.close()
 
 
-def _begin(connection: socket.socket, listener: socket.socket, ready: selectors.BaseSelector) -> int:
-    """Fork what a connection asks for; 0 if it asks for nothing."""
+def _take(listener: socket.socket, ready: selectors.BaseSelector) -> None:
+    """Fork what a connection asks for; one that asks for nothing, or where nothing can be had, is closed: it starts cold."""
+    streams: list[int] = []
+    connection = None
     try:
+        connection, _ = listener.accept()
+        connection.settimeout(HASTE)
         message, streams, _, _ = socket.recv_fds(connection, MESSAGE, 3)
-        request = json.loads(message)
-    except (OSError, ValueError):
-        connection.close()
-        return 0
-    pid = os.fork()
+        request = dict(json.loads(message))
+        connection.settimeout(None)
+        if pid := os.fork():
+            # Should this fail, the launcher is gone and the fork ends by itself.
+            ready.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+            connection.send(json.dumps({"pid": pid}).encode())
+            connection = None
+    except (OSError, ValueError, TypeError):
+        pid = -1
     if pid == 0:
-        code = 1
-        try:
-            listener.close()
-            ready.close()
-            code = _run(request, streams, connection)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        assert connection is not None
+        listener.close()
+        for key in list(ready.get_map().values()):
+            if isinstance(key.data, tuple):
+                os.close(key.fd)
+                key.data[1].close()
+        sys.exit(_run(request, streams, connection))
     for stream in streams:
         os.close(stream)
-    connection.send(json.dumps({"pid": pid}).encode())
-    return pid
+    if connection is not None and not any(key.data[-1] is connection for key in ready.get_map().values()):
+        connection.close()
 
 
-def _run(request: dict[str, Any], streams: list[int], connection: socket.socket) -> int:
+def _run(request: dict[str, Any], streams: list[int], connection: socket.socket) -> int | str | None:
     """Be the run, in the fork: its exit code."""
     os.setsid()
     for number, stream in enumerate(streams):
@@ -122,20 +129,21 @@ def _run(request: dict[str, Any], streams: list[int], connection: socket.socket)
     os.environ.update(request["environment"])
     assume(TENSORFLOW)
     os.chdir(request["folder"])
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
 
-    from prefect.context import SettingsContext, get_settings_context
-    from prefect.settings import Settings
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
 
+    refresh_global_settings_context()
+    setup_logging(incremental=False)
     sys.argv = ["prefect.engine"]
     sys.modules.pop("prefect.engine", None)  # it is run, not imported
-    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
-        try:
-            runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else int(end.code is not None)
+    try:
+        runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code
     return 0
 
 

@@ -13,16 +13,21 @@ import sys
 SOCKET = "IMPERV_WARM"
 """As `flows.WARM`, which cannot be imported here."""
 
+PATIENCE = 30.0
+"""Seconds that a fork is waited for; closing the connection ends one that comes late."""
+
 
 def main() -> int:
     """Exit code of the run."""
     path = os.environ.get(SOCKET, "")
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(PATIENCE)
         connection.connect(path)
         request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109
         socket.send_fds(connection, [request], [0, 1, 2])
         pid = json.loads(connection.recv(4096))["pid"]
+        connection.settimeout(None)
     except (OSError, ValueError):
         os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])
 

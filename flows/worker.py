@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flows import ASSUMED, WARM, warm_run
 
-for _name in ASSUMED:  # before Prefect is imported
+for _name in set(ASSUMED) - {"DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"}:  # before Prefect is imported
     os.environ.pop(_name, None)
 
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker  # noqa: E402
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+LOOK = 5.0
+"""Seconds between two looks at whether the process that forks is there."""
 
 
 class WarmConfiguration(ProcessJobConfiguration):
@@ -37,19 +42,30 @@ class WarmWorker(ProcessWorker):
     job_configuration = WarmConfiguration
 
 
-@contextmanager
-def warm_process() -> Iterator[None]:
-    """Have a process that forks runs while the block runs, found by its socket in the environment."""
-    with tempfile.TemporaryDirectory(prefix="imperv-warm-") as folder:
-        path = Path(folder) / "socket"
+class Warm:
+    """A process that forks runs, found by its socket in the environment; started again where it has ended."""
+
+    def __enter__(self) -> Warm:
+        self._process: subprocess.Popen[bytes] | None = None
+        self.keep()
+        return self
+
+    def keep(self) -> None:
+        """Start the process if there is none."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            log.warning("the process that runs are forks of ended with %s; it is started again", self._process.returncode)
+        path = Path(tempfile.mkdtemp(prefix="imperv-warm-", dir="/tmp")) / "socket"  # paths of sockets are short
         os.environ[WARM] = str(path)
-        process = subprocess.Popen([sys.executable, "-m", "flows.warm", str(path)], stdin=subprocess.PIPE, start_new_session=True)
-        try:
-            yield
-        finally:
-            os.environ.pop(WARM, None)
-            assert process.stdin is not None
-            process.stdin.close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.warm", str(path)], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.pop(WARM, None)
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()  # it removes its socket, and ends with its last run
 
 
 def work(pool: str, name: str | None, limit: int) -> None:
@@ -65,11 +81,19 @@ def work(pool: str, name: str | None, limit: int) -> None:
         Runs at the same time.
     """
 
-    async def serve() -> None:
-        # The first signal lets runs end that are under way, the second does not.
+    async def keep(warm: Warm) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            warm.keep()
+
+    async def serve(warm: Warm) -> None:
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
-        await worker.start()
+        keeping = asyncio.create_task(keep(warm))
+        try:
+            await worker.start()
+        finally:
+            keeping.cancel()
 
-    with warm_process(), suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(serve())
+    with Warm() as warm, suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(serve(warm))

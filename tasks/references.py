@@ -18,8 +18,8 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from grids import Block
 from layers.catalogue import CATALOGUE, Layer
-from tasks.access import environment
-from tasks.errors import InputError
+from tasks.access import PASSING, environment, is_remote
+from tasks.errors import InputError, WorkError
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
 from tasks.reading import open_full_resolution, warp
@@ -182,6 +182,8 @@ def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
     ------
     InputError
         If it is not named, missing or unreadable.
+    WorkError
+        If its server does not answer.
     """
     key, path = SETTING[symbol], reference_path(job, symbol)
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
@@ -189,6 +191,8 @@ def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
     try:
         return path, open_full_resolution(path)
     except (RasterioIOError, RasterioError) as error:
+        if is_remote(path) and PASSING.search(str(error)):
+            raise WorkError(f"references.{key}: {path} cannot be had now ({_first_line(error)}); run again later") from None
         raise InputError(f"references.{key}: {path} cannot be opened ({_first_line(error)}); name a readable raster") from None
 
 

@@ -270,10 +270,10 @@ def test_an_old_failure_in_the_journal_is_not_this_run_s(tmp_path):
     now = datetime.now(UTC)
 
     def kind(state, since) -> str:
-        return Deployments("c", None, 1, None, "run", since=since)._end(job, "all", state, 1.0).kind
+        return Deployments("c", None, 1, None, "run")._end(job, "all", state, 1.0, since).kind
 
     failed = Failed(message="Flow run encountered an exception: WorkError: no room left on the disk")
-    assert kind(failed, now - timedelta(hours=1)) == "input"  # said by a run of this parent
+    assert kind(failed, now - timedelta(hours=1)) == "input"  # said by this run
     assert kind(failed, now + timedelta(hours=1)) == "work"
     busy = Failed(message="Flow run encountered an exception: TileBusyError: another process is working on it")
     assert kind(busy, now - timedelta(hours=1)) == "busy"
