@@ -29,6 +29,9 @@ POLL = 1.0
 SILENT = 60.0
 """Seconds that a run may be called running by Prefect without its tile being held: then its process is gone."""
 
+STARTING = 180.0
+"""Seconds between a worker's taking of a run and its beginning: images are pulled, modules imported. Longer, and the worker is gone."""
+
 PATIENCE = 600.0
 """Seconds that the Prefect server is waited for."""
 
@@ -151,6 +154,10 @@ class Deployments:
                     return self._end(job, until, state, now - began, found.created or self.since)
                 if state is None or not state.is_running():
                     running_since, held = 0.0, now
+                    if state is not None and _never_began(state, datetime.now(UTC)):
+                        message = f"tile {tile}: a worker took it and has not begun for {STARTING:g} s; the worker is gone"
+                        await self._call(client, run_id, "crashed", message)
+                        return Outcome(tile, until, "crashed", message, now - began)
                 else:
                     running_since = running_since or now
                     if now - held > SILENT / 4 and await asyncio.to_thread(job.store.is_locked, job.tile):
@@ -183,6 +190,11 @@ class Deployments:
         if state.is_failed() and last.get("state") == "failed" and _since(last["when"], begun):
             return Outcome(tile, until, "input" if last.get("kind") == "input" else "work", last["why"], seconds)
         return Outcome(tile, until, "work" if state.is_failed() else "crashed", f"tile {tile}: {text}", seconds)
+
+
+def _never_began(state: Any, now: datetime) -> bool:
+    """True for a run that was taken so long ago that nobody will begin it; one that waits for a worker is not taken."""
+    return bool(state.is_pending() and (now - state.timestamp).total_seconds() > STARTING)
 
 
 def _since(when: str, begun: datetime) -> bool:

@@ -16,7 +16,7 @@ from flows.outcomes import Ledger, Outcome, failure_limit, try_again
 from flows.plan_map import draw_plans
 from flows.producing import produce
 from flows.production_plan import TilePlan, plan_production, totals, wall_hours
-from flows.runners import Deployments
+from flows.runners import STARTING, Deployments, _never_began
 from flows.tile_run import walk
 from flows.waves import waves
 from grids import Tile, country_tiles, official_tiles
@@ -278,6 +278,18 @@ def test_an_old_failure_in_the_journal_is_not_this_run_s(tmp_path):
     busy = Failed(message="Flow run encountered an exception: TileBusyError: another process is working on it")
     assert kind(busy, now - timedelta(hours=1)) == "busy"
     assert kind(Completed(), now) == "done"
+
+
+def test_a_run_that_a_worker_took_into_its_grave_is_given_up():
+    """Prefect leaves it pending for ever; found by killing workers at random moments."""
+    from prefect.states import Pending, Running, Scheduled
+
+    now = datetime.now(UTC)
+    old, new = now - timedelta(seconds=2 * STARTING), now - timedelta(seconds=STARTING / 2)
+    assert _never_began(Pending(timestamp=old), now)
+    assert not _never_began(Pending(timestamp=new), now)
+    assert not _never_began(Scheduled(timestamp=old), now)  # there may be no worker yet
+    assert not _never_began(Running(timestamp=old), now)
 
 
 @pytest.mark.parametrize(
