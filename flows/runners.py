@@ -30,7 +30,7 @@ SILENT = 60.0
 """Seconds that a run may be called running by Prefect without its tile being held: then its process is gone."""
 
 STARTING = 180.0
-"""Seconds between a worker's taking of a run and its beginning: images are pulled, modules imported. Longer, and the worker is gone."""
+"""Seconds that a worker has to begin a run that it took: images are pulled, modules imported. Longer, and it is gone."""
 
 PATIENCE = 600.0
 """Seconds that the Prefect server is waited for."""
