@@ -78,7 +78,6 @@ class ItemFiles:
                 # Trees may link to what is above or beside them: each file counts once.
                 linked = [href for href in _links(table, source) if href not in seen]
                 seen.update(linked)
-                refuse_flood(len(seen), self.path)
                 waiting += reversed(linked)
 
     def _first(self) -> list[str]:
