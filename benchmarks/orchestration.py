@@ -1,9 +1,9 @@
 """How a production of many tiles goes through a real Prefect server and its workers on loopback: `python -m benchmarks.orchestration WHAT`.
 
-    run     simulated tiles with networks, both passes, and the same again
-    kills   the same under kills of tile processes, workers, the parent and the server, against an undisturbed production
+    run       simulated tiles with networks, both passes, and the same again
+    kills     the same under kills of tile runs, workers, warm processes, the parent and the server, against an undisturbed production
     poisoned  after `kills`: all is delivered again while one tile's catalogue is broken
-    noop    tiles that read one small raster each, as many as all of Europe has
+    noop      tiles that read one small raster each, as many as all of Europe has
 
 Tiles are simulated once and kept in `--folder`. `--database` takes an address of PostgreSQL as SQLAlchemy writes it. What is printed
 is JSON; figures stand in docs/operations.md.
@@ -16,17 +16,19 @@ import hashlib
 import json
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.prefect_loopback import ROOT, Loopback
+from benchmarks.prefect_loopback import COMMAND, ROOT, Loopback
 from grids import Tile, official_tiles
 
 FOLDER = Path(__file__).parent / "results" / "orchestration"
@@ -58,8 +60,6 @@ LIGHT = ("CHM_resampled", "SBU_then")
 
 PAUSE = 25.0
 """Mean seconds between two kills."""
-
-COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def simulated(folder: Path, count: int) -> Path:
@@ -123,10 +123,15 @@ def records(store: Path) -> dict[str, dict[str, Any]]:
 
 
 def contents(store: Path) -> dict[str, str]:
-    """Digest of every layer's pixels and of every delivered file that is no picture or report, by path."""
+    """Digest of every layer's pixels and of every delivered map, by path."""
+    return {path: str(properties.get("imperv:digest")) for path, properties in records(store).items()} | delivered(store)
+
+
+def delivered(store: Path) -> dict[str, str]:
+    """Digest of the pixels of every delivered map, by path."""
     import rasterio
 
-    found = {path: str(properties.get("imperv:digest")) for path, properties in records(store).items()}
+    found = {}
     for path in (store / "products").rglob("*.tif"):
         with rasterio.open(path) as source:
             found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
@@ -176,13 +181,10 @@ def times(runs: list[dict[str, Any]], wall: float, work: float, workers: int) ->
     begun = [when(r, "start_time") - when(r, "expected_start_time") for r in runs if r["start_time"]]
     inside = sum(r["total_run_time"] for r in runs)
     count = max(1, len(runs))
-    states: dict[str, int] = {}
-    for run in runs:
-        states[run["state_name"]] = states.get(run["state_name"], 0) + 1
     return {
-        "runs": len(runs), "states": states, "a_run": round(workers * wall / count, 2), "work_a_run": round(work / count, 2),
+        "runs": len(runs), "states": Counter(r["state_name"] for r in runs), "a_run": round(workers * wall / count, 2), "work_a_run": round(work / count, 2),
         "inside_flow_a_run": round(inside / count, 2), "overhead_a_run": round((workers * wall - work) / count, 2),
-        "from_begun_to_running": {"median": round(sorted(begun)[len(begun) // 2], 2), "most": round(max(begun), 2)} if begun else None,
+        "from_begun_to_running": {"median": round(statistics.median(begun), 2), "most": round(max(begun), 2)} if begun else None,
     }  # fmt: skip
 
 
@@ -218,16 +220,15 @@ def measure_kills(
             process = parent(loopback, file, targets, 2 * workers)
         done.append(kind + ("" if _kill(loopback, kind, process, chance) else " (none there)"))
         print(f"{time.strftime('%T')} killed: {done[-1]}", file=sys.stderr, flush=True)
-    ends = []
-    for _ in range(4):
-        if process.returncode is None or process.poll() is None:
-            try:
-                last = finished(process)
-                ends.append(last["exit_code"])
-            except RuntimeError as error:
-                ends.append(str(error)[:200])
-            if ends[-1] == 0:
-                break
+    ends: list[Any] = []
+    while True:
+        try:
+            last = finished(process)
+            ends.append(last["exit_code"])
+        except RuntimeError as error:
+            ends.append(str(error)[:200])
+        if ends[-1] == 0 or len(ends) == 4:
+            break
         process = parent(loopback, file, targets, 2 * workers)
     before, after = contents(store_of(calm)), contents(store_of(file))
     now = time.time()
@@ -257,9 +258,9 @@ def measure_poisoned(loopback: Loopback, file: Path, targets: tuple[str, ...], w
         found = finished(parent(loopback, poisoned, targets, 2 * workers))
     finally:
         catalogue.write_bytes(kept)
-    expected = {n: d for n, d in contents(store_of(calm)).items() if n.startswith("products") and tile not in n}
-    delivered = {n: d for n, d in contents(store_of(poisoned)).items() if n.startswith("products")}
-    return {"poisoned": tile, "europe": found, "delivered": len(delivered), "equal": delivered == expected}
+    expected = {name: digest for name, digest in delivered(store_of(calm)).items() if tile not in name}
+    made = delivered(store_of(poisoned))
+    return {"poisoned": tile, "europe": found, "delivered": len(made), "equal": made == expected}
 
 
 def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance: random.Random) -> bool:

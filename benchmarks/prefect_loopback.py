@@ -15,13 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+"""`imperv`, whatever is installed."""
+
 STARTUP_SECONDS = 180
 """Longest wait for the server; a first start on a busy machine creates its database."""
 
 
 @dataclass
 class Loopback:
-    """Server, pools, deployments and workers, each a process group of its own; leave the block and all are gone.
+    """Server, pools, deployments and workers, each a process group of its own; leave the block and they are gone, but not the runs.
 
     Parameters
     ----------
@@ -31,14 +34,11 @@ class Loopback:
         Of the pool of tiles, one run at a time each.
     database : str, optional
         Address as SQLAlchemy writes it, such as ``postgresql+asyncpg://...``; SQLite in `home` by default.
-    parents : bool
-        Whether a worker serves the pool of productions.
     """
 
     home: Path
     workers: int = 2
     database: str | None = None
-    parents: bool = False
     warm: bool = True
     """Workers are those of `imperv worker`, not Prefect's own."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -64,8 +64,6 @@ class Loopback:
             self.prefect("--no-prompt", "deploy", "--all")
             for number in range(self.workers):
                 self.start_worker(f"worker-{number + 1}")
-            if self.parents:
-                self.start_worker("parents", "productions")
         except BaseException:
             self.__exit__()
             raise
@@ -88,13 +86,12 @@ class Loopback:
                     raise RuntimeError("the Prefect server does not start") from None
                 time.sleep(0.5)
 
-    def start_worker(self, name: str, pool: str = "tiles") -> None:
-        """Start a worker that runs one flow at a time."""
+    def start_worker(self, name: str) -> None:
+        """Start a worker of the pool of tiles that runs one flow at a time."""
         if self.warm:
-            command = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
-            self._start(name, "-c", command, "worker", "--pool", pool, "--name", name)
+            self._start(name, "-c", COMMAND, "worker", "--pool", "tiles", "--name", name)
         else:
-            self._start(name, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, "--limit", "1")
+            self._start(name, "-m", "prefect", "worker", "start", "--pool", "tiles", "--name", name, "--limit", "1")
 
     def kill(self, name: str) -> None:
         """Kill a process at once, the server with all that it has started; runs of a killed worker live on."""

@@ -8,8 +8,7 @@ import os
 
 from platformdirs import user_state_path
 
-WARM = "IMPERV_WARM"
-"""Environment variable that names the socket of `flows.warm`; set in the processes of a worker."""
+from flows.warm_run import SOCKET as WARM
 
 TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
@@ -26,11 +25,11 @@ PREFECT = {
 
 def assume(settings: dict[str, str]) -> tuple[str, ...]:
     """Set environment variables that are not set; their names."""
-    missing = tuple(name for name in settings if not os.environ.get(name))
+    missing = tuple(name for name in settings if name not in os.environ)
     os.environ.update({name: settings[name] for name in missing})
     return missing
 
 
 assume(TENSORFLOW)
 ASSUMED = () if WARM in os.environ else assume(PREFECT)
-"""What was set here of Prefect's."""
+"""What was set here of Prefect's; nothing in the processes of a worker."""

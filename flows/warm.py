@@ -91,32 +91,37 @@ def _end(key: selectors.SelectorKey, ready: selectors.BaseSelector) -> None:
 def _take(listener: socket.socket, ready: selectors.BaseSelector) -> None:
     """Fork what a connection asks for; one that asks for nothing, or where nothing can be had, is closed: it starts cold."""
     streams: list[int] = []
-    connection = None
+    pid = -1
     try:
         connection, _ = listener.accept()
+    except OSError:
+        return
+    try:
         connection.settimeout(HASTE)
         message, streams, _, _ = socket.recv_fds(connection, MESSAGE, 3)
         request = dict(json.loads(message))
         connection.settimeout(None)
-        if pid := os.fork():
-            # Should this fail, the launcher is gone and the fork ends by itself.
-            ready.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
-            connection.send(json.dumps({"pid": pid}).encode())
-            connection = None
+        pid = os.fork()
     except (OSError, ValueError, TypeError):
-        pid = -1
+        connection.close()
     if pid == 0:
-        assert connection is not None
-        listener.close()
-        for key in list(ready.get_map().values()):
-            if isinstance(key.data, tuple):
-                os.close(key.fd)
-                key.data[1].close()
+        _leave(listener, ready)
         sys.exit(_run(request, streams, connection))
     for stream in streams:
         os.close(stream)
-    if connection is not None and not any(key.data[-1] is connection for key in ready.get_map().values()):
-        connection.close()
+    if pid > 0:
+        with suppress(OSError):  # where the launcher is gone: the fork ends by itself
+            ready.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+            connection.send(json.dumps({"pid": pid}).encode())
+
+
+def _leave(listener: socket.socket, ready: selectors.BaseSelector) -> None:
+    """Close, in a fork, what is not its own: the listener, and the ends of other runs."""
+    listener.close()
+    for key in list(ready.get_map().values()):
+        if isinstance(key.data, tuple):
+            os.close(key.fd)
+            key.data[1].close()
 
 
 def _run(request: dict[str, Any], streams: list[int], connection: socket.socket) -> int | str | None:

@@ -11,7 +11,7 @@ import socket
 import sys
 
 SOCKET = "IMPERV_WARM"
-"""As `flows.WARM`, which cannot be imported here."""
+"""Environment variable that names the socket of `warm`; set in the processes of a worker."""
 
 PATIENCE = 30.0
 """Seconds that a fork is waited for; closing the connection ends one that comes late."""

@@ -27,7 +27,7 @@ SKIPPED = "another file of the scene cannot be had"
 AGREE = 1.5
 """Pixels by which the edges of two bands of a scene may differ: extents of 10 and 20 m bands round differently."""
 
-DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
+DRIVERS = ("GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
 """GDAL's names of what scenes come in; other formats can lead to other files, and to other servers."""
 
 LARGEST = 20_000

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.prefect_loopback import COMMAND
 from flows.cli import main
 from layers.catalogue import CATALOGUE, downstream
 from tasks.delivery import delivered_symbols
@@ -138,7 +139,7 @@ def test_open_gives_a_lazy_georeferenced_array(finished):
 
 
 def run_in_background(config: Path) -> subprocess.Popen:
-    command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [sys.executable, "-c", COMMAND]
     return subprocess.Popen([*command, "run", TILE, "--config", str(config)], stderr=subprocess.PIPE, env=os.environ)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.prefect_loopback import Loopback
+from benchmarks.orchestration import TINY, delivered, with_store
+from benchmarks.prefect_loopback import COMMAND, Loopback
 from flows.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,24 +23,6 @@ TILES = ["E44N26", "E45N26"]
 TARGETS = ["IMCC", "IMD_now_resampled"]
 LIGHT = ["CHM_resampled", "IMD_MSK_then"]
 """Layers on the way to these that need no network, for what takes many starts."""
-
-TINY = """
-[engine]
-workers = 1
-memory = "1 GiB"
-[parameters.preprocessing]
-min_valid_share = 0
-[parameters.unet]
-base_filters = 2
-depth = 1
-patch = 32
-overlap = 8
-crop = 16
-epochs = 1
-steps_per_epoch = 2
-split_block = 16
-members = 1
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +39,7 @@ def many(tmp_path_factory, prefect_home) -> Path:
 def undisturbed(many) -> dict[str, str]:
     """Delivered pixels of a production that ran one tile after another in this process."""
     assert main(["run", "--config", str(many), *(f"-t{t}" for t in TARGETS)]) == 0
-    return digests(many.parent / "store")
-
-
-def with_store(many: Path, name: str) -> Path:
-    file = many.with_name(f"{name}.toml")
-    file.write_text(many.read_text().replace('store = "store"', f'store = "store-{name}"'))
-    return file
-
-
-def digests(store: Path) -> dict[str, str]:
-    """What every delivered map holds, by its path."""
-    import rasterio
-
-    found = {}
-    for path in sorted((store / "products").rglob("*.tif")):
-        with rasterio.open(path) as source:
-            found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
-    return found
+    return delivered(many.parent / "store")
 
 
 def stored(store: Path, tiles: list[str] = TILES) -> dict[str, str]:
@@ -93,7 +58,7 @@ def test_processes_make_the_same_maps_and_nothing_twice(many, undisturbed, capsy
     assert main(europe(file, "--at-once", "2")) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["done"] == 2 and summary["runs"] >= 6
-    assert digests(file.parent / "store-processes") == undisturbed
+    assert delivered(file.parent / "store-processes") == undisturbed
     began = time.monotonic()
     assert main(europe(file)) == 0
     assert json.loads(capsys.readouterr().out)["done"] == 2
@@ -124,7 +89,7 @@ def test_killed_processes_lose_nothing(many, undisturbed):
     """The parent and whatever tile it runs, killed at several moments; then one run to the end."""
     file = with_store(many, "killed")
     for seconds in (4, 12, 8):
-        command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+        command = [sys.executable, "-c", COMMAND]
         running = subprocess.Popen(
             [*command, *europe(file, targets=LIGHT)],
             cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -167,11 +132,11 @@ def test_everything_in_prefect_yaml_is_deployed(server):
 @pytest.mark.slow
 def test_tiles_are_runs_of_workers(server, many, undisturbed):
     file = with_store(many, "deployed")
-    command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [sys.executable, "-c", COMMAND]
     done = subprocess.run([*command, *europe(file, "--at-once", "2")], cwd=ROOT, env=server, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["done"] == 2
-    assert digests(file.parent / "store-deployed") == undisturbed
+    assert delivered(file.parent / "store-deployed") == undisturbed
     runs = listed(server, "flow_runs/filter")
     names = {run["name"]: run["state_name"] for run in runs}
     assert names["europe"] == "Completed" and {f"{tile} to all" for tile in TILES} <= set(names)

@@ -23,6 +23,7 @@ import pytest
 import rasterio
 from rasterio.shutil import copy as gdal_copy
 
+from benchmarks.prefect_loopback import COMMAND
 from benchmarks.scenes import make_scenes
 from flows.cli import main
 from grids import Tile, window_geobox
@@ -347,7 +348,7 @@ def test_twenty_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, exp
 
 def run_elsewhere(config: Path) -> tuple[int, str]:
     """Exit code and errors of a run in a process of its own, as an operator starts it."""
-    command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [sys.executable, "-c", COMMAND]
     command += ["run", "E44N26", "--config", str(config), "-t", "NDVI_p0_now"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=Path(__file__).parents[2])
     return done.returncode, done.stderr
