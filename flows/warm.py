@@ -8,6 +8,7 @@ which the worker holds open, no further runs are taken; those that run go on.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -19,12 +20,25 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flows import TENSORFLOW, assume
 
-PRELOADED = ("prefect.engine", "prefect.flow_engine", "prefect.task_engine", "flows.imperviousness", "flows.rerun")
-"""What runs import; more is imported by the runs themselves."""
+PRELOADED = (
+    "prefect.engine",
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.deployments.steps.pull",
+    "flows.imperviousness",
+    "flows.rerun",
+    "distributed",
+    "geopandas",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "scipy.stats",
+    "sklearn",
+)
+"""What runs import, theirs and what TensorFlow takes with it; more is imported by the runs themselves."""
 
 MESSAGE = 2**20
 """Most bytes of a request that are read. The kernel takes less in one piece, 208 KiB by default; a launcher with a larger
@@ -39,8 +53,6 @@ KILLED = 137
 
 def serve(path: Path, held: int = 0) -> None:
     """Fork a run for each connection, and tell it how the run ended, until `held` ends and the last run has.
-
-    A fork leaves by `SystemExit`, so that what it has to say to the server at its end is said.
 
     Parameters
     ----------
@@ -106,7 +118,7 @@ def _take(listener: socket.socket, ready: selectors.BaseSelector) -> None:
         connection.close()
     if pid == 0:
         _leave(listener, ready)
-        sys.exit(_run(request, streams, connection))
+        _exit(_run(request, streams, connection))
     for stream in streams:
         os.close(stream)
     if pid > 0:
@@ -150,6 +162,21 @@ def _run(request: dict[str, Any], streams: list[int], connection: socket.socket)
     except SystemExit as end:
         return end.code
     return 0
+
+
+def _exit(code: int | str | None) -> NoReturn:
+    """End a fork as `sys.exit` would, what it has to say to the server at its end included, but leave its memory to the system.
+
+    Taking down what was imported takes longer than many a run: two seconds, as the pages have to be copied for it.
+    """
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its forks
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _die_with(connection: socket.socket) -> None:
