@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from layers.unet import CLIP, Normalisation, UNetParameters, build_unet, join_members
-from layers.windows import predict_blended, windows_over
+from layers.rows import Lattice, predict_rows
+from layers.unet import CLIP, UNetParameters, build_unet, join_members
 
 RUNS = 3
 ORIGIN = (-279_936, 440_064)
@@ -37,31 +37,44 @@ def median_seconds(function: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
+def standardising(model: Any, depth: int) -> Any:
+    """The model with the standardisation of its features inside, as `layers.prediction.window_function` has it."""
+    import keras
+
+    x = inputs = keras.Input((None, None, depth))
+    known = keras.ops.where(keras.ops.isnan(x), 0.0, x)
+    return keras.Model(inputs, model(keras.ops.clip(known, -CLIP, CLIP)))
+
+
 def predictions(edge: int, at_once: list[int]) -> Iterator[str]:
-    """Windows a second: the network on windows in memory, and an area of features cut, standardised, predicted and blended."""
+    """Windows a second: the network on windows in memory; an area, with all that happens to it; the same without the network."""
     parameters = UNetParameters()
-    patch, overlap, depth = parameters.patch, parameters.overlap, len(parameters.names)
-    rng = np.random.default_rng(1)
-    features = rng.standard_normal((depth, edge, edge), dtype=np.float32)
-    normalisation = Normalisation(parameters.names, (0.0,) * depth, (1.0,) * depth)
-    blended = len(list(windows_over(edge, edge, ORIGIN, patch, overlap)))
-    yield "| numbers | windows at once | network alone, windows a second | cut, standardised, predicted and blended | ratio |"
+    depth, rng = len(parameters.names), np.random.default_rng(1)
+    lattice = Lattice((edge, edge), ORIGIN, parameters.patch, parameters.overlap)
+    first, (left, right) = lattice.tops[0], lattice.columns
+    features = rng.standard_normal((lattice.tops[-1] + lattice.patch - first, right - left, depth), dtype=np.float32)
+    inside = len(lattice.tops) * len(lattice.lefts)
+
+    def area(network: Callable[[np.ndarray], np.ndarray], count: int) -> float:
+        """Seconds a window of an area cut into windows, predicted, blended and summed up over its members."""
+
+        def run() -> None:
+            for _ in predict_rows(lambda a, b: features[a - first : b - first], [network], lattice, count):
+                pass
+
+        return median_seconds(run) / inside
+
+    yield "| numbers | windows at once | network alone, windows a second | an area, windows a second | the same without the network |"
     yield "|---|---|---|---|---|"
     for policy in ("float32", "mixed_float16"):
-        model = join_members([build_unet(parameters, k, f"member_{k}", policy) for k in range(parameters.members)])
+        members = join_members([build_unet(parameters, k, f"member_{k}", policy) for k in range(parameters.members)])
+        model = standardising(members, depth)
         for count in at_once:
-            windows = rng.standard_normal((max(count, 32), patch, patch, depth), dtype=np.float32).clip(-CLIP, CLIP)
+            windows = rng.standard_normal((max(count, 32), lattice.patch, lattice.patch, depth), dtype=np.float32)
             alone = median_seconds(lambda m=model, w=windows, c=count: m.predict(w, batch_size=c, verbose=0)) / len(windows)
-
-            def fractions(cut: np.ndarray, m: Any = model) -> np.ndarray:
-                values = m.predict_on_batch(normalisation.apply(np.moveaxis(cut, 1, -1)))
-                return np.moveaxis(np.asarray(values), -1, 1)
-
-            area = (
-                median_seconds(lambda f=fractions, c=count: predict_blended(features, f, ORIGIN, patch, overlap, None, c))
-                / blended
-            )
-            yield f"| {policy} | {count} | {1 / alone:.1f} | {1 / area:.1f} | {area / alone:.2f} |"
+            whole = area(lambda w, m=model: np.asarray(m.predict_on_batch(w), "f4"), count)
+            rest = area(lambda w: w[..., : parameters.members], count)
+            yield f"| {policy} | {count} | {1 / alone:.1f} | {1 / whole:.1f} | {1 / rest:.1f} |"
 
 
 def trainings(batches: list[int], steps: int) -> Iterator[str]:

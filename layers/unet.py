@@ -53,7 +53,7 @@ class UNetParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default ten passes over the training pixels, but 10 to 400."""
+    """Training steps in an epoch; by default twenty passes over the training pixels, but 10 to 400."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
     patience: int = Field(default=10, ge=1)
@@ -68,7 +68,7 @@ class UNetParameters(BaseModel):
     """Width of the band between training and validation that is in neither, pixels."""
     balance: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
-    jitter: float = Field(default=0.02, ge=0)
+    jitter: float = Field(default=0.1, ge=0)
     """Random shift of each feature of a training crop, in standard deviations: years differ in light and weather."""
     averaging: float = Field(default=0.99, ge=0, lt=1)
     """Share of the running average of the weights that a step keeps; the average is what predicts."""

@@ -9,6 +9,7 @@ import pytest
 from flows.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, PROXY, STORE_NS, delivery_cost, node_cost
 from flows.planning import STAGES, plan_tile
 from flows.targets import steps
+from layers.training import PASSES, STEPS
 from tasks.job import Job
 from tasks.preprocessing import FILE_BLOCK
 from tasks.production import Production
@@ -50,7 +51,9 @@ def test_twice_the_area_takes_twice_the_time(tmp_path, symbol):
 
 def test_training_grows_until_the_steps_are_enough(tmp_path):
     small, whole = (node_cost(job(tmp_path, km), "IMD_model").core_seconds for km in (1, None))
-    assert 5 < whole / small < 100
+    rows, columns = job(tmp_path, 1).grid(10).shape
+    assert whole / small == pytest.approx(STEPS[1] / int(PASSES * rows * columns / (4 * 64 * 64)))
+    assert node_cost(job(tmp_path, 40), "IMD_model").core_seconds == whole
 
 
 def test_every_node_of_a_plan_has_its_cost(tmp_path):
