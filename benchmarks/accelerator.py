@@ -38,7 +38,7 @@ def median_seconds(function: Callable[[], object]) -> float:
 
 
 def standardising(model: Any, depth: int) -> Any:
-    """The model with the standardisation of its features inside, as `layers.prediction.window_function` has it."""
+    """The model with what `layers.prediction.window_function` does to features of mean 0 and deviation 1: no data filled, the rest cut."""
     import keras
 
     x = inputs = keras.Input((None, None, depth))
@@ -66,11 +66,12 @@ def predictions(edge: int, at_once: list[int]) -> Iterator[str]:
 
     yield "| numbers | windows at once | network alone, windows a second | an area, windows a second | the same without the network |"
     yield "|---|---|---|---|---|"
+    most = max(at_once)
     for policy in ("float32", "mixed_float16"):
         members = join_members([build_unet(parameters, k, f"member_{k}", policy) for k in range(parameters.members)])
         model = standardising(members, depth)
         for count in at_once:
-            windows = rng.standard_normal((max(count, 32), lattice.patch, lattice.patch, depth), dtype=np.float32)
+            windows = rng.standard_normal((most, lattice.patch, lattice.patch, depth), dtype=np.float32)
             alone = median_seconds(lambda m=model, w=windows, c=count: m.predict(w, batch_size=c, verbose=0)) / len(windows)
             whole = area(lambda w, m=model: np.asarray(m.predict_on_batch(w), "f4"), count)
             rest = area(lambda w: w[..., : parameters.members], count)

@@ -3,6 +3,7 @@
     prepare FOLDER          the sites of benchmarks.accuracy with their features, references and truth, a compact file each
     check                   the network here against the Keras model of layers.unet with the same weights
     train FOLDER PLAN OUT   all trainings of a plan; scores as lines of JSON are added to OUT
+    baselines FOLDER OUT    the per-pixel models of layers.baselines on the same ground
     table OUT...            means over the trials of each kind of site
 
 Network, loss, schedule, average and crops are those of `layers.unet`, `layers.fitting` and `layers.sampling`, written once more in JAX with a first
@@ -10,8 +11,8 @@ axis of trainings, as a GPU is idle with one small network. `train` needs NumPy 
 
     {"members": 2, "tasks": [{"settings": {"jitter": 0.1}, "shape": {"steps": 120}}]}
 
-where settings may differ within one compiled program and shapes (base, depth, crop, batch, epochs, steps) may not.
-Figures stand in docs/accuracy.md. Predictions are made of whole images, not of overlapping windows.
+Other settings need no new compilation, other shapes (base, depth, crop, batch, epochs, steps) do. What differs from the real trainings is listed
+in docs/accuracy.md, where the figures stand.
 """
 
 from __future__ import annotations
@@ -413,6 +414,26 @@ def train(folder: Path, plan: dict[str, Any], out: Path, limit: float) -> None:
         print(f"{time.monotonic() - began:.0f} s: {len(means)} trainings of {task}", flush=True)
 
 
+def baselines(folder: Path, out: Path) -> None:
+    """Fit and judge every per-pixel model in every case; needs the project."""
+    from layers.baselines import BASELINES, fit_baseline, sample_pixels
+    from layers.sampling import Region
+
+    for name, layers in read_sites(folder).items():
+        then, now = (np.moveaxis(features_of(layers, year), -1, 0) for year in ("then", "now"))
+        for product, trial in ((product, trial) for product in PRODUCTS for trial in range(TRIALS)):
+            known = (layers["valid"] != 0) & (layers[f"part_{trial}"] == 0)
+            target = np.where(known, layers[f"target_{product}"] / LEVELS, np.nan).astype("f4")
+            x, y = sample_pixels([Region(then, target, (0, 0))], seed=trial)
+            here = (layers[f"part_{trial}"] == 1) & (layers["known_now"] != 0)
+            for model in BASELINES:
+                percent = np.zeros(here.shape, "f4")
+                percent[here] = 100 * fit_baseline(model, x, y, trial)(np.ascontiguousarray(now[:, here].T))
+                line = {"task": model, "case": (name, product, trial), "scores": judge(layers, product, trial, percent)}
+                with out.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
 def judge(layers: Layers, product: str, trial: int, percent: np.ndarray) -> dict[str, float]:
     """Scores of a map of the next year on the held-out blocks."""
     mask, density = layers[f"mask_{product}"], layers.get(f"density_{product}")
@@ -457,6 +478,9 @@ def main() -> None:
     for name in ("folder", "plan", "out"):
         training.add_argument(name, type=Path)
     training.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no further task is begun")
+    fitting = commands.add_parser("baselines")
+    for name in ("folder", "out"):
+        fitting.add_argument(name, type=Path)
     commands.add_parser("table").add_argument("out", type=Path, nargs="+")
     given = parser.parse_args()
     if given.what == "prepare":
@@ -465,6 +489,8 @@ def main() -> None:
         check()
     elif given.what == "train":
         train(given.folder, json.loads(given.plan.read_text()), given.out, given.limit)
+    elif given.what == "baselines":
+        baselines(given.folder, given.out)
     else:
         print("\n".join(table(given.out)))
 

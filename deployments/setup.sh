@@ -43,7 +43,7 @@ fi
 [ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet "$UV_VERSION_RANGE"
 
 export VIRTUAL_ENV="$PWD/$VENV"
-# Once here instead of in every process where nothing may be written beside the packages: imports take a third of the time.
+# Once here instead of in every process, where nothing can be written beside the packages.
 export UV_COMPILE_BYTECODE=1
 say "installing Python packages"
 "$VENV/bin/uv" pip install --quiet --requirement requirements.lock

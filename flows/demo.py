@@ -74,7 +74,7 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
 
 
 TRAINING = """
-# A demo's training: a fifth of the usual one, so that nobody waits. Without these lines it is the usual one.
+# A demo's training: a small part of the usual one, so that nobody waits. Without these lines it is the usual one.
 [parameters.unet]
 epochs = 8
 steps_per_epoch = 40

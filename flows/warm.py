@@ -38,7 +38,7 @@ PRELOADED = (
     "scipy.stats",
     "sklearn",
 )
-"""What runs import, theirs and what TensorFlow takes with it; more is imported by the runs themselves."""
+"""What runs import, and what TensorFlow imports beside itself, which may not be imported before a fork."""
 
 MESSAGE = 2**20
 """Most bytes of a request that are read. The kernel takes less in one piece, 208 KiB by default; a launcher with a larger
@@ -171,12 +171,14 @@ def _exit(code: int | str | None) -> NoReturn:
     """
     if isinstance(code, str):
         print(code, file=sys.stderr)
-    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its forks
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its forks
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+    finally:  # whatever a thread or a handler has to say, the run has ended as it has
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _die_with(connection: socket.socket) -> None:
