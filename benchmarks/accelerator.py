@@ -66,16 +66,15 @@ def predictions(edge: int, at_once: list[int]) -> Iterator[str]:
 
     yield "| numbers | windows at once | network alone, windows a second | an area, windows a second | the same without the network |"
     yield "|---|---|---|---|---|"
-    most = max(at_once)
+    windows = rng.standard_normal((max(at_once), lattice.patch, lattice.patch, depth), dtype=np.float32)
+    rest = {count: area(lambda w: w[..., : parameters.members], count) for count in at_once}
     for policy in ("float32", "mixed_float16"):
         members = join_members([build_unet(parameters, k, f"member_{k}", policy) for k in range(parameters.members)])
         model = standardising(members, depth)
         for count in at_once:
-            windows = rng.standard_normal((most, lattice.patch, lattice.patch, depth), dtype=np.float32)
-            alone = median_seconds(lambda m=model, w=windows, c=count: m.predict(w, batch_size=c, verbose=0)) / len(windows)
+            alone = median_seconds(lambda m=model, c=count: m.predict(windows, batch_size=c, verbose=0)) / len(windows)
             whole = area(lambda w, m=model: np.asarray(m.predict_on_batch(w), "f4"), count)
-            rest = area(lambda w: w[..., : parameters.members], count)
-            yield f"| {policy} | {count} | {1 / alone:.1f} | {1 / whole:.1f} | {1 / rest:.1f} |"
+            yield f"| {policy} | {count} | {1 / alone:.1f} | {1 / whole:.1f} | {1 / rest[count]:.1f} |"
 
 
 def trainings(batches: list[int], steps: int) -> Iterator[str]:

@@ -7,7 +7,7 @@
     table OUT...            means over the trials of each kind of site
 
 Network, loss, schedule, average and crops are those of `layers.unet`, `layers.fitting` and `layers.sampling`, written once more in JAX with a first
-axis of trainings, as a GPU is idle with one small network. `train` needs NumPy and JAX only, and a GPU to be of use. A plan is JSON:
+axis of trainings, as a GPU is idle with one small network. `train` needs NumPy and JAX alone, and a GPU to be of use. A plan is JSON:
 
     {"members": 2, "tasks": [{"settings": {"jitter": 0.1}, "shape": {"steps": 120}}]}
 
@@ -28,16 +28,16 @@ from typing import Any
 
 import numpy as np
 
+from layers.sampling import CANDIDATES, SEALED_FRACTION
+
 PRODUCTS = ("IMD", "IBU")
 TRIALS, FOLDS = 3, 4
 STEP = 1 / 64
 """Of standardised features as they are kept."""
 LEVELS = 250
 """Of targets from 0 to 1; 255 is unknown."""
-SEALED = 0.1
 MARGIN = 128
 """Around an image, in which crops may end, pixels: the largest crop."""
-CANDIDATES = 20_000
 LOOKS = 2
 """Epochs between two validations."""
 
@@ -216,9 +216,14 @@ def fractions(p: Parameters, x: Any, depth: int, key: Any = None, dropout: Any =
 
 
 def check() -> None:
-    """Print the greatest difference between this network and the Keras model with the same weights."""
+    """Print the greatest difference between this network and the Keras model with the same weights; settings have to agree too."""
     from layers.unet import UNetParameters, build_unet
 
+    defaults = UNetParameters()
+    names = {"lr": "learning_rate", "base": "base_filters"}
+    for name, value in (SETTINGS | SHAPE).items():
+        theirs = getattr(defaults, names.get(name, name), None)
+        assert name in ("squared", "decay", "held_out", "steps") or theirs == value, f"{name} is {value} here and {theirs} there"
     parameters = UNetParameters(base_filters=4)
     model = build_unet(parameters, 3)
     x = np.random.default_rng(0).standard_normal((2, 64, 64, len(parameters.names)), dtype=np.float32)
@@ -265,7 +270,7 @@ def crop(key: Any, data: dict[str, Any], one: dict[str, Any], size: int) -> Any:
     )
     y = lax.dynamic_slice(data["target"], (one["product"], one["site"], row, column), (1, 1, size, size))[0, 0]
     mask = lax.dynamic_slice(one["mask"], (row, column), (size, size)).astype(jnp.float32)
-    ratio = (mask * (y >= SEALED)).sum() / jnp.maximum(mask.sum(), 1) / jnp.maximum(one["share"], 1e-9)
+    ratio = (mask * (y >= SEALED_FRACTION)).sum() / jnp.maximum(mask.sum(), 1) / jnp.maximum(one["share"], 1e-9)
     weight = mask / (1 - balance + balance * ratio)
     z = jnp.concatenate([x, y[..., None], weight[..., None]], axis=-1)
     flips = jax.random.bernoulli(keys[3], 0.5, (3,))
@@ -357,7 +362,7 @@ def gather(sites: dict[str, Layers], cases: Sequence[tuple[str, str, int]], sett
             usable = (layers["valid"] != 0) & (layers[f"part_{trial}"] == 0)
             split = layers[f"split_{trial}_{member % FOLDS}"]
             learning, checks = (usable & (split == 0), usable & (split == 1)) if settings["held_out"] else (usable, usable)
-            every, sealed = np.flatnonzero(learning), np.flatnonzero(learning & (target >= SEALED))
+            every, sealed = np.flatnonzero(learning), np.flatnonzero(learning & (target >= SEALED_FRACTION))
             means.append(np.clip(target[learning].mean(), 1e-3, 0.5))
             rows.append(
                 {
