@@ -43,6 +43,8 @@ fi
 [ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet "$UV_VERSION_RANGE"
 
 export VIRTUAL_ENV="$PWD/$VENV"
+# Once here instead of in every process, where nothing can be written beside the packages.
+export UV_COMPILE_BYTECODE=1
 say "installing Python packages"
 "$VENV/bin/uv" pip install --quiet --requirement requirements.lock
 # The bindings are compiled against the system's library and must be of its version; NumPy has to be there already.
@@ -51,6 +53,5 @@ gdal=$(gdal-config --version)
     say "building GDAL's Python bindings $gdal"
     "$VENV/bin/uv" pip install --quiet --no-build-isolation --no-cache "gdal[numpy]==$gdal"
 }
-# This one compiles all that is installed: once here instead of in every process, where nothing can be written beside the packages.
-"$VENV/bin/uv" pip install --quiet --no-deps --no-build-isolation --compile-bytecode --editable .
+"$VENV/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
 say "ready"
