@@ -42,11 +42,14 @@ LOOKS = 2
 """Epochs between two validations."""
 
 SETTINGS = {
-    "lr": 6e-3, "absolute": 0.4, "squared": 0.0, "dropout": 0.1, "decay": 0.0, "jitter": 0.1, "averaging": 0.99, "balance": 0.5, "held_out": 1.0,
+    "lr": 6e-3, "absolute": 0.4, "squared": 0.0, "dropout": 0.1, "decay": 0.5, "jitter": 0.1, "averaging": 0.99, "balance": 0.5, "held_out": 1.0,
+    "momentum": 0.8, "whitened": 2.0, "second": 0.999,
 }  # fmt: skip
-"""As in layers.unet; besides: share of a squared error in the loss, weight decay, and 0 for trainings that hold nothing out."""
+"""As in layers.unet; besides: share of a squared error in the loss, 0 for trainings that hold nothing out, and of the optimizer
+the momentum of Muon, how many times Adam's usual step its step is, and the second of Adam's rates."""
 
-SHAPE = {"base": 16, "depth": 3, "crop": 64, "batch": 4, "epochs": 20, "steps": 120}
+SHAPE = {"base": 16, "depth": 3, "crop": 64, "batch": 4, "epochs": 20, "steps": 60, "muon": 1}
+"""As in layers.unet; 0 for Adam alone."""
 
 THRESHOLDS = (1, 2, 3, 5, 7, 10, 14, 20, 30, 40)
 
@@ -217,13 +220,15 @@ def fractions(p: Parameters, x: Any, depth: int, key: Any = None, dropout: Any =
 
 def check() -> None:
     """Print the greatest difference between this network and the Keras model with the same weights; settings have to agree too."""
+    from layers.optimizer import ADAM_RMS, MOMENTUM, RMS_RATE
     from layers.unet import UNetParameters, build_unet
 
     defaults = UNetParameters()
-    names = {"lr": "learning_rate", "base": "base_filters"}
+    names = {"lr": "learning_rate", "base": "base_filters", "decay": "weight_decay"}
+    others = {"momentum": MOMENTUM, "whitened": RMS_RATE / ADAM_RMS}
     for name, value in (SETTINGS | SHAPE).items():
-        theirs = getattr(defaults, names.get(name, name), None)
-        assert name in ("squared", "decay", "held_out", "steps") or theirs == value, f"{name} is {value} here and {theirs} there"
+        theirs = others.get(name, getattr(defaults, names.get(name, name), None))
+        assert name in ("squared", "held_out", "steps", "second", "muon") or theirs == value, f"{name} is {value} here and {theirs} there"
     parameters = UNetParameters(base_filters=4)
     model = build_unet(parameters, 3)
     x = np.random.default_rng(0).standard_normal((2, 64, 64, len(parameters.names)), dtype=np.float32)
@@ -279,6 +284,19 @@ def crop(key: Any, data: dict[str, Any], one: dict[str, Any], size: int) -> Any:
     return jnp.where(flips[2], z.transpose(1, 0, 2), z)
 
 
+def orthogonal(m: Any) -> Any:
+    """(training, input, output) with singular values near 1, as large as Adam's usual step: Muon's, as Keras has it."""
+    import jax.numpy as jnp
+
+    x = m if m.shape[1] <= m.shape[2] else m.swapaxes(1, 2)
+    x = x / (jnp.sqrt((x**2).sum((1, 2), keepdims=True)) + 1e-7)
+    for _ in range(5):
+        a = x @ x.swapaxes(1, 2)
+        x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+    x = x if m.shape[1] <= m.shape[2] else x.swapaxes(1, 2)
+    return x * 0.2 * max(m.shape[1:]) ** 0.5
+
+
 def programs(shape: dict[str, int]) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """Compiled functions of one shape: an epoch of all trainings, their validation losses, their maps of the next year."""
     import jax
@@ -317,10 +335,15 @@ def programs(shape: dict[str, int]) -> tuple[Callable[..., Any], Callable[..., A
             keep = jnp.minimum(runs["averaging"], count / (10.0 + count))
             new: tuple[Parameters, ...] = ({}, {}, {}, {})
             for k, v in p.items():
-                gradient = g[k] * spread(clipped, v)
-                new[1][k] = 0.9 * first[k] + 0.1 * gradient
-                new[2][k] = 0.999 * second[k] + 0.001 * gradient**2
-                move = new[1][k] / (1 - 0.9**count) / (jnp.sqrt(new[2][k] / (1 - 0.999**count)) + 1e-7)
+                gradient, slow = g[k] * spread(clipped, v), spread(runs["second"], v)
+                if shape["muon"] and k.endswith(".w") and not k.startswith("fraction"):
+                    mass = spread(runs["momentum"], v)
+                    new[1][k], new[2][k] = mass * first[k] + gradient, second[k]
+                    move = spread(runs["whitened"], v) * orthogonal(gradient + mass * new[1][k])
+                else:
+                    new[1][k] = 0.9 * first[k] + 0.1 * gradient
+                    new[2][k] = slow * second[k] + (1 - slow) * gradient**2
+                    move = new[1][k] / (1 - 0.9**count) / (jnp.sqrt(new[2][k] / (1 - slow**count)) + 1e-7)
                 if k.endswith(".w"):
                     move += spread(runs["decay"], v) * v
                 new[0][k] = v - spread(rate, v) * move

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.optimizer import make_optimizer
 from layers.sampling import CropSampler
 from layers.unet import Normalisation, UNetParameters
 
@@ -143,7 +144,7 @@ def _learner(
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
     )
-    optimizer: Any = keras.optimizers.Adam(rate, global_clipnorm=1.0)
+    optimizer: Any = make_optimizer(rate, parameters.weight_decay, member.layers[-1].name)
     scaled = any(layer.compute_dtype == "float16" for layer in member.layers)
     if scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -20,7 +20,7 @@ from layers.unet import Normalisation, UNetParameters, build_unet, join_members,
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
 
-PASSES = 20.0
+PASSES = 10.0
 """How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
 
 STEPS = (10, 400)

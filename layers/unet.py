@@ -53,9 +53,11 @@ class UNetParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default twenty passes over the training pixels, but 10 to 400."""
+    """Training steps in an epoch; by default ten passes over the training pixels, but 10 to 400."""
     learning_rate: float = Field(default=6e-3, gt=0)
-    """Highest learning rate of Adam: warmed up over the first steps, then lowered to 0 along a cosine."""
+    """Highest learning rate of the optimizer, Muon: warmed up over the first steps, then lowered to 0 along a cosine."""
+    weight_decay: float = Field(default=0.5, ge=0)
+    """Share of the weights that a step takes away, times the learning rate."""
     patience: int = Field(default=10, ge=1)
     """Epochs without a better validation loss after which a member's training ends."""
     validation_share: float = Field(default=0.2, gt=0, lt=1)

@@ -88,7 +88,7 @@ def test_a_loss_that_is_no_number_is_told():
 def test_a_network_that_knows_less_than_a_constant_is_told():
     """A learning rate at which the loss stays finite and nothing is learnt."""
     with pytest.raises(DivergenceError, match="a constant has"):
-        train([ground()], SMALL.model_copy(update={"learning_rate": 30.0, "averaging": 0.0, "epochs": 2}))
+        train([ground()], SMALL.model_copy(update={"learning_rate": 30.0, "weight_decay": 0.0, "averaging": 0.0, "epochs": 2}))
 
 
 def test_another_normalisation_gives_the_same_prediction():
@@ -139,7 +139,7 @@ def test_an_untrained_network_predicts_the_mean(share):
 def test_validation_scores_are_those_of_the_kept_network():
     """Against NumPy on the validation pixels, whose crops are the whole of a small site."""
     region = ground()
-    trained = train([region], SMALL.model_copy(update={"members": 1}))
+    trained = train([region], SMALL.model_copy(update={"members": 1, "epochs": 8, "steps_per_epoch": 12}))
     (history,) = trained.history
     (split,), _ = choose_split([region.valid()], [ORIGIN], 16)
     held = split == VALIDATION

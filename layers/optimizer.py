@@ -1,0 +1,72 @@
+"""The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices.
+
+TensorFlow is imported inside the function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOMENTUM = 0.8
+"""Share of the running sum of the gradients that a step keeps; our choice (docs/accuracy.md)."""
+
+ADAM_RMS = 0.2
+"""Root mean square of Adam's usual step at a learning rate of 1 (Liu et al. 2025)."""
+
+RMS_RATE = 2 * ADAM_RMS
+"""Root mean square of a kernel's step at a learning rate of 1; our choice."""
+
+NEWTON_SCHULZ, STEPS = (3.4445, -4.775, 2.0315), 5
+"""Coefficients of a step and their number (Jordan et al. 2024)."""
+
+
+def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
+    """Keras' Muon: kernels make steps of which all singular values are alike, biases and the last layer take Adam's.
+
+    Parameters
+    ----------
+    rate : float or schedule
+        Learning rate.
+    weight_decay : float
+        Share of a kernel that a step takes away, times the rate.
+    last : str
+        Name of the last layer.
+
+    Returns
+    -------
+    keras.optimizers.Optimizer
+        Clips the norm of all gradients together at 1.
+
+    Notes
+    -----
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon, who flatten kernels of convolutions as is done here; size of the step: Liu et al. 2025,
+    arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
+    """
+    import keras
+    import tensorflow as tf
+
+    def alike(matrix: Any) -> Any:
+        wide = matrix.shape[0] <= matrix.shape[1]
+        x, (a, b, c) = matrix / (tf.norm(matrix) + 1e-7), NEWTON_SCHULZ
+        for _ in range(STEPS):
+            square = tf.matmul(x, x, transpose_a=not wide, transpose_b=wide)
+            factor = b * square + c * tf.matmul(square, square)
+            x = a * x + (tf.matmul(factor, x) if wide else tf.matmul(x, factor))
+        return x
+
+    class Muon(keras.optimizers.Muon):
+        def _should_use_adamw(self, variable: Any) -> bool:
+            return len(variable.shape) < 2 or last in variable.path
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            if weight_decay and len(variable.shape) > 1:
+                variable.assign_sub(learning_rate * weight_decay * variable)
+            super().update_step(gradient, variable, learning_rate)
+
+        def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
+            running = m.assign(self.momentum * m + gradient)
+            flat = tf.reshape(gradient + self.momentum * running, (-1, variable.shape[-1]))
+            size = RMS_RATE * max(flat.shape) ** 0.5
+            variable.assign_sub(tf.reshape(lr * size * alike(flat), variable.shape))
+
+    return Muon(rate, momentum=MOMENTUM, weight_decay=None, adam_weight_decay=None, global_clipnorm=1.0)
