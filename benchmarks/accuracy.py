@@ -27,7 +27,7 @@ TRIALS = 3
 PRODUCTS = ("IBU", "IMD")
 CENTRE = "E44N27"
 
-CODE = ("unet", "fitting", "training", "sampling", "features", "windows", "ensemble", "baselines")
+CODE = ("unet", "fitting", "optimizer", "training", "sampling", "features", "windows", "ensemble", "baselines")
 """Modules of `layers` that results depend on; features are made anew when their version in the catalogue is raised."""
 
 

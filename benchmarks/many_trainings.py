@@ -228,7 +228,9 @@ def check() -> None:
     others = {"momentum": MOMENTUM, "whitened": RMS_RATE / ADAM_RMS}
     for name, value in (SETTINGS | SHAPE).items():
         theirs = others.get(name, getattr(defaults, names.get(name, name), None))
-        assert name in ("squared", "held_out", "steps", "second", "muon") or theirs == value, f"{name} is {value} here and {theirs} there"
+        assert name in ("squared", "held_out", "steps", "second", "muon") or theirs == value, (
+            f"{name} is {value} here and {theirs} there"
+        )
     parameters = UNetParameters(base_filters=4)
     model = build_unet(parameters, 3)
     x = np.random.default_rng(0).standard_normal((2, 64, 64, len(parameters.names)), dtype=np.float32)

@@ -39,8 +39,8 @@ def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
 
     Notes
     -----
-    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon, who flatten kernels of convolutions as is done here; size of the step: Liu et al. 2025,
-    arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon, who flatten kernels of convolutions as is done here; size of
+    the step: Liu et al. 2025, arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
     """
     import keras
     import tensorflow as tf

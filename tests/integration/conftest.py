@@ -1,7 +1,9 @@
-"""A small simulated site, made and run once for all integration tests."""
+"""A small simulated site, made and run once for all integration tests, however many processes share them."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,23 +36,51 @@ def prefect_home(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory, prefect_home) -> Path:
+def original(tmp_path_factory) -> Path:
+    """Folder that all processes of a test run share; what is in it is made once and only copied then."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "original"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def once(folder: Path, what: str, make: Callable[[], None]) -> None:
+    """Run a function in the first process that comes here; the others wait until it is done. A failure is another's turn."""
+    with (folder.parent / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.parent / f"{what}.done"
+        if not done.exists():
+            make()
+            done.touch()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, prefect_home, original) -> Path:
     """Folder of a simulated site with scenes, references and truth; its store is empty. Tests copy the production file."""
     from tasks.simulator import simulate
 
+    def make() -> None:
+        simulate(original, size=200, overpasses=8)
+        config = original / "production.toml"
+        config.write_text(config.read_text() + SMALL_UNET)
+
+    once(original, "site", make)
     folder = tmp_path_factory.mktemp("site")
-    simulate(folder, size=200, overpasses=8)
-    config = folder / "production.toml"
-    config.write_text(config.read_text() + SMALL_UNET)
+    shutil.copytree(original, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("store"))
     return folder
 
 
 @pytest.fixture(scope="session")
-def finished(site) -> Path:
+def finished(site, original) -> Path:
     """The production file of the site after an uninterrupted run. Tests that change anything work on a copy."""
     from flows.cli import main
 
-    assert main(["run", "E44N27", "--config", str(site / "production.toml")]) == 0
+    def run(folder: Path) -> None:
+        assert main(["run", "E44N27", "--config", str(folder / "production.toml")]) == 0
+
+    once(original, "finished", lambda: run(original))
+    shutil.copytree(original / "store", site / "store")
+    run(site)  # only scenes are listed anew, as they lie elsewhere
     return site / "production.toml"
 
 
