@@ -7,7 +7,7 @@ TensorFlow is imported inside the functions that need it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -214,19 +214,28 @@ def _signature(size: int, depth: int) -> list[Any]:
 def _batches(
     sampler: CropSampler, normalisation: Normalisation, parameters: UNetParameters, steps: int, seed: int, epoch: int
 ) -> Any:
-    """Batches of an epoch as a `tf.data` set: drawn by another thread while the network learns."""
+    """Batches of an epoch as a `tf.data` set: drawn by another thread while the network learns.
+
+    A set from a generator would make the process give large arrays back to the system after every operation, which doubles
+    the time of a step.
+    """
     import tensorflow as tf
 
-    def draw() -> Iterator[Batch]:
-        rng, spread = np.random.default_rng([seed, 17, epoch]), np.asarray(normalisation.std)
-        sampler.restart(epoch)
-        for _ in range(steps):
-            x, y, w = sampler.draw(parameters.batch)
-            x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, x.shape[-1])) * spread).astype("f4")
-            yield normalisation.apply(x), y, w
+    rng, spread = np.random.default_rng([seed, 17, epoch]), np.asarray(normalisation.std)
+    sampler.restart(epoch)
 
-    size, depth = sampler.size, len(normalisation.names)
-    return tf.data.Dataset.from_generator(draw, output_signature=tuple(_signature(size, depth))).prefetch(PREFETCH)
+    def draw(_: Any) -> Batch:
+        x, y, w = sampler.draw(parameters.batch)
+        x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, x.shape[-1])) * spread).astype("f4")
+        return normalisation.apply(x), y, w
+
+    shapes = _signature(sampler.size, len(normalisation.names))
+
+    def batch(number: Any) -> tuple[Any, ...]:
+        values = tf.numpy_function(draw, [number], [spec.dtype for spec in shapes], stateful=True)
+        return tuple(tf.ensure_shape(value, spec.shape) for value, spec in zip(values, shapes, strict=True))
+
+    return tf.data.Dataset.range(steps).map(batch).prefetch(PREFETCH)
 
 
 def _validate(judge: Callable[..., Any], checks: Batch, normalisation: Normalisation, batch: int) -> float:
