@@ -78,7 +78,7 @@ def predictions(edge: int, at_once: list[int]) -> Iterator[str]:
 
 
 def trainings(batches: list[int], steps: int) -> Iterator[str]:
-    """Crops a second of one member's training: cross-entropy, Adam with a clipped gradient, crops in memory."""
+    """Crops a second of one member's training: cross-entropy, Adam (not today's Muon, which is TensorFlow's) with a clipped gradient."""
     import keras
 
     parameters = UNetParameters()

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.optimizer import ADAM_RMS, MOMENTUM, NEWTON_SCHULZ, RMS_RATE, STEPS
 from layers.sampling import CANDIDATES, SEALED_FRACTION
 
 PRODUCTS = ("IMD", "IBU")
@@ -220,7 +221,6 @@ def fractions(p: Parameters, x: Any, depth: int, key: Any = None, dropout: Any =
 
 def check() -> None:
     """Print the greatest difference between this network and the Keras model with the same weights; settings have to agree too."""
-    from layers.optimizer import ADAM_RMS, MOMENTUM, RMS_RATE
     from layers.unet import UNetParameters, build_unet
 
     defaults = UNetParameters()
@@ -291,12 +291,12 @@ def orthogonal(m: Any) -> Any:
     import jax.numpy as jnp
 
     x = m if m.shape[1] <= m.shape[2] else m.swapaxes(1, 2)
-    x = x / (jnp.sqrt((x**2).sum((1, 2), keepdims=True)) + 1e-7)
-    for _ in range(5):
-        a = x @ x.swapaxes(1, 2)
-        x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+    x, (a, b, c) = x / (jnp.sqrt((x**2).sum((1, 2), keepdims=True)) + 1e-7), NEWTON_SCHULZ
+    for _ in range(STEPS):
+        square = x @ x.swapaxes(1, 2)
+        x = a * x + (b * square + c * square @ square) @ x
     x = x if m.shape[1] <= m.shape[2] else x.swapaxes(1, 2)
-    return x * 0.2 * max(m.shape[1:]) ** 0.5
+    return x * ADAM_RMS * max(m.shape[1:]) ** 0.5
 
 
 def programs(shape: dict[str, int]) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:

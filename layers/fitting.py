@@ -19,9 +19,6 @@ from layers.unet import Normalisation, UNetParameters
 WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
 
-PREFETCH = 4
-"""Batches drawn ahead while the network learns."""
-
 AVERAGE_RAMP = 10
 """Steps over which the average of the weights forgets where it began."""
 
@@ -214,10 +211,10 @@ def _signature(size: int, depth: int) -> list[Any]:
 def _batches(
     sampler: CropSampler, normalisation: Normalisation, parameters: UNetParameters, steps: int, seed: int, epoch: int
 ) -> Any:
-    """Batches of an epoch as a `tf.data` set: drawn by another thread while the network learns.
+    """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
 
-    A set from a generator would make the process give large arrays back to the system after every operation, which doubles
-    the time of a step.
+    Repeatable trainings draw nothing ahead: TensorFlow does not allow it. A set from a generator would make the process give
+    large arrays back to the system after every operation, which without oneDNN doubles the time of a step.
     """
     import tensorflow as tf
 
@@ -235,7 +232,7 @@ def _batches(
         values = tf.numpy_function(draw, [number], [spec.dtype for spec in shapes], stateful=True)
         return tuple(tf.ensure_shape(value, spec.shape) for value, spec in zip(values, shapes, strict=True))
 
-    return tf.data.Dataset.range(steps).map(batch).prefetch(PREFETCH)
+    return tf.data.Dataset.range(steps).map(batch)
 
 
 def _validate(judge: Callable[..., Any], checks: Batch, normalisation: Normalisation, batch: int) -> float:

@@ -1,7 +1,8 @@
 """Training of the U-Nets on regions in memory: normalisation, masked loss, schedule, early stop (ATBD 4.2.3, 4.3.1).
 
-What is drawn from the regions is in `sampling`, the network in `unet`. Same regions, parameters and number of threads:
-same weights, bit for bit, on a CPU. TensorFlow is imported inside the functions that need it.
+What is drawn from the regions is in `sampling`, the network in `unet`. Same regions, parameters, number of threads and
+``TF_ENABLE_ONEDNN_OPTS`` (see `unet.configure_threads`): same weights, bit for bit, on a CPU. TensorFlow is imported inside
+the functions that need it.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def configure_threads(count: int) -> bool:
         False if TensorFlow had started before: its threads stay as they are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Without AVX-512 TensorFlow leaves oneDNN out, though it is faster there too (docs/performance.md).
+    # As `flows` has it: without AVX-512 TensorFlow leaves oneDNN out, though it is faster there too (docs/performance.md).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     kept = os.dup(2)

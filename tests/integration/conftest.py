@@ -45,12 +45,16 @@ def original(tmp_path_factory) -> Path:
 
 
 def once(folder: Path, what: str, make: Callable[[], None]) -> None:
-    """Run a function in the first process that comes here; the others wait until it is done. A failure is another's turn."""
+    """Run a function in the first process that comes here; the others wait until it is done, and fail if it failed."""
+    done, failed = (folder.parent / f"{what}.{end}" for end in ("done", "failed"))
     with (folder.parent / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder.parent / f"{what}.done"
+        if failed.exists():
+            pytest.fail(f"{what}: another process failed to make it")
         if not done.exists():
+            failed.touch()
             make()
+            failed.unlink()
             done.touch()
 
 
@@ -79,7 +83,7 @@ def finished(site, original) -> Path:
         assert main(["run", "E44N27", "--config", str(folder / "production.toml")]) == 0
 
     once(original, "finished", lambda: run(original))
-    shutil.copytree(original / "store", site / "store")
+    shutil.copytree(original / "store", site / "store", dirs_exist_ok=True)
     run(site)  # only scenes are listed anew, as they lie elsewhere
     return site / "production.toml"
 
