@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "results" / "accuracy"
 
 TRIALS = 3
 PRODUCTS = ("IBU", "IMD")
-CENTRE = "E44N27"
+CENTRE, NEAREST = "E44N27", "E43N27"
 
 CODE = ("unet", "fitting", "optimizer", "training", "sampling", "features", "windows", "ensemble", "baselines")
 """Modules of `layers` that results depend on; features are made anew when their version in the catalogue is raised."""
@@ -243,7 +243,7 @@ def _ensemble(product: str, folder: Path, told: Callable[[str], None]) -> dict[s
 
 
 def _transfer(product: str, folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
-    """The centre's model from scratch and from the nearest tile's: epochs to the same validation loss."""
+    """The centre's model from scratch and from the nearest tile's (the first of them by name): epochs to the same validation loss."""
     import numpy as np
 
     from layers.catalogue import CATALOGUE
@@ -254,9 +254,7 @@ def _transfer(product: str, folder: Path, told: Callable[[str], None]) -> dict[s
     from tasks.starting import load_start, starting_model
 
     symbol = MODELS[product]
-    for site in AROUND:
-        if site.tile != CENTRE:
-            run_case(f"{site.name}:{product}:model", folder, told)
+    run_case(f"neighbour-{NEAREST}:{product}:model", folder, told)
     config, tile = prepare(site_of(f"neighbour-{CENTRE}"), folder)
     job = _job(config, tile)
     start = starting_model(job, symbol)
