@@ -144,7 +144,7 @@ def test_rooms_that_stand_on_little(room, known):
 
 def test_tensorflow_is_loaded_late_and_only_by_the_network():
     """Its import takes 4 s and 600 MB, and a process that forks after it hangs."""
-    networks = ("layers.unet", "layers.fitting", "layers.training", "layers.prediction")
+    networks = ("layers.unet", "layers.optimizer", "layers.fitting", "layers.training", "layers.prediction")
     assert not offenders(set(MAY_IMPORT), lambda name, i: i.top in ("tensorflow", "keras") and not (i.late and name in networks))
 
 
