@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "results" / "accuracy"
 
 TRIALS = 3
 PRODUCTS = ("IBU", "IMD")
-CENTRE, NEAREST = "E44N27", "E43N27"
+CENTRE, NEAREST = "E44N27", "E44N26"
 
 CODE = ("unet", "fitting", "optimizer", "training", "sampling", "features", "windows", "ensemble", "baselines")
 """Modules of `layers` that results depend on; features are made anew when their version in the catalogue is raised."""

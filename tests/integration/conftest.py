@@ -1,9 +1,7 @@
-"""A small simulated site, made and run once for all integration tests, however many processes share them."""
+"""A small simulated site, made and run once for all integration tests."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,55 +34,23 @@ def prefect_home(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def original(tmp_path_factory) -> Path:
-    """Folder that all processes of a test run share; what is in it is made once and only copied then."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "original"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def once(folder: Path, what: str, make: Callable[[], None]) -> None:
-    """Run a function in the first process that comes here; the others wait until it is done, and fail if it failed."""
-    done, failed = (folder.parent / f"{what}.{end}" for end in ("done", "failed"))
-    with (folder.parent / f"{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if failed.exists():
-            pytest.fail(f"{what}: another process failed to make it")
-        if not done.exists():
-            failed.touch()
-            make()
-            failed.unlink()
-            done.touch()
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory, prefect_home, original) -> Path:
+def site(tmp_path_factory, prefect_home) -> Path:
     """Folder of a simulated site with scenes, references and truth; its store is empty. Tests copy the production file."""
     from tasks.simulator import simulate
 
-    def make() -> None:
-        simulate(original, size=200, overpasses=8)
-        config = original / "production.toml"
-        config.write_text(config.read_text() + SMALL_UNET)
-
-    once(original, "site", make)
     folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(original, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("store"))
+    simulate(folder, size=200, overpasses=8)
+    config = folder / "production.toml"
+    config.write_text(config.read_text() + SMALL_UNET)
     return folder
 
 
 @pytest.fixture(scope="session")
-def finished(site, original) -> Path:
+def finished(site) -> Path:
     """The production file of the site after an uninterrupted run. Tests that change anything work on a copy."""
     from flows.cli import main
 
-    def run(folder: Path) -> None:
-        assert main(["run", "E44N27", "--config", str(folder / "production.toml")]) == 0
-
-    once(original, "finished", lambda: run(original))
-    shutil.copytree(original / "store", site / "store", dirs_exist_ok=True)
-    run(site)  # only scenes are listed anew, as they lie elsewhere
+    assert main(["run", "E44N27", "--config", str(site / "production.toml")]) == 0
     return site / "production.toml"
 
 
