@@ -243,7 +243,7 @@ def _ensemble(product: str, folder: Path, told: Callable[[str], None]) -> dict[s
 
 
 def _transfer(product: str, folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
-    """The centre's model from scratch and from the nearest tile's (the first of them by name): epochs to the same validation loss."""
+    """The centre's model from scratch and from the nearest tile that trains from nothing: epochs to the same validation loss."""
     import numpy as np
 
     from layers.catalogue import CATALOGUE

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from layers.optimizer import ADAM_RMS, MOMENTUM, NEWTON_SCHULZ, RMS_RATE, STEPS
+from layers.optimizer import ADAM_RMS, MOMENTUM, RMS_RATE, make_optimizer
 from layers.sampling import CANDIDATES, SEALED_FRACTION
 
 PRODUCTS = ("IMD", "IBU")
@@ -51,6 +51,9 @@ the momentum of Muon, how many times Adam's usual step its step is, and the seco
 
 SHAPE = {"base": 16, "depth": 3, "crop": 64, "batch": 4, "epochs": 20, "steps": 60, "muon": 1}
 """As in layers.unet; 0 for Adam alone."""
+
+NEWTON_SCHULZ, STEPS = (3.4445, -4.775, 2.0315), 5
+"""Of Keras' Muon: coefficients of a step towards equal singular values, and their number."""
 
 THRESHOLDS = (1, 2, 3, 5, 7, 10, 14, 20, 30, 40)
 
@@ -231,6 +234,8 @@ def check() -> None:
         assert name in ("squared", "held_out", "steps", "second", "muon") or theirs == value, (
             f"{name} is {value} here and {theirs} there"
         )
+    muon = make_optimizer(defaults.learning_rate, defaults.weight_decay, "fraction")
+    assert (muon.muon_a, muon.muon_b, muon.muon_c, muon.ns_steps) == (*NEWTON_SCHULZ, STEPS), "Keras' Muon has other coefficients"
     parameters = UNetParameters(base_filters=4)
     model = build_unet(parameters, 3)
     x = np.random.default_rng(0).standard_normal((2, 64, 64, len(parameters.names)), dtype=np.float32)

@@ -1,6 +1,6 @@
 """The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices.
 
-TensorFlow is imported inside the function.
+Keras, and TensorFlow with it, is imported inside the function.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ ADAM_RMS = 0.2
 
 RMS_RATE = 2 * ADAM_RMS
 """Root mean square of a kernel's step at a learning rate of 1; our choice."""
-
-NEWTON_SCHULZ, STEPS = (3.4445, -4.775, 2.0315), 5
-"""Coefficients of a step and their number (Jordan et al. 2024)."""
 
 
 def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
@@ -43,16 +40,6 @@ def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
     the step: Liu et al. 2025, arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
     """
     import keras
-    import tensorflow as tf
-
-    def alike(matrix: Any) -> Any:
-        wide = matrix.shape[0] <= matrix.shape[1]
-        x, (a, b, c) = matrix / (tf.norm(matrix) + 1e-7), NEWTON_SCHULZ
-        for _ in range(STEPS):
-            square = tf.matmul(x, x, transpose_a=not wide, transpose_b=wide)
-            factor = b * square + c * tf.matmul(square, square)
-            x = a * x + (tf.matmul(factor, x) if wide else tf.matmul(x, factor))
-        return x
 
     class Muon(keras.optimizers.Muon):
         def _should_use_adamw(self, variable: Any) -> bool:
@@ -65,8 +52,8 @@ def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
 
         def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
             running = m.assign(self.momentum * m + gradient)
-            flat = tf.reshape(gradient + self.momentum * running, (-1, variable.shape[-1]))
-            size = RMS_RATE * max(flat.shape) ** 0.5
-            variable.assign_sub(tf.reshape(lr * size * alike(flat), variable.shape))
+            flat = keras.ops.reshape(gradient + self.momentum * running, (-1, variable.shape[-1]))
+            step = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(flat, self.ns_steps))
+            variable.assign_sub(keras.ops.reshape(step, variable.shape))
 
-    return Muon(rate, momentum=MOMENTUM, weight_decay=None, adam_weight_decay=None, global_clipnorm=1.0)
+    return Muon(rate, momentum=MOMENTUM, rms_rate=RMS_RATE, weight_decay=None, adam_weight_decay=None, global_clipnorm=1.0)
