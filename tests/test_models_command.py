@@ -9,6 +9,7 @@ import pytest
 from flows.cli import main
 from flows.models import age, curve
 from tasks.job import Job
+from tests.objections import objections
 from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
@@ -93,8 +94,8 @@ def test_export_import_remove(config, tmp_path, capsys):
 )
 def test_what_is_wrong_is_one_line(config, capsys, arguments, words):
     assert main(["model", *arguments, "--config", config]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert len(lines) == 1 and lines[0].startswith("imperv: ") and words in lines[0]
+    (line,) = objections(capsys.readouterr().err)
+    assert words in line
 
 
 def test_curves_and_ages():

@@ -28,6 +28,7 @@ from tasks.preprocessing import make_pp, read_scene_list
 from tasks.production import Production, SceneAccess
 from tasks.reading import Target, read_window
 from tasks.store import Store
+from tests.objections import objections
 from tests.s3_server import serving_s3
 from tests.safe_products import write_jp2
 
@@ -116,7 +117,7 @@ def test_the_scenes_of_the_bucket_are_listed(bucket, tmp_path, capsys):
     assert main(["scenes", TILE, "--config", str(path)]) == 2
     printed = capsys.readouterr()
     # Libraries may have their own word on standard error.
-    (objection,) = [line for line in printed.err.splitlines() if line.startswith("imperv: ")]
+    (objection,) = objections(printed.err)
     assert objection.startswith(f"imperv: S2_then of tile {TILE}: no scenes in 2021 in {bucket.endpoint}")
     lines = [line for line in printed.out.splitlines() if line.startswith("  2022-")]
     assert len(lines) == 13 and all(" -1000  flag says not applied, baseline 04.00" in line for line in lines)

@@ -16,6 +16,7 @@ import rasterio
 from flows.cli import main
 from tasks.store import Store
 from tests.integration.conftest import with_store
+from tests.objections import objections
 
 TILE = "E44N27"
 
@@ -37,7 +38,7 @@ def fails(capsys, arguments, code, *words):
     """The command ends with `code` and says so in one line that holds the words."""
     capsys.readouterr()
     assert main([str(a) for a in arguments]) == code
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("imperv:")]
+    lines = objections(capsys.readouterr().err)
     assert len(lines) == 1, lines
     assert "Traceback" not in lines[0]
     for word in words:

@@ -5,6 +5,7 @@ import pytest
 
 from flows.cli import main
 from tasks.store import Store
+from tests.objections import objections
 from tests.s3_server import serving_s3
 
 TILE = "E44N27"
@@ -62,7 +63,7 @@ def test_a_bucket_that_is_not_there(config, s3, capsys):
     path.write_text(config.read_text().replace("s3://imperv/", "s3://nowhere/"))
     capsys.readouterr()
     assert main(["run", TILE, "--config", str(path), "-t", "IBU_then"]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("imperv:")]
+    lines = objections(capsys.readouterr().err)
     assert len(lines) == 1 and "there is no bucket nowhere at http" in lines[0]
 
 
