@@ -106,7 +106,7 @@ def prepare(site: Site, folder: Path) -> tuple[Path, str]:
     from tasks.production import Production
 
     tile = Production.read(config).tile_names[0]
-    _make(config, tile, ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"))
+    _make(config, tile, ("PP_then", "PP_now", "PP_shift", "IMD_then", "CLCP_then", "IBUD_ref"))
     return config, tile
 
 

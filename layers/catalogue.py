@@ -103,11 +103,11 @@ def _final(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
 _PERCENT = DENSITY.codes
 _BINARY = BUILT_UP.codes
 _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
-_WINDOWS = ("unet.patch", "unet.overlap")
-_MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _WINDOWS)
+_PREDICTION = ("unet.patch", "unet.overlap", "unet.align_years")
+_MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _PREDICTION)
 _BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
 _PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
-_PREDICT = (*_WINDOWS, "ensemble")
+_PREDICT = (*_PREDICTION, "ensemble")
 
 LAYERS: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),
@@ -129,16 +129,18 @@ LAYERS: tuple[Layer, ...] = (
           10, codes=_BINARY, parameters=("change_mask.sieve",)),
     Layer("CHM_resampled", "CHM_resampled", "Share of a 20 m pixel inside the change mask, 0 to 1", "4.2.5", ("CHM",), "interim", "pair",
           20, "float32", _NAN),
+    Layer("PP_shift", "", "Median difference of each feature between the years, taken off those of now", "4.2.3",
+          ("PP_then", "PP_now"), "model", "pair"),
     Layer("IMD_model", "IMD_model", "U-Net for imperviousness density", "4.2.3", ("PP_then", "IMD_then", "CLCP_then"), "model", "then",
           parameters=_MODEL, version=5),
     Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then",
           parameters=_BUILT_UP_MODEL, version=5),
-    Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIMD_now",)),
+    Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model", "PP_shift"), "interim", "pair",
+          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIMD_now",)),
     Layer("RIMD_sd", "RIMD_21_sd", "Standard deviation of the models' imperviousness, fraction", "4.7", ("RIMD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIMD_now_sd",)),
-    Layer("RIBUD", "RIBUD_21", "Raw built-up density, mean of the models, percent", "4.2.3", ("PP_now", "IBUD_model"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=2, aliases=("RIBUD_now",)),
+    Layer("RIBUD", "RIBUD_21", "Raw built-up density, mean of the models, percent", "4.2.3", ("PP_now", "IBUD_model", "PP_shift"), "interim", "pair",
+          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIBUD_now",)),
     Layer("RIBUD_sd", "RIBUD_21_sd", "Standard deviation of the models' built-up density, fraction", "4.7", ("RIBUD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIBUD_now_sd",)),
     Layer("OSM_distance", "", "Distance to roads and buildings of OpenStreetMap, metres; only where CLC+ of now is missing", "4.3.3",

@@ -46,6 +46,8 @@ class UNetParameters(BaseModel):
     """Edge of a prediction window, pixels (ATBD 4.3.1)."""
     overlap: int = Field(default=64, ge=0)
     """What neighbouring prediction windows share, pixels."""
+    align_years: bool = True
+    """Take the median difference between the years off the features of `now` before prediction."""
     crop: int = Field(default=64, ge=2)
     """Edge of a training crop, pixels; less where no region holds that much valid ground."""
     batch: int = Field(default=4, ge=1)

@@ -35,7 +35,7 @@ METHODS = (UNET, *BASELINES, REFERENCE)
 
 MODELS: dict[Product, str] = {"IMD": "IMD_model", "IBU": "IBUD_model"}
 DENSITY: dict[Product, str] = {"IMD": "imd", "IBU": "ibud"}
-NEEDED = {"IMD": ("PP_then", "PP_now", "IMD_then", "CLCP_then"), "IBU": ("PP_then", "PP_now", "IBUD_ref")}
+NEEDED = {"IMD": ("PP_then", "PP_now", "PP_shift", "IMD_then", "CLCP_then"), "IBU": ("PP_then", "PP_now", "PP_shift", "IBUD_ref")}
 
 SEALED = 10.0
 """Density in percent from which a pixel counts as sealed when masks of IMD are compared; that of IBU is `built_up.threshold`."""

@@ -5,9 +5,10 @@ What a feature is stands in `layers.features`; training and prediction are in `t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +35,8 @@ class Part:
     """Of its first pixel, counted from the other's first."""
     column: int
     shape: tuple[int, int]
+    shift: Mapping[str, float] = field(default_factory=dict)
+    """What is taken off a feature, by name."""
 
     def clip(self, block: Block) -> Block | None:
         """What it holds of a block of the other; None where that is nothing."""
@@ -53,7 +56,10 @@ class Part:
         for run in _runs(terms):
             harmonics[run] = self.group["harmonics"][(run, *cut)]
         ndvi_q90 = self.group["ndvi_q90"][cut] if "NDVI_q90" in names else None
-        return stack_features(quantiles, ndvi_q90, harmonics, names)
+        found = stack_features(quantiles, ndvi_q90, harmonics, names)
+        if self.shift:
+            found -= np.array([self.shift[name] for name in names], "f4")[:, np.newaxis, np.newaxis]
+        return found
 
 
 def _runs(indices: Sequence[int]) -> Iterator[slice]:
@@ -64,14 +70,25 @@ def _runs(indices: Sequence[int]) -> Iterator[slice]:
             yield slice(indices[first], indices[last - 1] + 1)
 
 
-def open_parts(job: Job, period: str, around: bool = True) -> list[Part]:
-    """Stored features of the tile, and of its neighbours where they are in the store."""
+def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True) -> list[Part]:
+    """Stored features of the tile, and of its neighbours where they are in the store.
+
+    Those of `now` come `aligned` to `then`, by the tile's own shift (`alignment`), unless the production does not want it.
+    """
     row, column = job.global_index()
+    shift = shift_of(job) if aligned and period == "now" else {}
     found = []
     for part in (job, *(halo_jobs(job, period) if around else ())):
         y, x = part.global_index()
-        found.append(Part(part.group(f"PP_{period}"), y - row, x - column, tuple(part.grid(10).shape)))
+        found.append(Part(part.group(f"PP_{period}"), y - row, x - column, tuple(part.grid(10).shape), shift))
     return found
+
+
+def shift_of(job: Job) -> dict[str, float]:
+    """What is taken off each feature of `now`, by name; empty where the production does not align years."""
+    if not job.production.parameters.unet.align_years:
+        return {}
+    return dict(json.loads(job.store.read_text(job.place("PP_shift").data) or "{}"))
 
 
 def halo_jobs(job: Job, period: str) -> list[Job]:
@@ -81,6 +98,8 @@ def halo_jobs(job: Job, period: str) -> list[Job]:
 
 def read_features(job: Job, period: str, block: Block, names: tuple[str, ...]) -> np.ndarray:
     """Features of a block of the tile, NaN where there is no data; parts outside of the tile come from its neighbours.
+
+    Those of `now` are aligned to `then`, as `open_parts` has it.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from layers.catalogue import CATALOGUE, Layer
+from tasks.alignment import make_shift
 from tasks.calibrating import calibration_versions, make_calibration
 from tasks.clcplus import clcplus_missing, make_clcplus_now, not_needed
 from tasks.distance import files_of, make_distance
@@ -49,6 +50,7 @@ MAKERS: dict[str, Maker] = {
     "CHM": make_chm,
     "IMD_model": make_model,
     "IBUD_model": make_model,
+    "PP_shift": make_shift,
     "RIMD": make_prediction,
     "RIBUD": make_prediction,
     "IMD_calibration": make_calibration,

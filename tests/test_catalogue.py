@@ -172,6 +172,9 @@ OWN_EDGES = {
     "CLCP_proxy_model": "PP_then CLCP_then OSM_distance",
     "CLCP_proxy": "PP_now CLCP_then CLCP_now OSM_distance CLCP_proxy_model",
     "IMD_MSK_now": "CLCP_proxy",
+    # The years' difference in light, weather and plants, taken off before a model of `then` sees `now`.
+    "PP_shift": "PP_then PP_now",
+    "RIMD": "PP_shift", "RIBUD": "PP_shift",
     "IMCC": "IMD_then_mean", "IMCCS": "IMD_then_mean", "SBCC": "SBU_then", "SBCCS": "SBU_then",
 }  # fmt: skip
 """What our graph has beyond the ATBD's."""
@@ -218,6 +221,7 @@ def test_nodes_are_those_of_the_atbd_and_ours():
     own = set(OWN_EDGES) - {ours(name) for name in ATBD_NODES}
     assert own == {
         "S2_then", "S2_now", "IMD_then_mean", "IMD_now_mean", "SBU_then", "OSM_distance", "CLCP_proxy_model", "CLCP_proxy",
+        "PP_shift",
     }  # fmt: skip
     assert set(CATALOGUE) == {ours(name) for name in ATBD_NODES} | own | {"PP_then", "PP_now"}
     assert len(LAYERS) == len(CATALOGUE)
@@ -348,7 +352,7 @@ def test_resolutions():
     }  # fmt: skip
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 20} == twenty
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 100} == hundred
-    none = {"S2_then", "S2_now", "IMD_model", "IBUD_model", "CLCP_proxy_model", "IMD_calibration"}
+    none = {"S2_then", "S2_now", "IMD_model", "IBUD_model", "CLCP_proxy_model", "IMD_calibration", "PP_shift"}
     assert {n for n, layer in CATALOGUE.items() if layer.resolution == 0} == none
     assert all(layer.resolution == 10 for n, layer in CATALOGUE.items() if n not in twenty | hundred | none)
 

@@ -23,6 +23,7 @@ from tasks.evaluation import METHODS, REFERENCE, UNET, Trial, held_out, hide, ru
 from tasks.evaluation_summary import summarise_stored, summarise_trials
 from tasks.job import Job, variables_of
 from tasks.judging import BlockSums, Judged, Pixels
+from tasks.nodes import make_node
 from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record
@@ -78,6 +79,7 @@ def site(tmp_path_factory, ground) -> Path:
     shape = ground["imd"].shape
     for symbol in ("PP_then", "PP_now"):
         put(job, symbol, ground["quantiles"], np.full(shape, 0.9, "f4"), ground["harmonics"], np.full(shape, 9, "u2"))
+    make_node(job, "PP_shift")
     put(job, "IMD_then", ground["old"])
     put(job, "CLCP_then", np.where(ground["old"] > 60, 1, 6).astype("u1"))
     put(job, "IBUD_ref", ground["built"])

@@ -1,0 +1,125 @@
+"""How features of two years are aligned: against NumPy's medians, with sea, gaps and change, and what a prediction then sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grids import Block
+from layers.catalogue import CATALOGUE
+from layers.features import FULL18, HARMONIC_NAMES, QUANTILE_BANDS, stack_features
+from tasks import alignment
+from tasks.features import FeatureRows, open_parts, read_features
+from tasks.job import Job, variables_of
+from tasks.nodes import make_node
+from tasks.preprocessing import attributes
+from tasks.production import Production
+from tasks.records import Record
+
+SIDE = 700
+
+
+def job_of(folder: Path, more: str = "") -> Job:
+    (folder / "production.toml").write_text(
+        'tiles = ["E38N31"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n[engine]\nworkers = 2\n'
+        f"[area]\nbbox = [3830000, 3115000, 3837000, 3122000]\n{more}"
+    )
+    return Job.of(Production.read(folder), "E38N31")
+
+
+def put(job: Job, symbol: str, year: dict[str, np.ndarray]) -> None:
+    layer, place = CATALOGUE[symbol], job.place(symbol)
+    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+        for name, array in year.items():
+            out[name][:] = array
+    label = {"PP_then": "2018", "PP_now": "2021"}[symbol]
+    record = Record(layer.stem, "E38N31", "key", href=place.data, bbox=job.bounds, start=f"{label}-01-01", end=f"{label}-12-31")
+    job.store.write_record(place.record, record)
+
+
+def years() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Two years of a tile that is sea on the left, with land that has changed here and there."""
+    rng = np.random.default_rng(5)
+    shape = (SIDE, SIDE)
+    then = {
+        "quantiles": rng.integers(200, 4000, (len(QUANTILE_BANDS), *shape)).astype("u2"),
+        "harmonics": rng.normal(0, 0.1, (len(HARMONIC_NAMES), *shape)).astype("f4"),
+        "ndvi_q90": rng.uniform(0.3, 0.9, shape).astype("f4"),
+        "observations": np.full(shape, 20, "u2"),
+    }
+    then["harmonics"][0] = rng.uniform(0.1, 0.8, shape)
+    now = {name: array.copy() for name, array in then.items()}
+    now["quantiles"] += rng.integers(60, 100, now["quantiles"].shape).astype("u2")
+    now["harmonics"] += np.arange(1, 8, dtype="f4")[:, np.newaxis, np.newaxis] / 100
+    changed = rng.random(shape) < 0.1
+    now["harmonics"][0][changed] = 0.05
+    for year, gap in ((then, np.s_[:50]), (now, np.s_[-50:])):
+        year["harmonics"][0][:, :300] = -0.2  # water
+        year["quantiles"][:, gap] = 0
+        year["harmonics"][:, gap] = np.nan
+    now["quantiles"][:, :, :300] //= 3
+    return then, now
+
+
+def expected(then: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> np.ndarray:
+    a, b = (stack_features(y["quantiles"], y["ndvi_q90"], y["harmonics"], FULL18) for y in (then, now))
+    land = np.minimum(then["harmonics"][0], now["harmonics"][0]) > 0
+    known = land & np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
+    return np.median((b - a)[:, known], axis=1)
+
+
+@pytest.fixture
+def job(tmp_path) -> Job:
+    made = job_of(tmp_path)
+    for symbol, year in zip(("PP_then", "PP_now"), years(), strict=True):
+        put(made, symbol, year)
+    return made
+
+
+def test_the_shift_is_the_median_over_land_that_both_years_know(job):
+    record, _ = make_node(job, "PP_shift")
+    found = json.loads(job.store.read_text(job.place("PP_shift").data) or "")
+    assert list(found) == list(FULL18)
+    np.testing.assert_allclose(list(found.values()), expected(*years()), atol=1e-7)
+    assert found["NDVI_a1"] == pytest.approx(0.02, abs=1e-6) and found["B02_q20"] == pytest.approx(0.008, abs=5e-4)
+    assert record.statistics["shift"] == found and record.statistics["pixels"] == 600 * 400
+
+
+def test_a_sample_says_about_the_same(job, monkeypatch):
+    make_node(job, "PP_shift")
+    whole = job.store.read_text(job.place("PP_shift").data) or ""
+    monkeypatch.setattr(alignment, "PIECES", 4)
+    monkeypatch.setattr(alignment, "SAMPLES", 30_000)
+    record, _ = make_node(job, "PP_shift", force=True)
+    assert 3_000 < record.statistics["pixels"] <= 30_000
+    a, b = (np.array(list(json.loads(text).values())) for text in (whole, job.store.read_text(job.place("PP_shift").data) or ""))
+    np.testing.assert_allclose(a, b, atol=5e-4)
+    assert (a != b).any()
+
+
+def test_features_of_now_come_aligned_and_those_of_then_as_they_are(job, tmp_path):
+    make_node(job, "PP_shift")
+    names, block = FULL18[:12], Block(40, 200, 360, 620)
+    then, now = years()
+    plain = [stack_features(y["quantiles"], None, y["harmonics"], names)[(slice(None), *block.slices)] for y in (then, now)]
+    np.testing.assert_array_equal(read_features(job, "then", block, names), plain[0])
+    shift = expected(then, now)[:12, np.newaxis, np.newaxis].astype("f4")
+    aligned = read_features(job, "now", block, names)
+    np.testing.assert_allclose(aligned, plain[1] - shift, atol=1e-6)
+    rows = FeatureRows(open_parts(job, "now"), names, (200, 620), 400, 2)(40, 360)
+    np.testing.assert_array_equal(np.moveaxis(rows, -1, 0), aligned)
+    unaligned = job_of(tmp_path, "[parameters.unet]\nalign_years = false\n")
+    np.testing.assert_array_equal(read_features(unaligned, "now", block, names), plain[1])
+
+
+def test_without_land_nothing_is_aligned_and_it_is_said(tmp_path):
+    job = job_of(tmp_path)
+    for symbol, year in zip(("PP_then", "PP_now"), years(), strict=True):
+        year["harmonics"][0] = -0.1
+        put(job, symbol, year)
+    record, _ = make_node(job, "PP_shift")
+    assert set(record.statistics["shift"].values()) == {0.0} and record.statistics["pixels"] == 0
+    assert record.warnings == ("tile E38N31 has no land with features of both years: those of now stay as they are",)
