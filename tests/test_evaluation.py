@@ -334,4 +334,4 @@ def test_the_command_refuses_in_one_line(site, capsys, tmp_path):
     empty.write_text((site / "production.toml").read_text())
     assert main(["evaluate", "--config", str(empty), "--truth", str(site / "truth"), "--only", "IBU"]) == 2
     err = capsys.readouterr().err
-    assert "PP_then, PP_now, IBUD_ref not done" in err and err.count("\n") == 1
+    assert "PP_then, PP_now, PP_shift, IBUD_ref not done" in err and err.count("\n") == 1
