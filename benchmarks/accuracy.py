@@ -227,16 +227,19 @@ def _model(site: Site, product: str, folder: Path) -> dict[str, Any]:
 
 
 def _ensemble(product: str, folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
-    """The centre's maps by all models around it, by its own, and its confidence."""
+    """The centre's maps by the models around it that take part, by its own, and its confidence."""
+    from grids import Tile, nearest_tiles
     from tasks.evaluation import threshold
     from tasks.evaluation_summary import summarise_stored
     from tasks.stored_evaluation import FINAL, RAW, judge_stored
 
-    for site in AROUND:
-        run_case(f"{site.name}:{product}:model", folder, told)
     config, tile = prepare(site_of(f"neighbour-{CENTRE}"), folder)
-    _make(config, tile, (FINAL[product], f"{RAW[product][0]}_sd"))
     job = _job(config, tile)
+    parameters = job.production.parameters
+    models = -(-parameters.ensemble.members // parameters.unet.members)
+    for name in (*nearest_tiles(Tile(CENTRE), [Tile(site.tile) for site in AROUND], models - 1), CENTRE):
+        run_case(f"neighbour-{name}:{product}:model", folder, told)
+    _make(config, tile, (FINAL[product], f"{RAW[product][0]}_sd"))
     stored = judge_stored(job, product, _truth(config))
     assert stored is not None
     return {"stored": summarise_stored([stored], {product: threshold(job, product)})}
