@@ -28,8 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from layers.features import unsteadiness
 from layers.optimizer import ADAM_RMS, MOMENTUM, RMS_RATE, make_optimizer
 from layers.sampling import CANDIDATES, SEALED_FRACTION
+from layers.unet import UNetParameters
 
 PRODUCTS = ("IMD", "IBU")
 TRIALS, FOLDS = 3, 4
@@ -314,6 +316,7 @@ def programs(shape: dict[str, int]) -> tuple[Callable[..., Any], Callable[..., A
     total = shape["epochs"] * shape["steps"]
     rise = max(1, round(0.1 * total))
     numbers = jnp.bfloat16 if jax.default_backend() == "gpu" else None
+    unsteady = jnp.asarray(unsteadiness(UNetParameters().names), jnp.float32)
 
     def spread(v: Any, like: Any) -> Any:
         return v.reshape(-1, *[1] * (like.ndim - 1))
@@ -328,7 +331,7 @@ def programs(shape: dict[str, int]) -> tuple[Callable[..., Any], Callable[..., A
             z = jax.vmap(lambda ks, one: jax.vmap(lambda k: crop(k, data, one, size))(ks))(keys, runs)
             x, y, w = z[..., :-2], z[..., -2], z[..., -1]
             chance = jax.random.fold_in(jax.random.key(5), t)
-            x += spread(runs["jitter"], x) * jax.random.normal(chance, (*x.shape[:2], 1, 1, x.shape[-1]))
+            x += spread(runs["jitter"], x) * unsteady * jax.random.normal(chance, (*x.shape[:2], 1, 1, x.shape[-1]))
 
             def mean_loss(p: Parameters) -> Any:
                 found = fractions(p, x, depth, chance, runs["dropout"], numbers)

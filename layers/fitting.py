@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.features import unsteadiness
 from layers.optimizer import make_optimizer
 from layers.sampling import CropSampler
 from layers.unet import Normalisation, UNetParameters
@@ -218,7 +219,8 @@ def _batches(
     """
     import tensorflow as tf
 
-    rng, spread = np.random.default_rng([seed, 17, epoch]), np.asarray(normalisation.std)
+    rng = np.random.default_rng([seed, 17, epoch])
+    spread = np.asarray(normalisation.std) * unsteadiness(normalisation.names)
     sampler.restart(epoch)
 
     def draw(_: Any) -> Batch:

@@ -73,7 +73,7 @@ class UNetParameters(BaseModel):
     balance: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
     jitter: float = Field(default=0.1, ge=0)
-    """Random shift of each feature of a training crop, in standard deviations: years differ in light and weather."""
+    """Random shift of each feature of a training crop, in standard deviations, more of harmonics: years differ in weather."""
     averaging: float = Field(default=0.99, ge=0, lt=1)
     """Share of the running average of the weights that a step keeps; the average is what predicts."""
     absolute: float = Field(default=0.4, ge=0, le=1)
