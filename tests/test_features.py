@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.features import ATBD12, FEATURE_SETS, FULL18, QUANTILE_BANDS, stack_features
+from layers.features import ATBD12, FEATURE_SETS, FULL18, QUANTILE_BANDS, stack_features, unsteadiness
 
 
 @pytest.fixture
@@ -73,3 +73,9 @@ def test_shapes_must_agree(inputs):
         stack_features(quantiles, q90, harmonics[:, :1])
     with pytest.raises(ValueError, match="q90"):
         stack_features(quantiles, q90[:1], harmonics)
+
+
+def test_only_harmonics_beyond_the_mean_are_unsteady():
+    found = dict(zip(FULL18, unsteadiness(FULL18), strict=True))
+    assert {name for name, value in found.items() if value != 1} == {f"NDVI_{t}{k}" for t in "ab" for k in (1, 2, 3)}
+    assert [found[f"NDVI_a{k}"] for k in (1, 2, 3)] == sorted(found[f"NDVI_b{k}"] for k in (1, 2, 3)) == [1.5, 2, 3]

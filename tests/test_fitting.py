@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from layers.fitting import DivergenceError, fit
+from layers.features import unsteadiness
+from layers.fitting import DivergenceError, _batches, fit
 from layers.sampling import VALIDATION, CropSampler, Region, choose_split
 from layers.training import normalise, renormalised, train
 from layers.unet import Normalisation, UNetParameters, build_unet
@@ -49,6 +50,18 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(epochs):
     assert weights(resumed) == weights(whole)
     assert resumed.history == whole.history
     assert len(told) < 8  # it did not begin anew
+
+
+def test_crops_are_shifted_as_features_differ_from_year_to_year():
+    """Of a region where every feature is 0 a crop shows its shift alone: the same all over, larger in unsteady features."""
+    region = Region(np.zeros((len(SMALL.names), 64, 64), "f4"), np.zeros((64, 64), "f4"), ORIGIN)
+    sampler = CropSampler([region], [np.ones((64, 64), bool)], 16, 0, 1)
+    std = np.linspace(1, 3, len(SMALL.names))
+    normalisation = Normalisation(SMALL.names, (0.0,) * len(std), tuple(std))
+    one_crop_inside = [x[:, 8:9, 8:9] for x, _, _ in _batches(sampler, normalisation, SMALL, 600, 1, 0)]
+    shifts = np.concatenate(one_crop_inside)[:, 0, 0]
+    np.testing.assert_allclose(shifts.std(axis=0), SMALL.jitter * unsteadiness(SMALL.names), rtol=0.1)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.03)
 
 
 def test_what_predicts_is_the_running_average_of_the_weights():
