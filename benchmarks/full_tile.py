@@ -38,6 +38,7 @@ DELIVERED = "deliver:"
 REPORT = "report"
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("shift of the features between two years", ("PP_shift",)),
     ("RMSD of two years", ("RMSD",)),
     ("change mask: thresholds, components, sieve", ("CHM_raw", "CHM")),
     ("change mask to 20 m", ("CHM_resampled",)),
@@ -146,7 +147,7 @@ def _features(now: bool) -> Callable[[Block], dict[str, np.ndarray]]:
         red = np.clip(600 + 14 * _sealing(block, now) + 70 * field, 1, 9000)
         red[_sea(block)] = 0
         quantiles = np.broadcast_to(red.astype("uint16"), (len(QUANTILE_BANDS), *block.shape))
-        return {"harmonics": _coarse(harmonics), "quantiles": quantiles}
+        return {"harmonics": _coarse(harmonics), "quantiles": quantiles, "ndvi_q90": _coarse(harmonics[0] + 0.1)}
 
     return make
 
