@@ -51,7 +51,7 @@ NS: dict[str, float] = {
     "IMDC_resampled": 2, "IMDCS_resampled": 2, "SBUC": 2, "SBUCS": 2, "SBCC": 0.3, "SBCCS": 0.3,
     "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4,
     "OSM_distance": 80, "CLCP_proxy": 4500,
-    "PP_shift": 170,
+    "PP_shift": 45,
     "RIMD_sd": 17, "RIBUD_sd": 17, "IMDCL": 17, "IBUCL": 17,
 }  # fmt: skip
 """Core nanoseconds by pixel of 10 m of a tile, with the store's decoding and encoding, whatever the layer's own resolution.

@@ -10,7 +10,7 @@ from tasks.errors import InputError
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
 
-FEATURES = ("PP_then", "PP_now", "PP_shift", "IMD_then", "CLCP_then", "IBUD_ref")
+FEATURES = ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref")
 
 PASSES: dict[str, tuple[str, ...] | None] = {
     "features": FEATURES,

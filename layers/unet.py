@@ -47,7 +47,7 @@ class UNetParameters(BaseModel):
     overlap: int = Field(default=64, ge=0)
     """What neighbouring prediction windows share, pixels."""
     align_years: bool = True
-    """Take the median difference between the years off the features of `now` before prediction."""
+    """Take the median difference between the years off the features of `now` before the models see them."""
     crop: int = Field(default=64, ge=2)
     """Edge of a training crop, pixels; less where no region holds that much valid ground."""
     batch: int = Field(default=4, ge=1)

@@ -2,7 +2,7 @@
 
 Light, weather and the state of plants differ between two years, and the density models have seen one only. Nearly all ground
 stays what it is, so that the median of each feature's difference over the land of a tile is no change of the ground. It is
-taken off the features of `now` before a model sees them (`features.open_parts`; docs/accuracy.md).
+taken off the features of `now` before a density model sees them (`features.open_parts`; docs/accuracy.md).
 """
 
 from __future__ import annotations
@@ -21,11 +21,17 @@ from tasks.features import Part, open_parts
 from tasks.job import Job, Made
 from tasks.records import digest_of
 
-PIECES = 128
-"""Most pieces of the store that are read, by chance all over the tile: a twelfth of a full one."""
+PIECES = 32
+"""Pieces of the store that are read at first, by chance all over the tile: a twelfth of a full one."""
 
-SAMPLES = 1_000_000
-"""About how many pixels the medians are taken of, on a lattice within the pieces."""
+SAMPLES = 400_000
+"""About how many pixels of these pieces the medians are taken of, on a lattice."""
+
+ENOUGH = 25_000
+"""Pixels of land for which no more pieces are read; a coast or an island may have all of its land in a few."""
+
+LEAST = 1_000
+"""Pixels of land below which their median says more of them than of the years."""
 
 SEED = 7
 
@@ -58,23 +64,30 @@ def make_shift(job: Job, layer: Layer) -> Made:
     InputError
         If the samples do not fit into memory.
     """
-    grid = job.grid(10)
-    pieces = list(block_grid(grid, CHUNK))
-    if len(pieces) > PIECES:
-        chosen = np.random.default_rng(SEED).choice(len(pieces), PIECES, replace=False)
-        pieces = [pieces[k] for k in sorted(chosen)]
-    area = sum(math.prod(piece.shape) for piece in pieces)
-    step = max(1, math.ceil(math.sqrt(area / SAMPLES)))
-    then, now = (open_parts(job, period, around=False, aligned=False)[0] for period in ("then", "now"))
-    piece_bytes = CHUNK**2 * len(FULL18) * 4 * 6
-    job.engine.at_once(piece_bytes + 2 * len(FULL18) * 4 * area // step**2, layer.symbol)
-    differences = np.concatenate(job.engine.map(_Difference(then, now, step), pieces, piece_bytes, layer.symbol))
-    shift = {name: float(np.median(column)) if len(column) else 0.0 for name, column in zip(FULL18, differences.T, strict=True)}
+    found = _differences(job, layer.symbol)
+    enough = len(found) >= LEAST
+    shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(FULL18, found.T, strict=True)}
     text = json.dumps(shift, indent=1) + "\n"
     place = job.place(layer.symbol)
     job.store.remove_record(place.record)
     job.store.write_text(place.data, text)
-    warnings = (
-        () if len(differences) else (f"tile {job.tile} has no land with features of both years: those of now stay as they are",)
-    )
-    return Made(digest_of(text), {"shift": shift, "pixels": len(differences)}, warnings)
+    few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align, now stays as it is"
+    return Made(digest_of(text), {"shift": shift, "pixels": len(found)}, () if enough else (few,))
+
+
+def _differences(job: Job, symbol: str) -> np.ndarray:
+    """Differences of the years on land, (pixel, feature) float32: from more and more pieces until there are enough."""
+    pieces = list(block_grid(job.grid(10), CHUNK))
+    order = [pieces[k] for k in np.random.default_rng(SEED).permutation(len(pieces))]
+    area = sum(math.prod(piece.shape) for piece in order[:PIECES])
+    step = max(1, math.ceil(math.sqrt(area / SAMPLES)))
+    then, now = (open_parts(job, period, around=False, aligned=False)[0] for period in ("then", "now"))
+    held, piece_bytes = 2 * len(FULL18) * 4 * SAMPLES, 4 * len(FULL18) * 4 * CHUNK**2
+    job.engine.at_once(held + piece_bytes, symbol)
+    most = max(1, (job.engine.budget - held) // piece_bytes)
+    work = _Difference(then, now, step)
+    found = np.empty((0, len(FULL18)), "f4")
+    while order and len(found) < ENOUGH:
+        batch, order = order[:PIECES], order[PIECES:]
+        found = np.concatenate([found, *job.engine.map(work, batch, piece_bytes, symbol, most=most)])
+    return found

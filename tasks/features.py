@@ -17,6 +17,7 @@ import numpy as np
 from grids import Block, inner_slices
 from layers.features import HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from tasks.arrays import CHUNK
+from tasks.errors import InputError
 from tasks.job import Job
 
 COLUMNS = CHUNK
@@ -85,10 +86,19 @@ def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True)
 
 
 def shift_of(job: Job) -> dict[str, float]:
-    """What is taken off each feature of `now`, by name; empty where the production does not align years."""
+    """What is taken off each feature of `now`, by name; empty where the production does not align years.
+
+    Raises
+    ------
+    InputError
+        If that is not in the store.
+    """
     if not job.production.parameters.unet.align_years:
         return {}
-    return dict(json.loads(job.store.read_text(job.place("PP_shift").data) or "{}"))
+    text = job.store.read_text(job.place("PP_shift").data)
+    if text is None:
+        raise InputError(f"PP_shift of tile {job.tile} is not in {job.store.url}; first imperv run {job.tile} --target PP_shift")
+    return dict(json.loads(text))
 
 
 def halo_jobs(job: Job, period: str) -> list[Job]:

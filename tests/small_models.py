@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from grids import Tile
 from layers.catalogue import CATALOGUE
-from layers.features import FEATURE_SETS
+from layers.features import FEATURE_SETS, FULL18
 from layers.unet import Normalisation, UNetParameters, build_unet, join_members, save_model
 from tasks.job import Job, variables_of
 from tasks.preprocessing import attributes
@@ -86,7 +87,7 @@ def put_model(store: Store, record: Record, seed: int = 1) -> Record:
 
 
 def put_features(job: Job, seed: int = 0, period: str = "now") -> None:
-    """Random features of a tile or of its window, with a hole."""
+    """Random features of a tile or of its window, with a hole; and how those of now are shifted, alike in all tiles."""
     layer, place = CATALOGUE[f"PP_{period}"], job.place(f"PP_{period}")
     rows, columns = job.grid(10).shape
     rng = np.random.default_rng(seed)
@@ -101,3 +102,6 @@ def put_features(job: Job, seed: int = 0, period: str = "now") -> None:
         start="2021-01-01", end="2021-12-31",
     )  # fmt: skip
     job.store.write_record(place.record, with_measured(record, job.store))
+    if period == "now":
+        shift = {name: 0.01 * k for k, name in enumerate(FULL18)}
+        job.store.write_text(job.place("PP_shift").data, json.dumps(shift))

@@ -12,6 +12,7 @@ from grids import Block
 from layers.catalogue import CATALOGUE
 from layers.features import FULL18, HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from tasks import alignment
+from tasks.errors import InputError
 from tasks.features import FeatureRows, open_parts, read_features
 from tasks.job import Job, variables_of
 from tasks.nodes import make_node
@@ -19,13 +20,16 @@ from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record
 
-SIDE = 700
+SIDE, SAMPLES = 700, alignment.SAMPLES
 
 
-def job_of(folder: Path, more: str = "") -> Job:
+WINDOW = "[area]\nbbox = [3830000, 3115000, 3837000, 3122000]\n"
+
+
+def job_of(folder: Path, more: str = "", memory: str = "4 GiB", bbox: str = WINDOW) -> Job:
     (folder / "production.toml").write_text(
         'tiles = ["E38N31"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n[engine]\nworkers = 2\n'
-        f"[area]\nbbox = [3830000, 3115000, 3837000, 3122000]\n{more}"
+        f'memory = "{memory}"\n{bbox}{more}'
     )
     return Job.of(Production.read(folder), "E38N31")
 
@@ -71,6 +75,11 @@ def expected(then: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> np.ndar
     return np.median((b - a)[:, known], axis=1)
 
 
+@pytest.fixture(autouse=True)
+def _every_pixel(monkeypatch):
+    monkeypatch.setattr(alignment, "SAMPLES", SIDE * SIDE)
+
+
 @pytest.fixture
 def job(tmp_path) -> Job:
     made = job_of(tmp_path)
@@ -91,13 +100,30 @@ def test_the_shift_is_the_median_over_land_that_both_years_know(job):
 def test_a_sample_says_about_the_same(job, monkeypatch):
     make_node(job, "PP_shift")
     whole = job.store.read_text(job.place("PP_shift").data) or ""
-    monkeypatch.setattr(alignment, "PIECES", 4)
+    monkeypatch.setattr(alignment, "PIECES", 2)
     monkeypatch.setattr(alignment, "SAMPLES", 30_000)
+    monkeypatch.setattr(alignment, "ENOUGH", 3_000)
     record, _ = make_node(job, "PP_shift", force=True)
     assert 3_000 < record.statistics["pixels"] <= 30_000
     a, b = (np.array(list(json.loads(text).values())) for text in (whole, job.store.read_text(job.place("PP_shift").data) or ""))
     np.testing.assert_allclose(a, b, atol=5e-4)
     assert (a != b).any()
+
+
+@pytest.mark.parametrize("corner", [np.s_[500:, 500:], np.s_[:500, :500], np.s_[500:, :500]])
+def test_land_is_found_wherever_it_lies(tmp_path, monkeypatch, corner):
+    """One piece of four has land; one is read at first."""
+    monkeypatch.setattr(alignment, "PIECES", 1)
+    job, both = job_of(tmp_path), years()
+    island = np.zeros((SIDE, SIDE), bool)
+    island[corner] = True
+    for symbol, year in zip(("PP_then", "PP_now"), both, strict=True):
+        year["harmonics"][0][~island] = -0.2
+        put(job, symbol, year)
+    record, _ = make_node(job, "PP_shift")
+    land = np.minimum(both[0]["harmonics"][0], both[1]["harmonics"][0]) > 0
+    assert record.statistics["pixels"] == land.sum() > 1_000 and not record.warnings
+    np.testing.assert_allclose(list(record.statistics["shift"].values()), expected(*both), atol=1e-7)
 
 
 def test_features_of_now_come_aligned_and_those_of_then_as_they_are(job, tmp_path):
@@ -115,11 +141,30 @@ def test_features_of_now_come_aligned_and_those_of_then_as_they_are(job, tmp_pat
     np.testing.assert_array_equal(read_features(unaligned, "now", block, names), plain[1])
 
 
-def test_without_land_nothing_is_aligned_and_it_is_said(tmp_path):
+@pytest.mark.parametrize("pixels", [0, 5, 999])
+def test_little_land_tells_nothing_of_the_years(tmp_path, pixels):
     job = job_of(tmp_path)
+    island = np.zeros(SIDE * SIDE, bool)
+    island[100_000 : 100_000 + pixels] = True
     for symbol, year in zip(("PP_then", "PP_now"), years(), strict=True):
-        year["harmonics"][0] = -0.1
+        year["harmonics"][0] = np.where(island.reshape(SIDE, SIDE), 0.3, -0.1)
         put(job, symbol, year)
     record, _ = make_node(job, "PP_shift")
-    assert set(record.statistics["shift"].values()) == {0.0} and record.statistics["pixels"] == 0
-    assert record.warnings == ("tile E38N31 has no land with features of both years: those of now stay as they are",)
+    assert set(record.statistics["shift"].values()) == {0.0} and record.statistics["pixels"] == pixels
+    (warning,) = record.warnings
+    assert warning.startswith(f"tile E38N31 has {pixels} pixels of land with features of both years: too few to align")
+
+
+def test_features_without_their_shift_are_refused(job):
+    with pytest.raises(InputError, match="PP_shift of tile E38N31 is not in .*; first imperv run E38N31 --target PP_shift"):
+        read_features(job, "now", Block(0, 0, 10, 10), FULL18)
+
+
+def test_one_piece_fits_into_the_least_memory(tmp_path, monkeypatch):
+    job = job_of(tmp_path, memory="256 MiB", bbox="")
+    monkeypatch.setattr(alignment, "SAMPLES", SAMPLES)
+    assert job.grid(10).shape == (10_000, 10_000)
+    for symbol in ("PP_then", "PP_now"):
+        put(job, symbol, {})
+    record, _ = make_node(job, "PP_shift")
+    assert record.statistics["pixels"] == 0
