@@ -27,11 +27,11 @@ TRIALS = 3
 PRODUCTS = ("IBU", "IMD")
 CENTRE, NEAREST = "E44N27", "E44N26"
 
-CODE = ("unet", "fitting", "optimizer", "training", "sampling", "features", "windows", "ensemble", "baselines")
-"""Modules of `layers` that results depend on; features are made anew when their version in the catalogue is raised."""
-
-TASKS = ("alignment", "features")
-"""The same of `tasks`."""
+CODE = (
+    "layers/unet", "layers/fitting", "layers/optimizer", "layers/training", "layers/sampling", "layers/features", "layers/windows",
+    "layers/ensemble", "layers/baselines", "tasks/alignment", "tasks/features",
+)  # fmt: skip
+"""Modules that results depend on; features are made anew when their version in the catalogue is raised."""
 
 
 KIT_PRODUCTION = """tiles = ["{tile}"]
@@ -198,8 +198,7 @@ def made_by(name: str) -> str:
     job = Job.of(Production(**tomllib.loads(text)), CENTRE)
     parts = [name, json.dumps(method_settings(job), sort_keys=True), job.production.parameters.ensemble.model_dump_json()]
     parts += [str(site) for site in (*SITES, *AROUND) if name.startswith((site.name, "ensemble", "transfer"))]
-    files = [*(f"layers/{module}.py" for module in CODE), *(f"tasks/{module}.py" for module in TASKS)]
-    code = [(ROOT / file).read_bytes() for file in files]
+    code = [(ROOT / f"{module}.py").read_bytes() for module in CODE]
     return hashlib.blake2b("\n".join(parts).encode() + b"".join(code), digest_size=8).hexdigest()
 
 

@@ -26,8 +26,8 @@ FULL18 = (*ATBD12, "B05_q20", "B06_q20", "B07_q20", "B8A_q20", "B11_q20", "NDVI_
 
 UNSTEADY = {"a1": 1.5, "b1": 1.5, "a2": 2.0, "b2": 2.0, "a3": 3.0, "b3": 3.0}
 """How much less a harmonic's two coefficients are the same in another year than the other features, by what is left of the
-difference of two years beyond its median: 0.1 to 0.28 of a standard deviation for bands and the mean, 0.2 to 0.54 for the
-first mode, 0.4 to 0.73 for the second, 0.32 to 1.06 for the third (docs/accuracy.md)."""
+difference of two years beyond its median: 0.06 to 0.28 of a standard deviation for bands and the mean, 0.19 to 0.54 for the
+first mode, 0.19 to 0.73 for the second, 0.32 to 1.06 for the third (docs/accuracy.md)."""
 
 FEATURE_SETS = {"atbd12": ATBD12, "full18": FULL18}
 """Name of a feature set as written in a production file, and its features in order."""

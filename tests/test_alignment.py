@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from grids import Block
-from layers.catalogue import CATALOGUE
 from layers.features import FULL18, HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from tasks import alignment
 from tasks.errors import InputError
 from tasks.features import FeatureRows, open_parts, read_features
-from tasks.job import Job, variables_of
+from tasks.job import Job
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
-from tasks.records import Record
+from tests.stored_layers import put
 
 SIDE, SAMPLES = 700, alignment.SAMPLES
 
@@ -34,24 +32,14 @@ def job_of(folder: Path, more: str = "", memory: str = "4 GiB", bbox: str = WIND
     return Job.of(Production.read(folder), "E38N31")
 
 
-def put(job: Job, symbol: str, year: dict[str, np.ndarray]) -> None:
-    layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        for name, array in year.items():
-            out[name][:] = array
-    label = {"PP_then": "2018", "PP_now": "2021"}[symbol]
-    record = Record(layer.stem, "E38N31", "key", href=place.data, bbox=job.bounds, start=f"{label}-01-01", end=f"{label}-12-31")
-    job.store.write_record(place.record, record)
-
-
 def years() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Two years of a tile that is sea on the left, with land that has changed here and there."""
     rng = np.random.default_rng(5)
     shape = (SIDE, SIDE)
-    then = {
+    then = {  # in the order of the layer's variables
         "quantiles": rng.integers(200, 4000, (len(QUANTILE_BANDS), *shape)).astype("u2"),
-        "harmonics": rng.normal(0, 0.1, (len(HARMONIC_NAMES), *shape)).astype("f4"),
         "ndvi_q90": rng.uniform(0.3, 0.9, shape).astype("f4"),
+        "harmonics": rng.normal(0, 0.1, (len(HARMONIC_NAMES), *shape)).astype("f4"),
         "observations": np.full(shape, 20, "u2"),
     }
     then["harmonics"][0] = rng.uniform(0.1, 0.8, shape)
@@ -84,7 +72,7 @@ def _every_pixel(monkeypatch):
 def job(tmp_path) -> Job:
     made = job_of(tmp_path)
     for symbol, year in zip(("PP_then", "PP_now"), years(), strict=True):
-        put(made, symbol, year)
+        put(made, symbol, *year.values())
     return made
 
 
@@ -119,7 +107,7 @@ def test_land_is_found_wherever_it_lies(tmp_path, monkeypatch, corner):
     island[corner] = True
     for symbol, year in zip(("PP_then", "PP_now"), both, strict=True):
         year["harmonics"][0][~island] = -0.2
-        put(job, symbol, year)
+        put(job, symbol, *year.values())
     record, _ = make_node(job, "PP_shift")
     land = np.minimum(both[0]["harmonics"][0], both[1]["harmonics"][0]) > 0
     assert record.statistics["pixels"] == land.sum() > 1_000 and not record.warnings
@@ -148,7 +136,7 @@ def test_little_land_tells_nothing_of_the_years(tmp_path, pixels):
     island[100_000 : 100_000 + pixels] = True
     for symbol, year in zip(("PP_then", "PP_now"), years(), strict=True):
         year["harmonics"][0] = np.where(island.reshape(SIDE, SIDE), 0.3, -0.1)
-        put(job, symbol, year)
+        put(job, symbol, *year.values())
     record, _ = make_node(job, "PP_shift")
     assert set(record.statistics["shift"].values()) == {0.0} and record.statistics["pixels"] == pixels
     (warning,) = record.warnings
@@ -165,6 +153,6 @@ def test_one_piece_fits_into_the_least_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(alignment, "SAMPLES", SAMPLES)
     assert job.grid(10).shape == (10_000, 10_000)
     for symbol in ("PP_then", "PP_now"):
-        put(job, symbol, {})
+        put(job, symbol)
     record, _ = make_node(job, "PP_shift")
     assert record.statistics["pixels"] == 0

@@ -12,11 +12,10 @@ from calibration import Calibration, fit_calibration
 from layers.catalogue import CATALOGUE
 from tasks.calibrating import INPUTS, make_calibration, projected_bytes
 from tasks.errors import InputError
-from tasks.job import Job, variables_of
+from tasks.job import Job
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
-from tasks.records import Record
+from tests.stored_layers import put
 
 FOUR_BLOCKS = "[3830000, 3110000, 3842000, 3122000]"
 """12 x 12 km: blocks of 1000 and 200 pixels each way."""
@@ -40,16 +39,6 @@ def arrays(shape=(1200, 1200), seed: int = 0) -> dict[str, np.ndarray]:
     ndvi[rng.random(shape) < 0.05] = np.nan
     imd[:100] = mask[:100] = 255
     return {"IMD_then": imd, "NDVI_p0_then": ndvi, "IMD_MSK_then": mask, "IBU_then": (imd == 100).astype("u1")}
-
-
-def put(job: Job, symbol: str, array: np.ndarray, **statistics) -> None:
-    layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        out[variables_of(layer)[0].name][:] = array
-    record = Record(
-        symbol, "E38N31", "key", href=place.data, bbox=job.bounds, start="2018-01-01", end="2018-12-31", statistics=statistics
-    )
-    job.store.write_record(place.record, record)
 
 
 def counted(mask: np.ndarray) -> dict:

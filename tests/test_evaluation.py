@@ -14,21 +14,19 @@ from sklearn import metrics
 from flows.cli import main
 from grids import Block
 from layers import baselines
-from layers.catalogue import CATALOGUE
 from layers.confidence import confidence
 from layers.sampling import GUARD, TRAINING, VALIDATION, Region
 from tasks import stored_evaluation
 from tasks.errors import InputError
 from tasks.evaluation import METHODS, REFERENCE, UNET, Trial, held_out, hide, run_trial
 from tasks.evaluation_summary import summarise_stored, summarise_trials
-from tasks.job import Job, variables_of
+from tasks.job import Job
 from tasks.judging import BlockSums, Judged, Pixels
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
-from tasks.records import Record
 from tasks.stored_evaluation import judge_stored
 from tasks.truth import Truth
+from tests.stored_layers import put
 
 EDGE = 200
 LEFT, TOP = 3_830_000, 3_112_000
@@ -50,19 +48,6 @@ def ground() -> dict[str, np.ndarray]:
     ibu = (imd >= 30).astype("u1")
     ibu[-5:] = 255
     return {"imd": imd, "ibu": ibu, "quantiles": quantiles, "harmonics": harmonics, "old": old, "built": built}
-
-
-def put(job: Job, symbol: str, *arrays: np.ndarray, **statistics) -> None:
-    layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        for variable, array in zip(variables_of(layer), arrays, strict=True):
-            out[variable.name][:] = array
-    files, size = job.store.measure(place.data)
-    job.store.write_record(
-        place.record,
-        Record(layer.stem, str(job.tile), "key", href=place.data, bbox=job.bounds, start="2018-01-01", end="2018-12-31",
-               statistics=statistics, files=files, size=size),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from flows.cli import main
 from flows.models import age, curve
 from tasks.job import Job
-from tests.objections import objections
+from tests.objections import nothing_but_objections
 from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
@@ -94,7 +94,7 @@ def test_export_import_remove(config, tmp_path, capsys):
 )
 def test_what_is_wrong_is_one_line(config, capsys, arguments, words):
     assert main(["model", *arguments, "--config", config]) == 2
-    (line,) = objections(capsys.readouterr().err)
+    (line,) = nothing_but_objections(capsys.readouterr().err)
     assert words in line
 
 

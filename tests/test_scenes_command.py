@@ -13,7 +13,7 @@ from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.periods import Period
 from tasks.production import Production
-from tests.objections import objections
+from tests.objections import nothing_but_objections
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_duplicates_are_listed_with_their_reason(config, capsys, shared_data, tm
     assert main(["scenes", "E38N31", "--config", str(config)]) == 2
     printed = capsys.readouterr()
     assert f"  left out  {items[3]['id']}  duplicate of again" in printed.out
-    first, second = objections(printed.err)
+    first, second = nothing_but_objections(printed.err)
     assert first.startswith("imperv: S2_then of tile E38N31: no scenes for ") and "max_gap_days" in first
     assert second.startswith("imperv: S2_now of tile E38N31: ")
 
@@ -71,7 +71,7 @@ def test_duplicates_are_listed_with_their_reason(config, capsys, shared_data, tm
 def test_items_of_another_collection(config, capsys):
     config.write_text(f'{config.read_text()}collection = "sentinel-2-c1-l2a"\n')
     assert main(["scenes", "E38N31", "--config", str(config)]) == 2
-    (line,) = objections(capsys.readouterr().err)
+    (line,) = nothing_but_objections(capsys.readouterr().err)
     assert "has no items of the collection sentinel-2-c1-l2a in 2017-08-01/2018-07-31, but of sentinel-2-l2a; correct" in line
 
 
@@ -83,7 +83,7 @@ def test_the_frozen_list_is_shown(config, capsys, shared_data, tmp_path):
     assert [line.endswith("(frozen list)") for line in heads] == [True, False]
     config.write_text(config.read_text().replace(str(shared_data / "flanders"), "gone.json"))
     assert main(["scenes", "E38N31", "--config", str(config)]) == 2  # the other period has none
-    (line,) = objections(capsys.readouterr().err)
+    (line,) = nothing_but_objections(capsys.readouterr().err)
     assert line.startswith("imperv: scenes.catalogue: ") and "gone.json" in line
 
 
@@ -92,7 +92,7 @@ def test_what_is_refused(config, capsys, tmp_path):
     assert main(["scenes", "E38N31", "--config", str(tmp_path / "none.toml")]) == 2
     (tmp_path / "file").write_text("")
     assert main(["scenes", "E38N31", "--config", str(config), "--plot", str(tmp_path / "file" / "a.png")]) == 2
-    assert len(objections(capsys.readouterr().err)) == 3
+    assert len(nothing_but_objections(capsys.readouterr().err)) == 3
 
 
 def test_months_of_a_period():

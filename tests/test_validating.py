@@ -14,7 +14,7 @@ from layers.accuracy import Z
 from tasks.errors import InputError
 from tasks.reference_points import Columns
 from tasks.validating import Design, maps_of_files, validate
-from tests.objections import objections
+from tests.objections import nothing_but_objections
 from tests.product_files import BLACK, CHANGE, CLASSES, LEFT, NAME, TOP, write
 
 WEST = NAME.replace("E43N32", "E42N32")
@@ -264,4 +264,4 @@ def test_the_command(tmp_path, capsys):
     for more in (["--stratum-area", "forest"], ["--plot", str(tmp_path / "no" / "x.png")], ["--layer", "IMX"], ["--column", "x"]):
         assert main([*request, *more]) == 2
     assert main(["validate", "--reference", str(tmp_path / "p.csv")]) == 2
-    assert len(objections(capsys.readouterr().err)) == 5
+    assert len(nothing_but_objections(capsys.readouterr().err)) == 5
