@@ -215,7 +215,8 @@ def _batches(
     """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
 
     Repeatable trainings draw nothing ahead: TensorFlow does not allow it. A set from a generator would make the process give
-    large arrays back to the system after every operation, which without oneDNN doubles the time of a step.
+    large arrays back to the system after every operation, which without oneDNN doubles the time of a step. And nothing is tuned:
+    there is nothing to tune, and the end of an epoch would wait for the tuning thread, half as long as the epoch took.
     """
     import tensorflow as tf
 
@@ -234,7 +235,9 @@ def _batches(
         values = tf.numpy_function(draw, [number], [spec.dtype for spec in shapes], stateful=True)
         return tuple(tf.ensure_shape(value, spec.shape) for value, spec in zip(values, shapes, strict=True))
 
-    return tf.data.Dataset.range(steps).map(batch)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(steps).map(batch).with_options(options)
 
 
 def _validate(judge: Callable[..., Any], checks: Batch, normalisation: Normalisation, batch: int) -> float:
