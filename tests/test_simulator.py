@@ -235,6 +235,15 @@ def test_truth_agrees_with_itself(site: Simulation) -> None:
     assert all(left < c["x"] < right and bottom < c["y"] < top for c in log)
 
 
+def test_forest_is_felled_before_the_first_year_too() -> None:
+    """Or else models would see felled forest in the second year only, and take it for something else."""
+    landscape = site_landscape((0, 0, 5120, 5120), (2018, 2021), 1, 1)
+    then, now = landscape.drawing.cover == Cover.CLEARCUT
+    assert then.sum() >= 2 and now[then].all(), "what is open in then is so in now"
+    assert not landscape.drawing.change[then].any(), "and has not changed"
+    assert (now & ~then).sum() == [c.kind for c in landscape.changes].count("felled") > 0
+
+
 def test_production_file_names_what_was_written(site: Simulation) -> None:
     table = tomllib.loads(site.production.read_text())
     assert table["tiles"] == ["E44N27"] and table["periods"] == {"then": "2018", "now": "2021"}

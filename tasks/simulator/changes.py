@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 SEALING, OTHER = 1, 2
 """Codes of the truth: a change of sealing, and a change that is none."""
+
+FELLED, FELLED_BEFORE = 0.003, 0.006
+"""Share of the land whose forest is felled between the years, and was in the years before `then` and is still open: it takes
+longer to close than the years between. Without it models would see felled forest in the second year only."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,12 @@ class _Planter:
         eraser.ground(block, Cover.MEADOW, CLEARED)
 
     def swap(self, kind: str, covers: dict[Cover, Cover], hectares: float) -> None:
-        """Give parcels another cover until an area is reached."""
+        """Give parcels another cover in `now` until an area is reached."""
+        for number, cover in self.parcels(set(covers), hectares):
+            self.replaced[number] = (covers[cover], self.mark(kind, OTHER))
+
+    def parcels(self, covers: set[Cover], hectares: float) -> Iterator[tuple[int, Cover]]:
+        """Parcels by chance, off everything else, that together have an area: their numbers, and what covers them."""
         done = 0.0
         for i in self.rng.permutation(len(self.land.fields)):
             number, polygon, cover = self.land.fields[i]
@@ -149,10 +159,12 @@ class _Planter:
             area = abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2e4
             if done >= hectares:
                 return
-            if cover not in covers or done + area > 1.2 * hectares or not self.clear(np.vstack([polygon, polygon.mean(0)]), -20):
+            if cover not in covers or number in self.replaced or done + area > 1.2 * hectares:
+                continue
+            if not self.clear(np.vstack([polygon, polygon.mean(0)]), -20):
                 continue
             done += area
-            self.replaced[number] = (covers[cover], self.mark(kind, OTHER))
+            yield number, cover
 
 
 def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
@@ -164,7 +176,7 @@ def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
     Parameters
     ----------
     land : Terrain
-        The landscape of `then`; polygons of `now` are added to its shapes.
+        The landscape of `then`; polygons of `now` are added to its shapes, and forest that was felled before is repainted.
 
     Returns
     -------
@@ -186,7 +198,9 @@ def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
             planter.build("building", u, v)
         planter.demolish()
         planter.demolish()
-    planter.swap("felled", {Cover.CONIFER: Cover.CLEARCUT, Cover.DECIDUOUS: Cover.CLEARCUT}, 0.003 * hectares)
+    planter.swap("felled", {Cover.CONIFER: Cover.CLEARCUT, Cover.DECIDUOUS: Cover.CLEARCUT}, FELLED * hectares)
     turn = {Cover.WINTER_CROP: Cover.SUMMER_CROP, Cover.SUMMER_CROP: Cover.WINTER_CROP, Cover.MEADOW: Cover.SUMMER_CROP}
     planter.swap("rotated", turn, 0.009 * hectares)
+    for number, _ in planter.parcels({Cover.CONIFER, Cover.DECIDUOUS}, FELLED_BEFORE * hectares):
+        land.shapes.repaint(number, Cover.CLEARCUT)
     return planter.replaced, planter.log
