@@ -148,9 +148,9 @@ def _http(folder: Path) -> tuple[str, list[Row]]:
 
 
 def _prediction(folder: Path) -> tuple[str, list[Row]]:
-    from benchmarks.prediction import prediction_lines, search_line
+    from benchmarks.prediction import memory_line, prediction_lines, search_line
 
-    lines = [*prediction_lines(folder / "prediction"), "", search_line(folder / "models")]
+    lines = [*prediction_lines(folder / "prediction"), "", memory_line(folder / "strip"), "", search_line(folder / "models")]
     return "## Prediction, two threads\n\n" + "\n".join(lines) + "\n", []
 
 

@@ -5,6 +5,9 @@ Weights are random, which takes as long as trained ones. Processor seconds tell 
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +17,7 @@ import numpy as np
 
 from grids import Tile, official_tiles
 from layers.catalogue import CATALOGUE
-from layers.features import ATBD12
+from layers.features import ATBD12, FULL18
 from layers.prediction import window_bytes
 from layers.rows import Lattice
 from layers.unet import CLIP, Normalisation, UNetParameters, build_unet, configure_threads, join_members, save_model
@@ -24,13 +27,17 @@ from tasks.predicting import make_prediction, plan_prediction
 from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record, digest_of
-from tasks.registry import PRODUCTS, Wanted, find, load
+from tasks.registry import PRODUCTS, Wanted, ensemble_models, find, load
 from tasks.store import Store, with_measured
 
 TILE = "E44N26"
 WORKERS = 2
 SMALL, LARGE = 100, 2000
 """Edges in pixels: what both take, such as loading and tracing, is not the prediction's."""
+STRIP = (400, 10_000)
+"""Rows and columns of a strip as wide as a tile."""
+AROUND = ("E43N26", "E44N25", "E44N27", "E45N26")
+"""Tiles whose models predict the strip besides its own."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,10 @@ class Speed:
 def prediction_lines(folder: Path, edge: int = LARGE, runs: int = 3) -> list[str]:
     """Windows a second of one model with two members, both ways in turn, and the memory that was projected and taken."""
     configure_threads(WORKERS)
-    small, large = _job(folder / "small", SMALL), _job(folder / "large", edge)
+    small, large = (_job(folder / name, size, size) for name, size in (("small", SMALL), ("large", edge)))
+    for job in (small, large):
+        _fill(job)
+        _put_model(job)
     unet = large.production.parameters.unet
     counts = [_windows(job) for job in (small, large)]
     record = large.record("IMD_model")
@@ -64,13 +74,9 @@ def prediction_lines(folder: Path, edge: int = LARGE, runs: int = 3) -> list[str
     shape = (4 * plan.windows, unet.patch, unet.patch, len(normalisation.names))
     windows = np.random.default_rng(1).standard_normal(shape, dtype=np.float32).clip(-CLIP, CLIP)
     bare, keras = _bare(model, windows, plan.windows)
-    peak = 0
 
     def ours(job: Job) -> None:
-        nonlocal peak
-        with measured(0.02) as usage:
-            make_prediction(job, CATALOGUE["RIMD"])
-        peak = max(peak, usage.peak_memory)
+        make_prediction(job, CATALOGUE["RIMD"])
 
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "the compiled network alone": (bare, len(windows)),
@@ -98,8 +104,7 @@ def prediction_lines(folder: Path, edge: int = LARGE, runs: int = 3) -> list[str
         "",
         f"Windows of {unet.patch} pixels, two members of {unet.base_filters} filters, {plan.windows} windows at once. Overlap: {counts[1]} "
         f"windows where {pixels:.0f} would cover the ground ({counts[1] / pixels:.2f} times; {(unet.patch / (unet.patch - unet.overlap)) ** 2:.2f} on a tile). "
-        f"Loading, tracing and listing: {medians['small'][1]:.1f} processor s. "
-        f"Memory: {peak / 2**20:.0f} MiB of the process, projected {(plan.bytes + RESERVED + windows.nbytes) / 2**20:.0f} with the windows in memory.",
+        f"Loading, tracing and listing: {medians['small'][1]:.1f} processor s.",
     ]  # fmt: skip
 
 
@@ -123,15 +128,46 @@ def _bare(model, windows: np.ndarray, at_once: int) -> tuple[Callable[[], object
     )
 
 
-def _job(folder: Path, edge: int) -> Job:
-    """A window of a tile with random features and a model of random weights."""
+def memory_line(folder: Path, rows: int = STRIP[0], columns: int = STRIP[1]) -> str:
+    """Memory of a process that does nothing but predict a strip with five models of two members, and what was projected."""
+    job = _job(folder, rows, columns)
+    _fill(job)
+    for tile in (TILE, *AROUND):
+        _put_model(job, tile)
+    command = [sys.executable, "-m", "benchmarks.prediction", str(folder), str(rows), str(columns)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    if done.returncode:
+        raise RuntimeError(f"prediction of a strip: {done.stderr[-2000:]}")
+    members, peak, projected, budget = json.loads(done.stdout.splitlines()[-1])
+    return (
+        f"Memory of a process that predicts {rows} x {columns} pixels with {members} members: {peak / 2**20:.0f} MiB, "
+        f"projected {projected / 2**20:.0f}, allowed {budget / 2**20:.0f}."
+    )
+
+
+def _predict_strip(job: Job) -> list[int]:
+    """Predict, and tell members, highest resident memory, what was projected and what is allowed, bytes."""
+    with measured(0.01) as usage:
+        members = make_prediction(job, CATALOGUE["RIMD"]).statistics["members"]
+    found = ensemble_models(job, "IMD_model")
+    window = max(window_bytes(load(job.store, record)[0], job.production.parameters.unet.patch) for record in found.models)
+    projected = plan_prediction(job, "RIMD", members, window).bytes + RESERVED
+    return [members, usage.peak_memory, projected, job.engine.settings.memory]
+
+
+def _job(folder: Path, rows: int, columns: int) -> Job:
+    """A window of a tile."""
     folder.mkdir(parents=True, exist_ok=True)
     left, bottom = Tile(TILE).bounds[:2]
     (folder / "production.toml").write_text(
         f'tiles = ["{TILE}"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "none"\n[engine]\nworkers = {WORKERS}\n'
-        f'memory = "4 GiB"\n[area]\nbbox = [{left}, {bottom}, {left + 10 * edge}, {bottom + 10 * edge}]\n'
+        f'memory = "4 GiB"\n[area]\nbbox = [{left}, {bottom}, {left + 10 * columns}, {bottom + 10 * rows}]\n'
     )
-    job = Job.of(Production.read(folder), TILE)
+    return Job.of(Production.read(folder), TILE)
+
+
+def _fill(job: Job) -> None:
+    """Random features of now, and how they are shifted."""
     layer, place, rng = CATALOGUE["PP_now"], job.place("PP_now"), np.random.default_rng(0)
     with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
         for block in job.blocks(10):
@@ -139,17 +175,16 @@ def _job(folder: Path, edge: int) -> Job:
             out["harmonics"][(..., *block.slices)] = rng.uniform(-0.2, 0.6, (7, *block.shape)).astype("f2").astype("f4")
     record = Record(layer.stem, TILE, "key", "digest", href=place.data, bbox=job.bounds, start="2021-01-01", end="2021-12-31")
     job.store.write_record(place.record, with_measured(record, job.store))
-    _put_model(job)
-    return job
+    job.store.write_text(job.place("PP_shift").data, json.dumps(dict.fromkeys(FULL18, 0.01)))
 
 
-def _put_model(job: Job) -> None:
+def _put_model(job: Job, tile: str = TILE) -> None:
+    """A model of random weights."""
     parameters: UNetParameters = job.production.parameters.unet
     model = join_members([build_unet(parameters, k, name=f"member_{k}") for k in range(parameters.members)])
-    place = job.place("IMD_model")
-    file = Path(job.store.full(place.data))
-    save_model(model, file)
-    job.store.write_record(place.record, with_measured(_record(job, "IMD_model", TILE), job.store))
+    place = job.neighbour(Tile(tile)).place("IMD_model")
+    save_model(model, Path(job.store.full(place.data)))
+    job.store.write_record(place.record, with_measured(_record(job, "IMD_model", tile), job.store))
 
 
 def _record(job: Job, symbol: str, tile: str) -> Record:
@@ -189,3 +224,7 @@ def search_line(folder: Path, store: Store | None = None, runs: int = 5) -> str:
         f"Nearest models among {found.beyond + found.farther + len(found.models) + 1} tiles: {1e3 * wall:.0f} ms "
         f"({1e3 * cpu:.0f} ms of processor), {len(found.models)} taken, {found.farther} farther ones and {found.beyond} beyond reach not read."
     )
+
+
+if __name__ == "__main__":
+    print(json.dumps(_predict_strip(_job(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))
