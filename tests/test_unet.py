@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from layers.prediction import window_function
 from layers.sampling import VALIDATION, Region, choose_split
 from layers.training import normalise, train
 from layers.unet import (
@@ -19,6 +21,7 @@ from layers.unet import (
     UNetParameters,
     _compile,
     build_unet,
+    configure_threads,
     load_model,
     predict,
     save_model,
@@ -287,3 +290,21 @@ def test_regions_must_fit():
         train([Region(region.features[:5], region.target, ORIGIN)], SMALL)
     with pytest.raises(ValueError, match="target has shape"):
         train([Region(region.features, region.target[:9], ORIGIN)], SMALL)
+
+
+def test_many_networks_are_no_reason_for_a_warning():
+    """TensorFlow takes the graphs of an ensemble for one that is traced anew every time."""
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    configure_threads(1)
+    logging.getLogger("tensorflow").addHandler(handler)
+    try:
+        for k in range(8):
+            names = SMALL.names
+            normalisation = Normalisation(names, (0.0,) * FEATURES, (1.0,) * FEATURES)
+            run = window_function(build_unet(SMALL, k), normalisation, SMALL.patch)
+            assert run(np.zeros((1, SMALL.patch, SMALL.patch, FEATURES), "f4")).shape == (1, SMALL.patch, SMALL.patch, 1)
+    finally:
+        logging.getLogger("tensorflow").removeHandler(handler)
+    assert not told
