@@ -7,7 +7,6 @@ The inputs are made up block by block and written as the nodes before would leav
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.processes import told_by
 from grids import Block
 from layers.catalogue import CATALOGUE
 from layers.features import QUANTILE_BANDS
@@ -79,11 +79,7 @@ def full_tile_lines() -> list[tuple[str, float, float]]:
             for symbol, make in INPUTS.items():
                 _put(job, symbol, make)
         for what, nodes in STEPS:
-            command = [sys.executable, "-m", "benchmarks.full_tile", str(folder), *nodes]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-            if done.returncode:
-                raise RuntimeError(f"{what}: {done.stderr[-2000:]}")
-            seconds, peak, size = json.loads(done.stdout.splitlines()[-1])
+            seconds, peak, size = told_by("benchmarks.full_tile", folder, *nodes)
             lines.append((f"{what}, {size / 1e6:.1f} MB" if size else what, seconds, peak / 2**30))
     return lines
 

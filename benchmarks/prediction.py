@@ -6,7 +6,6 @@ Weights are random, which takes as long as trained ones. Processor seconds tell 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.processes import told_by
 from grids import Tile, official_tiles
 from layers.catalogue import CATALOGUE
 from layers.features import ATBD12, FULL18
@@ -59,7 +59,7 @@ class Speed:
 
 
 def prediction_lines(folder: Path, edge: int = LARGE, runs: int = 3) -> list[str]:
-    """Windows a second of one model with two members, both ways in turn, and the memory that was projected and taken."""
+    """Windows a second of one model with two members, both ways in turn."""
     configure_threads(WORKERS)
     small, large = (_job(folder / name, size, size) for name, size in (("small", SMALL), ("large", edge)))
     for job in (small, large):
@@ -75,14 +75,11 @@ def prediction_lines(folder: Path, edge: int = LARGE, runs: int = 3) -> list[str
     windows = np.random.default_rng(1).standard_normal(shape, dtype=np.float32).clip(-CLIP, CLIP)
     bare, keras = _bare(model, windows, plan.windows)
 
-    def ours(job: Job) -> None:
-        make_prediction(job, CATALOGUE["RIMD"])
-
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "the compiled network alone": (bare, len(windows)),
         "model.predict": (keras, len(windows)),
-        "small": (lambda: ours(small), counts[0]),
-        "large": (lambda: ours(large), counts[1]),
+        "small": (lambda: make_prediction(small, CATALOGUE["RIMD"]), counts[0]),
+        "large": (lambda: make_prediction(large, CATALOGUE["RIMD"]), counts[1]),
     }
     for function, _ in list(ways.values())[:3]:
         function()
@@ -134,14 +131,10 @@ def memory_line(folder: Path, rows: int = STRIP[0], columns: int = STRIP[1]) -> 
     _fill(job)
     for tile in (TILE, *AROUND):
         _put_model(job, tile)
-    command = [sys.executable, "-m", "benchmarks.prediction", str(folder), str(rows), str(columns)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        raise RuntimeError(f"prediction of a strip: {done.stderr[-2000:]}")
-    members, peak, projected, budget = json.loads(done.stdout.splitlines()[-1])
+    members, peak, projected, allowed = told_by("benchmarks.prediction", folder, rows, columns)
     return (
         f"Memory of a process that predicts {rows} x {columns} pixels with {members} members: {peak / 2**20:.0f} MiB, "
-        f"projected {projected / 2**20:.0f}, allowed {budget / 2**20:.0f}."
+        f"projected {projected / 2**20:.0f}, allowed {allowed / 2**20:.0f}."
     )
 
 

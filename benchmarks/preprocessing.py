@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ import pystac
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
+from benchmarks.processes import told_by
 from benchmarks.scenes import make_scenes, production
 from benchmarks.timing import Row, compare
 from grids import Tile, window_geobox
@@ -43,11 +43,7 @@ def window(rows: int, columns: int) -> tuple[tuple[int, int, int, int], GeoBox]:
 
 def features(folder: Path, rows: int, columns: int, memory: str, workers: int) -> dict[str, Any]:
     """Make the features of a window once, in a process of its own: seconds, peak and projected bytes."""
-    command = [sys.executable, "-m", "benchmarks.preprocessing", str(folder), str(rows), str(columns), memory, str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = told_by("benchmarks.preprocessing", folder, rows, columns, memory, workers)
     return found
 
 

@@ -163,7 +163,7 @@ def configure_threads(count: int) -> bool:
     try:
         import tensorflow as tf
 
-        # Each network of an ensemble is traced once, which it takes for one function that is traced again and again, and warns.
+        # Networks of an ensemble, each traced once, are taken for one that is traced again and again, and warned about.
         tf.get_logger().setLevel("ERROR")
         tf.config.threading.set_intra_op_parallelism_threads(count)
         tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -295,14 +295,13 @@ def test_regions_must_fit():
 def test_many_networks_are_no_reason_for_a_warning():
     """TensorFlow takes the graphs of an ensemble for one that is traced anew every time."""
     told = []
+    normalisation = Normalisation(SMALL.names, (0.0,) * FEATURES, (1.0,) * FEATURES)
     handler = logging.Handler()
     handler.emit = lambda record: told.append(record.getMessage())
     configure_threads(1)
     logging.getLogger("tensorflow").addHandler(handler)
     try:
         for k in range(8):
-            names = SMALL.names
-            normalisation = Normalisation(names, (0.0,) * FEATURES, (1.0,) * FEATURES)
             run = window_function(build_unet(SMALL, k), normalisation, SMALL.patch)
             assert run(np.zeros((1, SMALL.patch, SMALL.patch, FEATURES), "f4")).shape == (1, SMALL.patch, SMALL.patch, 1)
     finally:

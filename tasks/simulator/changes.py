@@ -51,7 +51,7 @@ class _Planter:
         self.land = land
         self.rng = np.random.default_rng(land.rng.integers(2**62))
         self.log: list[Planted] = []
-        self.replaced: dict[int, tuple[int, int]] = {}
+        self.replaced: dict[int, tuple[int, int, int]] = {}
         self.used = type(land.towns)()
 
     def mark(self, kind: str, label: int) -> int:
@@ -148,7 +148,7 @@ class _Planter:
     def swap(self, kind: str, covers: dict[Cover, Cover], hectares: float) -> None:
         """Give parcels another cover in `now` until an area is reached."""
         for number, cover in self.parcels(set(covers), hectares):
-            self.replaced[number] = (covers[cover], self.mark(kind, OTHER))
+            self.replaced[number] = (cover, covers[cover], self.mark(kind, OTHER))
 
     def parcels(self, covers: set[Cover], hectares: float) -> Iterator[tuple[int, Cover]]:
         """Parcels by chance, off everything else, that together have an area: their numbers, and what covers them."""
@@ -167,7 +167,7 @@ class _Planter:
             yield number, cover
 
 
-def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
+def plant(land: Terrain) -> tuple[dict[int, tuple[int, int, int]], list[Planted]]:
     """Plant the changes of a landscape.
 
     About 0.7 % of the site changes its sealing and 1.2 % changes otherwise, so that both fit above the 97.5th
@@ -176,12 +176,12 @@ def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
     Parameters
     ----------
     land : Terrain
-        The landscape of `then`; polygons of `now` are added to its shapes, and forest that was felled before is repainted.
+        The landscape of `then`; polygons of `now` are added to its shapes.
 
     Returns
     -------
     replaced : dict
-        Objects with another cover in `now`: number -> (cover, number of the change).
+        Objects with other covers: number -> (cover in `then`, cover in `now`, number of the change; 0 for none).
     planted : list of Planted
     """
     planter = _Planter(land)
@@ -202,5 +202,5 @@ def plant(land: Terrain) -> tuple[dict[int, tuple[int, int]], list[Planted]]:
     turn = {Cover.WINTER_CROP: Cover.SUMMER_CROP, Cover.SUMMER_CROP: Cover.WINTER_CROP, Cover.MEADOW: Cover.SUMMER_CROP}
     planter.swap("rotated", turn, 0.009 * hectares)
     for number, _ in planter.parcels({Cover.CONIFER, Cover.DECIDUOUS}, FELLED_BEFORE * hectares):
-        land.shapes.repaint(number, Cover.CLEARCUT)
+        planter.replaced[number] = (Cover.CLEARCUT, Cover.CLEARCUT, 0)
     return planter.replaced, planter.log

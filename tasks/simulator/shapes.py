@@ -114,7 +114,6 @@ class Shapes:
         self._counts: list[NDArray[np.int64]] = []
         self._columns: list[NDArray[np.int64]] = []
         self._count = 0
-        self._repainted: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -162,21 +161,15 @@ class Shapes:
         self._count += n
         return np.arange(self._count - n, self._count)
 
-    def repaint(self, number: int, cover: int) -> None:
-        """Give an object another cover in both years."""
-        self._repainted[number] = cover
-
-    def freeze(self, replaced: dict[int, tuple[int, int]]) -> Drawing:
-        """The drawing; `replaced` gives objects another cover in `now`: number -> (cover, change)."""
+    def freeze(self, replaced: dict[int, tuple[int, int, int]]) -> Drawing:
+        """The drawing; `replaced` gives objects other covers: number -> (cover in `then`, cover in `now`, change)."""
         vertices = np.concatenate(self._vertices)
         starts = np.concatenate([[0], np.cumsum(np.concatenate(self._counts))])
         low = np.minimum.reduceat(vertices, starts[:-1])
         high = np.maximum.reduceat(vertices, starts[:-1])
         then, now, layer, years, change = np.concatenate(self._columns, axis=1)
-        for number, cover in self._repainted.items():
-            then[number] = now[number] = cover
-        for number, (cover, mark) in replaced.items():
-            now[number], change[number] = cover, mark
+        for number, covers in replaced.items():
+            then[number], now[number], change[number] = covers
         return Drawing(
             vertices,
             starts.astype(np.int64),
