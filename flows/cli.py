@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
+from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
+from flows.config_cli import config_app
 from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.logs import configure
@@ -25,16 +27,34 @@ from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
     help="Production chain of the Copernicus HRL Imperviousness: from a year of Sentinel-2 to maps of sealed surface.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    epilog="imperv COMMAND --help says more of a command. Exit codes: 0 done; 1 work failed; 2 the request or an input is wrong.",
+    cls=Grouped, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-config_app = typer.Typer(help="Look at production files.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-app.add_typer(model_app, name="model")
-app.command()(verify)
-app.command()(validate)
-app.command()(evaluate)
+app.add_typer(config_app, name="config", rich_help_panel=PRODUCTIONS)
+app.add_typer(model_app, name="model", rich_help_panel=MODELS)
+app.command(rich_help_panel=QUALITY)(verify)
+app.command(rich_help_panel=QUALITY)(validate)
+app.command(rich_help_panel=QUALITY)(evaluate)
 
 Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out.print(f"imperv {version('imperv')}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of imperv itself; none changes what a command does."""
 
 
 class Form(StrEnum):
@@ -44,7 +64,70 @@ class Form(StrEnum):
     SVG = "svg"
 
 
-@app.command()
+@app.command(rich_help_panel=TILE)
+def scenes(
+    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    config: Config = Path("production.toml"),
+    as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
+) -> None:
+    """List the scenes that a tile is or would be made from, with every decision about them; freezes nothing."""
+    from flows.scenes import as_table, calendar_lines, list_scenes, objections, plot_calendar, table_lines
+    from tasks.job import Job
+    from tasks.production import Production
+
+    job = Job.of(Production.read(config), tile)
+    found = list_scenes(job)
+    if as_json:
+        out.print_json(json.dumps(as_table(found)))
+    else:
+        for entry in found:
+            for line in (*table_lines(entry), *calendar_lines(entry)):
+                out.print(line, markup=False)
+    if plot is not None:
+        try:
+            plot_calendar(tile, found, plot)
+        except OSError as error:
+            raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    if lines := objections(job, found):
+        raise InputError("\n".join(lines))
+
+
+@app.command(rich_help_panel=TILE)
+def plan(
+    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
+    config: Config = Path("production.toml"),
+    target: Targets = None,
+    nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,
+    country: Annotated[list[str] | None, typer.Option(help="Only tiles of this country, such as AT; repeatable.")] = None,
+    aoi: Annotated[Path | None, typer.Option(help="Only tiles that this vector file touches.")] = None,
+    workers: Annotated[int, typer.Option(help="Tiles in work at the same time, for the wall time.", min=1)] = 1,
+    picture: Annotated[Path | None, typer.Option(help="Draw the tiles into this PNG or SVG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what would run and why, and what it takes; runs nothing."""
+    from flows.plan_cli import chosen, print_nodes, print_summary
+    from flows.plan_map import draw_plans
+    from flows.production_plan import as_json as plans_as_json
+    from flows.production_plan import plan_production, totals
+    from tasks.production import Production
+
+    production = Production.read(config)
+    names = chosen(named(tiles, production.tile_names), country or [], aoi)
+    if nodes if nodes is not None else len(names) <= 3 and picture is None:
+        print_nodes(production, names, target, as_json)
+        return
+    plans = plan_production(production, names, target)
+    total = totals(production, plans, workers)
+    if picture is not None:
+        draw_plans(plans, picture)
+    if as_json:
+        out.print_json(json.dumps(plans_as_json(plans, total)))
+    else:
+        print_summary(plans, total)
+
+
+@app.command(rich_help_panel=TILE)
 def run(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles, such as E43N32; by default those of the file.")] = None,
     config: Config = Path("production.toml"),
@@ -67,19 +150,21 @@ def run(
     _end(failed)
 
 
-@app.command()
-def worker(
-    pool: Annotated[str, typer.Option(help="Work pool of the type process.")] = "tiles",
-    name: Annotated[str | None, typer.Option(help="Of this worker; Prefect makes one up.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+@app.command(rich_help_panel=TILE)
+def rerun(
+    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    scratch: Annotated[Path, typer.Option(help="Folder for what is made; the production's own store is only read.")],
+    config: Config = Path("production.toml"),
+    change: Annotated[list[str] | None, typer.Option("--set", help="Such as parameters.unet.epochs=40; repeatable.")] = None,
+    target: Targets = None,
 ) -> None:
-    """Serve a work pool of the Prefect server, as `prefect worker start` does, with runs that start in a fraction of a second."""
-    from flows.worker import work
+    """Run one tile with other parameters into a scratch store beside the production, without touching it."""
+    from flows.rerunning import scratch_production
 
-    work(pool, name, limit)
+    run([tile], scratch_production(config, tile, scratch, change or []), target)
 
 
-@app.command()
+@app.command(rich_help_panel=PRODUCTIONS)
 def europe(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; all of the production by default.")] = None,
     config: Config = Path("production.toml"),
@@ -124,21 +209,21 @@ def _say_failed(tile: str, text: str) -> None:
     err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
 
 
-@app.command()
-def rerun(
-    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
-    scratch: Annotated[Path, typer.Option(help="Folder for what is made; the production's own store is only read.")],
-    config: Config = Path("production.toml"),
-    change: Annotated[list[str] | None, typer.Option("--set", help="Such as parameters.unet.epochs=40; repeatable.")] = None,
-    target: Targets = None,
-) -> None:
-    """Run one tile with other parameters into a scratch store beside the production, without touching it."""
-    from flows.rerunning import scratch_production
+@app.command(rich_help_panel=PRODUCTIONS)
+def status(config: Config = Path("production.toml"), as_json: Json = False) -> None:
+    """Say how far each tile is: done, running, failed and why, missing; for how long, and when a production will be done."""
+    from flows.status_cli import pace, print_status, statuses
+    from tasks.production import Production
 
-    run([tile], scratch_production(config, tile, scratch, change or []), target)
+    production = Production.read(config)
+    found = statuses(production)
+    if as_json:
+        out.print_json(json.dumps(found))
+    else:
+        print_status(found, pace(production, found))
 
 
-@app.command()
+@app.command(rich_help_panel=PRODUCTIONS)
 def update(
     now: Annotated[str, typer.Argument(help="New year, such as 2024, or twelve months.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Production file to write.")],
@@ -154,101 +239,19 @@ def update(
     out.print(f"{made}: run it with imperv europe --config {made}", markup=False)
 
 
-@app.command()
-def plan(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
-    config: Config = Path("production.toml"),
-    target: Targets = None,
-    nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,
-    country: Annotated[list[str] | None, typer.Option(help="Only tiles of this country, such as AT; repeatable.")] = None,
-    aoi: Annotated[Path | None, typer.Option(help="Only tiles that this vector file touches.")] = None,
-    workers: Annotated[int, typer.Option(help="Tiles in work at the same time, for the wall time.", min=1)] = 1,
-    picture: Annotated[Path | None, typer.Option(help="Draw the tiles into this PNG or SVG.")] = None,
-    as_json: Json = False,
+@app.command(rich_help_panel=PRODUCTIONS)
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool of the type process.")] = "tiles",
+    name: Annotated[str | None, typer.Option(help="Of this worker; Prefect makes one up.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
 ) -> None:
-    """Say what would run and why, and what it takes; runs nothing."""
-    from flows.plan_cli import chosen, print_nodes, print_summary
-    from flows.plan_map import draw_plans
-    from flows.production_plan import as_json as plans_as_json
-    from flows.production_plan import plan_production, totals
-    from tasks.production import Production
+    """Serve a work pool of the Prefect server, as `prefect worker start` does, with runs that start in a fraction of a second."""
+    from flows.worker import work
 
-    production = Production.read(config)
-    names = chosen(named(tiles, production.tile_names), country or [], aoi)
-    if nodes if nodes is not None else len(names) <= 3 and picture is None:
-        print_nodes(production, names, target, as_json)
-        return
-    plans = plan_production(production, names, target)
-    total = totals(production, plans, workers)
-    if picture is not None:
-        draw_plans(plans, picture)
-    if as_json:
-        out.print_json(json.dumps(plans_as_json(plans, total)))
-    else:
-        print_summary(plans, total)
+    work(pool, name, limit)
 
 
-@app.command()
-def status(config: Config = Path("production.toml"), as_json: Json = False) -> None:
-    """Say how far each tile is: done, running, failed and why, missing; for how long, and when a production will be done."""
-    from flows.status_cli import pace, print_status, statuses
-    from tasks.production import Production
-
-    production = Production.read(config)
-    found = statuses(production)
-    if as_json:
-        out.print_json(json.dumps(found))
-    else:
-        print_status(found, pace(production, found))
-
-
-@app.command()
-def scenes(
-    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
-    config: Config = Path("production.toml"),
-    as_json: Json = False,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
-) -> None:
-    """List the scenes that a tile is or would be made from, with every decision about them; freezes nothing."""
-    from flows.scenes import as_table, calendar_lines, list_scenes, objections, plot_calendar, table_lines
-    from tasks.job import Job
-    from tasks.production import Production
-
-    job = Job.of(Production.read(config), tile)
-    found = list_scenes(job)
-    if as_json:
-        out.print_json(json.dumps(as_table(found)))
-    else:
-        for entry in found:
-            for line in (*table_lines(entry), *calendar_lines(entry)):
-                out.print(line, markup=False)
-    if plot is not None:
-        try:
-            plot_calendar(tile, found, plot)
-        except OSError as error:
-            raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
-    if lines := objections(job, found):
-        raise InputError("\n".join(lines))
-
-
-@app.command()
-def graph(
-    form: Annotated[Form, typer.Option("--format", help="Form.")] = Form.MERMAID,
-    target: Targets = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output by default.")] = None,
-) -> None:
-    """Draw the graph of layers."""
-    from flows.drawing import mermaid, svg
-    from flows.targets import resolve_targets
-
-    text = (svg if form is Form.SVG else mermaid)(resolve_targets(target))
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-
-
-@app.command()
+@app.command(rich_help_panel=QUALITY)
 def report(
     tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; without any, the report of the whole production.")] = None,
     config: Config = Path("production.toml"),
@@ -271,31 +274,7 @@ def report(
         out.print(report_production(production), markup=False)
 
 
-@config_app.command("check")
-def config_check(file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml")) -> None:
-    """Say what is wrong with a production file, one line each."""
-    from flows.checking import check_production
-    from tasks.production import Production
-
-    wrong, found = check_production(Production.read(file))
-    for line in found:
-        out.print(f"ok: {line}", markup=False)
-    for line in wrong:
-        err.print(f"imperv: {line}", markup=False)
-    if wrong:
-        raise typer.Exit(2)
-    out.print(f"{file}: nothing wrong", markup=False)
-
-
-@config_app.command("settings")
-def config_settings() -> None:
-    """Print every setting with its default and meaning, as Markdown."""
-    from flows.settings_page import settings_page
-
-    sys.stdout.write(settings_page() + "\n")
-
-
-@app.command()
+@app.command(rich_help_panel=HELP)
 def demo(
     directory: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
     size: Annotated[int, typer.Option(help="Edge of the simulated site in pixels of 10 m.")] = 512,
@@ -304,6 +283,23 @@ def demo(
     from flows.demo import run_demo
 
     _end(run_demo(directory, size, out, err))
+
+
+@app.command(rich_help_panel=HELP)
+def graph(
+    form: Annotated[Form, typer.Option("--format", help="Form.")] = Form.MERMAID,
+    target: Targets = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output by default.")] = None,
+) -> None:
+    """Draw the graph of layers."""
+    from flows.drawing import mermaid, svg
+    from flows.targets import resolve_targets
+
+    text = (svg if form is Form.SVG else mermaid)(resolve_targets(target))
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:

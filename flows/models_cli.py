@@ -13,9 +13,12 @@ from typing import Annotated
 
 import typer
 
+from flows.command_groups import Grouped
 from flows.console import Config, Json, err, out
 
-model_app = typer.Typer(help="Look at the density models of the store; carry them elsewhere as one file.", no_args_is_help=True)
+model_app = typer.Typer(
+    help="Look at the density models of the store; carry them elsewhere as one file.", cls=Grouped, no_args_is_help=True
+)
 
 
 class Product(StrEnum):
