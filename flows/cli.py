@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError
 
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
 from flows.config_cli import config_app
-from flows.console import Config, Json, err, named, out
+from flows.console import Config, Json, Targets, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.logs import configure
 from flows.models_cli import model_app
@@ -36,8 +36,6 @@ app.add_typer(model_app, name="model", rich_help_panel=MODELS)
 app.command(rich_help_panel=QUALITY)(verify)
 app.command(rich_help_panel=QUALITY)(validate)
 app.command(rich_help_panel=QUALITY)(evaluate)
-
-Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
 
 
 def _say_version(wanted: bool) -> None:

@@ -1,52 +1,66 @@
-"""The command ``imperv verify``: the delivery check of files, folders, zips, or all that a production has delivered."""
+"""The command ``imperv verify``: the delivery check of files, folders, zips, or all that a production should have delivered."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from flows.console import Json, Targets, out
 from tasks.errors import InputError
 
-out = Console(soft_wrap=True, highlight=False)
+if TYPE_CHECKING:
+    from tasks.job import Job
 
 
 def verify(
     paths: Annotated[list[Path] | None, typer.Argument(help="GeoTIFFs, delivery zips, or folders of them.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Production file: verify what it delivered, against its store.")
+        Path | None, typer.Option("--config", "-c", help="Production file: verify all that it should have delivered.")
     ] = None,
+    target: Targets = None,
     window: Annotated[bool, typer.Option("--window", help="They cover windows, whatever their records say.")] = False,
     imd_then: Annotated[Path | None, typer.Option(help="Density of the first year at 10 m, for the sums of change.")] = None,
     ibu_then: Annotated[Path | None, typer.Option(help="Built-up of the first year at 10 m.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of the EEA's boundary masks, for the gap check.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Check delivered files as the EEA does and more: each alone, together, and at the edges of tiles."""
-    from tasks.verifying import Request, verify
+    """Check delivered files as the EEA does and more: each alone, together, at the edges of tiles, and what is missing."""
+    from flows.targets import resolve_targets, steps
+    from tasks.verifying import Request, missing_products, verify
 
-    places, jobs = _places(paths, config)
+    if target and (paths or config is None):
+        raise InputError("--target says which products a production must have: give --config and no paths")
     then = {symbol: path for symbol, path in (("IMD_then", imd_then), ("IBU_then", ibu_then)) if path is not None}
-    found = verify(places, Request(window, then, masks, jobs))
-    bad = sum(any(not f.ok for f in findings) for findings in found.values())
+    places, jobs = _places(paths, config)
+    found = verify(places, Request(window, then, masks, jobs)) if places else {}
+    wanted = steps(resolve_targets(target))[1]
+    missing = {} if paths else {str(job.tile): missing_products(job, wanted) for job in jobs}
+    absent = [(name, finding) for tile in missing.values() for name, finding in tile.items()]
+    passing = sum(all(f.ok for f in findings) and name not in dict(absent) for name, findings in found.items())
     if as_json:
-        rows = {name: [{"check": f.check, "ok": f.ok, "text": f.text, "note": f.note} for f in fs] for name, fs in found.items()}
-        out.print_json(json.dumps(rows))
+        rows = {name: list(findings) for name, findings in found.items()}
+        for name, finding in absent:
+            rows.setdefault(name, []).append(finding)
+        told = {n: [{"check": f.check, "ok": f.ok, "text": f.text, "note": f.note} for f in fs] for n, fs in rows.items()}
+        out.print_json(json.dumps(told))
     else:
         for name, findings in found.items():
             out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
             for finding in findings:
                 if not finding.ok or finding.note:
                     out.print(f"     {finding.check}: {finding.text}", markup=False)
-        out.print(f"{len(found) - bad} of {len(found)} files pass")
-    if bad:
+        for tile, names in missing.items():
+            for name, finding in names.items():
+                out.print(f"MISSING {tile} {Path(name).name}: {finding.text}", markup=False)
+        out.print(f"{passing} of {len(found)} files pass" + (f", {len(absent)} missing" if absent else ""))
+    if absent or passing < len(found):
         raise typer.Exit(1)
 
 
-def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], list]:
+def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], list[Job]]:
     """What to check, and the tiles whose store explains it."""
     if config is None:
         if not paths:
@@ -61,7 +75,4 @@ def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], 
     if paths:
         return paths, jobs
     folders = [Path(require_local(job)) for job in jobs]
-    places = [folder for folder in folders if folder.is_dir()]
-    if not places:
-        raise InputError(f"{config}: nothing is delivered yet; run it first")
-    return places, jobs
+    return [folder for folder in folders if any(folder.glob("*.tif")) or any(folder.glob("*.zip"))], jobs

@@ -26,6 +26,7 @@ from tasks.errors import InputError
 from tasks.job import Job
 from tasks.layer_sources import SYMBOLS, THEN, Bounds, file_source, job_sources, reference_sources
 from tasks.metadata_check import check_metadata
+from tasks.product_names import places_of
 from tasks.product_rules import OUTSIDE, Finding, Named, check_name, failed, passed
 from tasks.seams import DEPTH, Seam, seam
 
@@ -306,6 +307,38 @@ def _box(path: Path, bounds: Bounds) -> np.ndarray:
         size = source.transform.a
         window = Window(round(column), round(row), round((bounds[2] - bounds[0]) / size), round((bounds[3] - bounds[1]) / size))
         return source.read(1, window=window)
+
+
+def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
+    """Products that a tile should have and has not, by the path of their file.
+
+    Parameters
+    ----------
+    job : Job
+        Tile of a store that is a folder.
+    symbols : iterable of str
+        Layers that are to be delivered. One that the production does not make, such as a confidence without an ensemble,
+        is not missed.
+
+    Returns
+    -------
+    dict
+        Finding that fails, with the reason. A file without its record counts: its delivery was cut off.
+    """
+    present, found = job.store.find(f"products/{job.tile}"), {}
+    for symbol in symbols:
+        places, layer = places_of(job, symbol), job.record(symbol)
+        done = places.record in present and job.store.read_record(places.record) is not None
+        if layer is not None and not layer.made or done and places.tif in present:
+            continue
+        if done:
+            text = "its record says that it was delivered, and the file is gone"
+        elif places.tif in present:
+            text = "it lies there without its record: its delivery was cut off"
+        else:
+            text = f"{symbol} is not {'made' if layer is None else 'delivered'} yet"
+        found[job.store.full(places.tif)] = failed("missing", text)
+    return found
 
 
 def require_local(job: Job) -> str:

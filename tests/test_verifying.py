@@ -271,3 +271,54 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert all(f["ok"] for f in found[str(path)]) and {"check", "ok", "text", "note"} == set(found[str(path)][0])
     assert main(["verify"]) == 2
     assert main(["verify", str(tmp_path / "nothing")]) == 2
+
+
+def test_products_that_a_production_should_have_are_missed_by_name(tmp_path, capsys):
+    from flows.cli import main
+    from tasks.delivery import deliver as hand_over
+    from tasks.delivery import delivered_symbols, product_paths
+    from tasks.job import Job
+    from tasks.production import Production
+    from tests.delivered import CORNER, put
+
+    config = tmp_path / "production.toml"
+    config.write_text(
+        f'tiles = ["E43N32"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
+        f"[area]\nbbox = {[*CORNER]}\n"
+    )
+    job = Job.of(Production.read(config), "E43N32")
+
+    def verified(*more: str) -> tuple[int, str]:
+        return main(["verify", "--config", str(config), *more]), capsys.readouterr().out
+
+    def name(symbol: str) -> str:
+        return product_paths(job, symbol)[0].rsplit("/", 1)[-1]
+
+    code, said = verified()  # nothing at all
+    assert code == 1 and f"0 of 0 files pass, {len(delivered_symbols())} missing" in said
+    put(job, "IMD_now", np.resize(np.arange(101, dtype="u1"), (200, 200)))
+    put(job, "IBU_now", np.zeros((200, 200), "u1"))
+    put(job, "IMDCL", made=False, reason="one model only")  # nobody misses what the production does not make
+    hand_over(job, "IMD_now")
+    code, said = verified()
+    assert code == 1 and f"1 of 1 files pass, {len(delivered_symbols()) - 2} missing" in said
+    assert f"MISSING E43N32 {name('IBU_now')}: IBU_now is not delivered yet" in said
+    assert f"MISSING E43N32 {name('IMDC')}: IMDC is not made yet" in said and name("IMDCL") not in said
+    assert verified("-t", "IMD_now") == (0, f"ok   {tmp_path}/store/{product_paths(job, 'IMD_now')[0]}\n1 of 1 files pass\n")
+    code, said = verified("--json")
+    rows = json.loads(said)
+    assert code == 1 and len(rows) == len(delivered_symbols()) - 1
+    assert rows[str(tmp_path / "store" / product_paths(job, "IMDC")[0])] == [
+        {"check": "missing", "ok": False, "text": "IMDC is not made yet", "note": False}
+    ]
+    # The record without the file, and the file without the record, are no products.
+    tif, record = (tmp_path / "store" / path for path in product_paths(job, "IMD_now"))
+    kept = record.read_text()
+    record.unlink()
+    code, said = verified("-t", "IMD_now")
+    assert code == 1 and "its delivery was cut off" in said and "0 of 1 files pass, 1 missing" in said
+    record.write_text(kept)
+    tif.unlink()
+    code, said = verified("-t", "IMD_now")
+    assert code == 1 and "the file is gone" in said
+    assert verified("-t", "IMD_now", str(tmp_path))[0] == 2  # only one of them can be asked for
