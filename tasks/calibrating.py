@@ -81,30 +81,44 @@ def _best(job: Job) -> tuple[Calibration, str]:
     try:
         return fit_samples(own, parameters), OWN
     except CalibrationError as error:
-        trouble = str(error)
+        reasons = [str(error)]
     neighbours = _usable_neighbours(job)
     job.engine.at_once(sum(projected_bytes(one) for one in (job, *neighbours)), f"IMD_calibration of {len(neighbours) + 1} tiles")
     around = {other.tile: tile_samples(other) for other in neighbours}
+    names = ", ".join(str(n) for n in around)
     if around:
         try:
-            names = ", ".join(str(n) for n in around)
             return _flagged(
                 fit_samples(Samples.merge(own, *around.values()), parameters), "pooled"
             ), f"own samples and those of {names}"
-        except CalibrationError:
-            pass
+        except CalibrationError as error:
+            reasons.append(f"with those of {names}: {error}")
     for tile in nearest_tiles(job.tile, _calibrated_tiles(job), 1):
         text = job.store.read_text(job.neighbour(tile).place("IMD_calibration").data)
         if text:
             return _flagged(Calibration.from_json(text), "borrowed"), f"tile {tile}"
+    reasons.append(f"{'' if around else 'no neighbouring tile has samples and '}no other tile is calibrated by its own")
     try:
         few = parameters.model_copy(update={"minimum_samples": parameters.fallback_samples})
         return _flagged(fit_samples(own, few), "few_samples"), "own few samples"
-    except CalibrationError:
-        raise WorkError(
-            f"IMD_calibration of tile {job.tile}: {trouble}, and no tile around is calibrated; "
-            "run neighbouring tiles first or use a larger area"
-        ) from None
+    except CalibrationError as error:
+        if str(error) not in reasons:
+            reasons.append(f"where nothing can be borrowed: {error}")
+        raise WorkError(f"IMD_calibration of tile {job.tile}: {'; '.join(reasons)}; {_remedy(job, own, len(around))}") from None
+
+
+def _remedy(job: Job, own: Samples, asked: int) -> str:
+    """What can help a tile that cannot be calibrated, not even with so many neighbours."""
+    parameters, ways = job.production.parameters.calibration, []
+    if own.ndvi.size >= parameters.fallback_samples:  # enough of them, which say nothing
+        ways.append("check that imd_then, ibu_then and clcplus_then describe the year of `then` and lie where its scenes do")
+    if job.windowed:
+        ways.append("use a larger area")
+    if len(job.area_neighbours()) > asked:
+        ways.append("run neighbouring tiles first")
+    if own.ndvi.size < parameters.fallback_samples <= own.mask_ndvi.size and parameters.step > 1:
+        ways.append(f"lower parameters.calibration.step ({parameters.step}): {own.mask_ndvi.size} pixels are inside the mask")
+    return ", or ".join(ways) or "share the store with a production that has calibrated tiles of the same year"
 
 
 def calibrates_alone(job: Job) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from calibration import Calibration, fit_calibration
 from layers.catalogue import CATALOGUE
 from tasks.calibrating import INPUTS, make_calibration, projected_bytes
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
@@ -109,3 +109,66 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_read(tmp_path):
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("engine.memory: IMD_calibration needs 1.")
     assert job.record("IMD_calibration") is None and job.store.read_text(job.place("IMD_calibration").data) is None
+
+
+# what a tile is told that cannot be calibrated -------------------------------------------------------------------
+
+
+def few(count: int, slope: float = -130) -> dict[str, np.ndarray]:
+    """Layers of a tile of which so many pixels of the lattice of 60 m, and no others, are inside the sealing mask."""
+    ndvi = np.random.default_rng(0).uniform(0, 0.8, (1200, 1200)).astype("f4")
+    rows, columns = (np.arange(-offset % 6, 1200, 6) for offset in (-TOP // 10, LEFT // 10))
+    mask = np.zeros((1200, 1200), "u1")
+    for k in range(count):
+        mask[rows[k // 100], columns[k % 100]] = 1
+    imd = np.clip(np.rint(50 + slope * (ndvi - 0.4)), 1, 100).astype("u1")
+    return {"IMD_then": imd, "NDVI_p0_then": ndvi, "IMD_MSK_then": mask, "IBU_then": np.zeros_like(mask)}
+
+
+def failure(job: Job) -> str:
+    with pytest.raises(WorkError) as caught:
+        make_node(job, "IMD_calibration")
+    assert job.record("IMD_calibration") is None and "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"IMD_calibration of tile {job.tile}: ")
+
+
+def store_all(job: Job, layers: dict[str, np.ndarray]) -> Job:
+    for symbol, array in layers.items():
+        put(job, symbol, array)
+    return job
+
+
+def test_both_thresholds_are_told(tmp_path):
+    assert failure(store_all(job_of(tmp_path), few(19))) == (
+        "19 samples inside the sealing mask, 200 needed; no neighbouring tile has samples and no other tile is calibrated by its "
+        "own; where nothing can be borrowed: 19 samples inside the sealing mask, 20 needed; use a larger area"
+    )
+
+
+def test_a_denser_lattice_is_advised_where_it_helps(tmp_path):
+    layers = few(19)
+    layers["IMD_MSK_then"][6, :100] = 1  # no row of the lattice
+    job = store_all(job_of(tmp_path), layers)
+    assert failure(job).endswith("use a larger area, or lower parameters.calibration.step (6): 119 pixels are inside the mask")
+    make_node(store_all(job_of(tmp_path, step=1), layers), "IMD_calibration")
+
+
+def test_samples_that_say_nothing_are_told_as_such(tmp_path):
+    few_of_them = failure(store_all(job_of(tmp_path), few(50, slope=130)))
+    assert "50 samples inside the sealing mask, 200 needed" in few_of_them
+    assert "where nothing can be borrowed: density does not fall with NDVI in 50 samples: slope 1" in few_of_them
+    assert "; check that imd_then, ibu_then and clcplus_then describe" in few_of_them
+    many = failure(store_all(job_of(tmp_path), few(400, slope=130)))
+    assert many.count("density does not fall with NDVI in 400 samples") == 1 and "needed" not in many
+
+
+def test_neighbours_that_were_not_enough_are_named(tmp_path):
+    job = job_of(tmp_path)
+    file = tmp_path / "production.toml"
+    file.write_text(file.read_text().replace(f"bbox = {FOUR_BLOCKS}", "each = [30000, 10000, 42000, 22000]"))
+    job = Job.of(Production.read(tmp_path), "E38N31")
+    assert "run neighbouring tiles first" in failure(store_all(job, few(10)))
+    store_all(Job.of(job.production, "E39N31"), few(15))
+    said = failure(job)
+    assert "10 samples inside the sealing mask, 200 needed; with those of E39N31: " in said
+    assert "no other tile is calibrated by its own; where nothing can be borrowed: 10 samples" in said
