@@ -229,11 +229,17 @@ def update(
     clcplus_now: Annotated[str, typer.Option(help="CLCplus Backbone of the new year; a proxy stands in without it.")] = "",
     footprints: Annotated[list[str] | None, typer.Option(help="Footprints of the new `then`; repeatable.")] = None,
     catalogue: Annotated[str, typer.Option(help="Scenes; those of the last production by default.")] = "",
+    only_finished: Annotated[bool, typer.Option("--only-finished", help="Leave out tiles that are not finished.")] = False,
 ) -> None:
     """Write the production of the next pair of years: what was now becomes then, with the maps made here as references."""
     from flows.updating import next_production
 
-    made = next_production(config, now, output, clcplus_now=clcplus_now, footprints=tuple(footprints or ()), catalogue=catalogue)
+    made, left_out = next_production(
+        config, now, output,
+        clcplus_now=clcplus_now, footprints=tuple(footprints or ()), catalogue=catalogue, only_finished=only_finished,
+    )  # fmt: skip
+    if left_out:
+        err.print(f"imperv: {len(left_out)} tiles are left out, as they are not finished: {', '.join(left_out)}", markup=False)
     out.print(f"{made}: run it with imperv europe --config {made}", markup=False)
 
 

@@ -19,8 +19,15 @@ REFERENCES = {"imd_then": "IMD_now", "ibu_then": "IBU_now"}
 
 
 def next_production(
-    last: Path, now: str, out: Path, *, clcplus_now: str = "", footprints: tuple[str, ...] = (), catalogue: str = ""
-) -> Path:
+    last: Path,
+    now: str,
+    out: Path,
+    *,
+    clcplus_now: str = "",
+    footprints: tuple[str, ...] = (),
+    catalogue: str = "",
+    only_finished: bool = False,
+) -> tuple[Path, list[str]]:
     """Write the production file of the next pair of years beside the last one, or where `out` says.
 
     Parameters
@@ -37,11 +44,15 @@ def next_production(
         Footprints of the new `then`; by default those of the last production.
     catalogue : str
         Scenes, by default those of the last production.
+    only_finished : bool
+        Leave out tiles without delivered IMD and IBU, which are otherwise an error.
 
     Returns
     -------
-    Path
-        The file, checked: it can be read as a production.
+    file : Path
+        Checked: it can be read as a production.
+    left_out : list of str
+        Tiles of the last production that are not in it; the file names them too.
 
     Raises
     ------
@@ -54,11 +65,17 @@ def next_production(
     if out.exists():
         raise InputError(f"{out} is there already; remove it or name another file")
     missing = [tile for tile in production.tile_names if not _delivered(production, tile)]
-    if missing:
+    finished = [tile for tile in production.tile_names if tile not in set(missing)]
+    if missing and not (only_finished and finished):
         raise InputError(
             f"{len(missing)} of {len(production.tile_names)} tiles of {file} have no delivered IMD and IBU "
             f"({', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}); finish that production first"
+            + (", or leave them out with --only-finished" if finished else "")
         )
+    if missing:
+        table["tiles"] = finished
+        for key in ("countries", "aoi"):  # the tiles are named
+            table.pop(key, None)
     references = table.setdefault("references", {})
     for key, symbol in REFERENCES.items():
         references[key] = _pattern(production, symbol)
@@ -73,12 +90,17 @@ def next_production(
         table.setdefault("scenes", {})["catalogue"] = catalogue
     table["periods"] = {"then": table["periods"]["now"], "now": now}
     table.get("delivery", {}).pop("edition", None)  # that of the new pair follows from its years
-    return write_production(table, out, f"The update of {file.name} to {now}, written by `imperv update`.")
+    remark = f"The update of {file.name} to {now}, written by `imperv update`."
+    if missing:
+        remark += f"\n# Left out, as the last production has not finished them: {', '.join(missing)}"
+    return write_production(table, out, remark), missing
 
 
 def _delivered(production: Production, tile: str) -> bool:
+    """True for a tile whose maps can be the references of the next production."""
     job = Job.of(production, tile)
-    return all(job.store.read_record(places_of(job, symbol).record) is not None for symbol in REFERENCES.values())
+    records = [job.store.read_record(places_of(job, symbol).record) for symbol in REFERENCES.values()]
+    return all(record is not None and job.store.data_in_place(record) for record in records)
 
 
 def _pattern(production: Production, symbol: str) -> str:

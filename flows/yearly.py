@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.states import State
 
 from flows.europe import europe
@@ -20,6 +21,7 @@ async def yearly_update(
     now: str = "",
     out: str = "",
     clcplus_now: str = "",
+    only_finished: bool = False,
     at_once: int = 1,
     tile_timeout: float | None = None,
     deployment: str = "imperviousness/tile",
@@ -36,6 +38,8 @@ async def yearly_update(
         File to write; by default ``production-YEAR.toml`` beside the last one. If it is there, that production goes on.
     clcplus_now : str
         CLCplus Backbone of `now`, if there is one.
+    only_finished : bool
+        Leave out tiles that the last production has not finished; otherwise they are an error.
     at_once, tile_timeout, deployment
         See the flow `europe`.
     """
@@ -43,7 +47,9 @@ async def yearly_update(
     file = file_of(Path(last))
     target = Path(out) if out else file.with_name(f"production-{year.replace('/', '_')}.toml")
     if not target.exists():
-        next_production(file, year, target, clcplus_now=clcplus_now)
+        _, left_out = next_production(file, year, target, clcplus_now=clcplus_now, only_finished=only_finished)
+        if left_out:
+            get_run_logger().warning("%d tiles that are not finished are left out: %s", len(left_out), ", ".join(left_out))
     return await europe(  # type: ignore[no-any-return]
         str(target), at_once=at_once, tile_timeout=tile_timeout, deployment=deployment, return_state=True
     )

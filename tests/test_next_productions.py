@@ -16,12 +16,17 @@ from tasks.delivery import deliver
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.overlay import Overlay, store_of
+from tasks.product_names import product_paths
 from tasks.production import Production
 from tasks.records import Record
 from tasks.store import Store
 from tests.delivered import CORNER, production, put
 
 TILE = "E43N32"
+AROUND = "[4300000, 3298000, 4500000, 3400000]"
+"""An area that reaches the tiles around."""
+PART = "each = [0, 98000, 2000, 100000]"
+"""The corner as a part of every tile."""
 
 
 @pytest.fixture
@@ -42,8 +47,9 @@ def last(tmp_path):
 
 
 def test_the_next_pair_of_years(last, tmp_path):
-    out = next_production(last, "2024", tmp_path / "next" / "production.toml", clcplus_now="/data/clc24.tif")
+    out, left_out = next_production(last, "2024", tmp_path / "next" / "production.toml", clcplus_now="/data/clc24.tif")
     table = tomllib.loads(out.read_text())
+    assert left_out == []
     assert table["periods"] == {"then": "2021", "now": "2024"}
     assert table["references"]["clcplus_then"] == str(tmp_path / "clc21.tif")
     assert table["references"]["clcplus_now"] == "/data/clc24.tif"
@@ -71,6 +77,30 @@ def test_an_update_is_refused_where_it_cannot_be(last, tmp_path):
     job.store._remove(job.store.full(f"products/{TILE}"))
     with pytest.raises(InputError, match=r"1 of 1 tiles of .* have no delivered IMD and IBU \(E43N32\)"):
         next_production(last, "2024", tmp_path / "c.toml")
+
+
+def test_only_finished_tiles_go_on(last, tmp_path, capsys):
+    last.write_text(last.read_text().replace(f'["{TILE}"]', f'["E44N32", "{TILE}", "E44N33"]').replace(str([*CORNER]), AROUND))
+    out = tmp_path / "next.toml"
+    asked = ["update", "2024", "--config", str(last), "-o", str(out)]
+    assert main(asked) == 2 and not out.exists()
+    assert "2 of 3 tiles" in (said := capsys.readouterr().err) and "or leave them out with --only-finished" in said
+    assert main([*asked, "--only-finished"]) == 0
+    assert "imperv: 2 tiles are left out, as they are not finished: E44N32, E44N33\n" in capsys.readouterr().err
+    assert Production.read(out).tile_names == (TILE,)
+    assert "finished them: E44N32, E44N33\n" in out.read_text()
+    out.unlink()
+    # A file that is gone is no reference.
+    job = Job.of(Production.read(last), TILE)
+    job.store.fs.rm_file(job.store.full(product_paths(job, "IBU_now")[0]))
+    assert main([*asked, "--only-finished"]) == 2 and not out.exists()
+    assert "3 of 3 tiles" in (said := capsys.readouterr().err) and "--only-finished" not in said
+
+
+def test_a_list_or_countries_become_the_finished_tiles(last, tmp_path):
+    last.write_text(last.read_text().replace(f'tiles = ["{TILE}"]', 'countries = ["DE"]').replace(f"bbox = {[*CORNER]}", PART))
+    out, left_out = next_production(last, "2024", tmp_path / "next.toml", only_finished=True)
+    assert Production.read(out).tile_names == (TILE,) and len(left_out) == len(Production.read(last).tile_names) - 1
 
 
 def test_a_scratch_run_has_its_own_store_and_its_own_parameters(last, tmp_path):
