@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.attributes import units_of
 from layers.catalogue import Layer, resolve
 from layers.palette import OUTSIDE
 from tasks.attribute_table import table_rows, write_table
@@ -41,7 +42,7 @@ from tasks.verifying import check_meaning
 
 __all__ = ["VERSION", "deliver", "delivered_symbols", "delivery_standing", "file_name", "product_paths"]
 
-VERSION = 2
+VERSION = 3
 """Raised when the same layer would give other files."""
 
 
@@ -129,7 +130,8 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
     try:
         with measured() as usage, _drafts(job, places.tif) as folder:
             draft = folder / PurePosixPath(places.tif).name
-            counts = write_geotiff(draft, job.grid(layer.resolution), form_of(layer).palette, _pixels(job, layer))
+            grid, palette = job.grid(layer.resolution), form_of(layer).palette
+            counts = write_geotiff(draft, grid, palette, _pixels(job, layer), layer.description, units_of(layer))
             product = product_of(job, layer, made, counts)
             write_table(
                 folder / PurePosixPath(places.table).name,

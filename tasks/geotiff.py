@@ -42,7 +42,14 @@ _BINDINGS = (
 )
 
 
-def write_geotiff(path: Path, grid: GeoBox, palette: Palette, rows: Callable[[int, int], np.ndarray]) -> dict[int, int]:
+def write_geotiff(
+    path: Path,
+    grid: GeoBox,
+    palette: Palette,
+    rows: Callable[[int, int], np.ndarray],
+    description: str = "",
+    units: str = "",
+) -> dict[int, int]:
     """Write a layer, strip by strip.
 
     Parameters
@@ -55,6 +62,10 @@ def write_geotiff(path: Path, grid: GeoBox, palette: Palette, rows: Callable[[in
         Codes and colours.
     rows : callable
         Gives the pixels (y, x) of uint8 from a first row to before a last one.
+    description : str
+        What the band shows; GIS programs name it so.
+    units : str
+        Units of the codes, such as ``"%"``; empty for classes.
 
     Returns
     -------
@@ -75,7 +86,7 @@ def write_geotiff(path: Path, grid: GeoBox, palette: Palette, rows: Callable[[in
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     gdal.ErrorReset()
     try:
-        _write_draft(gdal, draft, grid, palette, rows, total)
+        _write_draft(gdal, draft, grid, palette, rows, (description, units), total)
         _copy(gdal, draft, path)
     except RuntimeError as error:
         failure = str(error)
@@ -116,11 +127,17 @@ def raise_error(gdal: Any) -> None:
 
 
 def _write_draft(
-    gdal: Any, path: Path, grid: GeoBox, palette: Palette, rows: Callable[[int, int], np.ndarray], total: np.ndarray
+    gdal: Any,
+    path: Path,
+    grid: GeoBox,
+    palette: Palette,
+    rows: Callable[[int, int], np.ndarray],
+    about: tuple[str, str],
+    total: np.ndarray,
 ) -> None:
     """All pixels and those of the overviews, not compressed; adds the pixels of each code to `total`."""
     factors = overview_factors((grid.shape.y, grid.shape.x))
-    dataset = _create(gdal, path, grid, palette, factors)
+    dataset = _create(gdal, path, grid, palette, factors, about)
     try:
         for first in range(0, grid.shape.y, STRIP_ROWS):
             strip = np.ascontiguousarray(rows(first, min(first + STRIP_ROWS, grid.shape.y)))
@@ -141,7 +158,7 @@ def _write(band: Any, row: int, pixels: np.ndarray) -> None:
     band.WriteRaster(0, row, pixels.shape[1], pixels.shape[0], pixels.reshape(-1).data)
 
 
-def _create(gdal: Any, path: Path, grid: GeoBox, palette: Palette, factors: Sequence[int]) -> Any:
+def _create(gdal: Any, path: Path, grid: GeoBox, palette: Palette, factors: Sequence[int], about: tuple[str, str]) -> Any:
     """An empty file with everything but its pixels: what stands before them cannot end up in a side file."""
     from osgeo import osr
 
@@ -157,6 +174,8 @@ def _create(gdal: Any, path: Path, grid: GeoBox, palette: Palette, factors: Sequ
     band = dataset.GetRasterBand(1)
     band.SetColorTable(table)
     band.SetNoDataValue(OUTSIDE)
+    band.SetDescription(about[0])
+    band.SetUnitType(about[1])
     if factors:
         dataset.BuildOverviews("NONE", list(factors))  # room for them; GDAL computes nothing
     raise_error(gdal)

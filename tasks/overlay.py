@@ -6,18 +6,29 @@ The production is never written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import zarr
 
+from grids import Tile
+from tasks.errors import InputError
+from tasks.lease import SECONDS, Lease
 from tasks.production import Production
 from tasks.records import Record
 from tasks.store import Store
 
 SHARED = ("tiles", "models")
 """Folders that are looked through to the production; products, runs and leases are each store's own."""
+
+BASE = "base.data.json"
+"""File of a scratch store that names its base, for those who open it without a production file."""
+
+SECRET = ("key", "secret", "token", "password", "username", "client_kwargs")
+"""Options of file systems that are not written down; a reader has them from elsewhere."""
 
 ENDINGS = (".data.json", ".zarr", ".keras", ".json")
 
@@ -66,13 +77,50 @@ class Overlay(Store):
         found = super().find(folder)
         return {**self.base.find(folder), **found} if folder.split("/")[0] in SHARED else found
 
+    def tiles(self) -> list[str]:
+        """As `Store.tiles`, of both stores."""
+        return sorted({*self.base.tiles(), *super().tiles()})
+
+    def folders(self, tile: str) -> list[str]:
+        """As `Store.folders`, of both stores."""
+        return sorted({*self.base.folders(tile), *super().folders(tile)})
+
     def tiles_with(self, path: str) -> list[str]:
         """As `Store.tiles_with`, of both stores."""
         return sorted({*self.base.tiles_with(path), *super().tiles_with(path)})
 
+    @contextlib.contextmanager
+    def tile_lock(self, tile: Tile, seconds: float = SECONDS) -> Iterator[Lease]:
+        """As `Store.tile_lock`; before anything is made, the scratch store says whose it is."""
+        with super().tile_lock(tile, seconds) as lease:
+            options = {key: value for key, value in self.base.options.items() if key not in SECRET}
+            text = json.dumps({"url": self.base.url, "options": options}, default=str) + "\n"
+            if super().read_text(BASE) != text:
+                self.write_text(BASE, text)
+            yield lease
+
     def records(self, tile: Any) -> dict[str, Record]:
         """As `Store.records`, of both stores."""
         return {**self.base.records(tile), **super().records(tile)}
+
+
+def over_base(store: Store) -> Store:
+    """A store over its base, where a run has noted that it is a scratch store; otherwise the store itself.
+
+    Raises
+    ------
+    InputError
+        If the note cannot be read.
+    """
+    text = None if store.layered else store.read_text(BASE)
+    if text is None:
+        return store
+    try:
+        noted = json.loads(text)
+        base = Store(noted["url"], {**noted["options"], **{k: v for k, v in store.options.items() if k in SECRET}})
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"store: {store.url}/{BASE} is damaged; run the tile again, which writes it") from None
+    return Overlay(store.url, base, store.options)
 
 
 def _record_of(path: str) -> str:

@@ -24,6 +24,7 @@ from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Samp
 from shapely import box, segmentize, transform
 from shapely.geometry import mapping
 
+from layers.attributes import units_of
 from layers.palette import OUTSIDE
 from tasks.product_facts import Product
 from tasks.product_names import EPSG
@@ -129,13 +130,12 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
     """What the codes of the map are."""
     palette = product.palette
     shown = (*(palette.anchors or palette.codes[:-1]), OUTSIDE)
-    unit = "%" if palette.overview == "mean" else None
     band = RasterBand.create(
         nodata=OUTSIDE,
         sampling=Sampling.AREA,
         data_type=DataType.UINT8,
         spatial_resolution=product.layer.resolution,
-        unit=unit,
+        unit=units_of(product.layer) or None,
         statistics=_statistics(product),
     )
     RasterExtension.ext(asset, add_if_missing=True).apply([band])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 from odc.geo.geobox import GeoBox
 
 from grids import Tile
-from layers.catalogue import CATALOGUE, Layer, resolve
+from layers.catalogue import CATALOGUE, Layer
+from tasks import opening
 from tasks.arrays import Variable, create_arrays
 from tasks.errors import InputError, disk_trouble
 from tasks.lease import SECONDS, Lease, holding, is_held
@@ -28,6 +29,7 @@ from tasks.periods import Period, pair_label
 from tasks.records import Record
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 for _protocol in ("s3", "s3a"):
@@ -310,87 +312,83 @@ class Store:
                         found[path] = record
         return found
 
-    def open(self, layer: str, tile: Tile | str, period: str | None = None) -> xr.DataArray | xr.Dataset:
+    def tiles(self) -> list[str]:
+        """Names of the tiles that the store has layers of."""
+        return sorted(PurePosixPath(path).name for path in self._entries("tiles"))
+
+    def folders(self, tile: str) -> list[str]:
+        """Names of the periods and pairs that a tile has layers of."""
+        return sorted(PurePosixPath(path).name for path in self._entries(f"tiles/{tile}"))
+
+    def _entries(self, folder: str) -> list[str]:
+        try:
+            return list(self.fs.ls(self.full(folder), detail=False))
+        except FileNotFoundError:
+            return []
+
+    def open(self, layer: str, tile: Tile | str, period: str | None = None, *, masked: bool = False) -> xr.DataArray | xr.Dataset:
         """A finished layer as a lazy, georeferenced xarray object.
 
         Parameters
         ----------
         layer : str
-            Symbol such as ``"IMD_now"``, or another spelling of it.
+            Symbol such as ``"IMD_now"``, or another spelling of it, in any case.
         tile : Tile or str
             EEA tile.
         period : str, optional
             Folder of the period or pair, such as ``"2018-2021"``; needed where the store holds several.
+        masked : bool
+            NaN where there is no data: coded layers come as float32.
 
         Returns
         -------
         xarray.DataArray or xarray.Dataset
             Axes (y, x) in EPSG:3035 with ``.rio`` and ``.odc`` at hand, backed by Dask. Codes and no data are as stored
-            (``.rio.nodata``). PP, which has several arrays, is a Dataset.
+            (``.rio.nodata``), unless `masked`. CF attributes: ``long_name``, ``units`` or ``flag_values`` and
+            ``flag_meanings``. PP, which has several arrays, is a Dataset.
 
         Raises
         ------
         InputError
             If there is no such layer, it is not done, or the period is ambiguous.
         """
-        import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
-        import rioxarray  # noqa: F401  (registers the .rio accessor)
-        import xarray as xr  # here: every process would pay a second for what only people use
+        return opening.open_layer(self.with_base(), layer, tile, period, masked)
 
-        try:
-            symbol, name = resolve(layer), str(Tile(str(tile)))
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        entry = CATALOGUE[symbol]
-        if not entry.resolution:
-            raise InputError(f"{symbol} is not a raster: read its record or file in {self.url}")
-        done = {
-            path: record
-            for path, record in self.records(name).items()
-            if PurePosixPath(path).stem == entry.stem and path.startswith("tiles/") and record.made
-        }
-        if entry.stem != symbol:  # features of a year are stored by year: find the years that are then, or now
-            labels = {_member(PurePosixPath(p).parent.name, entry.period) for p in self._folders(name)} - {""}
-            if period is None and labels:
-                done = {p: r for p, r in done.items() if PurePosixPath(p).parent.name in labels}
-        if period is not None:
-            folder = _member(str(period), entry.period) or str(period)
-            done = {p: r for p, r in done.items() if PurePosixPath(p).parent.name in (str(period), folder)}
-        if not done:
-            raise InputError(f"{symbol} of tile {name}{f', {period},' if period else ''} is not done in {self.url}")
-        if len(done) > 1:
-            choices = ", ".join(PurePosixPath(p).parent.name for p in done)
-            raise InputError(f"{symbol} of tile {name} is there for several periods ({choices}): say which with period=")
-        record = next(iter(done.values()))
-        dataset = xr.open_zarr(
-            self.zarr_store(self.full(record.href), read_only=True), consolidated=False, chunks={}, mask_and_scale=False,
-            decode_coords="all",
-        )  # fmt: skip
-        for variable in dataset.data_vars.values():
-            variable.rio.write_nodata(variable.attrs.pop("nodata"), inplace=True)
-        return dataset[entry.symbol if entry.period == "pair" else entry.stem].rename(symbol) if entry.stem != "PP" else dataset
+    def mosaic(
+        self, layer: str, tiles: Iterable[Tile | str] | None = None, period: str | None = None, *, masked: bool = False
+    ) -> xr.DataArray | xr.Dataset:
+        """A layer of several tiles, or of windows of them, as one lazy object; no data where no tile is.
 
-    def _folders(self, tile: str) -> list[str]:
-        """One path in every period or pair folder of a tile."""
-        try:
-            return [f"{PurePosixPath(path).name}/x" for path in self.fs.ls(self.full(f"tiles/{tile}"), detail=False)]
-        except FileNotFoundError:
-            return []
+        Parameters
+        ----------
+        layer, period, masked
+            As for `open`.
+        tiles : iterable of Tile or str, optional
+            EEA tiles; all that have the layer by default.
+
+        Returns and raises as `open`, over the rectangle around all tiles.
+        """
+        return opening.open_mosaic(self.with_base(), layer, tiles, period, masked)
+
+    def layers(self, tile: Tile | str | None = None) -> pd.DataFrame:
+        """What is in the store, a row for every layer of a tile, or of all tiles.
+
+        Columns: ``layer``, ``tile``, ``period``, as `open` takes them; ``made``, False with its ``reason`` where it is not made;
+        ``description``, ``kind``, ``resolution`` in metres (0: no raster), ``units``, ``created``.
+        """
+        return opening.list_layers(self.with_base(), tile)
+
+    def with_base(self) -> Store:
+        """This store, over that of the production which it is a scratch store of (`tasks.overlay`)."""
+        from tasks.overlay import over_base
+
+        return over_base(self)
 
 
 def _folders_of(tile: Tile | str) -> list[str]:
     """Folders that hold what belongs to a tile."""
     models = [s.removesuffix("_model") for s, layer in CATALOGUE.items() if layer.kind == "model" and s.endswith("_model")]
     return [f"tiles/{tile}", *(f"models/{name}/{tile}" for name in models), f"products/{tile}"]
-
-
-def _member(pair: str, role: str) -> str:
-    """The folder of `then` or `now` in the name of a pair's folder; empty for the folder of a single period."""
-    for separator in ("__", "-"):
-        parts = pair.split(separator)
-        if len(parts) == 2:
-            return parts[0] if role == "then" else parts[1]
-    return ""
 
 
 def with_measured(record: Record, store: Store) -> Record:

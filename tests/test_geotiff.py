@@ -17,7 +17,7 @@ GRID = GeoBox(SHAPE, rasterio.Affine(20, 0, 4300000, 0, -20, 3300000), "EPSG:303
 
 
 def write(path, pixels, palette, grid=GRID):
-    return write_geotiff(path, grid, palette, lambda first, last: pixels[first:last])
+    return write_geotiff(path, grid, palette, lambda first, last: pixels[first:last], "Density, percent", "%")
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_a_cloud_optimised_file_in_the_form_that_is_asked_for(tmp_path, pixels, 
         assert (source.dtypes, source.nodata, source.block_shapes) == (("uint8",), 255, [(512, 512)])
         assert source.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "LZW"
         assert source.overviews(1) == [2, 4]
+        assert (source.descriptions, source.units) == (("Density, percent",), ("%",))
         assert (source.crs.to_epsg(), source.transform) == (3035, GRID.affine)
         assert [source.colormap(1)[code][:3] for code in range(256)] == list(DENSITY.colours)
         np.testing.assert_array_equal(source.read(1), pixels)
