@@ -21,6 +21,7 @@ from flows.console import Config, Json, Targets, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.logs import configure
 from flows.models_cli import model_app
+from flows.status_cli import status
 from flows.validate_cli import validate
 from flows.verify_cli import verify
 from tasks.errors import ImpervError, InputError
@@ -207,18 +208,7 @@ def _say_failed(tile: str, text: str) -> None:
     err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
 
 
-@app.command(rich_help_panel=PRODUCTIONS)
-def status(config: Config = Path("production.toml"), as_json: Json = False) -> None:
-    """Say how far each tile is: done, running, failed and why, missing; for how long, and when a production will be done."""
-    from flows.status_cli import pace, print_status, statuses
-    from tasks.production import Production
-
-    production = Production.read(config)
-    found = statuses(production)
-    if as_json:
-        out.print_json(json.dumps(found))
-    else:
-        print_status(found, pace(production, found))
+app.command(rich_help_panel=PRODUCTIONS)(status)
 
 
 @app.command(rich_help_panel=PRODUCTIONS)

@@ -47,7 +47,7 @@ async def run_production(
         "processes": Processes(config, symbols, at_once, tile_timeout),
         "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
     }
-    async with Watch(production, ledger, artifacts):
+    async with Watch(production, name, ledger, artifacts):
         await asyncio.to_thread(_look, production, symbols, ledger)
         await produce(production, names, symbols, ways[runner], ledger)
     end(store, name, ledger)

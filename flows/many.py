@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flows.heartbeat import say
 from tasks.errors import WorkError
+from tasks.overlay import store_of
+from tasks.production import Production
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,15 @@ def run_many(
     }  # fmt: skip
     if not os.environ.get("PREFECT_API_URL"):
         return asyncio.run(run_production(config, **rest)).summary()
-    state = _until_it_ends(lambda: asyncio.run(_flow(europe, config, deployment, rest)))
+    store = store_of(Production.read(config))
+    try:
+        state = _until_it_ends(
+            lambda: asyncio.run(_flow(europe, config, deployment, rest)),
+            lambda: say(store, "running", "it waits for its Prefect server"),
+        )
+    except WorkError as error:
+        say(store, "stopped", str(error))
+        raise
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):
         raise found
@@ -64,8 +75,8 @@ async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any])
     return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)
 
 
-def _until_it_ends(run: Callable[[], Any]) -> Any:
-    """The end of a parent, begun again while its server is away: it goes on under the same name."""
+def _until_it_ends(run: Callable[[], Any], waiting: Callable[[], None] = lambda: None) -> Any:
+    """The end of a parent, begun again while its server is away: it goes on under the same name, and says what it waits for."""
     deadline = time.monotonic() + FIRST_CONTACT
     while True:
         began = time.monotonic()
@@ -80,4 +91,5 @@ def _until_it_ends(run: Callable[[], Any]) -> Any:
             if now > deadline:
                 raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None
             log.warning("Prefect: %s; the production goes on when its server answers again", error)
+            waiting()
             time.sleep(PAUSE)

@@ -70,8 +70,16 @@ class Ledger:
     done: set[str] = field(default_factory=set)
     """Tiles whose last pass is done."""
 
+    running: set[str] = field(default_factory=set)
+    """Tiles that a run is on, or was asked for."""
+
+    def begin(self, tile: str) -> None:
+        """Take note of the begin of a run."""
+        self.running.add(tile)
+
     def add(self, outcome: Outcome) -> None:
         """Take note of the end of a run."""
+        self.running.discard(outcome.tile)
         self.runs.append(outcome)
         if outcome.kind == "done" and outcome.until == "all":
             self.done.add(outcome.tile)
@@ -90,6 +98,12 @@ class Ledger:
     def not_begun(self) -> tuple[str, ...]:
         """Tiles that are neither done nor failed."""
         return tuple(tile for tile in self.tiles if tile not in self.done and tile not in self.failed)
+
+    def states(self) -> dict[str, str]:
+        """Every tile: failed, done, in work (begun, perhaps between two passes), or not begun."""
+        begun = dict.fromkeys((*self.running, *(outcome.tile for outcome in self.runs)), "in work")
+        ended = dict.fromkeys(self.done, "done") | dict.fromkeys(self.failed, "failed")
+        return dict.fromkeys(self.tiles, "not begun") | begun | ended
 
     @property
     def exit_code(self) -> int:

@@ -83,6 +83,7 @@ async def _with_retries(job: Job, until: Until, runner: Runner, ledger: Ledger) 
     past: list[Outcome] = []
     busy = attempt = 0
     while True:
+        ledger.begin(str(job.tile))
         outcome = await runner.run(job, until, attempt)
         attempt += 1
         ledger.add(outcome)

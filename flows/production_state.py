@@ -18,7 +18,8 @@ PATH = "runs/europe.data.json"
 
 def settings_digest(production: Production, targets: Sequence[str] | None) -> str:
     """Tells runs of one production apart: its settings and what is asked for."""
-    return digest_of({"production": production.model_dump(mode="json", exclude={"root"}), "targets": list(targets or ())})
+    told = production.model_dump(mode="json", exclude={"root", "watch"})
+    return digest_of({"production": told, "targets": list(targets or ())})
 
 
 def read_state(store: Store) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""What Prefect's pages and the store show of a production while it goes on: progress, a table of tiles, and the report."""
+"""What the store and Prefect's pages show of a production that goes on: signs of life, progress, a table of tiles, the report."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+from flows.heartbeat import give_sign, new_sign
 from flows.outcomes import Ledger
 from tasks.errors import ImpervError
+from tasks.overlay import store_of
 from tasks.production import Production
 
 log = logging.getLogger(__name__)
@@ -25,9 +29,8 @@ def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
     ends = {outcome.tile: outcome for outcome in ledger.runs}
     order = {"failed": 0, "in work": 1, "not begun": 2, "done": 3}
     rows = []
-    for tile in ledger.tiles:
+    for tile, state in ledger.states().items():
         last = ends.get(tile)
-        state = "failed" if tile in ledger.failed else "done" if tile in ledger.done else "in work" if last else "not begun"
         why = ledger.failed[tile].message if state == "failed" else last.message if last and state == "in work" else ""
         seconds = round(sum(o.seconds for o in ledger.runs if o.tile == tile), 1)
         rows.append({"tile": tile, "state": state, "last pass": last.until if last else "", "seconds": seconds, "why": why})
@@ -35,33 +38,51 @@ def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 class Watch:
-    """Keeps artifacts of the parent's flow run and the production's report fresh until it is left.
+    """Gives signs of life, and keeps artifacts of the parent's flow run and the production's report fresh until it is left.
 
     Parameters
     ----------
     production : Production
         Settings.
+    run : str
+        Name of the run.
     ledger : Ledger
         Of the run.
     artifacts : bool
         Whether there is a flow run that shows artifacts.
     """
 
-    def __init__(self, production: Production, ledger: Ledger, artifacts: bool) -> None:
+    def __init__(self, production: Production, run: str, ledger: Ledger, artifacts: bool) -> None:
         self.production, self.ledger, self.artifacts = production, ledger, artifacts
+        self._sign = new_sign(run, production.watch.heartbeat)
         self._progress: Any = None
         self._reported, self._seen = time.monotonic(), 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Watch:
-        self._task = asyncio.create_task(self._watch())
+        await self._live()
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if error is not None:
+            why = "it was told to stop" if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else _said(error)
+            self._sign = replace(self._sign, state="stopped", note=why)
+        await self._live()
         await self._refresh(last=True)
+
+    async def _beat(self) -> None:
+        # In the loop that runs the production: a thread of its own would live on while the loop hangs.
+        while True:
+            await asyncio.sleep(self._sign.every)
+            await self._live()
+
+    async def _live(self) -> None:
+        facts = {"tiles": dict(Counter(self.ledger.states().values()))}
+        await asyncio.to_thread(give_sign, store_of(self.production), replace(self._sign, facts=facts))
 
     async def _watch(self) -> None:
         while True:
@@ -101,3 +122,10 @@ class Watch:
             report_production(self.production)
         except (ImpervError, OSError, ValueError) as error:
             log.warning("the report of the production could not be made: %s", error)
+
+
+def _said(error: BaseException) -> str:
+    """One line; of several at once the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return " ".join(f"{error if isinstance(error, ImpervError) else repr(error)}".split())

@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +38,8 @@ SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What the file of a lease says."""
+class Process:
+    """A process of whatever machine."""
 
     host: str
     boot: str
@@ -47,16 +47,17 @@ class Entry:
     pid: int
     started: float
     """When the process started: numbers of processes are used again."""
-    expires: float
-    """Seconds since 1970; 0 for a lease that was given back."""
 
     @property
-    def free(self) -> bool:
-        """True if nobody works under this lease any more: given back, run out, or of a process of this machine that is gone."""
-        if self.expires <= time.time():
-            return True
-        me = _me()
-        if (self.host, self.boot) != (me.host, me.boot):
+    def here(self) -> bool:
+        """True for a process of this machine, since it was last started."""
+        me = this_process()
+        return (self.host, self.boot) == (me.host, me.boot)
+
+    @property
+    def gone(self) -> bool:
+        """True for a process of this machine that is no more; of others nobody here can tell."""
+        if not self.here:
             return False
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) > 2 or _is_zombie(self.pid)
@@ -64,22 +65,40 @@ class Entry:
             return True
 
 
+@dataclass(frozen=True)
+class Entry(Process):
+    """What the file of a lease says."""
+
+    expires: float
+    """Seconds since 1970; 0 for a lease that was given back."""
+
+    @property
+    def free(self) -> bool:
+        """True if nobody works under this lease any more: given back, run out, or of a process of this machine that is gone."""
+        return self.expires <= time.time() or self.gone
+
+
 def _is_zombie(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @cache
-def _me_of(pid: int) -> Entry:
+def _process(pid: int) -> Process:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         boot = str(round(psutil.boot_time(), -1))
-    return Entry(socket.gethostname(), boot, pid, psutil.Process(pid).create_time(), 0.0)
+    return Process(socket.gethostname(), boot, pid, psutil.Process(pid).create_time())
 
 
-def _me() -> Entry:
+def this_process() -> Process:
     """This process; asked by its number, as a fork has another."""
-    return _me_of(os.getpid())
+    return _process(os.getpid())
+
+
+def _entry(expires: float = 0.0) -> Entry:
+    """What this process writes."""
+    return Entry(**asdict(this_process()), expires=expires)
 
 
 class Lease:
@@ -137,11 +156,11 @@ class Lease:
     def give_back(self) -> None:
         """Let the next one have the tile at once."""
         if not self._lost and self._still_mine():
-            self.store.write_text(self.path, json.dumps(asdict(_me())))
+            self.store.write_text(self.path, json.dumps(asdict(_entry())))
 
 
 def _text(seconds: float) -> str:
-    return json.dumps(asdict(replace(_me(), expires=time.time() + seconds)))
+    return json.dumps(asdict(_entry(time.time() + seconds)))
 
 
 def _path(tile: str, number: int) -> str:
@@ -190,9 +209,8 @@ def take(store: Store, tile: str, seconds: float = SECONDS) -> Lease:
 
 
 def _who(entry: Entry) -> str:
-    me = _me()
-    if (entry.host, entry.boot) == (me.host, me.boot):
-        return f"another process ({entry.pid})" if entry.pid != me.pid else "another flow of this process"
+    if entry.here:
+        return f"another process ({entry.pid})" if entry.pid != os.getpid() else "another flow of this process"
     until = time.strftime("%H:%M:%S", time.gmtime(entry.expires))
     return f"another process ({entry.pid} on {entry.host}, until {until} UTC at least)"
 

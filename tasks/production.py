@@ -35,6 +35,7 @@ from tasks.delivery_settings import DeliverySettings
 from tasks.errors import InputError
 from tasks.parameters import Frozen, Parameters
 from tasks.periods import Period, pair_label
+from tasks.watch_settings import WatchSettings
 
 
 def _bytes(value: object) -> int:
@@ -261,6 +262,7 @@ class Production(BaseSettings):
     parameters: Parameters = Parameters()
     delivery: DeliverySettings = DeliverySettings()
     prices: Prices = Prices()
+    watch: WatchSettings = WatchSettings()
     root: Path = Path()
     """Folder that relative paths are relative to: the production file's."""
 

@@ -16,7 +16,7 @@ import pytest
 from grids import Tile
 from tasks import lease as lease_module
 from tasks.errors import TileBusyError
-from tasks.lease import Entry, _me, _text, holding, is_held, latest, take
+from tasks.lease import Entry, _entry, _text, holding, is_held, latest, take
 from tasks.store import Store
 from tests.s3_server import serving_s3
 
@@ -41,7 +41,7 @@ def store(request, tmp_path):
 
 def elsewhere(seconds: float) -> str:
     """What a process of another machine writes."""
-    return json.dumps(asdict(replace(_me(), host="node-7", boot="other", expires=time.time() + seconds)))
+    return json.dumps(asdict(replace(_entry(), host="node-7", boot="other", expires=time.time() + seconds)))
 
 
 def test_one_has_it_and_the_next_after_it(store):
@@ -70,7 +70,7 @@ def test_of_many_at_once_one_gets_it(store):
     with ThreadPoolExecutor(8) as pool:
         for _ in range(5):
             assert sum(pool.map(run, range(8))) == 1
-            store.write_text(lease_module._path(TILE, latest(store, TILE)[0]), json.dumps(asdict(_me())))
+            store.write_text(lease_module._path(TILE, latest(store, TILE)[0]), json.dumps(asdict(_entry())))
 
 
 def test_another_machine_is_waited_for_until_its_lease_has_run_out(store):
