@@ -298,8 +298,8 @@ def graph(
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Entry point of the console command."""
-    configure()
     try:
+        configure()
         code = app(args=arguments, prog_name="imperv", standalone_mode=False)
     except ImpervError as error:
         for line in str(error).splitlines():

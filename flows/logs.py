@@ -6,12 +6,27 @@ import logging
 import os
 import sys
 
+from tasks.errors import InputError
+
+FORM, LEVEL = "IMPERV_LOG", "IMPERV_LOG_LEVEL"
+
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"
 
 
 def configure() -> None:
-    """Send logs of this process to standard error; IMPERV_LOG_LEVEL says from which level on, WARNING without it."""
-    if os.environ.get("IMPERV_LOG", "") != "json":
+    """Send logs of this process to standard error; IMPERV_LOG_LEVEL says from which level on, WARNING without it.
+
+    Raises
+    ------
+    InputError
+        If a variable has a value that is none of these.
+    """
+    form, level = os.environ.get(FORM, ""), (os.environ.get(LEVEL) or "WARNING").upper()
+    if form not in ("", "json"):
+        raise InputError(f"environment: {FORM}: {form!r} is no form of logs; write json or unset it")
+    if level not in (known := logging.getLevelNamesMapping()):
+        raise InputError(f"environment: {LEVEL}: {os.environ[LEVEL]!r} is no level; write one of {', '.join(known)}")
+    if not form:
         return
     from pythonjsonlogger.json import JsonFormatter
 
@@ -19,4 +34,4 @@ def configure() -> None:
     handler.setFormatter(JsonFormatter(FIELDS))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(os.environ.get("IMPERV_LOG_LEVEL", "WARNING").upper())
+    root.setLevel(level)

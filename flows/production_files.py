@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import tomli_w
 
 from tasks.errors import InputError
 from tasks.production import Production
+from tasks.toml_files import read_toml
 
 
 def table_of(file: Path, production: Production) -> dict[str, Any]:
     """What a production file says, with absolute paths, so that it may be written elsewhere."""
-    table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    table = read_toml(file)
 
     def absolute(value: Any) -> Any:
         return [absolute(v) for v in value] if isinstance(value, list) else production.path(value) if value else value

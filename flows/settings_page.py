@@ -6,21 +6,21 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from tasks.overrides import keys_of, part_of
 from tasks.production import Production
 
 HEAD = """# Settings
 
 Every key of a production file, written by `imperv config settings`. The environment beats the file: `IMPERV_` and the dotted
-name in capitals with two underscores for a dot, as `IMPERV_ENGINE__MEMORY="4 GiB"`. Unknown keys are refused.
+name in capitals with two underscores for a dot, as `IMPERV_ENGINE__MEMORY="4 GiB"`; lists and tables are JSON, as
+`IMPERV_TILES='["E43N32"]'`. Unknown keys are refused, and so are variables with two underscores, or with a name like one of
+these, that are none of these. Any other variable that begins with `IMPERV_` is somebody else's. `IMPERV_LOG` and
+`IMPERV_LOG_LEVEL` are no keys: see [operations](operations.md).
 """
-
-HIDDEN = ("root",)
 
 
 def settings_page() -> str:
@@ -30,8 +30,8 @@ def settings_page() -> str:
 
 def _lines(name: str, model: type[BaseModel]) -> Iterator[str]:
     """A table of a model's own keys, then those of its parts."""
-    own = {key: field for key, field in model.model_fields.items() if key not in HIDDEN}
-    parts = {key: part for key, field in own.items() if (part := _part(field.annotation))}
+    own = keys_of(model)
+    parts = {key: part for key, field in own.items() if (part := part_of(field.annotation))}
     texts = _docstrings(model)
     rows = [
         f"| `{key}` | {_default(field)} | {' '.join(texts.get(key, '').split()).replace('|', '/')} |"
@@ -46,14 +46,6 @@ def _lines(name: str, model: type[BaseModel]) -> Iterator[str]:
         yield from rows
     for key, part in parts.items():
         yield from _lines(f"{name}.{key}" if name else key, part)
-
-
-def _part(annotation: Any) -> type[BaseModel] | None:
-    """The model that a key is a table of, if it is one."""
-    if get_origin(annotation) in (Union, UnionType):
-        found = [_part(a) for a in get_args(annotation)]
-        return next((f for f in found if f), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _default(field: FieldInfo) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 from dask.utils import format_bytes, parse_bytes
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Field,
     ValidationError,
@@ -25,7 +24,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
 
 from grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
 from grids.tiles import NEWEST, TILE_METRES
@@ -33,8 +31,10 @@ from tasks.areas import tiles_touched
 from tasks.bands import BANDS
 from tasks.delivery_settings import DeliverySettings
 from tasks.errors import InputError
+from tasks.overrides import Overrides, given, origin, part_of, refuse_misspelt
 from tasks.parameters import Frozen, Parameters
 from tasks.periods import Period, pair_label
+from tasks.toml_files import read_toml
 from tasks.watch_settings import WatchSettings
 
 
@@ -170,9 +170,9 @@ class Scenes(Frozen):
     @field_validator("bands")
     @classmethod
     def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
-        if unknown := sorted(set(value) - set(BANDS)):
+        if unknown := sorted(name for name in value if name.upper() not in BANDS):
             raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
-        return value
+        return {name.upper(): key for name, key in value.items()}
 
 
 class References(Frozen):
@@ -287,7 +287,7 @@ class Production(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment beats what the file says."""
-        return env_settings, init_settings
+        return Overrides(settings_cls), init_settings
 
     @classmethod
     def read(cls, path: str | Path) -> Production:
@@ -301,20 +301,14 @@ class Production(BaseSettings):
         file = Path(path)
         if file.is_dir():
             file = file / "production.toml"
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror}); name a production file with --config") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: is not valid TOML: {error}") from None
+        table = read_toml(file)
+        refuse_misspelt(cls)
         if "root" in table:
             raise InputError(f"{file}: root: unknown key; remove it")
         try:
             return cls(**table, root=file.resolve().parent)
-        except SettingsError as error:
-            raise InputError(f"environment: {error}; correct the IMPERV_ variable or remove it") from None
         except ValidationError as error:
-            raise InputError("\n".join(f"{file}: {line}" for line in _explain(error))) from None
+            raise InputError("\n".join(_explain(error, file, given(cls)))) from None
 
     @cached_property
     def tile_names(self) -> tuple[str, ...]:
@@ -349,19 +343,22 @@ class Production(BaseSettings):
         return self.path(self.store)
 
 
-def _explain(error: ValidationError) -> list[str]:
-    """One line for each thing that pydantic found."""
+def _explain(error: ValidationError, file: Path, variables: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """One line for each thing that pydantic found, with the file or the variable that it comes from."""
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "file"
+        variable, parts = origin(item["loc"], variables)
+        start = f"environment: {variable} ({where})" if variable else f"{file}: {where}"
+        beside = f"; the environment sets {', '.join(parts)}" if parts else ""
         if item["type"] == "extra_forbidden":
-            lines.append(f"{where}: unknown key{_hint([str(p) for p in item['loc']])}; remove it or correct its name")
+            lines.append(f"{start}: unknown key{_hint([str(p) for p in item['loc']])}; remove it or correct its name")
         elif item["type"] == "missing":
-            lines.append(f"{where}: is missing; add it")
+            lines.append(f"{start}: is missing; add it")
         else:
             text = item["msg"].removeprefix("Value error, ")
-            given = "" if item["type"] == "value_error" else f" (given: {_short(item.get('input'))})"
-            lines.append(f"{where}: {text}{given}")
+            value = "" if item["type"] == "value_error" else f" (given: {_short(item.get('input'))})"
+            lines.append(f"{start}: {text}{value}{beside}")
     return list(dict.fromkeys(lines))
 
 
@@ -374,9 +371,8 @@ def _hint(path: list[str]) -> str:
     """A suggestion for a misspelt key."""
     model: Any = Production
     for part in path[:-1]:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        field = model.model_fields.get(part)
+        model = part_of(field.annotation) if field else None
         if model is None:
             return ""
     close = difflib.get_close_matches(path[-1], model.model_fields, n=1)

@@ -23,6 +23,7 @@ from tasks.errors import InputError, WorkError
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
 from tasks.reading import open_full_resolution, warp
+from tasks.surroundings import foreign_data
 
 SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
 """Key below ``[references]`` for each reference raster."""
@@ -230,7 +231,7 @@ def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: s
     try:
         left, bottom, right, top = _bounds_of(source)
     except Exception as error:
-        raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error})") from None
+        raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error}){foreign_data()}") from None
     area = job.bounds
     # Negated, so that infinite bounds touch nothing.
     if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
