@@ -21,6 +21,7 @@ from flows.console import Config, Json, Targets, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.logs import configure
 from flows.models_cli import model_app
+from flows.names import Targets, TileName, tiles_argument
 from flows.status_cli import status
 from flows.validate_cli import validate
 from flows.verify_cli import verify
@@ -65,7 +66,7 @@ class Form(StrEnum):
 
 @app.command(rich_help_panel=TILE)
 def scenes(
-    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    tile: TileName,
     config: Config = Path("production.toml"),
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the calendar of clear looks into this PNG.")] = None,
@@ -94,7 +95,7 @@ def scenes(
 
 @app.command(rich_help_panel=TILE)
 def plan(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; those of the production by default.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles; those of the production by default.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
     nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,
@@ -128,7 +129,7 @@ def plan(
 
 @app.command(rich_help_panel=TILE)
 def run(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles, such as E43N32; by default those of the file.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles, such as E43N32; by default those of the file.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
     refresh_scenes: Annotated[bool, typer.Option("--refresh-scenes", help="Ask the catalogue again for its scenes.")] = False,
@@ -151,7 +152,7 @@ def run(
 
 @app.command(rich_help_panel=TILE)
 def rerun(
-    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    tile: TileName,
     scratch: Annotated[Path, typer.Option(help="Folder for what is made; the production's own store is only read.")],
     config: Config = Path("production.toml"),
     change: Annotated[list[str] | None, typer.Option("--set", help="Such as parameters.unet.epochs=40; repeatable.")] = None,
@@ -165,7 +166,7 @@ def rerun(
 
 @app.command(rich_help_panel=PRODUCTIONS)
 def europe(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; all of the production by default.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles; all of the production by default.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
     at_once: Annotated[int, typer.Option("--at-once", help="Tiles in work at the same time.", min=1)] = 1,
@@ -247,7 +248,7 @@ def worker(
 
 @app.command(rich_help_panel=QUALITY)
 def report(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Tiles; without any, the report of the whole production.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles; without any, the report of the whole production.")] = None,
     config: Config = Path("production.toml"),
     everything: Annotated[bool, typer.Option("--all", help="The reports of all tiles, then that of the production.")] = False,
 ) -> None:

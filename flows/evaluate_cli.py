@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from flows.console import Config, Json, err, named, out
+from flows.names import tiles_argument
 
 
 class Product(StrEnum):
@@ -22,14 +23,14 @@ class Product(StrEnum):
 
 
 def evaluate(
-    tiles: Annotated[list[str] | None, typer.Argument(help="Finished tiles; those of the production by default.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Finished tiles; those of the production by default.")] = None,
     config: Config = Path("production.toml"),
     truth: Annotated[Path | None, typer.Option("--truth", help="Folder with truth_imd_now.tif, truth_ibu_now.tif ...")] = None,
     rasters: Annotated[
         list[str] | None, typer.Option("--truth-raster", help="One truth raster, such as imd_now=FILE; repeatable.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=0, help="Trainings of each model; 0 judges the stored layers alone.")] = 3,
-    only: Annotated[Product | None, typer.Option("--only", help="One product.")] = None,
+    only: Annotated[Product | None, typer.Option("--only", case_sensitive=False, help="One product.")] = None,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw into this PNG or HTML file.")] = None,
 ) -> None:

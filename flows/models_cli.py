@@ -15,6 +15,7 @@ import typer
 
 from flows.command_groups import Grouped
 from flows.console import Config, Json, err, out
+from flows.names import TileName, complete_tile, tile_name
 
 model_app = typer.Typer(
     help="Look at the density models of the store; carry them elsewhere as one file.", cls=Grouped, no_args_is_help=True
@@ -28,8 +29,9 @@ class Product(StrEnum):
     IBUD = "IBUD"
 
 
-ProductName = Annotated[Product, typer.Argument(help="Density that the model predicts.")]
-TileName = Annotated[str, typer.Argument(help="Tile, such as E43N32.")]
+ProductName = Annotated[
+    Product, typer.Argument(metavar="IMD|IBUD", case_sensitive=False, help="Density that the model predicts.")
+]
 
 
 @model_app.command("list")
@@ -82,7 +84,10 @@ def export_command(
 def import_command(
     file: Annotated[Path, typer.Argument(help="File of `imperv model export`.")],
     config: Config = Path("production.toml"),
-    tile: Annotated[str | None, typer.Option("--tile", help="Tile that it shall belong to; by default its own.")] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(callback=tile_name, autocompletion=complete_tile, help="Tile that it shall belong to; by default its own."),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Also where the tile has a model already.")] = False,
 ) -> None:
     """Put the model of a file into the store: used as it is for its tile, and for tiles around."""

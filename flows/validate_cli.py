@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
+from flows.names import complete_layer, complete_tile, layer_name, tile_names
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,14 @@ def validate(
         list[Path] | None, typer.Argument(help="Delivered GeoTIFFs or folders; else those of the production.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Production file.")] = None,
-    tile: Annotated[list[str] | None, typer.Option("--tile", help="Only this tile of the production; repeatable.")] = None,
-    layer: Annotated[str, typer.Option("--layer", "-l", help="Layer to hold against it.")] = "IMD_now",
+    tile: Annotated[
+        list[str] | None,
+        typer.Option(callback=tile_names, autocompletion=complete_tile, help="Only this tile of the production; repeatable."),
+    ] = None,
+    layer: Annotated[
+        str,
+        typer.Option("--layer", "-l", callback=layer_name, autocompletion=complete_layer, help="Layer to hold against it."),
+    ] = "IMD_now",
     column: Annotated[str, typer.Option(help="Column of densities, percent; 'density' where it exists.")] = "",
     class_column: Annotated[str, typer.Option(help="Column of class codes; 'class' where it exists.")] = "",
     strata: Annotated[str, typer.Option(help="Column of the sample's strata.")] = "",
@@ -64,21 +71,16 @@ def validate(
 
 
 def _maps(paths: list[Path] | None, config: Path | None, tiles: list[str] | None, layer: str) -> list[Map]:
-    from layers.catalogue import resolve
     from tasks.job import Job
     from tasks.production import Production
     from tasks.validating import maps_of_files, maps_of_jobs
 
-    try:
-        symbol = resolve(layer)
-    except ValueError as error:
-        raise InputError(str(error)) from None
     if paths:
-        return maps_of_files(paths, symbol)
+        return maps_of_files(paths, layer)
     if config is None:
         raise InputError("name delivered files or folders, or a production with --config")
     production = Production.read(config)
-    return maps_of_jobs([Job.of(production, name) for name in tiles or production.tile_names], symbol)
+    return maps_of_jobs([Job.of(production, name) for name in tiles or production.tile_names], layer)
 
 
 def _areas(texts: list[str] | None) -> dict[str, float] | None:
@@ -128,7 +130,7 @@ def _place(place: PlaceResult) -> list[str]:
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{_plain(estimate.times(100))} %" if np.isfinite(estimate.value) else "none"
+    return f"{_plain(estimate.times(100))} %" if math.isfinite(estimate.value) else "none"
 
 
 def _plain(estimate: Estimate, digits: int = 2) -> str:

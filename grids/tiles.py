@@ -100,11 +100,11 @@ class Tile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is not the name of an EEA 100 km tile: write it like E43N32")
+            raise ValueError(f"{self.name!r} is not the name of an EEA 100 km tile: write it like E43N32{_hint(self.name)}")
         if self.name not in _all_official():
             raise ValueError(
                 f"{self.name} is not an official tile: it is on neither the eea38-2021 nor the eea38-2024 list "
-                "(open sea, or outside the EEA38 and UK)"
+                f"(open sea, or outside the EEA38 and UK){_hint(self.name)}"
             )
 
     def __str__(self) -> str:
@@ -149,6 +149,28 @@ class Tile:
         """Distance between the lower-left corners in metres."""
         (east, north), (east2, north2) = self.index, other.index
         return TILE_METRES * ((east - east2) ** 2 + (north - north2) ** 2) ** 0.5
+
+
+def resolve_tile(text: str) -> Tile:
+    """The tile that somebody means, who may write its name in any case.
+
+    Raises
+    ------
+    ValueError
+        If there is no such tile; the text names close ones.
+    """
+    return Tile(text.strip().upper())
+
+
+def _hint(name: object) -> str:
+    """Official names that look like a wrong one: those with the same letters and digits, else close ones."""
+    import difflib
+
+    text = str(name).strip().upper()
+    official = sorted(_all_official())
+    turned = [other for other in official if sorted(other) == sorted(text)]
+    close = difflib.get_close_matches(text, turned or official, n=3, cutoff=0.5 if turned else 0.75)
+    return f"; did you mean {', '.join(close)}?" if close else ""
 
 
 def nearest_tiles(tile: Tile, candidates: list[Tile], count: int) -> list[Tile]:

@@ -218,7 +218,8 @@ def resolve(name: str) -> str:
         return _SPELLINGS[name.lower()]
     import difflib
 
-    close = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.4)
+    spellings = difflib.get_close_matches(name.lower(), _SPELLINGS, n=6, cutoff=0.4)
+    close = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in spellings))[:3]
     hint = f": did you mean {', '.join(close)}?" if close else "; `imperv graph` shows all"
     raise ValueError(f"no layer is called {name!r}{hint}")
 

@@ -65,3 +65,20 @@ def flanders(shared_data) -> Observations:
         time.append((date.timetuple().tm_yday - 1) / days)
         month.append(12 * (date.year - 2017) + date.month)
     return Observations(np.stack(red), np.stack(nir), np.stack(scl), np.array(time), np.array(month), transform)
+
+
+@pytest.fixture
+def flanders_file(shared_data, tmp_path) -> Path:
+    """A production file for the same village, in a folder of its own; nothing of it is made yet."""
+    data = shared_data / "flanders"
+    rasters = [f'{key} = "{data}/reference/{key}.tif"' for key in ("imd_then", "ibu_then", "clcplus_then", "clcplus_now")]
+    lines = [
+        'tiles = ["E38N31"]', 'store = "store"', "[periods]", 'then = "2017-08-01/2018-07-31"', 'now = "2017-12-01/2018-11-30"',
+        "[area]", "bbox = [3829000, 3101000, 3831000, 3103000]", "[scenes]", f'catalogue = "{data}/items.json"',
+        "[references]", *rasters, f'footprints = ["{data}/reference/footprints.geojson"]',
+    ]  # fmt: skip
+    folder = tmp_path / "production"
+    folder.mkdir()
+    file = folder / "production.toml"
+    file.write_text("\n".join(lines) + "\n")
+    return file
