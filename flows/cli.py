@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError
 
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
 from flows.config_cli import config_app
-from flows.console import Config, Json, Targets, err, named, out
+from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.logs import configure
 from flows.models_cli import model_app

@@ -15,7 +15,6 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
-Targets = Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this layer and what it needs; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.console import Json, Targets, out
+from flows.console import Json, out
+from flows.names import Targets
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
