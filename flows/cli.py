@@ -19,6 +19,7 @@ from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Group
 from flows.config_cli import config_app
 from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
+from flows.init_cli import init
 from flows.logs import configure
 from flows.models_cli import model_app
 from flows.names import Targets, TileName, tiles_argument
@@ -35,6 +36,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(config_app, name="config", rich_help_panel=PRODUCTIONS)
 app.add_typer(model_app, name="model", rich_help_panel=MODELS)
+app.command(rich_help_panel=TILE)(init)
 app.command(rich_help_panel=QUALITY)(verify)
 app.command(rich_help_panel=QUALITY)(validate)
 app.command(rich_help_panel=QUALITY)(evaluate)

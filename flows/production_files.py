@@ -39,17 +39,42 @@ def write_production(table: dict[str, Any], out: Path, remark: str) -> Path:
     InputError
         If what it says is wrong.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    return _write(f"# {remark}\n{tomli_w.dumps(table)}", out)
+
+
+def write_new(text: str, out: Path) -> Path:
+    """Write a production file that can be read where there is no file yet.
+
+    Raises
+    ------
+    InputError
+        If there is one, or what the text says is wrong.
+    """
+    require_new(out)
+    return _write(text, out)
+
+
+def require_new(out: Path) -> None:
+    """Raise InputError where a file is there already: what somebody wrote is never replaced."""
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it or name another file with --output")
+
+
+def _write(text: str, out: Path) -> Path:
+    """Write a file at once, or not at all where it cannot be read as a production."""
     draft = out.with_name(f".{out.name}.draft")
-    draft.write_text(f"# {remark}\n{tomli_w.dumps(table)}", encoding="utf-8")
     try:
-        Production.read(draft)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            Production.read(draft)
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
     except InputError as error:
         raise InputError(str(error).replace(str(draft), str(out))) from None
-    else:
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); name a file in a folder of yours") from None
     return out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.production_files import file_of, table_of, write_production
+from flows.production_files import file_of, require_new, table_of, write_production
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.product_names import places_of
@@ -62,8 +62,7 @@ def next_production(
     production = Production.read(last)
     file = file_of(last)
     table = table_of(file, production)
-    if out.exists():
-        raise InputError(f"{out} is there already; remove it or name another file")
+    require_new(out)
     missing = [tile for tile in production.tile_names if not _delivered(production, tile)]
     finished = [tile for tile in production.tile_names if tile not in set(missing)]
     if missing and not (only_finished and finished):

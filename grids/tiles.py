@@ -74,10 +74,21 @@ def country_tiles(code: str) -> tuple[str, ...]:
     islands and small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to
     the kilometre, give an outline of your own (`aoi` of the production file).
     """
-    table: dict[str, str] = json.loads(resources.files("grids").joinpath("data", COUNTRIES).read_text(encoding="ascii"))
+    table = _countries()
     if code not in table:
         raise ValueError(f"no tiles are known of country {code!r}: choose among {' '.join(table)}")
     return tuple(table[code].split())
+
+
+@cache
+def _countries() -> dict[str, str]:
+    table: dict[str, str] = json.loads(resources.files("grids").joinpath("data", COUNTRIES).read_text(encoding="ascii"))
+    return table
+
+
+def countries_of(tile: Tile) -> tuple[str, ...]:
+    """ISO 3166 codes of the countries that touch a tile, as `country_tiles` knows them, in alphabetical order."""
+    return tuple(sorted(code for code in _countries() if tile.name in country_tiles(code)))
 
 
 @cache
