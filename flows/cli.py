@@ -21,6 +21,7 @@ from flows.console import Config, Json, err, named, out
 from flows.evaluate_cli import evaluate
 from flows.init_cli import init
 from flows.logs import configure
+from flows.logs_cli import logs
 from flows.models_cli import model_app
 from flows.names import Targets, TileName, tiles_argument
 from flows.status_cli import status
@@ -164,6 +165,9 @@ def rerun(
     from flows.rerunning import scratch_production
 
     run([tile], scratch_production(config, tile, scratch, change or []), target)
+
+
+app.command(rich_help_panel=TILE)(logs)
 
 
 @app.command(rich_help_panel=PRODUCTIONS)

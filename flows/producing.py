@@ -9,6 +9,7 @@ from contextlib import suppress
 from flows.journal import note_run
 from flows.outcomes import Ledger, Outcome, try_again
 from flows.planning import plan_tile
+from flows.run_logs import add_to_log
 from flows.runners import Runner
 from flows.targets import DELIVER, steps
 from flows.tile_run import Until
@@ -96,6 +97,7 @@ async def _with_retries(job: Job, until: Until, runner: Runner, ledger: Ledger) 
         if outcome.kind in ("crashed", "timeout"):  # its process could not say so itself
             with suppress(ImpervError, OSError):
                 note_run(job, "failed", outcome.message)
+                add_to_log(job, outcome.message, outcome.seconds)
         past.append(outcome)
         if not try_again(past):
             return outcome

@@ -17,6 +17,7 @@ import tenacity
 
 from flows.journal import last_run
 from flows.outcomes import Kind, Outcome
+from flows.run_logs import add_to_log
 from tasks.errors import WorkError
 from tasks.job import Job
 
@@ -31,6 +32,9 @@ SILENT = 60.0
 
 STARTING = 180.0
 """Seconds that a worker has to begin a run that it took: images are pulled, modules imported. Longer, and it is gone."""
+
+LAST_WORDS = 40
+"""Lines of standard error of a process that crashed which go into its log: a traceback."""
 
 PATIENCE = 600.0
 """Seconds that the Prefect server is waited for."""
@@ -80,6 +84,7 @@ class Processes:
             end = json.loads(said.decode().splitlines()[-1])
             return Outcome(tile, until, end["kind"], end.get("message", ""), seconds, end.get("counts", {}))
         except (IndexError, ValueError, KeyError):
+            await asyncio.to_thread(add_to_log, job, _end_of(errors), seconds)
             return Outcome(tile, until, "crashed", f"tile {tile}: its process {_cause(process.returncode or 0, errors)}", seconds)
 
 
@@ -89,6 +94,11 @@ def _cause(code: int, errors: bytes) -> str:
         return f"was killed by signal {-code}"
     lines = errors.decode(errors="replace").strip().splitlines()
     return f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
+
+
+def _end_of(errors: bytes) -> str:
+    """The last lines that a process wrote to standard error."""
+    return "\n".join(errors.decode(errors="replace").splitlines()[-LAST_WORDS:])
 
 
 def _ended_before(run: Any, since: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from flows.journal import note_run
 from flows.progress import listener
+from flows.run_logs import RUN, kept_log
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
 from tasks.calibrating import calibrates_alone
@@ -15,7 +16,7 @@ from tasks.delivery import deliver
 from tasks.errors import ImpervError, TileBusyError
 from tasks.job import Job
 from tasks.nodes import make_node, standing
-from tasks.production import Production
+from tasks.production import Production, describe_bytes
 from tasks.records import Record
 from tasks.stac_series import refresh_series
 
@@ -40,9 +41,12 @@ def make_one(job: Job, node: str, refresh: bool) -> tuple[Record, bool]:
     """Make a node of a tile, or deliver a layer: its record, and whether anything was done."""
     tile = str(job.tile)
     listener().started(tile, node)
+    RUN.info("%s", node)
     record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node, refresh)
     note = record.reason if not record.made else "; ".join(record.warnings)
     listener().finished(tile, node, ran, record.seconds if ran else 0.0, note)
+    took = f"{record.seconds:.1f} s, {record.cpu_seconds:.1f} s of processors, {describe_bytes(record.peak_memory)}"
+    RUN.info("%s: %s%s", node, took if ran else "up to date", f"; {note}" if note else "")
     return record, ran
 
 
@@ -89,7 +93,7 @@ def walk(
     """
     order, products = steps(resolve_targets(targets), until)
     count: dict[str, int] = {"ran": 0, "up to date": 0, "not made": 0}
-    with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease:
+    with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease, kept_log(job, until):
         job.store.sweep(job.tile)
         note_run(job, "running", "")
         node = ""
@@ -106,12 +110,14 @@ def walk(
         except TileBusyError:  # what is told of the tile is now another's to say
             raise
         except Exception as error:
+            RUN.error("%s failed: %s", node, error, exc_info=None if isinstance(error, ImpervError) else error)
             note_run(job, "failed", f"{node}: {error}", error)
             finish(False)
             raise
         if products:
             refresh_series(job)
         note_run(job, "done" if until == "all" else f"{until} done", "")
+        RUN.info("%s to %s done: %s", job.tile, until, ", ".join(f"{number} {what}" for what, number in count.items()))
         if until == "all":
             finish(True)
     return count
