@@ -27,6 +27,7 @@ from flows.names import Targets, TileName, tiles_argument
 from flows.status_cli import status
 from flows.validate_cli import validate
 from flows.verify_cli import verify
+from flows.watch_options import Metrics, Notify, watched
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -179,6 +180,8 @@ def europe(
     tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
     max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
     deployment: Annotated[str, typer.Option(help="Deployment of the flow of a tile.")] = "imperviousness/tile",
+    notify: Notify = None,
+    metrics: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Run all tiles in two passes: as runs of a deployment where PREFECT_API_URL is set, else as processes of this machine."""
@@ -188,7 +191,7 @@ def europe(
     from tasks.production import Production
 
     names = named(tiles, Production.read(config).tile_names)
-    with run_view(err) as view, listening(view):
+    with watched(notify, metrics), run_view(err) as view, listening(view):
         summary = run_many(str(config), names, target, at_once, tile_timeout, max_failures, deployment)
     if as_json:
         out.print_json(json.dumps(summary))

@@ -16,7 +16,7 @@ from flows.progress import listener
 from flows.refusing import refused
 from flows.runners import Deployments, Processes, Runner
 from flows.targets import resolve_targets
-from flows.watching import Watch
+from flows.watching import Watch, check_watching
 from tasks.job import Job
 from tasks.overlay import store_of
 from tasks.production import Production
@@ -39,6 +39,7 @@ async def run_production(
     """Run a production from its first wave to its summary; parameters as those of the flow `europe`."""
     config = str(Path(config).absolute())
     production = Production.read(config)
+    check_watching(production)
     symbols, names = resolve_targets(targets), tuple(dict.fromkeys(tiles or production.tile_names))
     store = store_of(production)
     name = begin(store, production, names, symbols)
@@ -47,10 +48,10 @@ async def run_production(
         "processes": Processes(config, symbols, at_once, tile_timeout),
         "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
     }
-    async with Watch(production, name, ledger, artifacts):
+    async with Watch(Path(config), production, name, ledger, artifacts, deployment if runner == "deployments" else None):
         await asyncio.to_thread(_look, production, symbols, ledger)
         await produce(production, names, symbols, ways[runner], ledger)
-    end(store, name, ledger)
+        end(store, name, ledger)
     return ledger
 
 

@@ -130,7 +130,7 @@ def life_of(store: Store, state: Mapping[str, Any], now: datetime | None = None)
     if sign.process.gone:
         return Life("silent", age, f"{who} is gone", sign, clock)
     if age > MISSED * sign.every:
-        there = "is there but says nothing" if sign.process.here else "was killed, hangs, or does not reach the store"
+        there = "is there but says nothing; kill it" if sign.process.here else "was killed, hangs, or does not reach the store"
         return Life("silent", age, f"{who} {there}", sign, clock)
     return Life("running", age, sign.note, sign, clock)
 

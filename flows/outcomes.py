@@ -64,6 +64,8 @@ class Ledger:
     """More failed tiles than this, and no further ones are begun."""
     told: Callable[[Outcome], None] = lambda outcome: None
     """Called with every end."""
+    lost: Callable[[Outcome], None] = lambda outcome: None
+    """Called with every tile that is given up."""
     began: float = field(default_factory=time.time)
     runs: list[Outcome] = field(default_factory=list)
     failed: dict[str, Outcome] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Ledger:
     def give_up(self, outcome: Outcome) -> None:
         """A tile that will not be run again."""
         self.failed[outcome.tile] = outcome
+        self.lost(outcome)
 
     @property
     def stopped(self) -> bool:

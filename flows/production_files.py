@@ -81,3 +81,9 @@ def _write(text: str, out: Path) -> Path:
 def file_of(path: Path) -> Path:
     """A production file, or the one in a folder."""
     return path / "production.toml" if path.is_dir() else path
+
+
+def label_of(path: Path) -> str:
+    """Name of a production for people: its file's, or the folder's of a production.toml."""
+    file = file_of(path).absolute()
+    return file.parent.name if file.name == "production.toml" and file.parent.name else file.stem

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flows.console import out
@@ -12,6 +14,7 @@ from flows.heartbeat import life_of
 from flows.journal import last_run
 from flows.plan_cli import duration
 from flows.planning import tile_status
+from flows.production_files import label_of
 from flows.production_state import read_state
 from tasks.job import Job
 from tasks.overlay import store_of
@@ -35,26 +38,22 @@ def _age(when: str, now: datetime) -> float:
     return round((now - datetime.fromisoformat(when)).total_seconds(), 1)
 
 
-def pace(production: Production, found: Sequence[dict[str, Any]], now: datetime | None = None) -> dict[str, Any]:
-    """Of the last run of a production: whether it lives, when it began and ended, tiles done; rate and hours left if it lives."""
+def going(config: Path, production: Production, now: datetime | None = None) -> dict[str, Any]:
+    """The last run of a production: whether it lives, when it began and ended, and of a living one rate and hours left."""
     store = store_of(production)
     state = read_state(store)
     if not state:
         return {}
-    moment, began = now or datetime.now(UTC), datetime.fromisoformat(state["began"])
-    done = [e for e in found if e["state"] == "done" and e["when"] and datetime.fromisoformat(e["when"]) >= began]
-    left = [e for e in found if e["state"] not in ("done", "failed")]
-    hours = (moment - began).total_seconds() / 3600
-    life = life_of(store, state, moment)
-    rate = len(done) / hours if life.state == "running" and hours > 0 else None
+    life = life_of(store, state, now)
+    told = life.sign.facts if life.sign and life.state == "running" else {}
     return {
-        "run": state["run"], "began": state["began"], "ended": state.get("ended", ""), "life": life.as_table(),
-        "done_since": len(done), "left": len(left), "tiles_an_hour": None if rate is None else round(rate, 2),
-        "hours_left": round(len(left) / rate, 2) if rate else None, "summary": state.get("summary", {}),
+        "production": label_of(config), "run": state["run"], "began": state["began"], "ended": state.get("ended", ""),
+        "life": life.as_table(), "finished": told.get("finished"), "tiles_an_hour": told.get("tiles_an_hour"),
+        "hours_left": told.get("hours_left"), "summary": state.get("summary", {}),
     }  # fmt: skip
 
 
-def print_status(found: Sequence[dict[str, Any]], going: dict[str, Any]) -> None:
+def print_status(found: Sequence[dict[str, Any]], run: dict[str, Any]) -> None:
     """A line a tile, its reason below it, the sums, and how the production is."""
     for entry in found:
         cells = "  ".join(f"{stage} {s['done']}/{s['total']}" for stage, s in entry["stages"].items())
@@ -65,43 +64,59 @@ def print_status(found: Sequence[dict[str, Any]], going: dict[str, Any]) -> None
     if len(found) > 1:
         counts = Counter(entry["state"] for entry in found)
         out.print(f"{len(found)} tiles: " + ", ".join(f"{counts[s]} {s}" for s in ATTENTION if counts[s]), markup=False)
-    for line in production_lines(going):
+    for line in production_lines(run):
         out.print(line, markup=False)
 
 
-def production_lines(going: dict[str, Any]) -> list[str]:
-    """How the production is: running, silent for so long, stopped, or ended."""
-    if not going:
+def production_lines(run: dict[str, Any]) -> list[str]:
+    """How the production is: running, silent for so long, stopped, or ended; then what keeps it, and clocks that are wrong."""
+    if not run:
         return []
-    life = going["life"]
-    since = f"{duration(life['age'])} ago" if life["age"] is not None else ""
+    life, name = run["life"], f"production {run['production']}"
+    ago = duration(life["age"]) if life["age"] is not None else ""
     if life["state"] == "running":
-        left = f", about {duration(3600 * going['hours_left'])} left" if going["hours_left"] is not None else ""
-        pace = f"{going['done_since']} done, {going['tiles_an_hour']:.1f} tiles an hour{left}"
-        lines = [f"a production runs since {going['began']} on {life['host']}: {pace}; last sign of life {since}"]
-        lines += [life["why"]] if life["why"] else []
+        tiles = life.get("tiles", {})
+        pace = f", {run['tiles_an_hour']:.1f} tiles an hour" if run["finished"] else ""
+        left = f", about {duration(3600 * run['hours_left'])} left" if run["hours_left"] is not None else ""
+        counts = ", ".join(f"{count} {state}" for state, count in tiles.items() if count)
+        lines = [f"{name} runs since {run['began']} on {life['host']}: {counts}{pace}{left}; last sign of life {ago} ago"]
+        lines += [f"it waits: {why}" for why in (life["why"], life.get("blocked")) if why]
     elif life["state"] == "silent":
-        last = f"has been silent for {duration(life['age'])}" if since else "is silent"
-        lines = [f"the production of {going['began']} {last}: {life['why']}; run it again to go on"]
+        lines = [f"{name}, begun {run['began']}, has been silent for {ago}: {life['why']}; run it again to go on"]
     elif life["state"] == "stopped":
-        lines = [f"the production of {going['began']} stopped {since}: {life['why']}; run it again to go on"]
+        lines = [f"{name}, begun {run['began']}, stopped {ago} ago: {life['why']}; run it again to go on"]
     else:
-        summary = going["summary"]
+        summary = run["summary"]
         how = f": {summary['done']} of {summary['tiles']} tiles done, {len(summary['failed'])} failed" if summary else ""
-        lines = [f"the last production ended {going['ended']}{how}"]
+        lines = [f"{name} ended {run['ended']}{how}"]
     return lines + ([life["clock"]] if life["clock"] else [])
 
 
-def troubles(found: Sequence[dict[str, Any]], going: dict[str, Any]) -> list[str]:
-    """What somebody has to look at, one line each: failed tiles, those cut off, and a production that is silent or stopped."""
-    lives = bool(going) and going["life"]["state"] == "running"
-    wrong = [
-        f"{entry['tile']} {'failed' if entry['state'] == 'failed' else 'is not done'}: {entry['why'] or 'it did not say why'}"
-        for entry in found
-        if entry["state"] == "failed" or (entry["why"] and not lives)  # a living production begins again what was cut off
-    ]
-    if going and going["life"]["state"] in ("silent", "stopped"):
-        wrong = [*production_lines(going), *wrong]
-    elif going and going["life"]["clock"]:
-        wrong = [going["life"]["clock"], *wrong]
+@dataclass(frozen=True)
+class Trouble:
+    """Something that somebody has to look at."""
+
+    kind: str
+    """silent, stopped, blocked, clock, failed or cut off."""
+    text: str
+    """One line."""
+
+
+def troubles(found: Sequence[dict[str, Any]], run: dict[str, Any]) -> list[Trouble]:
+    """What somebody has to look at: a production that is silent, stopped or kept from running, failed tiles and those cut off."""
+    wrong, life = [], run["life"] if run else {"state": "", "clock": ""}
+    if life["state"] in ("silent", "stopped"):
+        wrong.append(Trouble(life["state"], production_lines(run)[0]))
+    lives = life["state"] == "running"
+    if lives and life.get("blocked"):
+        wrong.append(Trouble("blocked", f"production {run['production']} waits: {life['blocked']}"))
+    if life["clock"]:
+        wrong.append(Trouble("clock", life["clock"]))
+    for entry in found:
+        if lives and entry["tile"] not in life.get("failed", ()):  # it is in work, or will be begun again
+            continue
+        if entry["state"] == "failed":
+            wrong.append(Trouble("failed", f"{entry['tile']} failed: {entry['why'] or 'it did not say why'}"))
+        elif entry["why"]:
+            wrong.append(Trouble("cut off", f"{entry['tile']}: {entry['why']}"))
     return wrong

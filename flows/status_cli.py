@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.console import Config, Json, err, out
+from flows.watch_options import Metrics, Notify, watched
+from tasks.errors import InputError
 
 
 def status(
@@ -17,29 +19,53 @@ def status(
         bool,
         typer.Option("--check", help="Only what is wrong, with exit code 1: tiles that failed, a production that is silent."),
     ] = False,
+    tell: Annotated[bool, typer.Option("--tell", help="With --check: tell those of watch.notify, once; for cron.")] = False,
+    notify: Notify = None,
+    metrics: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Say how far each tile is: done, running, failed and why, missing; whether a production lives, and when it will be done."""
-    from flows.status import pace, print_status, production_lines, statuses, troubles
+    if (tell or notify) and not check:
+        raise InputError("--tell and --notify go with --check, which finds what is to be told")
+    with watched(notify, metrics):
+        _status(config, check, tell or bool(notify), metrics is not None, as_json)
+
+
+def _status(config: Path, check: bool, tell: bool, measure: bool, as_json: bool) -> None:
+    from flows.metrics import write_metrics
+    from flows.status import going, print_status, production_lines, statuses, troubles
+    from flows.telling import tell_troubles
+    from flows.watching import check_watching
+    from tasks.overlay import store_of
     from tasks.production import Production
 
     production = Production.read(config)
-    found = statuses(production)
-    going = pace(production, found)
+    if tell or measure:
+        check_watching(production)
+    if tell and not production.watch.notify:
+        raise InputError("--tell: watch.notify names nobody; add it to the production file, or give --notify")
+    found, run = statuses(production), going(config, production)
+    if measure:
+        write_metrics(config, production)
     if not check:
         if as_json:
-            life = {key: going["life"][key] for key in ("state", "age", "why")} if going else None
+            life = {key: run["life"][key] for key in ("state", "age", "why")} if run else None
             out.print_json(json.dumps([{**entry, "production": life} for entry in found]))
         else:
-            print_status(found, going)
+            print_status(found, run)
         return
-    wrong = troubles(found, going)
+    wrong = troubles(found, run)
     if as_json:
-        out.print_json(json.dumps({"troubles": wrong, "production": going or None, "tiles": found}))
+        out.print_json(
+            json.dumps({"troubles": [{"kind": t.kind, "text": t.text} for t in wrong], "production": run or None, "tiles": found})
+        )
     else:
-        for line in wrong:
-            err.print(f"imperv: {line}", markup=False)
+        for trouble in wrong:
+            err.print(f"imperv: {trouble.text}", markup=False)
         if not wrong:
-            out.print("; ".join(production_lines(going)) or "no production has run", markup=False)
+            out.print("; ".join(production_lines(run)) or "no production has run", markup=False)
+    if tell:
+        name = run["production"] if run else str(config)
+        tell_troubles(store_of(production), production.watch.notify, wrong, {"production": name, "store": production.store_url})
     if wrong:
         raise typer.Exit(1)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
+
+from flows.alerting import Alerts
 from flows.heartbeat import give_sign, new_sign
+from flows.notifying import check_notifiers
 from flows.outcomes import Ledger
-from tasks.errors import ImpervError
+from flows.production_files import label_of
+from flows.tally import Tally
+from tasks.errors import ImpervError, InputError
 from tasks.overlay import store_of
 from tasks.production import Production
 
@@ -37,29 +43,62 @@ def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (order[row["state"]], row["tile"]))
 
 
+def check_watching(production: Production) -> None:
+    """Look whether what watches a production can be used.
+
+    Raises
+    ------
+    InputError
+        If a command is not there, or the folder of the metrics.
+    """
+    check_notifiers(production.watch.notify)
+    folder = Path(production.path(production.watch.metrics)).parent
+    if production.watch.metrics and not folder.is_dir():
+        raise InputError(f"metrics: there is no folder {folder}; make it, or name another file")
+
+
 class Watch:
-    """Gives signs of life, and keeps artifacts of the parent's flow run and the production's report fresh until it is left.
+    """Gives signs of life, tells people, and keeps metrics, Prefect's artifacts and the report fresh until it is left.
 
     Parameters
     ----------
+    config : Path
+        Production file.
     production : Production
-        Settings.
+        What it says.
     run : str
         Name of the run.
     ledger : Ledger
         Of the run.
     artifacts : bool
         Whether there is a flow run that shows artifacts.
+    deployment : str, optional
+        Whose runs the tiles are; its work pool is watched.
     """
 
-    def __init__(self, production: Production, run: str, ledger: Ledger, artifacts: bool) -> None:
-        self.production, self.ledger, self.artifacts = production, ledger, artifacts
+    def __init__(
+        self,
+        config: Path,
+        production: Production,
+        run: str,
+        ledger: Ledger,
+        artifacts: bool = False,
+        deployment: str | None = None,
+    ) -> None:
+        self.config, self.production, self.ledger = config, production, ledger
+        self.artifacts, self.deployment = artifacts, deployment
+        self._store, self._tally = store_of(production), Tally(production, ledger)
         self._sign = new_sign(run, production.watch.heartbeat)
+        self._pool: dict[str, Any] = {}
         self._progress: Any = None
         self._reported, self._seen = time.monotonic(), 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Watch:
+        host = self._sign.process.host
+        facts = {"production": label_of(self.config), "store": self.production.store_url, "run": self._sign.run, "host": host}
+        self._alerts = Alerts(self.production.watch, self.ledger, facts)
+        self.ledger.lost = self._alerts.lost
         await self._live()
         self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
         return self
@@ -68,11 +107,12 @@ class Watch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if error is not None:
-            why = "it was told to stop" if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else _said(error)
+        why = "" if error is None else _said(error)
+        if why:
             self._sign = replace(self._sign, state="stopped", note=why)
-        await self._live()
         await self._refresh(last=True)
+        await self._live()
+        await (self._alerts.stopped(why) if why else self._alerts.ended())
 
     async def _beat(self) -> None:
         # In the loop that runs the production: a thread of its own would live on while the loop hangs.
@@ -81,8 +121,18 @@ class Watch:
             await self._live()
 
     async def _live(self) -> None:
-        facts = {"tiles": dict(Counter(self.ledger.states().values()))}
-        await asyncio.to_thread(give_sign, store_of(self.production), replace(self._sign, facts=facts))
+        self._sign = replace(self._sign, facts={**self._tally.facts(), **self._pool})
+        await asyncio.to_thread(give_sign, self._store, self._sign)
+        if self.production.watch.metrics:
+            await asyncio.to_thread(self._measure)
+
+    def _measure(self) -> None:
+        from flows.metrics import write_metrics
+
+        try:
+            write_metrics(self.config, self.production)
+        except (ImpervError, OSError, BotoCoreError) as error:
+            log.warning("%s", error)
 
     async def _watch(self) -> None:
         while True:
@@ -90,12 +140,37 @@ class Watch:
             await asyncio.sleep(EVERY)
 
     async def _refresh(self, last: bool = False) -> None:
+        await asyncio.to_thread(self._sum_up)
+        if self.deployment and not last:
+            await self._look_at_pool(self.deployment)
         if self.artifacts:
             await self._show()
         new = len(self.ledger.runs) > self._seen
         if new and (last or time.monotonic() - self._reported > REPORT_EVERY):
             self._seen, self._reported = len(self.ledger.runs), time.monotonic()
             await asyncio.to_thread(self._report)
+
+    def _sum_up(self) -> None:
+        try:
+            self._tally.refresh()
+        except (ImpervError, OSError, BotoCoreError) as error:
+            log.warning("time and bytes of tiles could not be read: %s", error)
+
+    async def _look_at_pool(self, deployment: str) -> None:
+        """What the server says of the pool, or that it says nothing."""
+        import httpx
+        from prefect.exceptions import PrefectException
+
+        from flows.pools import pool_of
+
+        try:
+            pool = await asyncio.wait_for(pool_of(deployment), EVERY)
+            why = pool.why if pool else ""
+            self._pool = {"pool": asdict(pool) if pool else None, "blocked": why}
+        except (PrefectException, httpx.HTTPError, RuntimeError, TimeoutError):
+            why = "the Prefect server does not answer"
+            self._pool = {"pool": None, "blocked": why}
+        self._alerts.blocked(why)
 
     async def _show(self) -> None:
         """Artifacts; a server that does not take them costs nothing but a line in the log."""
@@ -126,6 +201,8 @@ class Watch:
 
 def _said(error: BaseException) -> str:
     """One line; of several at once the first."""
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return "it was told to stop"
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return " ".join(f"{error if isinstance(error, ImpervError) else repr(error)}".split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_a_sign_of_another_run_is_none(store):
     give_sign(store, elsewhere())
     life = life_of(store, state)
     assert (life.state, life.why, life.sign) == ("silent", "it never gave a sign of life", None)
-    assert life.age == pytest.approx(3 * 3600, abs=60)
+    assert 3 * 3600 <= life.age < 4 * 3600
     assert life_of(store, {**state, "ended": RUN["began"]}).state == "ended"
 
 
@@ -143,17 +144,17 @@ def with_age(store: Store, seconds: float, sign: Sign, clock: float = 0.0) -> No
     ("age", "clock", "state", "told"),
     [
         (10, 0, "running", ""),
-        (10, 3600, "running", "the clock of node-7 is 3600 s ahead of the store's; set it"),
-        (10, -3600, "running", "the clock of node-7 is 3600 s behind the store's; set it"),  # no false alarm
-        (1000, 3600, "silent", "the clock of node-7 is 3600 s ahead of the store's; set it"),  # it does not look alive
-        (-600, 0, "running", "the clock of this machine is 600 s behind the store's; set it"),
+        (10, 3600, "running", "the clock of node-7 is 3(599|600|601) s ahead of the store's; set it"),
+        (10, -3600, "running", "the clock of node-7 is 3(599|600|601) s behind the store's; set it"),  # no false alarm
+        (1000, 3600, "silent", "the clock of node-7 is 3(599|600|601) s ahead of the store's; set it"),  # it does not look alive
+        (-600, 0, "running", "the clock of this machine is (599|600) s behind the store's; set it"),
     ],
 )
 def test_the_store_s_clock_tells_the_age_and_wrong_ones_are_told(tmp_path, age, clock, state, told):
     store = Store(tmp_path)
     with_age(store, age, elsewhere(), clock)
     life = life_of(store, RUN)
-    assert life.state == state and life.clock == told and life.age == pytest.approx(age, abs=5)
+    assert life.state == state and re.fullmatch(told, life.clock) and life.age == pytest.approx(age, abs=5)
 
 
 # a process of this machine --------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def test_a_process_that_is_there_but_says_nothing_and_one_that_is_gone(tmp_path)
         with_age(store, 10, Sign("abc", there, 30.0))
         assert life_of(store, RUN).state == "running"
         with_age(store, 100, Sign("abc", there, 30.0))
-        assert life_of(store, RUN).why.endswith("is there but says nothing")
+        assert life_of(store, RUN).why.endswith("is there but says nothing; kill it")
     finally:
         process.kill()
         process.wait()
@@ -197,7 +198,7 @@ def watched(tmp_path, monkeypatch, body) -> Production:
     ledger = Ledger(production.tile_names, 3)
 
     async def parent() -> None:
-        async with Watch(production, name, ledger, artifacts=False):
+        async with Watch(tmp_path / "flat-2", production, name, ledger):
             await body(ledger)
 
     asyncio.run(parent())
@@ -223,7 +224,7 @@ def test_a_parent_beats_while_its_loop_runs_and_not_while_it_hangs(tmp_path, mon
 
     life = life_in(watched(tmp_path, monkeypatch, body))
     assert ages[0] < 1.5 and ages[1] > 2.3
-    assert life.sign.facts["tiles"] == {"done": 1, "not begun": 1}
+    assert life.sign.facts["tiles"] == {"not begun": 1, "in work": 0, "done": 1, "failed": 0}
 
 
 @pytest.mark.parametrize(
@@ -283,10 +284,8 @@ def test_a_killed_production_says_so_and_one_that_goes_on_does_too(tmp_path, cap
         wait_for(file.parent / "store" / PATH)
         assert main(["status", "--config", str(file)]) == 0
         said = capsys.readouterr().out
-        assert (
-            f"a production runs since {read_state(Store(file.parent / 'store'))['began']} on {this_process().host}: 0 done"
-            in said
-        )
+        began = read_state(Store(file.parent / "store"))["began"]
+        assert f"production flat-2 runs since {began} on {this_process().host}: " in said
         assert main(["status", "--config", str(file), "--check"]) == 0
     finally:
         os.killpg(parent.pid, signal.SIGKILL)
@@ -305,11 +304,11 @@ def test_a_killed_production_says_so_and_one_that_goes_on_does_too(tmp_path, cap
     assert main(["status", "--config", str(file), "--check", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["production"]["life"]["state"] == "silent" and told["production"]["tiles_an_hour"] is None
-    assert told["production"]["life"]["pid"] == parent.pid and "has been silent" in told["troubles"][0]
+    assert told["production"]["life"]["pid"] == parent.pid and told["troubles"][0]["kind"] == "silent"
     assert main(["status", "--config", str(file), "--json"]) == 0
     assert [row["production"]["state"] for row in json.loads(capsys.readouterr().out)] == ["silent", "silent"]
 
     asyncio.run(run_production(str(file), targets=["IMD_then"]))
     assert main(["status", "--config", str(file), "--check"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("the last production ended ") and "2 of 2 tiles done, 0 failed" in said
+    assert said.startswith("production flat-2 ended ") and "2 of 2 tiles done, 0 failed" in said
