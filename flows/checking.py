@@ -3,79 +3,134 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlparse
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from layers.catalogue import CATALOGUE
+from tasks.access import ask, is_remote
 from tasks.clcplus import clcplus_missing
 from tasks.distance import shape_files
-from tasks.errors import ImpervError
+from tasks.errors import ImpervError, InputError, WorkError, disk_trouble
 from tasks.footprints import count_footprints
 from tasks.freezing import require_enough, search_scenes
 from tasks.job import Job
 from tasks.osm_shapes import check_shapes
 from tasks.production import Production
 from tasks.references import SETTING, check_reference, open_reference, partly_covered
+from tasks.scenes import SCL, SceneList
+from tasks.store import Store
+
+TRIAL = "runs/check.data.json"
+"""Object that is written into an object store, and removed, to see whether it can be."""
 
 
-def check_production(production: Production) -> tuple[list[str], list[str]]:
-    """What is wrong, and what was found, one line each.
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the check."""
+
+    level: Level
+    text: str
+
+
+def check_production(production: Production) -> Iterator[Finding]:
+    """What is right, doubtful and wrong, as it is found; nothing is left in the store or elsewhere.
 
     Parameters
     ----------
     production : Production
         Read from a file; its form is right already.
+
+    Yields
+    ------
+    Finding
+        Each error once, also where several tiles have it.
     """
-    wrong: list[str] = []
-    found: list[str] = []
     if not production.tile_names:
-        wrong.append('tiles: no tile is named; add one such as tiles = ["E43N32"]')
-    if production.delivery.contact is None:
-        found.append(
-            "delivery.contact: nobody is named to ask: the metadata of products will say missing, and there are no packages; "
-            "add [delivery.contact] with organisation and email"
-        )
-    for check in (_store, _dask):
+        yield Finding(Level.ERROR, 'tiles: no tile is named; add one such as tiles = ["E43N32"]')
+    told: set[str] = set()
+    for look in _looks(production):
         try:
-            found += list(check(production))
-        except ImpervError as error:
-            wrong += str(error).splitlines()
-        except (OSError, BotoCoreError) as error:
-            wrong.append(f"store: {production.store_url}: {' '.join(str(error).split())}")
+            yield from look
+        except (ImpervError, OSError, BotoCoreError, ClientError) as error:
+            lines = str(error).splitlines() if isinstance(error, ImpervError) else [" ".join(str(error).split())]
+            for line in dict.fromkeys(lines):
+                if line not in told:
+                    told.add(line)
+                    yield Finding(Level.ERROR, line)
+
+
+def _looks(production: Production) -> Iterator[Iterator[Finding]]:
+    """All single checks, one after the other."""
+    yield _contact(production)
+    yield _store(production)
+    yield _dask(production)
     for name in production.tile_names:
         try:
             job = Job.of(production, name)
         except ImpervError as error:
-            wrong.append(str(error))
+            yield iter([Finding(Level.ERROR, str(error))])
             continue
-        for look in (
-            *(_reference(job, s) for s in SETTING),
-            _footprints(job),
-            _scenes(job, "S2_then"),
-            _scenes(job, "S2_now"),
-            _pixels(job),
-        ):
-            try:
-                found += list(look)
-            except ImpervError as error:
-                wrong += str(error).splitlines()
-    return list(dict.fromkeys(wrong)), found
+        yield from (_reference(job, symbol) for symbol in SETTING)
+        yield _footprints(job)
+        yield from (_scenes(job, symbol) for symbol in ("S2_then", "S2_now"))
 
 
-def _store(production: Production) -> Iterator[str]:
-    from tasks.store import Store
+def _ok(text: str) -> Finding:
+    return Finding(Level.OK, text)
 
+
+def _warning(text: str) -> Finding:
+    return Finding(Level.WARNING, text)
+
+
+def _contact(production: Production) -> Iterator[Finding]:
+    if production.delivery.contact is None:
+        yield _warning(
+            "delivery.contact: nobody is named to ask: the metadata of products will say missing, and there are no packages; "
+            "add [delivery.contact] with organisation and email"
+        )
+
+
+def _store(production: Production) -> Iterator[Finding]:
+    """Whether the store can be written, which is tried by a file without a name, or in an object store by one that is removed."""
     store = Store(production.store_url, production.store_options)
-    store.write_text("runs/check.data.json", "{}\n")
-    store.fs.rm_file(store.full("runs/check.data.json"))
-    yield f"store: {production.store_url} can be written"
+    if store.is_local:
+        _require_writable(Path(store.root))
+    else:
+        try:
+            store.write_text(TRIAL, "{}\n")
+            store.fs.rm_file(store.full(TRIAL))
+        except (OSError, BotoCoreError, ClientError) as error:
+            raise InputError(f"store: {production.store_url}: {' '.join(str(error).split())}") from None
+    yield _ok(f"store: {production.store_url} can be written")
 
 
-def _dask(production: Production) -> Iterator[str]:
-    from tasks.errors import InputError
+def _require_writable(folder: Path) -> None:
+    """Raise where a folder, or what it will be made in, cannot be written; the folders in it count."""
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        for place in (there, *(child for child in folder.glob("*") if child.is_dir())):
+            with tempfile.TemporaryFile(dir=place):
+                pass
+    except OSError as error:
+        raise disk_trouble(error, str(folder)) from None
 
+
+def _dask(production: Production) -> Iterator[Finding]:
     address = production.engine.dask_address
     if address:
         parts = urlparse(address)
@@ -85,55 +140,59 @@ def _dask(production: Production) -> Iterator[str]:
             raise InputError(
                 f"engine.dask_address: {address} does not answer ({error}); start the scheduler or clear the key"
             ) from None
-        yield f"engine.dask_address: {address} answers"
+        yield _ok(f"engine.dask_address: {address} answers")
 
 
-def _reference(job: Job, symbol: str) -> Iterator[str]:
+def _reference(job: Job, symbol: str) -> Iterator[Finding]:
+    key = f"{job.tile}: references.{SETTING[symbol]}"
     if symbol == "CLCP_now" and (reason := clcplus_missing(job)):
-        yield f"{job.tile}: references.clcplus_now: {reason}: a proxy takes its place"
+        told = _warning if job.production.references.clcplus_now else _ok
+        yield told(f"{key}: {reason}: a proxy takes its place")
         for theme, paths in shape_files(job).items():
             for path in paths:
-                yield f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}"
+                yield _ok(f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}")
         return
     path, source = open_reference(job, symbol)
     with source:
         share = check_reference(job, symbol, source, path)
-        yield f"{job.tile}: references.{SETTING[symbol]}: {path}, {source.width} x {source.height} px, {source.crs.to_string()}"
+        yield _ok(f"{key}: {path}, {source.width} x {source.height} px, {source.crs.to_string()}")
         if share < 1:
-            yield f"{job.tile}: references.{SETTING[symbol]}: {partly_covered(path, share)}"
+            yield _warning(f"{key}: {partly_covered(path, share)}")
 
 
-def _footprints(job: Job) -> Iterator[str]:
-    for tally in count_footprints(job):
+def _footprints(job: Job) -> Iterator[Finding]:
+    key = f"{job.tile}: references.footprints"
+    tallies = count_footprints(job)
+    for tally in tallies:
         files = "" if tally.files == 1 else f" ({tally.files} files)"
-        yield f"{job.tile}: references.footprints: {tally.entry}{files}, {tally.used} polygons in the area"
-        for line in tally.trouble(str(job.tile)):
-            yield f"{job.tile}: references.footprints: {line}"
+        yield _ok(f"{key}: {tally.entry}{files}, {tally.used} polygons in the area")
+        yield from (_warning(f"{key}: {line}") for line in tally.trouble(str(job.tile)))
+    if not any(tally.used for tally in tallies):
+        yield _warning(f"{key}: 0 usable footprints: no model of built-up can learn from this tile; name files that cover it")
 
 
-def _scenes(job: Job, symbol: str) -> Iterator[str]:
+def _scenes(job: Job, symbol: str) -> Iterator[Finding]:
     layer = CATALOGUE[symbol]
     scenes = search_scenes(job, layer)
     require_enough(job, layer, scenes)
     subtract = sum(s.subtract > 0 for s in scenes.scenes)
-    yield (
+    yield _ok(
         f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, "
         f"{len(scenes.dropped)} left out, offset subtracted from {subtract}"
     )
+    for name, why in scenes.reasons.items():
+        yield _warning(f"{job.tile}: {symbol}: scene {name} left out: {why}")
+    if symbol == "S2_now":
+        yield from _pixels(job, scenes)
 
 
-def _pixels(job: Job) -> Iterator[str]:
+def _pixels(job: Job, scenes: SceneList) -> Iterator[Finding]:
     """Whether a file of a scene can be had, where scenes lie on servers."""
-    from tasks.access import ask, is_remote
-    from tasks.errors import WorkError
-    from tasks.scenes import SCL
-
-    access = job.production.scenes.access
-    path = next((s.bands[SCL] for s in search_scenes(job, CATALOGUE["S2_now"]).scenes if is_remote(s.bands[SCL])), None)
+    path = next((scene.bands[SCL] for scene in scenes.scenes if is_remote(scene.bands[SCL])), None)
     if path is not None:
-        answer = ask(path, access)
+        answer = ask(path, job.production.scenes.access)
         if answer.state != "there":
             raise WorkError(
                 f"{job.tile}: scenes: {path} cannot be had ({answer.detail}); correct scenes.access, or wait for the server"
             )
-        yield f"{job.tile}: scenes: {path} can be had"
+        yield _ok(f"{job.tile}: scenes: {path} can be had")

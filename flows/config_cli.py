@@ -15,19 +15,32 @@ config_app = typer.Typer(help="Check production files; list every setting.", cls
 
 
 @config_app.command("check")
-def config_check(file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml")) -> None:
-    """Say what is wrong with a production file, one line each."""
-    from flows.checking import check_production
+def config_check(
+    file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml"),
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors: exit code 2.")] = False,
+) -> None:
+    """Say what is right, doubtful and wrong with a production file, one line each; nothing is computed or left behind."""
+    from flows.checking import Level, check_production
     from tasks.production import Production
 
-    wrong, found = check_production(Production.read(file))
-    for line in found:
-        out.print(f"ok: {line}", markup=False)
-    for line in wrong:
-        err.print(f"imperv: {line}", markup=False)
-    if wrong:
+    production = Production.read(file)
+    counts = dict.fromkeys(Level, 0)
+    for finding in check_production(production):
+        counts[finding.level] += 1
+        if finding.level is Level.ERROR:
+            err.print(f"imperv: {finding.text}", markup=False)
+        else:
+            out.print(f"{finding.level}: {finding.text}", markup=False)
+    tiles, errors, warnings = len(production.tile_names), counts[Level.ERROR], counts[Level.WARNING]
+    end = f"{file}: {_count(tiles, 'tile')}, {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    if errors or (strict and warnings):
+        err.print(f"imperv: {end}{'; with --strict warnings count' if strict and not errors else ''}", markup=False)
         raise typer.Exit(2)
-    out.print(f"{file}: nothing wrong", markup=False)
+    out.print(end, markup=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @config_app.command("settings")

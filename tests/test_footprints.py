@@ -487,7 +487,7 @@ def test_the_check_of_the_production_counts(tmp_path, job):
     here = job("x.gpkg", "y.gpkg")
     used = [t.used for t in count_footprints(here)]
     assert used == [int(shapely.intersects(houses(), shapely.box(*WINDOW)).sum()), 0]
-    lines = list(_footprints(here))
+    lines = [finding.text for finding in _footprints(here)]
     assert lines[0] == f"E38N31: references.footprints: {tmp_path / 'x.gpkg'}, {used[0]} polygons in the area"
     assert "no footprint of" in lines[2]
 
