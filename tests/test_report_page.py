@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.report.page import area, duration, flat, locator, number, percent, public, signed, size
+from tasks.report.page import area, breakable, duration, flat, locator, number, percent, public, signed, size
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,13 @@ def test_what_differs_from_the_defaults_is_marked():
 
 def test_the_locator_marks_the_tile():
     assert 'class="here"' in locator("E44N26") and "E44N26" in locator("E44N26")
+
+
+def test_a_table_of_areas_has_one_unit():
+    assert [area(v, 0.4) for v in (0.4, 0.0012, 0.0)] == ["40.00\u202fha", "0.12\u202fha", "0.00\u202fha"]
+    assert [area(v, 30.0) for v in (30.0, 0.0012)] == ["3\u202f000.0\u202fha", "0.1\u202fha"]
+    assert [area(v, 9000.0) for v in (9000.0, 0.0312, None)] == ["9\u202f000.00\u202fkm²", "0.03\u202fkm²", "–"]
+
+
+def test_file_names_break_at_underscores():
+    assert breakable("A_<b>_C.tif") == "A_<wbr>&lt;b&gt;_<wbr>C.tif"

@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks.periods import Period
 from tasks.report.facts import DENSITY_GROUPS, Looks, Status, Training
+from tasks.report.page import FEW_KM2
 from tasks.scenes import SceneList
 
 INK, MUTED, LINE = "#1c2733", "#5d6b79", "#dfe4e9"
@@ -23,6 +24,9 @@ THEN, NOW, ACCENT = "#6f8aa5", "#9c3d22", "#1f6b75"
 
 WIDTH, HEIGHT = 5.0, 3.0
 """Inches; 72 of a picture's points are an inch, so that text has its size on a telephone."""
+
+LEFT = 0.8
+"""Inches beside the axes: labels of five figures and the axis title."""
 
 FONT = "DejaVu Sans"
 """Comes with Matplotlib; texts are measured in it."""
@@ -83,7 +87,7 @@ class _Canvas:
         self._context.__enter__()
         self.figure = Figure(figsize=(width, height))
         FigureCanvasSVG(self.figure)
-        space = {"left": 0.62 / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+        space = {"left": LEFT / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
         self.axes = self.figure.subplots(rows, 1, squeeze=False, gridspec_kw={**space, "hspace": 0.62})[:, 0]
 
     def finish(self, title: str, alt: str, note: str = "") -> Chart:
@@ -113,7 +117,7 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    canvas = _Canvas(height=3.5, top=0.12, right=0.85)
+    canvas = _Canvas(height=3.5, top=0.12, right=1.05)
     axes = canvas.axes[0]
     shades = LinearSegmentedColormap.from_list("samples", ["#dbe7ea", "#7fb0b6", ACCENT, "#0e3238"])
     shown = np.ma.masked_equal(counts.T, 0)
@@ -135,6 +139,9 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
     place = axes.get_position()
     bar = canvas.figure.colorbar(mesh, cax=canvas.figure.add_axes((place.x1 + 0.02, place.y0, 0.02, place.height)))
     bar.outline.set_visible(False)
+    most = int(counts.max())
+    bar.set_ticks([n * 10**k for k in range(7) for n in (1, 2, 5) if n * 10**k <= max(most, 2)], minor=False)
+    bar.minorticks_off()
     bar.ax.yaxis.set_major_formatter(_plain)
     bar.set_label("samples")
     line = f"R = {fitted['intercept']:.1f} {'+' if fitted['slope'] >= 0 else '−'} {abs(fitted['slope']):.1f} × NDVI"
@@ -181,7 +188,7 @@ def looks_chart(looks: Mapping[str, Looks], labels: Mapping[str, str]) -> Chart:
                 100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, fill=True, alpha=0.28
             )
             axes.stairs(100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, linewidth=1.4,
-                        label=f"{labels[period]}, median {looks[period].median}")  # fmt: skip
+                        label=f"{period}, median {looks[period].median}")  # fmt: skip
     axes.set(xlim=(-0.5, last + 1), xlabel="clear observations in a year", ylabel="pixels, %")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -242,16 +249,18 @@ def areas_chart(then: Status | None, now: Status | None) -> Chart:
     groups = DENSITY_GROUPS[1:]
     place = np.arange(len(groups))
     words = []
+    known = now or then
+    unit, factor = ("ha", 100) if known is not None and known.valid_km2 < FEW_KM2 else ("km²", 1)
     for status, colour, name, shift in ((then, THEN, "then", -0.2), (now, NOW, "now", 0.2)):
         if status is not None:
-            areas = status.groups_km2[1:]
+            areas = [factor * group for group in status.groups_km2[1:]]
             axes.bar(place + shift, areas, 0.38, color=colour, label=name)
             words.append(f"{name}: " + ", ".join(f"{a:.2f}" for a in areas))
     axes.set_xticks(place, [f"{low}–{high}" for low, high in groups])
     axes.grid(axis="x", visible=False)
-    axes.set(xlabel="density, %", ylabel="km²")
+    axes.set(xlabel="density, %", ylabel=unit)
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return canvas.finish("Area by density", f"Area in square kilometres by group of density. {'; '.join(words)}")
+    return canvas.finish("Area by density", f"Area in {unit} by group of density. {'; '.join(words)}")
 
 
 def ndvi_chart(

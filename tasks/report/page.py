@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from grids import official_tiles
 from tasks.job import utc_now
@@ -45,15 +45,30 @@ def number(value: float | None, digits: int = 0) -> str:
     return f"{value:,.{digits}f}".replace(",", NARROW).replace("-", "\u2212")
 
 
-def area(km2: float | None) -> str:
-    """Square kilometres with digits that suit their size; hectares where there are few."""
+FEW_KM2 = 100.0
+"""Ground below which areas are given in hectares, all of a table or chart alike."""
+
+
+def area(km2: float | None, most: float | None = None) -> str:
+    """Square kilometres with digits that suit their size; hectares where there are few.
+
+    With `most`, the largest area of a table, the unit and the digits are those that suit the whole table.
+    """
     if km2 is None:
         return "–"
+    if most is not None:
+        few = most < FEW_KM2
+        return f"{number(100 * km2, 2 if most < 1 else 1)}{NARROW}ha" if few else f"{number(km2, 2)}{NARROW}km²"
     if abs(km2) < 0.5e-4:
         return f"0{NARROW}km²"
     if abs(km2) < 0.1:
         return f"{number(100 * km2, 2)}{NARROW}ha"
     return f"{number(km2, 2 if abs(km2) < 100 else 0)}{NARROW}km²"
+
+
+def breakable(name: str) -> Markup:
+    """A file name that breaks at its underscores."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -94,6 +109,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=_finalize,
     )  # fmt: skip
     environment.filters |= {
+        "breakable": breakable,
         "number": number, "area": area, "percent": percent, "signed": signed, "duration": duration, "size": size,
     }  # fmt: skip
     return environment

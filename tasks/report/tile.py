@@ -18,7 +18,7 @@ from tasks.job import Job
 from tasks.parameters import Parameters
 from tasks.report import charts, evidence, maps, pixels, zooms
 from tasks.report.charts import Chart
-from tasks.report.curves import typical_pixels
+from tasks.report.curves import distance_note, typical_pixels
 from tasks.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
 from tasks.report.maps import Map
 from tasks.report.page import flat, locator, number, relative, render
@@ -195,7 +195,12 @@ def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, Any]) -> list[C
             one.time,
             one.curves,
             one.looks,
-            f"Density {one.density[0]} → {one.density[1]} %; E {one.x:.0f}, N {one.y:.0f}",
+            ". ".join(
+                filter(
+                    None,
+                    (f"Density {one.density[0]} → {one.density[1]} %; E {one.x:.0f}, N {one.y:.0f}", distance_note(one)),
+                )
+            ),
         )
         for one in typical_pixels(job, bounds, lists)
     ]
