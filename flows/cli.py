@@ -17,7 +17,8 @@ from botocore.exceptions import BotoCoreError
 
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
 from flows.config_cli import config_app
-from flows.console import Config, Json, err, named, out
+from flows.console import Config, Json, Yes, end, err, named, out
+from flows.europe_cli import europe
 from flows.evaluate_cli import evaluate
 from flows.init_cli import init
 from flows.logs import configure
@@ -27,7 +28,6 @@ from flows.names import Targets, TileName, tiles_argument
 from flows.status_cli import status
 from flows.validate_cli import validate
 from flows.verify_cli import verify
-from flows.watch_options import Metrics, Notify, watched
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -137,8 +137,10 @@ def run(
     config: Config = Path("production.toml"),
     target: Targets = None,
     refresh_scenes: Annotated[bool, typer.Option("--refresh-scenes", help="Ask the catalogue again for its scenes.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Make and deliver the layers of one or more tiles, here and now."""
+    from flows.guarding_cli import ask_taken
     from flows.progress import listening
     from flows.running import run_tiles
     from flows.showing import run_view
@@ -148,10 +150,11 @@ def run(
     if not tiles and isinstance(production.tiles, str):
         raise InputError(f"tiles is the whole list {production.tiles}: name the tiles to run, such as imperv run E43N32")
     names = named(tiles, production.tile_names)
+    ask_taken(production, names, target, yes)
     with run_view(err) as view, listening(view):
         failed = run_tiles(names, str(config), target, refresh_scenes)
     view.summary()
-    _end(failed)
+    end(failed)
 
 
 @app.command(rich_help_panel=TILE)
@@ -169,55 +172,7 @@ def rerun(
 
 
 app.command(rich_help_panel=TILE)(logs)
-
-
-@app.command(rich_help_panel=PRODUCTIONS)
-def europe(
-    tiles: Annotated[list[str] | None, tiles_argument("Tiles; all of the production by default.")] = None,
-    config: Config = Path("production.toml"),
-    target: Targets = None,
-    at_once: Annotated[int, typer.Option("--at-once", help="Tiles in work at the same time.", min=1)] = 1,
-    tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
-    max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
-    deployment: Annotated[str, typer.Option(help="Deployment of the flow of a tile.")] = "imperviousness/tile",
-    notify: Notify = None,
-    metrics: Metrics = None,
-    as_json: Json = False,
-) -> None:
-    """Run all tiles in two passes: as runs of a deployment where PREFECT_API_URL is set, else as processes of this machine."""
-    from flows.many import run_many
-    from flows.progress import listening
-    from flows.showing import run_view
-    from tasks.production import Production
-
-    names = named(tiles, Production.read(config).tile_names)
-    with watched(notify, metrics), run_view(err) as view, listening(view):
-        summary = run_many(str(config), names, target, at_once, tile_timeout, max_failures, deployment)
-    if as_json:
-        out.print_json(json.dumps(summary))
-    for tile, end in summary["failed"].items():
-        _say_failed(tile, end["message"])
-    if summary["not_begun"]:
-        what = "too many tiles failed" if summary["stopped"] else "it was stopped"
-        err.print(f"imperv: {what}, {len(summary['not_begun'])} tiles are not done; run again to go on", markup=False)
-    err.print(f"{summary['done']} of {summary['tiles']} tiles are done, {len(summary['failed'])} failed", markup=False)
-    if summary["exit_code"]:
-        raise typer.Exit(summary["exit_code"])
-
-
-def _end(failed: dict[str, ImpervError]) -> None:
-    """Say which tiles failed, and leave with the exit code."""
-    for tile, error in failed.items():
-        _say_failed(tile, str(error))
-    if failed:
-        raise typer.Exit(2 if all(isinstance(e, InputError) for e in failed.values()) else 1)
-
-
-def _say_failed(tile: str, text: str) -> None:
-    """One line that names the tile."""
-    err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
-
-
+app.command(rich_help_panel=PRODUCTIONS)(europe)
 app.command(rich_help_panel=PRODUCTIONS)(status)
 
 
@@ -286,7 +241,7 @@ def demo(
     """Run the whole chain on a simulated corner of a tile and compare with the truth."""
     from flows.demo import run_demo
 
-    _end(run_demo(directory, size, out, err))
+    end(run_demo(directory, size, out, err))
 
 
 @app.command(rich_help_panel=HELP)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tasks.errors import InputError
+from tasks.errors import ImpervError, InputError
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before what a newer production uses is made again.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -30,3 +32,31 @@ def named(tiles: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     if not names:
         raise InputError("no tile is named; give one, or set tiles in the production file")
     return names
+
+
+def say_failed(tile: str, text: str) -> None:
+    """One line that names the tile."""
+    err.print(f"imperv: {text}" if tile in text else f"imperv: tile {tile}: {text}", markup=False)
+
+
+def end(failed: Mapping[str, ImpervError]) -> None:
+    """Say which tiles failed, and leave with the exit code."""
+    for tile, error in failed.items():
+        say_failed(tile, str(error))
+    if failed:
+        raise typer.Exit(2 if all(isinstance(e, InputError) for e in failed.values()) else 1)
+
+
+def asked(question: str) -> bool:
+    """The answer of a person; False where there is none to be asked.
+
+    Raises
+    ------
+    InputError
+        If the answer is no.
+    """
+    if not (sys.stdin.isatty() and err.is_terminal):
+        return False
+    if not typer.confirm(f"imperv: {question}", err=True):
+        raise InputError("nothing was run and nothing is changed")
+    return True

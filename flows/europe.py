@@ -9,7 +9,10 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
+from flows.choosing import chosen_tiles
+from flows.guarding import refuse_taken, taken_from_newer
 from flows.outcomes import Ledger, Outcome, failure_limit
+from flows.parent import only_parent
 from flows.producing import produce, up_to_date
 from flows.production_state import begin, end
 from flows.progress import listener
@@ -34,24 +37,41 @@ async def run_production(
     tile_timeout: float | None = None,
     max_failures: float = MAX_FAILURES,
     deployment: str = "imperviousness/tile",
+    first: list[str] | None = None,
+    retry_failed: bool = False,
+    yes: bool = False,
     artifacts: bool = False,
 ) -> Ledger:
-    """Run a production from its first wave to its summary; parameters as those of the flow `europe`."""
+    """Run a production from its first wave to its summary; parameters as those of the flow `europe`.
+
+    Raises
+    ------
+    InputError
+        If the request is wrong, or would make again what a newer production uses.
+    WorkError
+        If another parent runs a production in the store.
+    """
     config = str(Path(config).absolute())
     production = Production.read(config)
     check_watching(production)
-    symbols, names = resolve_targets(targets), tuple(dict.fromkeys(tiles or production.tile_names))
-    store = store_of(production)
-    name = begin(store, production, names, symbols)
+    symbols, names = resolve_targets(targets), chosen_tiles(production, tiles, first, retry_failed)
     ledger = Ledger(names, failure_limit(max_failures, len(names)), _tell)
-    ways: dict[str, Runner] = {
-        "processes": Processes(config, symbols, at_once, tile_timeout),
-        "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
-    }
-    async with Watch(Path(config), production, name, ledger, artifacts, deployment if runner == "deployments" else None):
-        await asyncio.to_thread(_look, production, symbols, ledger)
-        await produce(production, names, symbols, ways[runner], ledger)
-        end(store, name, ledger)
+    if not names:  # what the last run left stays as it is
+        return ledger
+    if not yes:
+        refuse_taken(await asyncio.to_thread(taken_from_newer, production, names, symbols))
+    store = store_of(production)
+    with only_parent(store, production) as place:
+        name = begin(store, production, names, symbols)
+        ways: dict[str, Runner] = {
+            "processes": Processes(config, symbols, at_once, tile_timeout),
+            "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
+        }
+        async with Watch(Path(config), production, name, ledger, artifacts, deployment if runner == "deployments" else None):
+            await asyncio.to_thread(_look, production, symbols, ledger)
+            await produce(production, names, symbols, ways[runner], ledger, place.check)
+            place.check()
+            end(store, name, ledger)
     return ledger
 
 
@@ -83,6 +103,9 @@ async def europe(
     tile_timeout: float | None = None,
     max_failures: float = MAX_FAILURES,
     deployment: str = "imperviousness/tile",
+    first: list[str] | None = None,
+    retry_failed: bool = False,
+    yes: bool = False,
 ) -> State[Any]:
     """Make and deliver the layers of many tiles.
 
@@ -104,13 +127,21 @@ async def europe(
         With more failed tiles no further ones are begun: a number from 1, or a share of all tiles below 1, but 3 at least.
     deployment : str
         Deployment of the flow of a tile.
+    first : list of str, optional
+        Tiles that go before the others in every wave.
+    retry_failed : bool
+        Only tiles whose last run failed.
+    yes : bool
+        Make again what a newer production in the same store uses, which is refused otherwise.
 
     Returns
     -------
     dict
         Counts, and every failed tile with its reason; the flow's state is Failed if there is any.
     """
-    ledger = await run_production(config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, artifacts=True)
+    ledger = await run_production(
+        config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, first, retry_failed, yes, artifacts=True
+    )
     summary = ledger.summary()
     if ledger.exit_code == 0:
         return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)

@@ -37,6 +37,7 @@ def run_many(
     tile_timeout: float | None,
     max_failures: float,
     deployment: str,
+    yes: bool,
 ) -> dict[str, Any]:
     """Run a production here; parameters as those of the flow `europe`, the summary of `outcomes.Ledger` comes back.
 
@@ -51,6 +52,7 @@ def run_many(
 
     rest: dict[str, Any] = {
         "tiles": tiles, "targets": targets, "at_once": at_once, "tile_timeout": tile_timeout, "max_failures": max_failures,
+        "yes": yes,
     }  # fmt: skip
     if not os.environ.get("PREFECT_API_URL"):
         return asyncio.run(run_production(config, **rest)).summary()

@@ -33,8 +33,13 @@ def tile_name(text: str | None) -> str | None:
 
 
 def tile_names(texts: list[str] | None) -> list[str] | None:
-    """As `tile_name`, of several; each once."""
-    return list(dict.fromkeys(str(tile_name(text)) for text in texts)) if texts else None
+    """As `tile_name`, of several, official lists among them; each once."""
+    from grids.tiles import EDITIONS, official_tiles
+
+    found: dict[str, None] = {}
+    for text in texts or ():
+        found |= dict.fromkeys(official_tiles(text.lower()) if text.lower() in EDITIONS else [str(tile_name(text))])
+    return list(found) or None
 
 
 def layer_name(text: str) -> str:

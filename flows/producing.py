@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from flows.journal import note_run
@@ -26,7 +26,12 @@ BUSY_TRIES = 100
 
 
 async def produce(
-    production: Production, tiles: Sequence[str], targets: list[str] | None, runner: Runner, ledger: Ledger
+    production: Production,
+    tiles: Sequence[str],
+    targets: list[str] | None,
+    runner: Runner,
+    ledger: Ledger,
+    check: Callable[[], None] = lambda: None,
 ) -> Ledger:
     """Run all tiles through both passes; one that fails for good never stops the others.
 
@@ -42,11 +47,18 @@ async def produce(
         Runs one pass of one tile.
     ledger : Ledger
         Takes note of everything; no further runs are begun once it is `stopped`.
+    check : callable
+        Called before a run is begun; raises where this process is not to go on.
 
     Returns
     -------
     Ledger
         The same.
+
+    Raises
+    ------
+    ImpervError
+        If `check` raises, or the store cannot be used.
     """
     places = asyncio.Semaphore(runner.at_once)
 
@@ -54,6 +66,7 @@ async def produce(
         async with places:
             if ledger.stopped:
                 return
+            check()
             job = Job.of(production, tile)
             if (count := await asyncio.to_thread(up_to_date, job, targets, wave.until)) is not None:
                 ledger.add(Outcome(tile, wave.until, "done", counts={"ran": 0, "up to date": count, "not made": 0}))
@@ -65,9 +78,12 @@ async def produce(
     for wave in waves(production, tiles, targets, lambda tile: tile in ledger.failed or tile in ledger.done):
         if ledger.stopped:
             break
-        async with asyncio.TaskGroup() as group:
-            for tile in wave.tiles:
-                group.create_task(one(tile, wave))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for tile in wave.tiles:
+                    group.create_task(one(tile, wave))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
     return ledger
 
 

@@ -34,7 +34,7 @@ def begin(store: Store, production: Production, tiles: Sequence[str], targets: S
     """Name of the run: that of one that was cut off, with the same settings and tiles, or a new one."""
     digest = settings_digest(production, targets)
     last = read_state(store)
-    same = last.get("digest") == digest and last.get("tiles") == list(tiles)
+    same = last.get("digest") == digest and sorted(last.get("tiles", ())) == sorted(tiles)
     name = str(last["run"]) if same and not last.get("ended") else uuid.uuid4().hex[:12]
     state = {"run": name, "digest": digest, "tiles": list(tiles), "began": utc_now(), "ended": ""}
     store.write_text(PATH, json.dumps(state) + "\n")

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 FOLDER = "runs/leases"
 
+PARENT = "europe"
+"""Name of the lease of a production's parent, beside those of tiles."""
+
 SECONDS = 120.0
 """How long a lease lasts without being renewed; `engine.lease` overrules it."""
 
@@ -118,6 +121,7 @@ class Lease:
 
     def __init__(self, store: Store, tile: str, number: int, seconds: float) -> None:
         self.store, self.tile, self.number, self.seconds = store, tile, number, seconds
+        self.what = "the production" if tile == PARENT else f"tile {tile}"
         self._until = time.monotonic() + seconds
         self._lost = False
 
@@ -136,7 +140,7 @@ class Lease:
         """
         if self._lost or (time.monotonic() > self._until and not self._still_mine()):
             raise TileBusyError(
-                f"tile {self.tile}: this process was away for longer than its lease of {self.seconds:g} s "
+                f"{self.what}: this process was away for longer than its lease of {self.seconds:g} s "
                 "and another one took over; what is finished is kept"
             )
 
@@ -203,6 +207,9 @@ def take(store: Store, tile: str, seconds: float = SECONDS) -> Lease:
         raise TileBusyError(f"tile {tile}: {_who(entry)} is working on it in {store.url}; wait for it to end")
     if not _create(store, _path(tile, number + 1), _text(seconds)):
         raise TileBusyError(f"tile {tile}: another process is working on it in {store.url} since this moment; wait for it to end")
+    if latest(store, tile)[0] != number + 1:  # whoever was asleep since it looked may find its number free again
+        store.remove_record(_path(tile, number + 1))
+        raise TileBusyError(f"tile {tile}: another process has worked on it in {store.url} meanwhile; run again")
     for past in range(max(1, number - 5), number + 1):
         store.remove_record(_path(tile, past))
     return Lease(store, tile, number + 1, seconds)
@@ -275,7 +282,7 @@ def holding(store: Store, tile: str, seconds: float = SECONDS) -> Iterator[Lease
             try:
                 lease.renew()
             except (ImpervError, OSError) as error:  # tried again until it has run out; `check` says so then
-                log.warning("tile %s: its lease could not be renewed: %s", tile, error)
+                log.warning("%s: its lease could not be renewed: %s", lease.what, error)
 
     thread = threading.Thread(target=renewing, daemon=True, name=f"lease-{tile}")
     thread.start()

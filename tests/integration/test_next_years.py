@@ -57,4 +57,10 @@ def test_the_next_pair_of_years_is_made_from_the_last(copied, tmp_path, capsys):
     assert all(path.read_bytes() == old for path, old in delivered.items())  # those of the last pair stay
     model = Job.of(Production.read(new), TILE).record("IBUD_model")
     assert model is not None and past is not None and model.digest != past.digest
+    # The older production would put its own model back: nobody can be asked here.
+    for command in ("run", "europe"):
+        assert main([command, TILE, "--config", str(last)]) == 2
+        said = capsys.readouterr().err
+        assert "IMD_model, IBUD_model" in said and "the newer production of 2021-2024 in the same store uses; give --yes" in said
+    assert Job.of(Production.read(new), TILE).record("IBUD_model") == model
     assert model.statistics["transfer"] and model.statistics["start"] == TILE  # from the tile's own model of 2018
