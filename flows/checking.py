@@ -19,6 +19,7 @@ from tasks.distance import shape_files
 from tasks.errors import ImpervError, InputError, WorkError, disk_trouble
 from tasks.footprints import count_footprints
 from tasks.freezing import require_enough, search_scenes
+from tasks.geotiff import load_gdal
 from tasks.job import Job
 from tasks.osm_shapes import check_shapes
 from tasks.production import Production
@@ -78,6 +79,7 @@ def _looks(production: Production) -> Iterator[Iterator[Finding]]:
     yield _contact(production)
     yield _store(production)
     yield _dask(production)
+    yield _gdal()
     for name in production.tile_names:
         try:
             job = Job.of(production, name)
@@ -141,6 +143,10 @@ def _dask(production: Production) -> Iterator[Finding]:
                 f"engine.dask_address: {address} does not answer ({error}); start the scheduler or clear the key"
             ) from None
         yield _ok(f"engine.dask_address: {address} answers")
+
+
+def _gdal() -> Iterator[Finding]:
+    yield _ok(f"GDAL {load_gdal().__version__} writes the maps")
 
 
 def _reference(job: Job, symbol: str) -> Iterator[Finding]:

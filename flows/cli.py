@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 work failed; 2 the request or the input is wrong.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
 from flows.config_cli import config_app
-from flows.console import Config, Json, Yes, end, err, named, out
+from flows.console import Config, Json, Yes, end, err, named, out, take_any_character
 from flows.europe_cli import europe
 from flows.evaluate_cli import evaluate
 from flows.init_cli import init
@@ -26,6 +27,7 @@ from flows.logs_cli import logs
 from flows.models_cli import model_app
 from flows.names import Targets, TileName, tiles_argument
 from flows.status_cli import status
+from flows.stopping import stoppable
 from flows.validate_cli import validate
 from flows.verify_cli import verify
 from tasks.errors import ImpervError, InputError
@@ -205,6 +207,10 @@ def worker(
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
 ) -> None:
     """Serve a work pool of the Prefect server, as `prefect worker start` does, with runs that start in a fraction of a second."""
+    from flows.server import check_server, prepare_worker
+
+    prepare_worker()
+    check_server(pool=pool)
     from flows.worker import work
 
     work(pool, name, limit)
@@ -261,20 +267,31 @@ def graph(
         sys.stdout.write(text)
 
 
+INTERRUPTED = 128 + signal.SIGINT
+"""What Typer makes of KeyboardInterrupt, without a word."""
+
+
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Entry point of the console command."""
+    with stoppable() as signals:
+        return _main(arguments, signals)
+
+
+def _main(arguments: Sequence[str] | None, signals: Sequence[int]) -> int:
+    """Run a command: its exit code, once what went wrong is said."""
+    take_any_character()
     try:
         configure()
         code = app(args=arguments, prog_name="imperv", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except ImpervError as error:
         for line in str(error).splitlines():
             err.print(f"imperv: {line}", markup=False)
         code = 2 if isinstance(error, InputError) else 1
-    except typer.Abort:
-        code = 130
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         err.print("imperv: stopped; what is finished is kept, run again to go on")
-        code = 130
+        code = 128 + signals[0] if signals else INTERRUPTED
     except (OSError, BotoCoreError) as error:  # a store or catalogue that does not answer
         err.print(f"imperv: {' '.join(str(error).split())}", markup=False)
         code = 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +21,25 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before what a newer production uses is made again.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+ALIKE = str.maketrans({"█": "#", "░": ".", "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "%"})
+"""What stands for the blocks of bars where a terminal or file cannot take them."""
+
+
+def _alike(error: UnicodeError) -> tuple[str, int]:
+    """Text in place of characters that an encoding lacks; escapes are those of JSON, whose readers find the characters again."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(ALIKE)
+    return json.dumps(text)[1:-1] if not text.isascii() else text, error.end
+
+
+def take_any_character() -> None:
+    """Let standard output take characters that its encoding lacks, as standard error does."""
+    codecs.register_error("imperv", _alike)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="imperv")
 
 
 def named(tiles: Sequence[str] | None, known: Sequence[str]) -> list[str]:

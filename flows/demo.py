@@ -47,11 +47,13 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
         If the size is out of range.
     """
     from flows.progress import listening
+    from flows.refusing import refuse_without_gdal
     from flows.running import run_tiles
     from flows.showing import run_view
 
     if not SMALLEST <= size <= 10_000:
         raise InputError(f"--size {size}: choose {SMALLEST} to 10000 pixels")
+    refuse_without_gdal(None)
     started = time.perf_counter()
     config = simulated(directory, size, err)
     production = Production.read(config)

@@ -16,7 +16,7 @@ from flows.parent import only_parent
 from flows.producing import produce, up_to_date
 from flows.production_state import begin, end
 from flows.progress import listener
-from flows.refusing import refused
+from flows.refusing import refuse_without_gdal, refused
 from flows.runners import Deployments, Processes, Runner
 from flows.targets import resolve_targets
 from flows.watching import Watch, check_watching
@@ -55,6 +55,8 @@ async def run_production(
     production = Production.read(config)
     check_watching(production)
     symbols, names = resolve_targets(targets), chosen_tiles(production, tiles, first, retry_failed)
+    if runner == "processes":
+        refuse_without_gdal(symbols)
     ledger = Ledger(names, failure_limit(max_failures, len(names)), _tell)
     if not names:  # what the last run left stays as it is
         return ledger

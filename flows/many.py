@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from flows.heartbeat import say
+from flows.server import check_server, named, prepare_command
 from tasks.errors import WorkError
 from tasks.overlay import store_of
 from tasks.production import Production
@@ -19,11 +19,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 300.0
 """Seconds that a server is waited for."""
 
-FIRST_CONTACT = 30.0
-"""Seconds that one is waited for which has never answered: more often its address is wrong."""
-
 STEADY = 30.0
-"""Seconds that a parent has to have run to have had a server."""
+"""Seconds after which a parent that ran has had its server again."""
 
 PAUSE = 5.0
 """Seconds between two tries."""
@@ -48,14 +45,18 @@ def run_many(
     WorkError
         If the server cannot be used.
     """
-    from flows.europe import europe, run_production
-
     rest: dict[str, Any] = {
         "tiles": tiles, "targets": targets, "at_once": at_once, "tile_timeout": tile_timeout, "max_failures": max_failures,
         "yes": yes,
     }  # fmt: skip
-    if not os.environ.get("PREFECT_API_URL"):
+    if not named():
+        from flows.europe import run_production
+
         return asyncio.run(run_production(config, **rest)).summary()
+    prepare_command()
+    check_server(deployment)
+    from flows.europe import europe
+
     store = store_of(Production.read(config))
     try:
         state = _until_it_ends(
@@ -79,7 +80,7 @@ async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any])
 
 def _until_it_ends(run: Callable[[], Any], waiting: Callable[[], None] = lambda: None) -> Any:
     """The end of a parent, begun again while its server is away: it goes on under the same name, and says what it waits for."""
-    deadline = time.monotonic() + FIRST_CONTACT
+    deadline = 0.0
     while True:
         began = time.monotonic()
         try:
@@ -88,7 +89,7 @@ def _until_it_ends(run: Callable[[], Any], waiting: Callable[[], None] = lambda:
             if "API" not in str(error):
                 raise
             now = time.monotonic()
-            if now - began > STEADY:  # it had a server for a while: a new absence
+            if not deadline or now - began > STEADY:  # a new absence
                 deadline = now + PATIENCE
             if now > deadline:
                 raise WorkError(f"Prefect: {error}; start its server, or unset PREFECT_API_URL to run without one") from None

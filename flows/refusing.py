@@ -1,4 +1,4 @@
-"""Tiles whose references cannot be used, found before hours are spent on their features."""
+"""What would end a run hours later, found before: references that cannot be used, and GDAL's bindings where they are missing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,30 @@ from tasks.clcplus import clcplus_missing
 from tasks.distance import shape_files
 from tasks.errors import ImpervError, InputError
 from tasks.footprint_sources import check_footprints
+from tasks.geotiff import load_gdal
 from tasks.job import Job
 from tasks.osm_shapes import check_shapes
 from tasks.references import SETTING, check_reference, open_reference
 
 AT_ONCE = 8
 """Tiles looked at together: most of the time goes into waiting for files on servers."""
+
+
+def refuse_without_gdal(targets: list[str] | None) -> None:
+    """Look for what writes the maps, hours before the first one is there.
+
+    Parameters
+    ----------
+    targets : list of str or None
+        Layers asked for; all if None.
+
+    Raises
+    ------
+    InputError
+        If layers are to be delivered, and GDAL's Python bindings cannot be imported.
+    """
+    if steps(targets)[1]:
+        load_gdal()
 
 
 def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.planning import plan_tile
 from flows.progress import listener
-from flows.refusing import refused
+from flows.refusing import refuse_without_gdal, refused
+from flows.server import check_server, prepare_command
+from flows.server import named as named_server
 from flows.targets import resolve_targets
+from flows.tile_run import run_plain
 from flows.waves import waves
 from tasks.errors import ImpervError, WorkError
 from tasks.job import Job
@@ -49,6 +52,7 @@ def run_tiles(
     jobs = [Job.of(production, tile) for tile in tiles]
     if not refresh_scenes and not _anything_to_do(jobs, symbols):
         return {}
+    refuse_without_gdal(symbols)
     failed = refused(jobs, symbols)
     if len(failed) == len(jobs):
         return failed
@@ -62,23 +66,30 @@ def run_tiles(
 
 def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, refresh_scenes: bool) -> dict[str, ImpervError]:
     """Run all passes of all tiles."""
-    # Prefect takes seconds to import and start: not before there is something to run.
-    from flows.imperviousness import imperviousness
-    from flows.server import prefect_server
-
     failed: dict[str, ImpervError] = {}
     asked: set[str] = set()
-    with prefect_server():
-        for wave in waves(jobs[0].production, [str(job.tile) for job in jobs], symbols, failed.__contains__):
-            for tile in wave.tiles:
-                # Lists are asked for anew once, in the first pass.
-                refresh = refresh_scenes and tile not in asked
-                asked.add(tile)
-                try:
-                    imperviousness(tile, config, symbols, wave.until, refresh)  # type: ignore[call-overload]
-                except ImpervError as error:
-                    failed[tile] = error
+    make = _maker()
+    for wave in waves(jobs[0].production, [str(job.tile) for job in jobs], symbols, failed.__contains__):
+        for tile in wave.tiles:
+            # Lists are asked for anew once, in the first pass.
+            refresh = refresh_scenes and tile not in asked
+            asked.add(tile)
+            try:
+                make(tile, config, symbols, wave.until, refresh)
+            except ImpervError as error:
+                failed[tile] = error
     return failed
+
+
+def _maker() -> Callable[..., dict[str, int]]:
+    """What makes a pass of a tile: the flow where a Prefect server is named, which shows it, else the same walk without one."""
+    if not named_server():
+        return run_plain
+    prepare_command()
+    check_server(patience=0)
+    from flows.imperviousness import imperviousness  # Prefect takes seconds to import
+
+    return imperviousness  # type: ignore[return-value]
 
 
 def _anything_to_do(jobs: Sequence[Job], targets: list[str] | None) -> bool:

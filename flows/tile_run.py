@@ -8,6 +8,7 @@ from typing import Literal
 
 from flows.journal import note_run
 from flows.progress import listener
+from flows.refusing import refuse_without_gdal
 from flows.run_logs import RUN, kept_log
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
@@ -96,8 +97,9 @@ def walk(
     with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease, kept_log(job, until):
         job.store.sweep(job.tile)
         note_run(job, "running", "")
-        node = ""
+        node = "delivery"
         try:
+            refuse_without_gdal(resolve_targets(targets))
             for node in [*order, *(DELIVER + symbol for symbol in products)]:
                 lease.check()
                 symbol = node.removeprefix(DELIVER)

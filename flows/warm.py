@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flows import TENSORFLOW, assume
+from tasks.surroundings import put_right
 
 PRELOADED = (
     "prefect.engine",
@@ -145,6 +146,7 @@ def _run(request: dict[str, Any], streams: list[int], connection: socket.socket)
     os.environ.clear()
     os.environ.update(request["environment"])
     assume(TENSORFLOW)
+    put_right()
     os.chdir(request["folder"])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

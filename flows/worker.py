@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows import ASSUMED, WARM, warm_run
+import httpx
+from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-for _name in set(ASSUMED) - {"DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"}:  # before Prefect is imported
-    os.environ.pop(_name, None)
-
-from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker  # noqa: E402
-from prefect.workers.process import ProcessJobConfiguration, ProcessWorker  # noqa: E402
+from flows import warm_run
+from flows.warm_run import SOCKET as WARM
+from tasks.errors import InputError, WorkError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,13 @@ def work(pool: str, name: str | None, limit: int) -> None:
         Of the worker, by default one that Prefect makes up.
     limit : int
         Runs at the same time.
+
+    Raises
+    ------
+    InputError
+        If the name is none.
+    WorkError
+        If the server went away for too long.
     """
 
     async def keep(warm: Warm) -> None:
@@ -88,12 +95,28 @@ def work(pool: str, name: str | None, limit: int) -> None:
 
     async def serve(warm: Warm) -> None:
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
-        worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
+        try:
+            worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
+        except ValueError as error:
+            raise InputError(f"--name: {error}") from None
         keeping = asyncio.create_task(keep(warm))
         try:
             await worker.start()
         finally:
             keeping.cancel()
 
+    gone: BaseException | None = None
     with Warm() as warm, suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(serve(warm))
+        try:
+            asyncio.run(serve(warm))
+        except* (httpx.HTTPError, RuntimeError) as errors:  # of Prefect's task groups
+            gone = errors
+    if gone is not None:
+        raise WorkError(f"Prefect: its server is gone ({_first(gone)}); start it and this worker again; runs go on by themselves")
+
+
+def _first(error: BaseException) -> str:
+    """What the first error of a group says."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return " ".join(str(error).split()) or type(error).__name__

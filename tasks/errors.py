@@ -5,6 +5,7 @@ escapes is a defect of this software.
 """
 
 import errno
+from pathlib import Path
 
 
 class ImpervError(Exception):
@@ -41,8 +42,16 @@ def disk_trouble(error: OSError, path: str) -> ImpervError:
         return WorkError(f"{path}: no room left on the disk of the store; free space and run again, nothing is lost")
     if isinstance(error, PermissionError) and error.errno is None:  # as s3fs says it
         return InputError(f"store: {path} cannot be written ({' '.join(str(error).split())}); correct the keys or store_options")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
         return InputError(
             f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
         )
     return WorkError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def folder_trouble(path: Path) -> str:
+    """What keeps a path from being a folder, or from being made one; "" if nothing does."""
+    if path.exists():
+        return "" if path.is_dir() else f"{path} is a file; name a folder"
+    link = next((p for p in (path, *path.parents) if p.is_symlink() and not p.exists()), None)
+    return f"{link} is a link to {link.readlink()}, which is not there; make that or correct the link" if link else ""

@@ -111,7 +111,9 @@ def load_gdal() -> Any:
         If they cannot be imported.
     """
     try:
-        from osgeo import gdal
+        from osgeo import gdal, gdal_array
+
+        assert gdal_array  # not there where they were built without NumPy; pixels cannot be written then
     except ImportError as error:
         raise InputError(_BINDINGS.format(error=error)) from None
     if not gdal.GetUseExceptions():

@@ -176,7 +176,7 @@ def latest(store: Store, tile: str) -> tuple[int, Entry | None]:
     store.fs.invalidate_cache()
     try:
         names = [Path(path).name for path in store.fs.ls(store.full(f"{FOLDER}/{tile}"), detail=False)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0, None
     numbers = [int(name[:8]) for name in names if name.endswith(".json") and name[:8].isdigit() and len(name) == 13]
     if not numbers:
@@ -234,6 +234,9 @@ def _create(store: Store, path: str, text: str) -> bool:
     whole = Path(f"{full}.{os.getpid()}-{threading.get_ident()}")
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file or a link to nowhere may be in the way of the folder; that is no lease of another one
+        raise disk_trouble(error, path) from error
+    try:
         whole.write_text(text, encoding="utf-8")
         _link(whole, full)
     except FileExistsError:

@@ -23,7 +23,7 @@ from grids import Tile
 from layers.catalogue import CATALOGUE, Layer
 from tasks import opening
 from tasks.arrays import Variable, create_arrays
-from tasks.errors import InputError, disk_trouble
+from tasks.errors import InputError, disk_trouble, folder_trouble
 from tasks.lease import SECONDS, Lease, holding, is_held
 from tasks.periods import Period, pair_label
 from tasks.records import Record
@@ -69,8 +69,8 @@ class Store:
         except (ValueError, ImportError, TypeError) as error:
             raise InputError(f"store: {self.url}: {error}; write a folder or s3://bucket/prefix") from None
         self.root = str(root)
-        if self.is_local and Path(self.root).exists() and not Path(self.root).is_dir():
-            raise InputError(f"store: {self.url} is a file; name a folder")
+        if self.is_local and (trouble := folder_trouble(Path(self.root))):
+            raise InputError(f"store: {trouble}")
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"

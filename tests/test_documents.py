@@ -60,3 +60,17 @@ def test_the_drawings_show_every_node_and_edge(targets):
     drawn = svg(targets)
     labels = {f"{s}  {CATALOGUE[s].resolution} m" if CATALOGUE[s].resolution else s for s in shown}
     assert labels <= {m.strip() for m in re.findall(r"<!-- (.*?) -->", drawn)}
+
+
+def test_the_lock_is_within_the_bounds_of_the_dependencies():
+    """What was tested is what may be installed."""
+    from packaging.requirements import Requirement
+
+    locked: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        name, _, version = line.partition(";")[0].strip().partition("==")
+        locked.setdefault(name, []).append(version)
+    wanted = [Requirement(text) for text in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
+    assert len(wanted) > 30
+    outside = [f"{r}: {v}" for r in wanted for v in locked[r.name.lower()] if not r.specifier.contains(v)]
+    assert not outside

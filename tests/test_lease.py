@@ -15,7 +15,7 @@ import pytest
 
 from grids import Tile
 from tasks import lease as lease_module
-from tasks.errors import TileBusyError
+from tasks.errors import InputError, TileBusyError
 from tasks.lease import Entry, _entry, _text, holding, is_held, latest, take
 from tasks.store import Store
 from tests.s3_server import serving_s3
@@ -141,3 +141,25 @@ def test_few_files_are_left(store):
         with holding(store, TILE):
             pass
     assert len(store.fs.ls(store.full(f"runs/leases/{TILE}"), detail=False)) == 1
+
+
+# what is in the way ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("below", ["", "production/store"])
+def test_a_link_to_nowhere_is_no_lease_of_another_process(tmp_path, below):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=rf"^store: {tmp_path}/gone is a link to {tmp_path}/nowhere, which is not there"):
+        Store(tmp_path / "gone" / below)
+    (tmp_path / "nowhere").mkdir()
+    with holding(Store(tmp_path / "gone" / below), TILE):
+        assert is_held(Store(tmp_path / "gone" / below), TILE)
+
+
+@pytest.mark.parametrize("there", ["file", "link"])
+def test_something_in_the_place_of_the_folder_of_leases(tmp_path, there):
+    place = tmp_path / "runs" / "leases"
+    place.parent.mkdir()
+    place.touch() if there == "file" else place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"^store: .*leases.* cannot be written"):
+        take(Store(tmp_path), TILE)

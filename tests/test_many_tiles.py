@@ -249,7 +249,7 @@ def test_a_parent_waits_for_its_server(monkeypatch):
         return end
 
     assert many._until_it_ends(run) == "done"
-    monkeypatch.setattr(many, "FIRST_CONTACT", -1.0)
+    monkeypatch.setattr(many, "PATIENCE", -1.0)
     ends = iter([RuntimeError("Failed to reach API at http://x")])
     with pytest.raises(WorkError, match="start its server"):
         many._until_it_ends(run)

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import WARM, warm_run
+from flows import warm_run
+from flows.warm_run import SOCKET as WARM
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER = [sys.executable, "-I", "-S", warm_run.__file__]

@@ -130,6 +130,33 @@ def test_everything_in_prefect_yaml_is_deployed(server):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["europe", "--deployment", "imperviousness/til"],
+            "--deployment: {url} has no deployment 'imperviousness/til'; deploy first",
+        ),
+        (
+            ["worker", "--pool", "tile"],
+            "--pool: {url} has no work pool 'tile'; make it, prefect work-pool create tile --type process",
+        ),
+        (["worker", "--pool", "elsewhere"], "--pool: 'elsewhere' is of the type kubernetes; name one of the type process"),
+        (["worker", "--name", "a/b"], "--name: Worker name cannot contain '/' or '%'"),
+    ],
+)
+def test_what_a_server_does_not_have_is_one_line(server, many, arguments, expected):
+    if "elsewhere" in arguments:
+        listed(server, "work_pools/", name="elsewhere", type="kubernetes")
+    more = ["--config", str(many)] if arguments[0] == "europe" else []
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments, *more], cwd=ROOT, env=server, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.startswith("imperv: " + expected.format(url=server["PREFECT_API_URL"]))
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+@pytest.mark.slow
 def test_tiles_are_runs_of_workers(server, many, undisturbed):
     file = with_store(many, "deployed")
     command = [sys.executable, "-c", COMMAND]
