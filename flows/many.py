@@ -50,7 +50,7 @@ def run_many(
         "yes": yes,
     }  # fmt: skip
     if not named():
-        from flows.europe import run_production
+        from flows.production_run import run_production
 
         return asyncio.run(run_production(config, **rest)).summary()
     prepare_command()

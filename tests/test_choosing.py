@@ -9,10 +9,10 @@ import pytest
 
 from flows.choosing import chosen_tiles
 from flows.cli import main
-from flows.europe import run_production
 from flows.journal import last_run, note_run
 from flows.outcomes import Ledger
 from flows.producing import produce
+from flows.production_run import run_production
 from flows.production_state import begin
 from tasks.errors import InputError, WorkError
 from tasks.job import Job

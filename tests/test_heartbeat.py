@@ -21,9 +21,9 @@ from benchmarks.orchestration import flat
 from benchmarks.prefect_loopback import COMMAND
 from flows import watching
 from flows.cli import main
-from flows.europe import run_production
 from flows.heartbeat import MISSED, PATH, Sign, give_sign, last_sign, life_of, new_sign, say
 from flows.outcomes import Ledger, Outcome
+from flows.production_run import run_production
 from flows.production_state import begin, read_state, settings_digest
 from flows.watching import Watch
 from tasks.errors import WorkError

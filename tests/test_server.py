@@ -160,7 +160,7 @@ def test_a_command_reads_no_profile(tmp_path):
 
 def test_without_a_server_prefect_is_not_even_imported():
     """So no database, variable or profile of it can be in the way, and a command starts seconds earlier."""
-    code = "import sys, flows.running, flows.many, flows.demo, flows.cli; print('prefect' in sys.modules)"
+    code = "import sys, flows.running, flows.many, flows.production_run, flows.demo, flows.cli; print('prefect' in sys.modules)"
     assert said(code=code, PREFECT_HOME="/dev/null", PREFECT_API_REQUEST_TIMEOUT="soon") == "False"
 
 
