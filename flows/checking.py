@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from layers.catalogue import CATALOGUE
 from tasks.access import ask, is_remote
+from tasks.addresses import shown
 from tasks.clcplus import clcplus_missing
 from tasks.distance import shape_files
 from tasks.errors import ImpervError, InputError, WorkError, disk_trouble
@@ -45,6 +46,10 @@ class Finding:
 
     level: Level
     text: str
+
+    def __post_init__(self) -> None:
+        """Keep signatures of addresses out of the line."""
+        object.__setattr__(self, "text", shown(self.text))
 
 
 def check_production(production: Production) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from flows.status_cli import status
 from flows.stopping import stoppable
 from flows.validate_cli import validate
 from flows.verify_cli import verify
+from tasks.addresses import shown
 from tasks.errors import ImpervError, InputError
 
 app = typer.Typer(
@@ -293,7 +294,7 @@ def _main(arguments: Sequence[str] | None, signals: Sequence[int]) -> int:
         err.print("imperv: stopped; what is finished is kept, run again to go on")
         code = 128 + signals[0] if signals else INTERRUPTED
     except (OSError, BotoCoreError) as error:  # a store or catalogue that does not answer
-        err.print(f"imperv: {' '.join(str(error).split())}", markup=False)
+        err.print(f"imperv: {shown(' '.join(str(error).split()))}", markup=False)
         code = 1
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":

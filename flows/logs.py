@@ -6,11 +6,20 @@ import logging
 import os
 import sys
 
+from tasks.addresses import shown
 from tasks.errors import InputError
 
 FORM, LEVEL = "IMPERV_LOG", "IMPERV_LOG_LEVEL"
 
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"
+
+
+class _Shown(logging.LogRecord):
+    """What a library logs, with addresses as people may see them."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        """The text of the record."""
+        return shown(super().getMessage())
 
 
 def configure() -> None:
@@ -21,6 +30,7 @@ def configure() -> None:
     InputError
         If a variable has a value that is none of these.
     """
+    logging.setLogRecordFactory(_Shown)
     form, level = os.environ.get(FORM, ""), (os.environ.get(LEVEL) or "WARNING").upper()
     if form not in ("", "json"):
         raise InputError(f"environment: {FORM}: {form!r} is no form of logs; write json or unset it")

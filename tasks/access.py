@@ -30,6 +30,7 @@ from botocore.session import Session
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 
+from tasks.addresses import is_signed, shown
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.production import SceneAccess
 
@@ -71,6 +72,15 @@ PASSING = re.compile(r"response code: (429|5\d\d)|[Cc]ould not connect|refused|[
 
 REMOTE = re.compile(r"(?:.*?/vsicurl/)?(?P<url>https?://.+)|(?:s3://|.*?/vsis3/)(?P<bucket>[^/]+)/(?P<key>.+)")
 INSIDE_ZIP = re.compile(r"^/vsizip/+(.*?\.zip)\b", re.IGNORECASE)
+
+RAN_OUT = "its signature may have run out"
+"""What is added to a refusal of a signed address."""
+
+RAN_OUT_SAYS = (400, 401, 403)
+"""Answers to signatures that have run out; 400 is that of temporary keys of S3 and of Google's servers."""
+
+ACCESS_REFUSED = re.compile(r"\(HTTP 40[13]\b")
+"""A refusal of access in the reason of a `SceneError`."""
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +183,8 @@ def _ask_web(url: str, access: SceneAccess) -> Answer:
             return Answer("there", "")
     except urllib.error.HTTPError as error:
         error.close()
-        return _judged(error.code, f"HTTP {error.code} {error.reason}")
+        hint = f", {RAN_OUT}" if error.code in RAN_OUT_SAYS and is_signed(url) else ""
+        return _judged(error.code, f"HTTP {error.code} {error.reason}{hint}")
     except urllib.error.URLError as error:
         return Answer("silent", _first_line(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -309,7 +320,7 @@ def _wait_or_give_up(path: str, scene: str, access: SceneAccess, why: str, began
             "run again when it does, what is finished is kept"
         )
     if first:
-        log.warning("%s does not answer (%s); waiting up to %g s", server, why, access.patience)
+        log.warning("%s does not answer (%s); waiting up to %g s", server, shown(why), access.patience)
 
 
 def _gives_others(server: str, path: str, access: SceneAccess) -> bool:

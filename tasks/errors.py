@@ -7,9 +7,14 @@ escapes is a defect of this software.
 import errno
 from pathlib import Path
 
+from tasks.addresses import shown
+
 
 class ImpervError(Exception):
-    """Base of the failures that are reported without a traceback."""
+    """Base of the failures that are reported without a traceback; addresses in their text have lost user and query."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(*map(shown, words))
 
 
 class InputError(ImpervError):
@@ -29,8 +34,7 @@ class SceneError(WorkError):
 
     def __init__(self, scene: str, reason: str) -> None:
         super().__init__(scene, reason)
-        self.scene = scene
-        self.reason = reason
+        self.scene, self.reason = self.args
 
     def __str__(self) -> str:
         return f"scene {self.scene}: {self.reason}"

@@ -12,6 +12,7 @@ import fsspec
 import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 
+from tasks.addresses import identity
 from tasks.errors import InputError
 from tasks.job import Job
 
@@ -38,8 +39,8 @@ def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
 
 def _told_apart(name: str, names: Iterable[str]) -> str:
     """File name without folders, so that a moved folder changes nothing; with them where two would be alike."""
-    short = Path(name).name
-    return short if sum(Path(n).name == short for n in names) == 1 else name
+    short = Path(identity(name)).name
+    return short if sum(Path(identity(n)).name == short for n in names) == 1 else identity(name)
 
 
 def _members(path: str) -> list[str]:
@@ -64,7 +65,7 @@ def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
             raise InputError(f"references: {path} cannot be reached ({type(error).__name__}); correct the address") from None
         return {"size": info.get("size"), "digest": str(info.get("ETag") or info.get("LastModified") or "")}
     if path.startswith("/vsi"):
-        return {"size": 0, "digest": path}
+        return {"size": 0, "digest": identity(path)}
     try:
         stat = Path(path).stat()
     except OSError:

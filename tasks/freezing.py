@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from layers.catalogue import Layer
+from tasks.addresses import identity
 from tasks.errors import InputError
 from tasks.item_files import ItemFiles
 from tasks.job import Job, Made
@@ -64,7 +65,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     """What the frozen list depends on."""
     settings = job.production.scenes
     return {
-        "catalogue": job.path(settings.catalogue), "collection": settings.collection,
+        "catalogue": identity(job.path(settings.catalogue)), "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
     }  # fmt: skip
 

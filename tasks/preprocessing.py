@@ -6,7 +6,7 @@ one is computed is in `tasks.looks`, which scenes there are in `tasks.scenes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,6 +19,8 @@ from odc.geo.geobox import GeoBox
 
 from grids import Block, block_grid
 from layers.catalogue import Layer
+from tasks.access import ACCESS_REFUSED, RAN_OUT
+from tasks.addresses import identity
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.job import BLOCK_METRES, BlockReport, Job, Made, report, summarise, variables_of
 from tasks.looks import STEPS, Looks, block_bytes, yearly_features
@@ -115,7 +117,7 @@ def make_pp(job: Job, layer: Layer) -> Made:
             names = "; ".join(f"{name}: {why}" for name, why in list(missing.items())[:5])
             raise WorkError(
                 f"{layer.symbol} of tile {job.tile}: {len(missing)} of {in_all} scenes cannot be read ({names}); "
-                "mend the files or raise parameters.preprocessing.max_lost_share"
+                f"{remedy(missing.values(), settings.max_lost_share * in_all)}"
             )
         if len(kept.overpasses) < settings.min_observations:
             raise InputError(too_few(job, layer, len(kept.overpasses)))
@@ -127,6 +129,15 @@ def make_pp(job: Job, layer: Layer) -> Made:
             lost[error.scene] = error.reason
             # Starting again costs everything so far: look for all other damage first, once.
             lost |= damaged([s for s in kept.scenes if s.id not in lost], workers, access)
+
+
+def remedy(reasons: Collection[str], allowed: float) -> str:
+    """What to do about scenes that cannot be read: what is wrong with so many that the others alone would be put up with."""
+    if sum(RAN_OUT not in why for why in reasons) <= allowed:
+        return "signatures may have run out: sign the addresses in scenes.catalogue again and run with --refresh-scenes"
+    if sum(not ACCESS_REFUSED.search(why) for why in reasons) <= allowed:
+        return "access is refused: correct the keys or settings of scenes.access, or sign the addresses in scenes.catalogue"
+    return "mend the files or raise parameters.preprocessing.max_lost_share"
 
 
 def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
@@ -245,8 +256,8 @@ def read_scene_list(job: Job, symbol: str) -> SceneList:
 
 
 def scene_list_digest(scenes: SceneList) -> str:
-    """Hash of what is read, wherever the folder of the files lies: ids, times, offsets, overpasses, names and sizes of files."""
-    files = [{band: (Path(file).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
+    """Hash of what is read, wherever the files lie and whoever signed for them: ids, times, offsets, overpasses, names and sizes."""
+    files = [{band: (Path(identity(file)).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
     return digest_of([(s.id, s.datetime, s.subtract, s.overpass, f) for s, f in zip(scenes.scenes, files, strict=True)])
 
 

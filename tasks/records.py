@@ -17,6 +17,8 @@ import pystac
 from pyproj import Transformer
 from shapely.geometry import box, mapping
 
+from tasks.addresses import shown
+
 PREFIX = "imperv:"
 """Prefix of our properties in the STAC item."""
 
@@ -78,6 +80,11 @@ class Record:
     created: str = ""
     """When, UTC."""
 
+    def __post_init__(self) -> None:
+        """Keep what an address is signed with out of the texts; ingredients, which hold addresses by identity, stay to the letter."""
+        for name in ("reason", "statistics", "warnings"):
+            object.__setattr__(self, name, _shown(getattr(self, name)))
+
     @property
     def version(self) -> str:
         """What layers made from this one depend on: key and content."""
@@ -128,6 +135,15 @@ class Record:
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a record: {error}") from None
+
+
+def _shown(value: Any) -> Any:
+    """A value with the addresses in its texts as people may see them."""
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, Mapping):
+        return {_shown(k): _shown(v) for k, v in value.items()}
+    return type(value)(map(_shown, value)) if isinstance(value, list | tuple) else value
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

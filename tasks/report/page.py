@@ -14,13 +14,12 @@ import jinja2
 from markupsafe import Markup, escape
 
 from grids import official_tiles
+from tasks.addresses import shown
 from tasks.job import utc_now
 
 NARROW = "\u202f"
 """Between groups of digits, and before units."""
 
-_URL = re.compile(r"\b([a-z][a-z0-9+]*://)[^\s/@]+@", re.IGNORECASE)
-_QUERY = re.compile(r"\b([a-z][a-z0-9+]*://[^\s?#\"']+)[?#][^\s\"';,)]*", re.IGNORECASE)
 _SECRET = re.compile(r"\b((?:aws_)?(?:secret|token|password|key|signature)\w*\s*[=:]\s*)[^\s,;]+", re.IGNORECASE)
 _FILE = re.compile(r"\bfile:/+", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
@@ -31,9 +30,7 @@ def public(text: str) -> str:
 
     Relative paths and addresses of catalogues and web servers stay readable.
     """
-    text = _FILE.sub("/", str(text))
-    text = _URL.sub(r"\1", text)
-    text = _QUERY.sub(r"\1", text)
+    text = shown(_FILE.sub("/", str(text)))
     text = _SECRET.sub(r"\1...", text)
     return _PATH.sub(r"\1", text)
 
