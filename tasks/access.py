@@ -52,6 +52,9 @@ ALWAYS = {
 on which signed addresses would fail, is not needed), a small cache of pixels (megabytes), parallelism over files and not inside a
 read; adjoining blocks in one request, the header of a usual COG in one, and headers of a year of scenes kept (bytes)."""
 
+NAMED_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+"""The same for files on disks, where a look for masks and headers beside them, by name and without a listing, costs nothing."""
+
 SLOWEST = 1
 """Bytes a second below which a transfer counts as hanging."""
 
@@ -148,9 +151,14 @@ class _Keys(DummySession):
         return dict(self.credentials)
 
 
-def environment(access: SceneAccess = LOCAL, **more: Any) -> rasterio.Env:
-    """GDAL's environment for reading scenes; for use with ``with``."""
-    return rasterio.Env(session=_Keys(access), **gdal_options(access), **more)
+def environment(access: SceneAccess = LOCAL, path: str = "", **more: Any) -> rasterio.Env:
+    """GDAL's environment for reading a file; for use with ``with``.
+
+    Files on disks may have a mask (``.msk``) or more of their header (``.aux.xml``) beside them; of remote ones, whose addresses
+    are those of single files, nothing beside them is asked for.
+    """
+    sidecars = NAMED_SIDECARS if path and not is_remote(path) else {}
+    return rasterio.Env(session=_Keys(access), **{**gdal_options(access), **sidecars, **more})
 
 
 class Answer(NamedTuple):

@@ -22,12 +22,10 @@ LEAVE = re.compile(
     r"|authorization|auth|hmac|hdn(ts|ea|tl)|__gda__",
     re.IGNORECASE,
 )
-"""Parameters of a query that are leave to read, and never choose what is read: presigned requests of S3 (versions 2 and 4), Google,
-Alibaba, Tencent and Huawei, Azure's shared access signatures, CloudFront, Akamai, and tokens and keys of other servers."""
+"""Parameters of a query that are leave to read, and never choose what is read: presigned requests of S3 (versions 2 and 4),
+Google, Alibaba, Tencent and Huawei, Azure's shared access signatures, CloudFront, Akamai, tokens and keys of other servers."""
 
-BESIDE_LEAVE = re.compile(
-    r"policy|hash-algorithm|md5|exp|expiry|e|verify|x-id|response-(content|cache|expires).*", re.IGNORECASE
-)
+BESIDE_LEAVE = re.compile(r"policy|hash-algorithm|md5|exp|expiry|e|verify|x-id|response-(content|cache|expires).*", re.IGNORECASE)
 """Parameters that belong to a signature where there is one, and may choose what is read where there is none."""
 
 BESIDE_SIG = re.compile(

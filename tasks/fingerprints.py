@@ -19,6 +19,9 @@ from tasks.job import Job
 FINGERPRINTS = "runs/fingerprints.data.json"
 """Where digests of reference files are remembered, so that a large file is read once as long as size and time stay."""
 
+SIDECARS = (".msk", ".aux.xml")
+"""What GDAL takes a mask and a value without data from."""
+
 
 def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
     """Size and digest of reference files and of the files that belong to them, such as the tiles of a VRT.
@@ -44,7 +47,7 @@ def _told_apart(name: str, names: Iterable[str]) -> str:
 
 
 def _members(path: str) -> list[str]:
-    """A file and what belongs to it: tiles of a mosaic, the parts of a shapefile."""
+    """A file and what belongs to it: tiles of a mosaic, the parts of a shapefile, a mask and more of a header beside a raster."""
     suffix = Path(path).suffix.lower()
     if suffix == ".vrt":
         try:
@@ -54,7 +57,7 @@ def _members(path: str) -> list[str]:
             return [path]  # its reader says what is wrong
     if suffix == ".shp" and "://" not in path:
         return sorted(str(p) for p in Path(path).parent.glob(f"{Path(path).stem}.*")) or [path]
-    return [path]
+    return [path, *(path + ending for ending in SIDECARS if Path(path + ending).is_file())]
 
 
 def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:

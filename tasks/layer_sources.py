@@ -16,7 +16,7 @@ from layers.catalogue import CATALOGUE
 from tasks.consistency import Source
 from tasks.errors import InputError
 from tasks.job import Job
-from tasks.reading import open_full_resolution
+from tasks.reading import open_full_resolution, read_valid
 
 Bounds = tuple[float, float, float, float]
 
@@ -67,9 +67,7 @@ def file_source(path: Path | str, name: str, bounds: Bounds | None = None, resol
 
     def read(first: int, stop: int) -> np.ndarray:
         window = Window(round(column), round(row) + first, columns, stop - first)
-        if bounds is None:
-            return source.read(1, window=window)
-        return source.read(1, window=window, boundless=True, fill_value=255)
+        return read_valid(source, window, 255, (), boundless=bounds is not None)
 
     return Source(name, size, area, read)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from rasterio.warp import transform_bounds
+from rasterio.windows import Window
 
 from grids import CRS
 from layers.catalogue import Layer
@@ -18,7 +19,7 @@ from tasks.access import environment, files_at_once, patiently
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.production import SceneAccess
-from tasks.reading import open_full_resolution
+from tasks.reading import extent, open_full_resolution, read_valid
 from tasks.scenes import SCL, Scene, SceneList
 
 SAMPLED = ("B02", "B12")
@@ -113,16 +114,20 @@ def _read(scene: Scene, band: str, area: tuple[float, float, float, float], acce
     path = scene.bands[band]
 
     def read() -> np.ndarray | None:
-        with environment(access), open_full_resolution(path) as source:
-            box = transform_bounds(str(CRS), source.crs, *area)
-            left, right = max(box[0], source.bounds.left), min(box[2], source.bounds.right)
-            bottom, top = max(box[1], source.bounds.bottom), min(box[3], source.bounds.top)
+        with environment(access, path), open_full_resolution(path) as source:
+            box, shown = transform_bounds(str(CRS), source.crs, *area), extent(source)
+            left, right = max(box[0], shown[0]), min(box[2], shown[2])
+            bottom, top = max(box[1], shown[1]), min(box[3], shown[3])
             if left >= right or bottom >= top:
                 return None
             # The grid of squares starts at the raster's corner, as blocks of files do.
-            x0 = source.bounds.left + (left + right - 2 * source.bounds.left) / 2 // EDGE * EDGE
-            y0 = source.bounds.top - (2 * source.bounds.top - top - bottom) / 2 // EDGE * EDGE
-            box = (x0, max(y0 - EDGE, source.bounds.bottom), min(x0 + EDGE, source.bounds.right), y0)
-            return source.read(1, window=source.window(*box).round_offsets().round_lengths())
+            x0 = shown[0] + ((left + right) / 2 - shown[0]) // EDGE * EDGE
+            y0 = shown[3] - (shown[3] - (top + bottom) / 2) // EDGE * EDGE
+            square = (x0, max(y0 - EDGE, shown[1]), min(x0 + EDGE, shown[2]), y0)
+            columns, rows = zip(*(~source.transform * corner for corner in (square[:2], square[2:])), strict=True)
+            first, size = (min(columns), min(rows)), (abs(columns[1] - columns[0]), abs(rows[1] - rows[0]))
+            pixels = read_valid(source, Window(*first, *size).round_offsets().round_lengths())
+            # North up and west to the left, or bands that run otherwise would not lie on each other.
+            return pixels[:: -1 if source.transform.e > 0 else 1, :: -1 if source.transform.a < 0 else 1]
 
     return patiently(path, scene.id, access, read)

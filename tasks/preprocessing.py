@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -256,17 +257,20 @@ def read_scene_list(job: Job, symbol: str) -> SceneList:
 
 
 def scene_list_digest(scenes: SceneList) -> str:
-    """Hash of what is read, wherever the files lie and whoever signed for them: ids, times, offsets, overpasses, names and sizes."""
+    """Hash of what is read, wherever it lies and whoever signed for it: ids, times, offsets, overpasses, names and sizes."""
     files = [{band: (Path(identity(file)).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
     return digest_of([(s.id, s.datetime, s.subtract, s.overpass, f) for s, f in zip(scenes.scenes, files, strict=True)])
 
 
 def _size(path: str) -> int:
-    """Bytes of a local file; -1 where there is none or it lies elsewhere."""
+    """Bytes of a local file and of a mask beside it; -1 where there is none or it lies elsewhere."""
     try:
-        return Path(path).stat().st_size
+        size = Path(path).stat().st_size
     except OSError:
         return -1
+    with suppress(OSError):
+        size += Path(f"{path}.msk").stat().st_size
+    return size
 
 
 def pp_trouble(job: Job, layer: Layer, record: Record) -> str:

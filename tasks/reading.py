@@ -7,6 +7,8 @@ are never used: GDAL takes them silently when it resamples, and the production o
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +16,10 @@ import rasterio
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
+from pyproj import Transformer
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as Area
 
 from grids.mapping import CELL, Mapping
 from layers.resampling import bilinear, nearest_weights
@@ -38,10 +42,71 @@ def open_full_resolution(path: str) -> rasterio.DatasetReader:
     return rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE")
 
 
-def warp(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float) -> np.ndarray:
+def data_bands(source: rasterio.DatasetReader) -> int:
+    """Bands of a raster beside those that say where there is data."""
+    return sum(meaning is not ColorInterp.alpha for meaning in source.colorinterp)
+
+
+def is_masked(source: rasterio.DatasetReader) -> bool:
+    """True for a raster with a mask, in it or beside it, or an alpha band."""
+    return MaskFlags.per_dataset in source.mask_flag_enums[0]
+
+
+def extent(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
+    """(left, bottom, right, top) of a raster in its reference system, whichever way its rows and columns run."""
+    corners = ((x, y) for x in (0, source.width) for y in (0, source.height))
+    x, y = zip(*(source.transform * corner for corner in corners), strict=True)
+    return min(x), min(y), max(x), max(y)
+
+
+def read_valid(
+    source: rasterio.DatasetReader,
+    window: Area | None = None,
+    nodata: float = 0,
+    others: Collection[float] | None = None,
+    *,
+    boundless: bool = False,
+) -> np.ndarray:
+    """Pixels of the first band of a raster, with one value for all that is no data.
+
+    Parameters
+    ----------
+    source : rasterio dataset
+        Opened inside of `tasks.access.environment`.
+    window : rasterio Window, optional
+        Part of the raster; the whole by default.
+    nodata : float
+        Value without data in the result; in the source it is that as well.
+    others : collection of float, optional
+        Values of the source without data; that of its header by default. What a mask or an alpha band hides has none either.
+    boundless : bool
+        True where the window may reach beyond the raster, where there is no data.
+
+    Returns
+    -------
+    ndarray
+        (rows, columns), data type of the source.
+    """
+    how = {"boundless": True, "fill_value": nodata} if boundless else {}
+    pixels = source.read(1, window=window, **how)
+    for value in [source.nodata] if others is None else others:
+        if value is not None and value != nodata:
+            pixels[pixels == value] = nodata
+    if is_masked(source):
+        pixels[source.read_masks(1, window=window, boundless=boundless) == 0] = nodata
+    return pixels
+
+
+MARGIN = 4
+"""Source pixels around a grid that a kernel may reach."""
+
+
+def warp(
+    source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float, others: Collection[float] = ()
+) -> np.ndarray:
     """First band of a raster on another grid.
 
-    Pixels without data never take part in the interpolation: weights are those of the valid neighbours.
+    Pixels without data, hidden ones included, never take part in the interpolation: weights are those of the valid neighbours.
 
     Parameters
     ----------
@@ -53,12 +118,17 @@ def warp(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, n
         Kernel.
     nodata : float
         Value without data, in the source and in the result.
+    others : collection of float
+        Further values of the source without data.
 
     Returns
     -------
     ndarray
         (y, x), data type of the source.
     """
+    if others or is_masked(source):
+        with _cleaned(source, grid, nodata, others) as clean:
+            return warp(clean, grid, resampling, nodata)
     scale = {}
     if source.crs.is_projected:
         # Or GDAL guesses the ratio of the pixel sizes from the shape of the window, widens its kernel on a grid that lies turned,
@@ -78,6 +148,31 @@ def warp(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, n
         **scale,
     ) as vrt:
         return vrt.read(1)
+
+
+@contextmanager
+def _cleaned(
+    source: rasterio.DatasetReader, grid: GeoBox, nodata: float, others: Collection[float]
+) -> Iterator[rasterio.DatasetReader]:
+    """The part of a raster that a grid needs, with one value for all that is no data: GDAL's warper knows one, or a mask."""
+    to_source = Transformer.from_crs(str(grid.crs), source.crs, always_xy=True)
+    west, south, east, north = to_source.transform_bounds(*grid.boundingbox.bbox, densify_pts=21)
+    corners = [~source.transform @ corner for corner in ((west, south), (west, north), (east, south), (east, north))]
+    # A kernel reaches farther where many source pixels fall into one.
+    fine = abs(grid.resolution.x) / source.res[0] if source.crs.is_projected else 1
+    margin = int(np.ceil(MARGIN * max(1, fine)))
+    columns, rows = ([int(np.floor(min(v))) - margin, int(np.ceil(max(v))) + margin] for v in zip(*corners, strict=True))
+    window = Area(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+    pixels = read_valid(source, window, nodata, others, boundless=True)
+    profile = {
+        "driver": "GTiff", "dtype": pixels.dtype, "count": 1, "height": pixels.shape[0], "width": pixels.shape[1],
+        "crs": source.crs, "transform": source.window_transform(window), "nodata": nodata,
+    }  # fmt: skip
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as clean:
+            clean.write(pixels, 1)
+        with memory.open() as clean:
+            yield clean
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +238,7 @@ def read_window(
     classes: bool = False,
     access: SceneAccess = LOCAL,
 ) -> Window | None:
-    """The part of a band that a grid needs, each block of the file decoded once.
+    """The part of a band that a grid needs, each block of the file decoded once; 0 where the file says that there is no data.
 
     Parameters
     ----------
@@ -174,7 +269,7 @@ def read_window(
     """
 
     def read() -> Window | None:
-        with environment(access), open_full_resolution(path) as source:
+        with environment(access, path), open_full_resolution(path) as source:
             return _window(source, path, scene, target, cells, classes)
 
     return patiently(path, scene, access, read)
@@ -192,7 +287,7 @@ def _window(
     crs = _crs(source.crs.to_wkt())
     x, y = target.nodes(crs, source.transform)
     if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
-        pixels = warp(source, target.grid, Resampling.bilinear, 0)
+        pixels = warp(source, target.grid, Resampling.bilinear, 0, [source.nodata] if source.nodata else [])
         return Window(pixels, (0, 0), target.crs, target.grid.affine)
     wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
     top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
@@ -200,7 +295,7 @@ def _window(
     right = min(int(np.ceil(x[wanted].max())) + NEIGHBOURS, source.width)
     if top >= bottom or left >= right:
         return None
-    pixels = source.read(1, window=((top, bottom), (left, right)))
+    pixels = read_valid(source, Area(left, top, right - left, bottom - top))
     return Window(pixels, (top, left), crs, source.transform)
 
 

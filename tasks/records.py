@@ -81,7 +81,7 @@ class Record:
     """When, UTC."""
 
     def __post_init__(self) -> None:
-        """Keep what an address is signed with out of the texts; ingredients, which hold addresses by identity, stay to the letter."""
+        """Keep signatures of addresses out of the texts; ingredients, which hold addresses by identity, stay to the letter."""
         for name in ("reason", "statistics", "warnings"):
             object.__setattr__(self, name, _shown(getattr(self, name)))
 

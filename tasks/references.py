@@ -22,7 +22,7 @@ from tasks.access import PASSING, environment, is_remote
 from tasks.errors import InputError, WorkError
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.preprocessing import attributes
-from tasks.reading import open_full_resolution, warp
+from tasks.reading import data_bands, extent, open_full_resolution, read_valid, warp
 from tasks.surroundings import foreign_data
 
 SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
@@ -30,9 +30,6 @@ SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus
 
 OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_now": ()}
 """Codes of older editions that mean no information; read as 255."""
-
-MARGIN = 4
-"""Source pixels around a block that its kernel may reach."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +57,19 @@ class RasterReader:
         """(y, x) uint8 pixels of a block of the grid."""
         here = block.geobox(self.grid)
         nodata = int(CATALOGUE[self.symbol].nodata)
-        with environment(), open_full_resolution(self.path) as source:
+        with environment(path=self.path), open_full_resolution(self.path) as source:
             # A tag on a code that means something, such as 0, is a mistake of its writer.
             tag = None if source.nodata is None or source.nodata in CATALOGUE[self.symbol].codes else int(source.nodata)
+            outside = [code for code in (tag, *OUTSIDE_CODES[self.symbol]) if code is not None]
             if self.direct:
                 column, row = ~source.transform * (here.affine.c, here.affine.f)
                 window = rasterio.windows.Window(round(column), round(row), here.shape.x, here.shape.y)
-                array = source.read(1, window=window, boundless=True, fill_value=nodata)
-                if tag is not None:
-                    array[array == tag] = nodata
+                array = read_valid(source, window, nodata, outside, boundless=True)
             elif self.resampling is Resampling.nearest:
                 array = warp(source, here, self.resampling, nodata if tag is None else tag)
                 array[array == (nodata if tag is None else tag)] = nodata
             else:
-                array = _warp_densities(source, here, self.resampling, (tag, nodata, *OUTSIDE_CODES[self.symbol]))
+                array = warp(source, here, self.resampling, nodata, outside)
         array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
         return np.asarray(array)
 
@@ -89,29 +85,6 @@ class _RasterBlock:
         array = self.read(block)
         self.out[block.slices] = array
         return report({self.read.symbol: array})
-
-
-def _warp_densities(source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, outside: tuple) -> np.ndarray:
-    """Densities resampled with every code of no information out of the way first: GDAL knows one only."""
-    to_source = Transformer.from_crs("EPSG:3035", source.crs, always_xy=True)
-    west, south, east, north = to_source.transform_bounds(*grid.boundingbox.bbox, densify_pts=21)
-    corners = [~source.transform @ corner for corner in ((west, south), (west, north), (east, south), (east, north))]
-    # A kernel reaches farther where many source pixels fall into one.
-    fine = abs(grid.resolution.x) / source.res[0] if source.crs.is_projected else 1
-    margin = int(np.ceil(MARGIN * max(1, fine)))
-    columns, rows = ([int(np.floor(min(v))) - margin, int(np.ceil(max(v))) + margin] for v in zip(*corners, strict=True))
-    window = rasterio.windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
-    array = source.read(1, window=window, boundless=True, fill_value=255)
-    array[np.isin(array, [code for code in outside if code is not None])] = 255
-    profile = {
-        "driver": "GTiff", "dtype": "uint8", "count": 1, "height": array.shape[0], "width": array.shape[1],
-        "crs": source.crs, "transform": source.window_transform(window), "nodata": 255,
-    }  # fmt: skip
-    with rasterio.MemoryFile() as memory:
-        with memory.open(**profile) as clean:
-            clean.write(array, 1)
-        with memory.open() as clean:
-            return warp(clean, grid, resampling, 255)
 
 
 def make_reference(job: Job, layer: Layer) -> Made:
@@ -207,8 +180,8 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
     """
     start = f"references.{SETTING[symbol]}: {path}"
     share = covered_share(job, symbol, source, path)
-    if source.count != 1 or source.dtypes[0] != "uint8":
-        raise InputError(f"{start} has {source.count} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
+    if data_bands(source) != 1 or source.dtypes[0] != "uint8":
+        raise InputError(f"{start} has {data_bands(source)} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
     if share == 0:
         raise InputError(
             f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in _bounds_of(source)]}, "
@@ -244,9 +217,7 @@ def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: s
 def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
     """Extent of a raster in EPSG:3035."""
     to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
-    west, south, east, north = source.bounds
-    south, north = min(south, north), max(south, north)  # a raster may begin in the south
-    return to_grid.transform_bounds(west, south, east, north, densify_pts=21)
+    return to_grid.transform_bounds(*extent(source), densify_pts=21)
 
 
 def _first_line(error: BaseException) -> str:

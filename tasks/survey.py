@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.shutil import copy
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
@@ -17,6 +20,7 @@ from tasks.access import LOCAL, environment, files_at_once, gdal_path, is_remote
 from tasks.errors import SceneError, WorkError
 from tasks.looks import Bounds
 from tasks.production import SceneAccess
+from tasks.reading import data_bands, extent, is_masked, read_valid
 from tasks.scenes import BANDS, SCL, Scene
 
 MARGIN = 100
@@ -34,6 +38,13 @@ LARGEST = 20_000
 """Edge in pixels beyond which a file is no Sentinel-2 granule, which has 10 980."""
 
 
+CLASSES = range(1, 12)
+"""Classes of SCL that mean something; 0 is no data."""
+
+NODATA = re.compile(rb"<NoDataValue>([^<]+)</NoDataValue>")
+"""In the description of a raster by GDAL."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What is known of a file without reading its pixels."""
@@ -45,6 +56,12 @@ class Header:
     pixel: float
     """Edge of a pixel in units of the reference system."""
     dtype: str
+    nodata: float | None = None
+    """Value without data that it declares; None if it declares none."""
+    masked: bool = False
+    """True where a mask or an alpha band says where there is data."""
+    layers: int = 1
+    """Bands of the file, an alpha band left out."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +149,34 @@ def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
         raise SceneError(scene.id, f"{path} does not exist")
 
     def read() -> Header:
-        with environment(access), rasterio.open(gdal_path(path)) as source:
+        with environment(access, path), rasterio.open(gdal_path(path)) as source:
             if source.driver not in DRIVERS:
                 raise SceneError(scene.id, f"{path} is a {source.driver}, neither GeoTIFF nor JPEG 2000")
             if max(source.shape) > LARGEST:
                 raise SceneError(scene.id, f"{path} has {source.width} x {source.height} pixels, a granule at most 10980 x 10980")
             if not is_remote(path):
-                source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+                read_valid(source, _last_pixel(source))
             crs = source.crs.to_wkt() if source.crs else ""
-            return Header(crs, tuple(source.bounds), abs(source.transform.a), source.dtypes[0])
+            masked = is_masked(source)
+            return Header(
+                crs, extent(source), source.res[0], source.dtypes[0], _declared(source), masked, data_bands(source)
+            )  # fmt: skip
 
     return patiently(path, scene.id, access, read)
+
+
+def _last_pixel(source: rasterio.DatasetReader) -> Window:
+    return Window(source.width - 1, source.height - 1, 1, 1)
+
+
+def _declared(source: rasterio.DatasetReader) -> float | None:
+    """Value without data of a header, to the letter: rasterio passes over one that no pixel can have."""
+    if source.nodata is not None:
+        return float(source.nodata)
+    with rasterio.MemoryFile(ext=".vrt") as memory:
+        copy(source, memory.name, driver="VRT")
+        found = NODATA.search(memory.read())
+    return float(found[1]) if found else None
 
 
 def disagreement(bands: dict[str, Header]) -> str:
@@ -152,6 +186,8 @@ def disagreement(bands: dict[str, Header]) -> str:
         kind = "uint8" if band == SCL else "uint16"
         if header.dtype != kind:
             return f"{band} holds {header.dtype}, not {kind}"
+        if header.layers != 1:
+            return f"{band} holds {header.layers} bands, not one"
         if not header.crs:
             return f"{band} has no coordinate reference system"
         if header.crs != first.crs:
@@ -161,6 +197,24 @@ def disagreement(bands: dict[str, Header]) -> str:
         allowed = AGREE * max(header.pixel, first.pixel)
         if max(abs(a - b) for a, b in zip(header.bounds, first.bounds, strict=True)) > allowed:
             return f"{band} covers {_extent(header)}, {first_band} {_extent(first)}"
+    return _without_data(bands)
+
+
+def _without_data(bands: dict[str, Header]) -> str:
+    """What cannot be, or does not go together, of what the files of a scene say is no data; empty if nothing."""
+    declared: dict[float, str] = {}
+    for band, header in bands.items():
+        value = header.nodata
+        if value is not None and not (value.is_integer() and 0 <= value <= np.iinfo(header.dtype).max):
+            return f"{band} says that {value:g} is no data, which no pixel of {header.dtype} can be"
+        if band == SCL:
+            if value in CLASSES:
+                return f"{band} says that its class {value:g} is no data"
+        elif not (value is None and header.masked):  # a mask says all
+            declared.setdefault(value or 0, band)
+    if len(declared) > 1:
+        (one, first), (other, second) = list(declared.items())[:2]
+        return f"{first} has {one:g} for no data, {second} {other:g}"
     return ""
 
 
@@ -198,12 +252,12 @@ def damaged(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) 
 
 def _read_through(path: str, scene: str, access: SceneAccess) -> None:
     def read() -> None:
-        with environment(access), rasterio.open(gdal_path(path)) as source:
+        with environment(access, path), rasterio.open(gdal_path(path)) as source:
             if is_remote(path):
-                source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+                read_valid(source, _last_pixel(source))
                 return
             for _, window in source.block_windows(1):
-                source.read(1, window=window)
+                read_valid(source, window)
 
     patiently(path, scene, access, read)
 

@@ -47,6 +47,8 @@ class RangeServer:
 
     folder: Path
     faults: list[Fault] = field(default_factory=list)
+    signature: str = ""
+    """Words that the query of a request must hold, or it is refused (403)."""
     requests: list[Request] = field(default_factory=list)
     port: int = 0
     kills: int = 0
@@ -137,6 +139,9 @@ def _handler(owner: RangeServer) -> type[BaseHTTPRequestHandler]:
                 time.sleep(fault.hang)
             if fault and fault.status:
                 self._empty(fault.status)
+                return
+            if owner.signature not in urlsplit(self.path).query:
+                self._empty(403)
                 return
             file = owner.folder / path.lstrip("/")
             if not file.is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.warp import transform_bounds
 
 from layers.catalogue import CATALOGUE
@@ -21,6 +22,7 @@ from tasks.offset_check import check_offsets, sample
 from tasks.preprocessing import make_pp, read_scene_list
 from tasks.production import Production
 from tasks.scenes import Scene
+from tests.hidden_pixels import hide
 
 SITES = {"flanders": ("E38N31", "2018"), "austria/site_2004": ("E47N26", "2022"), "austria/site_2008": ("E47N26", "2022")}
 
@@ -66,6 +68,41 @@ def test_right_decisions_pass(job, site, subtract):
     found = check(job(site))
     assert list(found["medians"]) == [subtract] and 150 < found["medians"][subtract] < 600
     assert found["scenes"] >= 8 and found["doubt"] == ""
+
+
+@pytest.mark.parametrize("keys", [None, ("blue", "scl")])
+def test_scenes_that_begin_in_the_south_are_checked_as_others(job, tmp_path, keys):
+    """Whether all bands do, or only some: pixels and their classes lie on each other."""
+
+    def turned(k: int, item: dict) -> None:
+        for key in keys or item["assets"]:
+            with rasterio.open(item["assets"][key]["href"]) as source:
+                path = tmp_path / f"{item['id']}_{key}.tif"
+                rasterio.shutil.copy(source, path)
+                hide(str(path), np.zeros(source.shape, bool), "zero", south_up=True)
+            item["assets"][key]["href"] = str(path)
+
+    usual, found = check(job("austria/site_2004", every=3)), check(job("austria/site_2004", every=3, change=turned))
+    assert found["scenes"] == usual["scenes"] >= 4 and found["medians"] == usual["medians"]
+    with pytest.raises(InputError, match="does not fit the pixels"):
+        check(job("austria/site_2004", every=3, change=lambda k, item: (turned(k, item), flag(True)(k, item))))
+
+
+def test_pixels_that_a_file_hides_are_not_looked_at(job, tmp_path):
+    def half_hidden(k: int, item: dict) -> None:
+        for key, asset in item["assets"].items():
+            with rasterio.open(asset["href"]) as source:
+                path = tmp_path / f"{item['id']}_{key}.tif"
+                rasterio.shutil.copy(source, path)
+                gone = np.zeros(source.shape, bool)
+                gone[: len(gone) // 2] = True
+                hide(str(path), gone, how)
+            asset["href"] = str(path)
+
+    how = "zero"
+    expected = check(job("austria/site_2004", every=3, change=half_hidden))
+    how = "mask"
+    assert check(job("austria/site_2004", every=3, change=half_hidden)) == expected
 
 
 def flag(value: bool, every: int = 1):

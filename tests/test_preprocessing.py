@@ -33,6 +33,7 @@ from tasks.preprocessing import make_pp, plan_blocks
 from tasks.production import Production
 from tasks.reading import read_band
 from tasks.scenes import Scene, SceneList, select_scenes
+from tests.hidden_pixels import HIDDEN, hide
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
 """ATBD Table 6."""
@@ -346,6 +347,31 @@ def test_the_edge_of_computation_does_not_change_a_real_result(shared_data, work
     for block in block_grid(grid, 50):
         for name, part in yearly_features(looks, block.geobox(grid), workers).items():
             np.testing.assert_array_equal(part, whole[name][(..., *block.slices)])
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_features_are_the_same_however_no_data_is_said(tile, how):
+    """Reflectance and classes alike: what a value, a mask or an alpha band says is as if it were 0."""
+    job, digests = tile(8, noise=5, more="[parameters.preprocessing]\nmin_valid_share = 0.0\n"), []
+    for said in ("zero", how):
+        for path in job.production.root.glob("s0*/*.tif"):
+            with rasterio.open(path) as source:
+                gone = np.zeros(source.shape, bool)
+            gone[: 3 * len(gone) // 5] = True
+            gone |= np.random.default_rng(len(path.stem)).random(gone.shape) < 0.1
+            hide(str(path), gone, said)
+        made = make_pp(job, PP)
+        digests.append(made.digest)
+        assert made.statistics["lost_scenes"] == {} and 3_000 < made.statistics["observed_pixels"] <= 4_000
+    assert digests[0] == digests[1]
+
+
+def test_scenes_whose_files_contradict_each_other_are_left_out(tile):
+    job = tile()
+    hide(str(job.production.root / "s05" / "B12.tif"), np.zeros((50, 50), bool), "value")
+    made = make_pp(job, PP)
+    assert made.statistics["lost_scenes"] == {"s05": "B02 has 0 for no data, B12 65535"}
+    assert set(np.unique(stored(job)["observations"])) == {11}
 
 
 def test_a_broken_scene_is_left_out_and_named(tile):

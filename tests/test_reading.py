@@ -19,6 +19,7 @@ from rasterio.enums import Resampling
 from grids import Tile, block_grid, window_geobox
 from tasks.errors import SceneError
 from tasks.reading import open_full_resolution, read_band, warp
+from tests.hidden_pixels import HIDDEN, hide
 
 FLANDERS = window_geobox(Tile("E38N31"), 10, (3_829_000, 3_101_000, 3_831_000, 3_103_000))
 UTM_CORNER = (500_000.0, 5_631_000.0)
@@ -76,15 +77,15 @@ def gdal():
     return found
 
 
-def gdal_warp(gdal, path: str, grid: GeoBox, kernel: str) -> np.ndarray:
+def gdal_warp(gdal, path: str, grid: GeoBox, kernel: str, **more) -> np.ndarray:
     """GDAL's warper with an exact transformation and the scale of the pixels, whatever the window."""
     box = grid.boundingbox
     warped = gdal.Warp(
         "", path, format="MEM", dstSRS="EPSG:3035", outputBounds=(box.left, box.bottom, box.right, box.top),
-        width=grid.shape.x, height=grid.shape.y, resampleAlg=kernel, srcNodata=0, dstNodata=0, errorThreshold=0,
-        overviewLevel="NONE", warpOptions=["XSCALE=1", "YSCALE=1"],
+        width=grid.shape.x, height=grid.shape.y, resampleAlg=kernel, errorThreshold=0,
+        overviewLevel="NONE", warpOptions=["XSCALE=1", "YSCALE=1"], **{"srcNodata": 0, "dstNodata": 0, **more},
     )  # fmt: skip
-    return warped.ReadAsArray()
+    return warped.GetRasterBand(1).ReadAsArray()
 
 
 # against other implementations ------------------------------------------------------------------------------------
@@ -194,13 +195,79 @@ def test_no_data_never_bleeds(tmp_path, seed, factor):
     assert 0.1 < (found == 0).mean() < 0.9
 
 
-@pytest.mark.parametrize("tag", [None, 0, 1, 65535])
-def test_no_data_is_0_whatever_the_file_says(tmp_path, tag):
+@pytest.mark.parametrize(("tag", "seen"), [(None, {1, 65535}), (0, {1, 65535}), (1, {65535}), (65535, {1})])
+def test_no_data_is_0_and_what_the_header_says(tmp_path, tag, seen):
     array = np.full((300, 320), 1, "uint16")
+    array[:, 120:160] = 0
     array[:, 160:] = 65535
-    array[:, 200:] = 0
     found = read_band(write(tmp_path / "x.tif", array, **({} if tag is None else {"nodata": tag})), "x", INSIDE)
-    assert {0, 1, 65535} <= set(np.unique(found))
+    assert set(np.unique(found)) == {0, *seen}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("pixel", [5, 10, 20])
+@pytest.mark.parametrize("south_up", [False, True])
+def test_no_data_however_it_is_said(gdal, tmp_path, how, pixel, south_up):
+    """Pixels whose values mean nothing are as if they were 0, before anything is interpolated; and as GDAL's warper has it."""
+    rng = np.random.default_rng(pixel)
+    array = rng.integers(1, 9000, (600, 620)).astype("uint16")
+    gone = rng.random(array.shape) < 0.1
+    gone[200:260, 150:400] = True
+    zeros = hide(write(tmp_path / "zeros.tif", array, pixel=pixel), gone, "zero", south_up)
+    path = hide(write(tmp_path / "hidden.tif", array, pixel=pixel), gone, how, south_up)
+    found = read_band(path, "x", INSIDE)
+    np.testing.assert_array_equal(found, read_band(zeros, "x", INSIDE))
+    assert 0.05 < (found == 0).mean() < 0.5
+    if south_up:  # another way to the same places: rounding
+        usual = read_band(hide(write(tmp_path / "usual.tif", array, pixel=pixel), gone, "zero"), "x", INSIDE).astype(int)
+        assert ((found > 0) != (usual > 0)).sum() <= 2 and np.median(np.abs(found - usual)) == 0
+    if pixel == 10 and how != "mask and value":  # GDAL's warper forgets the mask where it knows a value
+        theirs = gdal_warp(gdal, path, INSIDE, "bilinear", **{"srcNodata": 65535} if how == "value" else {"srcNodata": None})
+        both = (found > 0) & (theirs > 0)
+        assert ((found > 0) != (theirs > 0)).sum() <= 2 and np.abs(found.astype(int) - theirs)[both].max() <= 1
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("south_up", [False, True])
+def test_classes_that_are_hidden(tmp_path, how, south_up):
+    rng = np.random.default_rng(5)
+    array = rng.integers(1, 12, (160, 170)).astype("uint8")
+    gone = rng.random(array.shape) < 0.3
+    zeros = hide(write(tmp_path / "zeros.tif", array, pixel=20), gone, "zero", south_up)
+    path = hide(write(tmp_path / "hidden.tif", array, pixel=20), gone, how, south_up)
+    expected = read_band(zeros, "x", INSIDE, classes=True)
+    np.testing.assert_array_equal(read_band(path, "x", INSIDE, classes=True), expected)
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_real_scenes_with_no_data_said_otherwise(shared_data, tmp_path, how):
+    """The archive's own no data, and that of some pixels more."""
+    entry = json.loads((shared_data / "flanders" / "items.json").read_text())["features"][0]
+    for key in ("red", "swir16", "scl"):
+        with rasterio.open(shared_data / "flanders" / "scenes" / entry["id"] / f"{key}.tif") as source:
+            array, place = source.read(1), {"corner": (source.transform.c, source.transform.f), "pixel": source.res[0]}
+        array[np.random.default_rng(4).random(array.shape) < 0.3] = 0
+        zeros = write(tmp_path / f"{key}.tif", array, **place)
+        path = hide(write(tmp_path / f"{key}_hidden.tif", array, **place), array == 0, how)
+        expected = read_band(zeros, "x", FLANDERS, classes=key == "scl")
+        np.testing.assert_array_equal(read_band(path, "x", FLANDERS, classes=key == "scl"), expected)
+        assert (expected > 0).sum() > 900
+
+
+@pytest.mark.parametrize("kernel", [Resampling.nearest, Resampling.bilinear, Resampling.average])
+def test_a_mask_and_values_without_data_together(tmp_path, kernel):
+    """For references, whose codes are bytes."""
+    rng = np.random.default_rng(2)
+    array = rng.integers(0, 90, (300, 320)).astype("uint8")
+    gone = rng.random(array.shape) < 0.2
+    wrong = rng.random(array.shape) < 0.1
+    plain = np.where(gone | wrong, 255, array).astype("uint8")
+    array[wrong] = rng.choice([254, 255], array.shape)[wrong]
+    path = hide(write(tmp_path / "x.tif", array), gone, "mask")
+    with open_full_resolution(path) as source, open_full_resolution(write(tmp_path / "y.tif", plain)) as other:
+        found = warp(source, INSIDE, kernel, 255, [254])
+        np.testing.assert_array_equal(found, warp(other, INSIDE, kernel, 255))
+    assert (found == 255).any() and found[found < 255].max() < 90
 
 
 def test_outside_of_the_scene_there_is_no_data(tmp_path):

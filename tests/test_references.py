@@ -19,6 +19,8 @@ from tasks.fingerprints import fingerprint
 from tasks.job import Job
 from tasks.production import Production
 from tasks.references import SETTING, make_reference
+from tests.hidden_pixels import HIDDEN, hide
+from tests.range_server import serving
 
 WINDOW = (3_829_000, 3_101_000, 3_831_000, 3_103_000)
 """Two by two kilometres of tile E38N31."""
@@ -130,6 +132,21 @@ def test_a_tag_that_is_no_code_of_the_layer_is_outside(tmp_path, job):
     write(tmp_path / "ibu.tif", tagged, nodata=7)
     _, found = make(job('ibu_then = "ibu.tif"'), "IBU_then")
     np.testing.assert_array_equal(found, codes)
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("symbol", SETTING)
+@pytest.mark.parametrize("pixel", [10, 20])
+def test_hidden_pixels_are_outside_whatever_they_hold(tmp_path, job, how, symbol, pixel):
+    """Masks in and beside the file, alpha bands; in the grid of the tile, and before anything is interpolated."""
+    codes = random_codes(symbol, (200 * 10 // pixel,) * 2)
+    gone = np.random.default_rng(3).random(codes.shape) < 0.2
+    plain = write(tmp_path / "plain.tif", np.where(gone, 255, codes).astype("uint8"), pixel=pixel)
+    _, expected = make(job(f'{SETTING[symbol]} = "{plain.name}"'), symbol)
+    hide(str(write(tmp_path / "hidden.tif", codes, pixel=pixel)), gone, how)
+    _, found = make(job(f'{SETTING[symbol]} = "hidden.tif"'), symbol)
+    np.testing.assert_array_equal(found, expected)
+    assert 0.1 < (found == 255).mean() < 0.5
 
 
 def test_codes_of_clcplus_outside_stay(tmp_path, job):
@@ -357,6 +374,22 @@ def test_another_run_remembers_too(tmp_path, job, monkeypatch):
     first = fingerprint(job(), str(path))
     monkeypatch.setattr("tasks.fingerprints.hashlib.file_digest", None)
     assert fingerprint(job(), str(path)) == first
+
+
+def test_a_mask_beside_a_file_counts(tmp_path, job):
+    path = str(write(tmp_path / "imd.tif", random_codes("IMD_then")))
+    before = fingerprint(job(), path)
+    (tmp_path / "imd.tif.msk").write_bytes(b"a mask")
+    after = fingerprint(job(), path)
+    assert set(before) == {"imd.tif"} and set(after) == {"imd.tif", "imd.tif.msk"} and after["imd.tif"] == before["imd.tif"]
+
+
+def test_signing_anew_makes_no_other_file(tmp_path, job):
+    """Names of files in keys are those without signatures."""
+    with serving(tmp_path) as server:
+        write(tmp_path / "imd.tif", random_codes("IMD_then"))
+        one, other = (fingerprint(job(), f"{server.url}/imd.tif?sig={text}&se=2026") for text in ("AAAA", "BBBB"))
+    assert one == other and list(one) == ["imd.tif"] and one["imd.tif"]["size"] > 0
 
 
 def test_a_missing_file_has_a_fingerprint_of_its_own(tmp_path, job):

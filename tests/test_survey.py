@@ -5,6 +5,9 @@ Policy: any band that is missing, of another kind, system or extent loses the sc
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from rasterio.crs import CRS
 
 from tasks.scenes import BANDS, SCL, Scene
 from tasks.survey import Header, damaged, disagreement, readable, survey
+from tests.hidden_pixels import hide
+from tests.range_server import serving
 
 UTM = CRS.from_epsg(32632).to_wkt()
 BOX = (600_000.0, 5_190_000.0, 610_000.0, 5_200_000.0)
@@ -43,6 +48,31 @@ def test_bands_that_agree():
 )
 def test_bands_that_disagree(changed, text):
     assert disagreement(headers(B12=replace(headers()["B12"], **changed))).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({}, ""),
+        ({"B02": {"nodata": 0.0}}, ""),
+        ({"B02": {"nodata": 65535.0}, "B12": {"nodata": 65535.0}, "SCL": {"nodata": 255.0}}, ""),
+        ({"B02": {"nodata": 65535.0}, "B12": {"masked": True}}, ""),
+        ({"B02": {"nodata": 65535.0}}, "B02 has 65535 for no data, B12 0"),
+        (
+            {"B12": {"nodata": 65535.0, "masked": True}, "B02": {"nodata": 1.0, "masked": True}},
+            "B02 has 1 for no data, B12 65535",
+        ),
+        ({"B12": {"nodata": -9999.0}}, "B12 says that -9999 is no data, which no pixel of uint16 can be"),
+        ({"B12": {"nodata": 65536.0}}, "B12 says that 65536 is no data, which no pixel of uint16 can be"),
+        ({"B12": {"nodata": 0.5}}, "B12 says that 0.5 is no data, which no pixel of uint16 can be"),
+        ({"B12": {"nodata": float("nan")}}, "B12 says that nan is no data, which no pixel of uint16 can be"),
+        ({"SCL": {"nodata": 256.0}}, "SCL says that 256 is no data, which no pixel of uint8 can be"),
+        ({"SCL": {"nodata": 4.0}}, "SCL says that its class 4 is no data"),
+        ({"B12": {"layers": 3}}, "B12 holds 3 bands, not one"),
+    ],
+)
+def test_what_files_say_is_no_data(changed, text):
+    assert disagreement({band: replace(header, **changed.get(band, {})) for band, header in headers().items()}) == text
 
 
 @pytest.fixture
@@ -86,6 +116,52 @@ def test_each_trouble_is_named(scene):
     assert found.lost["gone"].endswith("B05.tif does not exist") and found.lost["incomplete"] == "SCL is missing"
     assert "B08.tif cannot be read" in found.lost["short"]
     assert readable([scenes["gone"], scenes["sound"]], 2) == {"sound"}
+
+
+def rewritten(path: str, raw: float | None = None, **profile) -> None:
+    """Write a file again with another header."""
+    with rasterio.open(path) as source:
+        array, old = source.read(1), source.profile
+    with rasterio.open(path, "w", **{**old, **profile}) as target:
+        target.write(array, 1)
+    if raw is not None:  # as GDAL itself writes it and rasterio refuses to
+        code = f"from osgeo import gdal; d = gdal.Open({path!r}, 1); d.GetRasterBand(1).SetNoDataValue({raw!r})"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_headers_of_no_data_are_read_to_the_letter(scene):
+    pytest.importorskip("osgeo.gdal")
+    scenes = {name: scene(name) for name in ("usual", "other", "odd", "beyond", "alpha", "several")}
+    for band in BANDS:
+        rewritten(scenes["usual"].bands[band], nodata=0)
+        rewritten(scenes["other"].bands[band], nodata=255)
+        hide(scenes["alpha"].bands[band], np.eye(64, dtype=bool), "alpha")
+    rewritten(scenes["odd"].bands["B11"], nodata=65535)
+    rewritten(scenes["beyond"].bands["B05"], raw=-9999.0)
+    rewritten(scenes["several"].bands["B05"], count=2)
+    assert survey(scenes.values(), 2).lost == {
+        "odd": "B02 has 0 for no data, B11 65535",
+        "beyond": "B05 says that -9999 is no data, which no pixel of uint16 can be",
+        "several": "B05 holds 2 bands, not one",
+    }
+
+
+def test_a_header_without_a_value_takes_no_more_requests(scene, tmp_path):
+    one = scene("one")
+    with serving(tmp_path) as server:
+        remote = replace(one, bands={b: f"{server.url}/one/{b}.tif" for b in BANDS})
+        assert survey([remote], 1).bounds == survey([one], 1).bounds
+        assert Counter(r.method for r in server.requests) == {"HEAD": len(BANDS), "GET": len(BANDS)}
+
+
+def test_scenes_that_begin_in_the_south_lie_where_others_do(scene):
+    north, south = scene("north"), scene("south")
+    for path in south.bands.values():
+        hide(path, np.zeros((64, 64), bool), "zero", south_up=True)
+    found = survey([north, south], 2)
+    assert found.lost == {} and found.bounds["south"] == pytest.approx(found.bounds["north"], abs=1e-6)
+    hide(north.bands["B12"], np.zeros((64, 64), bool), "zero", south_up=True)  # in one scene bands may run both ways
+    assert survey([north], 2).lost == {}
 
 
 def test_damage_inside_of_a_file_is_found_when_all_of_it_is_read(scene):

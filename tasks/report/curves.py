@@ -19,10 +19,11 @@ from rasterio.windows import Window
 from grids import Block
 from layers.harmonics import evaluate
 from layers.scl import scl_weights
-from tasks.access import environment, gdal_path, is_remote
+from tasks.access import environment, is_remote
 from tasks.job import Job
 from tasks.looks import CLEAR_WEIGHT
 from tasks.periods import year_fraction
+from tasks.reading import open_full_resolution, read_valid
 from tasks.report.pixels import Bounds, window_block
 from tasks.scenes import SCL, Scene, SceneList
 
@@ -150,7 +151,7 @@ def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]
     access, placed = job.production.scenes.access, _Points(points)
 
     def read(scene: Scene) -> list[tuple[int, Look]]:
-        with environment(access):
+        with environment(access, scene.bands["B04"]):
             return _looks_of(scene, placed)
 
     with ThreadPoolExecutor(job.engine.settings.workers, "looks") as pool:
@@ -198,8 +199,8 @@ def _looks_of(scene: Scene, points: _Points) -> list[tuple[int, Look]]:
 
 
 def _sample(path: str, points: _Points, value: Callable[[rasterio.DatasetReader, float, float], float]) -> list[float]:
-    """A raster at the points, as it is resampled for the features; 0 outside."""
-    with rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE") as source:
+    """A raster at the points, as it is resampled for the features; 0 outside and where there is no data."""
+    with open_full_resolution(path) as source:
         places = (~source.transform * point for point in points.within(source.crs.to_string()))
         return [value(source, column, row) for column, row in places]
 
@@ -208,7 +209,7 @@ def _nearest(source: rasterio.DatasetReader, column: float, row: float) -> float
     x, y = int(np.floor(column)), int(np.floor(row))
     if not (0 <= y < source.height and 0 <= x < source.width):
         return 0
-    return float(source.read(1, window=Window(x, y, 1, 1))[0, 0])
+    return float(read_valid(source, Window(x, y, 1, 1))[0, 0])
 
 
 def _between(source: rasterio.DatasetReader, column: float, row: float) -> float:
@@ -218,7 +219,7 @@ def _between(source: rasterio.DatasetReader, column: float, row: float) -> float
     rows, columns = ((max(int(n), 0), min(int(n) + 2, size)) for n, size in ((y, source.height), (x, source.width)))
     if rows[0] >= rows[1] or columns[0] >= columns[1]:
         return 0
-    pixels = source.read(1, window=Window.from_slices(rows, columns)).astype(float)
+    pixels = read_valid(source, Window.from_slices(rows, columns)).astype(float)
     inside = (slice(k[0] - int(n), k[1] - int(n)) for k, n in ((rows, y), (columns, x)))
     weights = weights[tuple(inside)] * (pixels > 0)
     return float((pixels * weights).sum() / weights.sum()) if weights.any() else 0

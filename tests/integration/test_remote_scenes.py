@@ -34,6 +34,7 @@ from tasks.engine import Engine
 from tasks.errors import WorkError
 from tasks.freezing import make_scene_list
 from tasks.job import Job, Made
+from tasks.nodes import make_node
 from tasks.preprocessing import make_pp
 from tasks.production import Production
 from tasks.store import Store
@@ -71,11 +72,11 @@ def job_at(cogs, tmp_path):
     access_module._silent_since.clear()
     access_module._s3.cache_clear()
 
-    def go(prefix: str, access: str = "", more: str = "", then: str = "2017") -> Job:
+    def go(prefix: str, access: str = "", more: str = "", then: str = "2017", query: str = "") -> Job:
         table = json.loads((cogs / "items.json").read_text())
         for item in table["features"]:
             for asset in item["assets"].values():
-                asset["href"] = f"{prefix}/{asset['href']}"
+                asset["href"] = f"{prefix}/{asset['href']}{query}"
         (tmp_path / "items.json").write_text(json.dumps(table))
         (tmp_path / "production.toml").write_text(
             f'tiles = ["{TILE}"]\n[periods]\nthen = "{then}"\nnow = "2018"\n[area]\nbbox = {list(AREA)}\n[engine]\nworkers = 2\n'
@@ -149,6 +150,64 @@ def expected_of_larger(larger, tmp_path_factory) -> Made:
 
 def scenes_of(cogs: Path) -> list[str]:
     return [item["id"] for item in json.loads((cogs / "items.json").read_text())["features"]]
+
+
+# signed addresses -------------------------------------------------------------------------------------------------
+
+
+def signed(server: RangeServer, signature: str) -> str:
+    """A query as shared access signatures have it; from now on the server takes no other."""
+    server.signature = f"sig={signature}"
+    return f"?se=2026-01-02T00%3A00%3A00Z&sp=rl&sv=2024-05-04&sr=c&sig={signature}%3D"
+
+
+def files_with(job: Job, words: str) -> list[str]:
+    """Files of a store that hold some words."""
+    return [path.name for path in Path(job.store.full("")).rglob("*") if path.is_file() and words.encode() in path.read_bytes()]
+
+
+def test_signing_anew_makes_nothing_again(server, job_at, expected):
+    """And no signature stands anywhere but in the frozen list."""
+    job = job_at(server.url, query=signed(server, "FIRST"))
+    make_node(job, "S2_now")
+    made, ran = make_node(job, "PP_now")
+    assert ran and made.digest == expected.digest and files_with(job, "FIRST") == ["S2.data.json"]
+    job = job_at(server.url, query=signed(server, "SECOND"))
+    make_node(job, "S2_now", force=True)
+    assert make_node(job, "PP_now") == (made, False)
+    assert files_with(job, "FIRST") == [] and files_with(job, "SECOND") == ["S2.data.json"]
+
+
+def test_signatures_that_have_run_out(server, job_at):
+    job = job_at(server.url, query=signed(server, "FIRST"))
+    server.signature = "sig=SECOND"
+    with pytest.raises(WorkError) as caught:
+        make_pp(job, PP)
+    text = str(caught.value)
+    assert "19 of 19 scenes cannot be read" in text and "(HTTP 403 Forbidden, its signature may have run out)" in text
+    assert "signatures may have run out: sign the addresses in scenes.catalogue again and run with --refresh-scenes" in text
+    assert "FIRST" not in text and "sig" not in text.replace("signature", "").replace("sign the", "")
+
+
+def test_one_signature_that_has_run_out_stands_in_no_record(server, job_at):
+    job = job_at(server.url, query=signed(server, "GOOD"))
+    path = job.store.full(job.place("S2_now").data)
+    text = json.loads(Path(path).read_text())
+    lost = text["scenes"][3]
+    lost["bands"] = {band: href.replace("GOOD", "RUNOUT") for band, href in lost["bands"].items()}
+    Path(path).write_text(json.dumps(text))
+    make_node(job, "S2_now")
+    Path(path).write_text(json.dumps(text))
+    made, _ = make_node(job, "PP_now")
+    assert list(made.statistics["lost_scenes"]) == [lost["id"]] and "its signature may have run out" in made.warnings[0]
+    assert files_with(job, "RUNOUT") == ["S2.data.json"]
+
+
+def test_where_access_is_refused_that_is_said(server, job_at):
+    job = job_at(server.url)
+    server.signature = "sig=ANY"
+    with pytest.raises(WorkError, match=r"access is refused: correct the keys or settings of scenes\.access, or sign"):
+        make_pp(job, PP)
 
 
 # the same pixels --------------------------------------------------------------------------------------------------
