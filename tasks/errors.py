@@ -21,6 +21,10 @@ class InputError(ImpervError):
     """The request or an input is wrong: names the file, layer or tile, and the remedy."""
 
 
+class ItemError(InputError):
+    """What one item of a catalogue says cannot be used: the item is left out and named."""
+
+
 class WorkError(ImpervError):
     """Work on correct input failed, such as a full disk or too many unreadable scenes."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from layers.catalogue import Layer
 from tasks.addresses import identity
 from tasks.errors import InputError
+from tasks.hrefs import local_path
 from tasks.item_files import ItemFiles
 from tasks.job import Job, Made
 from tasks.preprocessing import scene_list_digest, too_few
@@ -34,7 +35,7 @@ def open_catalogue(job: Job) -> SceneCatalogue:
         If it is of a kind that is not understood.
     """
     settings = job.production.scenes
-    path = job.path(settings.catalogue)
+    path = local_path(job.path(settings.catalogue))
     scheme = urlparse(path).scheme if "://" in path else ""
     if scheme in ("http", "https"):
         kind = ItemFiles if urlparse(path).path.endswith(".json") else StacApi

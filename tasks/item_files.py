@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import InputError
-from tasks.items import Bounds, absolute, items_in, parsed, refuse_flood, unwanted, with_absolute_hrefs
+from tasks.hrefs import absolute, is_href
+from tasks.items import (
+    REMEDY,
+    Bounds,
+    is_debris,
+    items_in,
+    name_of,
+    parsed,
+    refuse_flood,
+    trouble_with,
+    unusable,
+    unwanted,
+    with_absolute_hrefs,
+)  # fmt: skip
 from tasks.periods import Period
 from tasks.stac_api import PATIENCE, Connection, Patience
 
@@ -43,7 +56,7 @@ class ItemFiles:
         return path.suffix == ".json" or any((path / name).is_file() for name in ("items.json", *CATALOGUES))
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
-        """Items that touch the bounds in the period.
+        """Items that touch the bounds in the period; broken ones that may be such are given as unusable.
 
         Raises
         ------
@@ -52,11 +65,13 @@ class ItemFiles:
         """
         found: list[Mapping[str, Any]] = []
         others: set[str] = set()
-        for source, item in self._items():
-            if not unwanted(item, bounds, period, self.collection):
-                found.append(with_absolute_hrefs(item, source))
+        for source, place, item in self._items():
+            wrong = trouble_with(item)
+            if not isinstance(item, dict) or not unwanted(item, bounds, period, self.collection):
+                name = name_of(item, f"feature {place} of {source}")
+                found.append(unusable(name, f"{wrong} ({source})") if wrong else with_absolute_hrefs(item, source))
                 refuse_flood(len(found), self.path)
-            elif not unwanted(item, bounds, period):
+            elif not wrong and not unwanted(item, bounds, period):
                 others.add(str(item["collection"]))
         if others and not found:
             raise InputError(
@@ -65,15 +80,15 @@ class ItemFiles:
             )
         return found
 
-    def _items(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All items with the file or URL that holds each."""
+    def _items(self) -> Iterator[tuple[str, int, Any]]:
+        """All features with the file or URL that holds each, and the place in it."""
         waiting = self._first()
         seen = set(waiting)
         while waiting:
             source = waiting.pop()
             table = parsed(self._read(source), source)
-            for item in items_in(table, source):
-                yield source, item
+            for place, item in enumerate(items_in(table, source), 1):
+                yield source, place, item
             if table["type"] in ("Catalog", "Collection"):
                 # Trees may link to what is above or beside them: each file counts once.
                 linked = [href for href in _links(table, source) if href not in seen]
@@ -91,7 +106,8 @@ class ItemFiles:
             for name in CATALOGUES:
                 if (path / name).is_file() and _links(parsed(self._read(str(path / name)), path / name), str(path / name)):
                     return [str(path / name)]
-            files = sorted((str(f) for f in path.rglob("*.json") if f.name not in CATALOGUES), reverse=True)
+            found = (f for f in path.rglob("*.json") if f.name not in CATALOGUES and not is_debris(f.relative_to(path)))
+            files = sorted(map(str, found), reverse=True)
             if files:
                 return files
         raise InputError(
@@ -111,7 +127,18 @@ class ItemFiles:
 
 
 def _links(table: Any, source: str) -> list[str]:
-    """Files that a catalogue or collection says its parts and items are in."""
+    """Files that a catalogue or collection says its parts and items are in.
+
+    Raises
+    ------
+    InputError
+        If such a link leads nowhere.
+    """
     links = table.get("links") if isinstance(table, dict) else None
-    found = (link for link in links or [] if isinstance(link, dict) and link.get("rel") in ("child", "item", "items"))
-    return [absolute(str(link.get("href", "")), source) for link in found]
+    found = []
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") in ("child", "item", "items"):
+            if not is_href(href := link.get("href")):
+                raise InputError(f"scenes.catalogue: {source}: has a link to its {link['rel']} without href; {REMEDY}")
+            found.append(absolute(href, source))
+    return found

@@ -8,15 +8,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import urljoin
 
 from shapely import get_coordinates
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from tasks.errors import InputError
+from tasks.hrefs import UNPRINTABLE, absolute, is_href
 from tasks.periods import Period
 
 Bounds = tuple[float, float, float, float]
@@ -59,38 +60,52 @@ def unusable(name: str, reason: str, *, asked_for: bool = True) -> dict[str, Any
     return {"id": name, "unusable": reason, "asked_for": asked_for}
 
 
+def is_debris(path: PurePath) -> bool:
+    """True for what systems leave beside files: resource forks of macOS (``._x``, ``__MACOSX``), other hidden files."""
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in path.parts)
+
+
+def name_of(item: Any, otherwise: str) -> str:
+    """Id of an item in printable characters, or another name where it has none."""
+    said = item.get("id") if isinstance(item, dict) else None
+    if not isinstance(said, str | int) or not (name := " ".join(str(said).split())):
+        return otherwise
+    return UNPRINTABLE.sub("?", name)
+
+
+UNSOUND = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, ShapelyError)
+"""What Python and shapely raise on metadata of another form."""
+
+
 def trouble_with(item: Any) -> str:
     """What makes a feature no STAC item, or an item that cannot be placed in space and time; empty if nothing does."""
-    if not _looks_like_an_item(item):
+    if not looks_like_an_item(item):
         return "holds a feature that is not a STAC item"
     try:
         time_of(item)
-        if shape(item["geometry"]).is_empty:
-            raise ValueError("empty")
-    except (KeyError, TypeError, ValueError, AttributeError, ShapelyError):
-        return f"item {item['id']} has no valid datetime or geometry"
+        list(_boxes(item["geometry"]))
+    except UNSOUND:
+        return "has no valid datetime or geometry"
     return ""
 
 
-def _looks_like_an_item(item: Any) -> bool:
-    """True for a dictionary with id, properties, assets that are dictionaries, and a box of numbers if there is one."""
-    if not isinstance(item, dict) or not item.get("id") or "properties" not in item:
+def looks_like_an_item(item: Any) -> bool:
+    """True for a dictionary with id, dictionaries of properties and assets, and a box of numbers if there is one."""
+    if not isinstance(item, dict) or not name_of(item, "") or not isinstance(item.get("properties"), dict):
         return False
-    assets, box = item.get("assets"), item.get("bbox")
-    if not isinstance(assets, dict) or not all(isinstance(a, dict) for a in assets.values()):
-        return False
-    return box is None or (
-        isinstance(box, list) and len(box) in (4, 6) and all(isinstance(v, int | float) for v in box)
-    )  # fmt: skip
+    box = item.get("bbox")
+    return isinstance(item.get("assets"), dict) and (
+        box is None or (isinstance(box, list) and len(box) in (4, 6) and all(isinstance(v, int | float) for v in box))
+    )
 
 
 def unwanted(item: Mapping[str, Any], bounds: Bounds, period: Period, collection: str = "") -> str:
-    """Why an item is none that a search asks for; empty if it is one.
+    """Why an item is none that a search asks for; empty if it is one, or may be as far as it can be told.
 
     Parameters
     ----------
     item : mapping
-        STAC item in which `trouble_with` finds nothing.
+        STAC item, or a feature in which `trouble_with` finds something.
     bounds : tuple of float
         Area that it must touch.
     period : Period
@@ -101,10 +116,12 @@ def unwanted(item: Mapping[str, Any], bounds: Bounds, period: Period, collection
     named = item.get("collection")
     if named and collection and named != collection:
         return f"belongs to the collection {named}"
-    if not touches(item, bounds):
-        return "lies outside of the area"
-    if not period.start <= time_of(item).date() <= period.end:
-        return "was seen outside of the period"
+    with suppress(*UNSOUND):
+        if not touches(item, bounds):
+            return "lies outside of the area"
+    with suppress(*UNSOUND):
+        if not period.start <= time_of(item).date() <= period.end:
+            return "was seen outside of the period"
     return ""
 
 
@@ -115,14 +132,28 @@ def touches(item: Mapping[str, Any], bounds: Bounds) -> bool:
         east += 360
     return any(
         low <= north and high >= south and left + turn <= east and right + turn >= west
-        for left, low, right, high in _boxes(item["geometry"])
+        for left, low, right, high in _extent(item)
         for turn in (-360, 0, 360)
     )
+
+
+def _extent(item: Mapping[str, Any]) -> list[Bounds]:
+    """Boxes of the parts of an item's footprint, or its box where the footprint is unsound."""
+    try:
+        return list(_boxes(item["geometry"]))
+    except UNSOUND:
+        box = item["bbox"]
+        left, low, right, high = (float(box[k]) for k in (0, 1, len(box) // 2, len(box) // 2 + 1))
+        return [(left, low, right + 360 if right < left else right, high)]
 
 
 def _boxes(geometry: Mapping[str, Any]) -> Iterator[Bounds]:
     """Boxes of the parts of a geometry; `right` is above 180 where a part reaches across the antimeridian."""
     outline = shape(geometry)
+    west, south, east, north = outline.bounds
+    # Some catalogues go on counting across the antimeridian. What is empty has bounds that are no numbers.
+    if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
+        raise ValueError("no footprint in degrees")
     for part in getattr(outline, "geoms", (outline,)):
         left, low, right, high = part.bounds
         if right - left > 180:
@@ -146,13 +177,13 @@ def parsed(text: str | bytes, source: object) -> Any:
         raise InputError(f"scenes.catalogue: {source}: is not JSON ({error}); {REMEDY}") from None
 
 
-def items_in(table: Any, source: object) -> list[dict[str, Any]]:
-    """The STAC items of a JSON document: of an ItemCollection, the one that it is, or none for a Catalog or Collection.
+def items_in(table: Any, source: object) -> list[Any]:
+    """The features of a JSON document: of an ItemCollection, the item that it is, or none for a Catalog or Collection.
 
     Raises
     ------
     InputError
-        If it is of another kind or an item is unsound.
+        If it is of another kind, or holds features but no STAC item.
     """
     kind = table.get("type") if isinstance(table, dict) else None
     if kind == "FeatureCollection":
@@ -165,22 +196,19 @@ def items_in(table: Any, source: object) -> list[dict[str, Any]]:
         return []
     else:
         raise InputError(f"scenes.catalogue: {source}: is neither a STAC item nor an ItemCollection; {REMEDY}")
-    for item in items:
-        if wrong := trouble_with(item):
-            raise InputError(f"scenes.catalogue: {source}: {wrong}; {REMEDY}")
+    if items and not any(isinstance(item, dict) and {"id", "properties", "assets"} <= item.keys() for item in items):
+        raise InputError(f"scenes.catalogue: {source}: holds a feature that is not a STAC item; {REMEDY}")
     return items
 
 
 def with_absolute_hrefs(item: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
-    """A copy of an item whose asset hrefs are complete, relative ones seen from the file or URL that holds it."""
-    assets = {key: {**asset, "href": absolute(str(asset.get("href", "")), source)} for key, asset in item["assets"].items()}
-    return {**item, "assets": assets}
+    """A copy of an item whose asset hrefs are complete, relative ones seen from the file or URL that holds it.
 
-
-def absolute(href: str, source: str | Path) -> str:
-    """An href seen from the file or URL that holds it."""
-    if "://" in href or href.startswith("/"):
-        return href
-    if "://" in str(source):
-        return urljoin(str(source), href)
-    return str((Path(source).parent / href).resolve())
+    What is no asset, or has no href, is left out.
+    """
+    assets = {
+        key: {**asset, "href": absolute(asset["href"], source)}
+        for key, asset in item["assets"].items()
+        if isinstance(asset, dict) and is_href(asset.get("href"))
+    }
+    return {**item, "id": name_of(item, str(source)), "assets": assets}

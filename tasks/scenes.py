@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
-
-from shapely.geometry import shape
 
 from tasks.bands import (
     BANDS,
@@ -23,9 +20,13 @@ from tasks.bands import (
     band_files,
     baseline_of,
     is_top_of_atmosphere,
+    number,
     offset_decision,
 )  # fmt: skip
+from tasks.errors import ItemError
+from tasks.identifiers import OWN_BASELINE, level_by_name, mgrs_of, product_of, stated_level
 from tasks.items import time_of
+from tasks.overpasses import age_of, is_part, overpass_of, with_overpass
 from tasks.periods import Period
 
 __all__ = [
@@ -91,10 +92,15 @@ class SceneList:
 
     @property
     def overpasses(self) -> dict[str, list[Scene]]:
-        """Granules by overpass, in order of time."""
+        """Granules by overpass, in order of time; of several of one MGRS tile the newest processing first, which is preferred."""
         found: dict[str, list[Scene]] = {}
         for scene in self.scenes:
             found.setdefault(scene.overpass, []).append(scene)
+        for group in found.values():
+            newest: dict[str, list[Scene]] = {}
+            for scene in sorted(group, key=lambda s: s.baseline.replace(OWN_BASELINE, ""), reverse=True):
+                newest.setdefault(scene.mgrs, []).append(scene)
+            group[:] = [newest[scene.mgrs].pop(0) for scene in group]
         return found
 
     def longest_gap(self, period: Period) -> tuple[dt.date, dt.date]:
@@ -114,115 +120,93 @@ class SceneList:
         return cls(tuple(Scene(**s) for s in table["scenes"]), table["dropped"], tuple(table.get("lost", ())))
 
 
-def mgrs_of(item: Mapping[str, Any]) -> str:
-    """MGRS tile of an item; empty if it cannot be told."""
-    props = item["properties"]
-    if code := str(props.get("grid:code", "")).removeprefix("MGRS-"):
-        return code
-    if code := str(props.get("s2:mgrs_tile", "")):
-        return code
-    match = re.search(r"_T?(\d{1,2}[C-X][A-Z]{2})_", str(item["id"]))
-    return match[1].rjust(5, "0") if match else ""
-
-
-OVERPASS_MINUTES = 10
-"""Granules of one datatake over one tile are seconds apart, two overpasses at least 25 minutes (neighbouring orbits by
-different satellites)."""
-
-
-def _with_overpass(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The items with the name of their overpass; items without a datatake join the first that was seen shortly before."""
-    named = [{**item, "overpass": overpass_of(item)} for item in items]
-    first: dict[tuple[str, str], tuple[dt.datetime, str]] = {}
-    for item in sorted((i for i in named if not datatake_of(i)), key=time_of):
-        platform, _, day = item["overpass"].split("|")
-        began, name = first.get((platform, day), (None, ""))
-        if began is None or time_of(item) - began > dt.timedelta(minutes=OVERPASS_MINUTES):
-            began, name = first[platform, day] = time_of(item), item["overpass"]
-        item["overpass"] = name
-    return named
-
-
-def datatake_of(item: Mapping[str, Any]) -> str:
-    """Datatake of an item as the provider names it; empty if the item does not tell."""
-    props = item["properties"]
-    return str(props.get("s2:datatake_id") or props.get("eopf:datatake_id") or "")
-
-
-def overpass_of(item: Mapping[str, Any]) -> str:
-    """Name of the overpass: platform, datatake without its baseline, solar day; granules of one overpass share it."""
-    props, time = item["properties"], time_of(item)
-    datatake = re.sub(r"_N\d\d\.?\d\d$", "", datatake_of(item))
-    if not datatake:
-        datatake = time.strftime("%Y%m%dT%H%M")
-    longitude = shape(item["geometry"]).centroid.x
-    solar = (time + dt.timedelta(hours=longitude / 15)).date()
-    return f"{props.get('platform', '?')}|{datatake}|{solar}"
-
-
 def select_scenes(
     items: Iterable[Mapping[str, Any]], *, boa_offset: str = "auto", bands: Mapping[str, str] | None = None
 ) -> SceneList:
     """Scenes to read: duplicates dropped, offset decided, files found.
 
-    Of items with the same datatake and MGRS tile the newest processing baseline is kept, then the newest generation or
-    update time; an item that is there twice counts once. Items of Level-1C, without all bands, or that the catalogue calls
-    unusable are left out. The order of `items` does not matter.
+    Of products of one datatake and MGRS tile the newest processing is kept (baseline, then generation or update time), and
+    every other that shows a part of the look which the kept ones do not (`is_part`); an item that is there twice counts once.
+    Items of Level-1C, without all bands, with properties of a wrong kind, or that the catalogue calls unusable are left out. The
+    order of `items` does not matter.
     """
     items = sorted(items, key=lambda i: str(i["id"]))
     dropped = {item["id"]: str(item["unusable"]) for item in items if "unusable" in item}
-    incomplete: dict[str, tuple[str, str]] = {}
-    best: dict[tuple[str, str], dict[str, Any]] = {}
-    for item in _with_overpass(item for item in items if "unusable" not in item):
+    lost: list[dict[str, Any]] = []
+    looks: dict[str, list[tuple[dict[str, Any], Scene]]] = {}
+    for item in with_overpass(item for item in items if "unusable" not in item):
         if is_top_of_atmosphere(item):
             dropped[item["id"]] = "is Level-1C, top of the atmosphere; Level-2A is needed"
             continue
-        files = band_files(item, bands)
-        key = (item["overpass"], mgrs_of(item) or str(item.get("bbox")))
-        if missing := [band for band in BANDS if band not in files]:
-            dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
-            if files:  # what has none of the bands is something else
-                incomplete[item["id"]] = key
+        try:
+            scene = _scene(item, boa_offset, bands)
+        except ItemError as error:
+            dropped[item["id"]] = str(error)
+            lost.append(item)
             continue
-        other = best.get(key)
-        if other is None:
-            best[key] = item
-        else:
-            newer, older = (item, other) if _age(item) > _age(other) else (other, item)
-            best[key] = newer
-            if newer["id"] != older["id"]:
-                dropped[older["id"]] = f"duplicate of {newer['id']}"
-    scenes = []
-    for (overpass, mgrs), item in best.items():
-        subtract, reason = offset_decision(item, boa_offset)
-        scenes.append(
-            Scene(
-                item["id"], time_of(item).isoformat(), overpass, mgrs, baseline_of(item),
-                item["properties"].get("eo:cloud_cover"), subtract, reason, band_files(item, bands),
-            )
-        )  # fmt: skip
+        if missing := [band for band in BANDS if band not in scene.bands]:
+            dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
+            # What has none of the bands and does not say that it is Level-2A is something else.
+            if scene.bands or "2A" in (stated_level(item), level_by_name(item)):
+                lost.append(item)
+            continue
+        looks.setdefault(scene.overpass, []).append((item, scene))
+    kept: dict[str, list[tuple[dict[str, Any], Scene]]] = {}
+    for overpass, found in looks.items():
+        # Python's sort is stable: of the same age the first id.
+        for item, scene in sorted(found, key=lambda pair: age_of(pair[0]), reverse=True):
+            if (newer := _shown_by(item, kept.get(overpass, ()))) is None:
+                kept.setdefault(overpass, []).append((item, scene))
+            elif newer["id"] != item["id"]:
+                dropped[item["id"]] = f"duplicate of {newer['id']}"
+    scenes = _named_apart(scene for found in kept.values() for _, scene in found)
+    names = {item["id"] for item in lost if _shown_by(item, kept.get(item["overpass"], ())) is None}
     damaged = {item["id"] for item in items if item.get("asked_for")}
-    lost = {name for name, key in incomplete.items() if key not in best} | _without_another(damaged, scenes)
-    return SceneList(tuple(sorted(scenes, key=lambda s: (s.datetime, s.id))), dropped, tuple(sorted(lost)))
+    return SceneList(scenes, dropped, tuple(sorted(names | _without_another(damaged, kept))))
 
 
-PRODUCT = re.compile(r"(S2[A-D]_MSIL2A_\d{8}T\d{6})_.*?_T(\d\d[C-X][A-Z]{2})_")
-"""Names of products: satellite and time of the look, MGRS tile."""
+def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None) -> Scene:
+    """The scene of an item, which may lack bands.
+
+    Raises
+    ------
+    ItemError
+        If a property is of a wrong kind.
+    """
+    subtract, reason = offset_decision(item, boa_offset, bands)
+    cloud = item["properties"].get("eo:cloud_cover")
+    return Scene(
+        item["id"], time_of(item).isoformat(), item["overpass"], mgrs_of(item), baseline_of(item),
+        None if cloud is None else number(cloud, "eo:cloud_cover"), subtract, reason, band_files(item, bands),
+    )  # fmt: skip
 
 
-def _without_another(damaged: set[str], scenes: Iterable[Scene]) -> set[str]:
+def _shown_by(item: Mapping[str, Any], kept: Iterable[tuple[dict[str, Any], Scene]]) -> Mapping[str, Any] | None:
+    """The item of an overpass that shows all that another does; None if there is none."""
+    mgrs = mgrs_of(item)
+    near = (other for other, scene in kept if not mgrs or not scene.mgrs or mgrs == scene.mgrs)
+    return next((other for other in near if not is_part(item, other)), None)
+
+
+def _named_apart(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+    """Scenes by time and id, each with an id of its own: some catalogues give one to several."""
+    found: list[Scene] = []
+    seen: dict[str, int] = {}
+    for scene in sorted(scenes, key=lambda s: (s.datetime, s.id, s.overpass, s.mgrs, sorted(s.bands.items()))):
+        seen[scene.id] = times = seen.get(scene.id, 0) + 1
+        found.append(scene if times == 1 else replace(scene, id=f"{scene.id}~{times}"))
+    return tuple(found)
+
+
+def _without_another(damaged: set[str], kept: Mapping[str, list[tuple[dict[str, Any], Scene]]]) -> set[str]:
     """Damaged items whose look no scene shows; those of MGRS tiles of which there is no scene lie elsewhere."""
-    scenes = list(scenes)
-    tiles, names = {s.mgrs for s in scenes}, {s.id for s in scenes}
-    looks = {match.groups() for name in names if (match := PRODUCT.match(name))}
+    pairs = [pair for found in kept.values() for pair in found]
+    tiles, names = {scene.mgrs for _, scene in pairs}, {item["id"] for item, _ in pairs}
     found = set()
     for name in damaged - names:
-        match = PRODUCT.match(name)
-        if match is None or (match.groups() not in looks and (match[2] in tiles or not tiles)):
+        item = {"id": name, "properties": {}}
+        product = product_of(item)
+        same = [o for o, _ in pairs if product and (p := product_of(o)) and p[:4] == product[:4] and not is_part(item, o)]
+        if product is None or (not same and (product.mgrs in tiles or not tiles)):
             found.add(name)
     return found
-
-
-def _age(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    props = item["properties"]
-    return baseline_of(item), str(props.get("s2:generation_time", "")), str(props.get("updated", ""))

@@ -26,7 +26,8 @@ from pystac_client.warnings import DoesNotConformTo
 from urllib3.exceptions import NameResolutionError
 
 from tasks.errors import InputError, WorkError
-from tasks.items import Bounds, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
+from tasks.hrefs import is_href
+from tasks.items import Bounds, name_of, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
 from tasks.periods import Period
 
 PAGE = 200
@@ -197,6 +198,15 @@ def _next(page: Mapping[str, Any]) -> pystac.Link | None:
     return None
 
 
+def _self(item: Mapping[str, Any]) -> str:
+    """Where an item says that it lies; empty if it does not."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "self" and is_href(href := link.get("href")):
+            return href
+    return ""
+
+
 class StacApi:
     """A STAC API that can be searched.
 
@@ -269,7 +279,7 @@ class StacApi:
         )
 
     def _pages(self, question: ItemSearch) -> tuple[list[dict[str, Any]], int | None]:
-        items: dict[str, dict[str, Any]] = {}
+        items: dict[tuple[str, str], dict[str, Any]] = {}
         counted, barren = None, 0
         for page in self._connection.get_pages(question.url, question.method, question.get_parameters()):
             features = page.get("features") if isinstance(page, dict) else None
@@ -277,10 +287,10 @@ class StacApi:
                 raise WorkError(f"scenes.catalogue: {self.url}: answers with something other than items; run again later")
             before = len(items)
             for item in features:
-                if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+                if not (name := name_of(item, "")):
                     raise WorkError(f"scenes.catalogue: {self.url}: gives a feature that is no STAC item; run again later")
-                source = next((k["href"] for k in item.get("links") or [] if k.get("rel") == "self"), question.url)
-                items[item["id"]] = {**item, "source": source}
+                # An id is one of its kind within a collection.
+                items[str(item.get("collection")), name] = {**item, "source": _self(item) or question.url}
             refuse_flood(len(items), self.url)
             counted = _count(page, counted)
             barren = barren + 1 if len(items) == before else 0
@@ -291,9 +301,9 @@ class StacApi:
     def _checked(self, item: dict[str, Any], bounds: Bounds, period: Period) -> Mapping[str, Any]:
         """An item that can be used, or why not."""
         source = item.pop("source")
-        broken = trouble_with(item).removeprefix(f"item {item['id']} ")
-        if reason := broken or unwanted(item, bounds, period, self.collection):
-            return unusable(item["id"], f"{reason}, by error of the catalogue", asked_for=bool(broken))
+        stray, broken = unwanted(item, bounds, period, self.collection), trouble_with(item)
+        if reason := stray or broken:
+            return unusable(name_of(item, self.url), f"{reason}, by error of the catalogue", asked_for=not stray)
         return with_absolute_hrefs(item, source)
 
     def _check_collection(self) -> None:

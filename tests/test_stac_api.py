@@ -218,6 +218,20 @@ def test_strays_and_broken_items_are_named(server):
     assert found.lost == ("s904", "s905")
 
 
+@pytest.mark.parametrize("links", [None, {}, "none", [None, 7], [{"rel": "self"}], [{"rel": "self", "href": None}]])
+def test_items_whose_links_are_of_a_wrong_type(server, links):
+    server.items = [item(1, links=links)]
+    assert ids(search(server)) == ["s001"]
+
+
+def test_one_id_in_several_collections(server):
+    """Ids are unique within a collection only; without `scenes.collection` all are searched."""
+    server.items = [item(1), item(1, collection="sentinel-2-c1-l2a"), item(2)]
+    found = search(server, collection="")
+    assert ids(found) == ["s001", "s001", "s002"]
+    assert len(select_scenes(found).scenes) == 1  # all show the same look
+
+
 def test_across_the_antimeridian(server):
     """Granules of both forms that catalogues write, and an area on both sides."""
     halves = [[[[w, 60], [e, 60], [e, 61], [w, 61], [w, 60]]] for w, e in ((179.5, 180), (-180, -179))]
