@@ -1,17 +1,19 @@
 """Sentinel-2 products in the provider's SAFE format, unpacked or zipped, as STAC items (Products Specification Document,
 S2-PDGS-TAS-DI-PSD, sections on the product and tile metadata).
 
-Only metadata is read here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``.
+Only metadata is read here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``. A product is where its metadata
+is: tools unpack ``X.SAFE`` into another ``X.SAFE``, into ``X``, or into files with backslashes in their names.
 """
 
 from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from math import isfinite
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,9 +22,9 @@ from pyproj.exceptions import ProjError
 from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 
-from tasks.bands import REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from tasks.bands import LISTS_OFFSETS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from tasks.errors import InputError
-from tasks.items import Bounds, time_of, unusable, unwanted
+from tasks.items import Bounds, is_debris, time_of, trouble_with, unusable, unwanted
 from tasks.periods import Period
 
 DEPTH = 4
@@ -43,6 +45,18 @@ QUANTIFICATION = 10_000
 
 NAME = re.compile(r"S2[A-D]_MSIL(1C|2A)_(\d{4})(\d{2})(\d{2})T\d{6}_\w+")
 """Names of products: level and day."""
+
+MAIN = re.compile(r"(.*/)?MTD_MSIL(?:1C|2A)\.xml")
+"""Metadata of a product, and the folder that it is in."""
+
+INSIDE = re.compile(r"\.SAFE[/\\]|\.zip$", re.IGNORECASE)
+"""Names in a zip that are of products, or of zips of them."""
+
+PACKED = (".safe", ".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.zst")
+"""Ends of the names of packed products; of them only zips are read, others are named."""
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
+"""What Python raises on zips that are cut off, damaged, encrypted, or packed by methods that it does not know."""
 
 
 class _DamagedError(Exception):
@@ -67,41 +81,90 @@ class SafeProducts:
         Raises
         ------
         InputError
-            If there are no products.
+            If there are no products, or a folder cannot be read.
         """
         found: list[Mapping[str, Any]] = []
         products = 0
         for place in products_in(self.path):
             products += 1
-            if not _may_be_of(place, period):
+            if not _may_be_of(place.name, period):
                 continue
-            item = read_product(place)
-            if "unusable" in item or not unwanted(item, bounds, period):
-                found.append(item)
+            for item in _read_all(place):
+                # A zip of another name tells of which day it is when it is opened.
+                wanted = _may_be_of(item["id"], period) if "unusable" in item else not unwanted(item, bounds, period)
+                if wanted:
+                    found.append(item)
         if not products:
             raise InputError(f"scenes.catalogue: {self.path}: there are no SAFE products; correct the path")
         return found
 
 
 def products_in(path: Path) -> Iterator[Path]:
-    """SAFE folders and zips at or below a path, in the order of their names."""
-    if path.suffix == ".SAFE" or path.suffix == ".zip":
+    """Folders and zips of products at or below a path, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If a folder cannot be read.
+    """
+    if path.suffix.lower() == ".safe" or (path.suffix.lower() == ".zip" and not path.is_dir()):
         yield path
     elif path.is_dir():
         yield from _below(path, DEPTH)
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.suffix == ".SAFE" or (entry.suffix == ".zip" and NAME.match(entry.name)):
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not is_debris(Path(entry.name)))
+    except OSError as error:
+        raise InputError(f"scenes.catalogue: {folder}: cannot be read ({error.strerror}); mend its permissions") from None
+    names = [entry.name.replace("\\", "/") for entry in entries]
+    main = any(MAIN.fullmatch(name) for name in names)
+    if any(name.partition("/")[0] == "GRANULE" for name in names) and (main or NAME.match(folder.name)):
+        yield folder
+        return
+    if main and any("/" in name for name in names):
+        yield folder
+    for entry in entries:
+        suffix = entry.suffix.lower()
+        if "\\" in entry.name:
+            continue  # a file of the product above
+        if entry.is_dir():
+            if suffix == ".safe":
+                yield entry
+            elif depth:
+                yield from _below(entry, depth - 1)
+        elif entry.name.lower().endswith(PACKED) if NAME.match(entry.name) else suffix == ".zip" and _is_of_products(entry):
             yield entry
-        elif depth > 1 and entry.is_dir():
-            yield from _below(entry, depth - 1)
 
 
-def _may_be_of(place: Path, period: Period) -> bool:
+def _is_of_products(path: Path) -> bool:
+    """True for zips that hold products, whatever they are called."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(MAIN.fullmatch(_plain(n)) or (NAME.search(n) and INSIDE.search(n)) for n in archive.namelist())
+    except UNREADABLE:
+        return bool(_first_name(path))
+
+
+def _first_name(path: Path) -> str:
+    """The first product that a zip without a directory, one cut off, begins with; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            return _named_in(file.read(1000).decode("latin-1"))
+    except OSError:
+        return ""
+
+
+def _named_in(text: str) -> str:
+    """The first name of a product in a text; empty if there is none."""
+    match = NAME.search(text)
+    return match[0] if match else ""
+
+
+def _may_be_of(name: str, period: Period) -> bool:
     """False where the name tells that a product is of other days; metadata is the truth."""
-    match = NAME.match(place.name)
+    match = NAME.match(name)
     return match is None or str(period.start) <= "-".join(match.groups()[1:4]) <= str(period.end)
 
 
@@ -119,14 +182,70 @@ def read_product(place: str | Path) -> dict[str, Any]:
         STAC item: id, footprint in degrees, properties, and assets of `FILES` with `raster:bands`. A product of level 1C has no
         assets. A damaged one has `id` and `unusable`, the reason.
     """
-    place = Path(place)
-    name = re.sub(r"(\.SAFE)?(\.zip)?$", "", place.name)
+    return next(_read_all(Path(place)))
+
+
+def _read_all(place: Path) -> Iterator[dict[str, Any]]:
+    """The products in a folder or zip: usually one; at least what is wrong."""
+    name = _name(place.name)
     try:
-        return _item(name, _Product(place))
-    except _DamagedError as error:
-        return unusable(name, f"{error} ({place})")
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        return unusable(name, f"cannot be opened: {' '.join(str(error).split())} ({place})")
+        files = _listing(place)
+    except UNREADABLE as error:
+        yield unusable(_first_name(place) or name, f"cannot be opened: {' '.join(str(error).split())} ({place})")
+        return
+    roots = sorted({match[1] or "" for file in files if (match := MAIN.fullmatch(file))})
+    if not roots:
+        packed = [file for file in files if file.lower().endswith(".zip")]
+        for file in packed:
+            yield unusable(_named_in(file) or name, f"{file} is a zip inside of a zip or product; unpack it ({place})")
+        if not packed:
+            yield unusable(next(filter(None, map(_named_in, files)), name), f"has no MTD_MSIL2A.xml ({place})")
+    for root in roots:
+        product = _Product(place, {file[len(root) :]: where for file, where in files.items() if file.startswith(root)})
+        known = _name(PurePosixPath(root).name) or name
+        try:
+            yield _item(known, product)
+        except _DamagedError as error:
+            yield unusable(known, f"{error} ({place / root if len(roots) > 1 else place})")
+
+
+def _name(file: str) -> str:
+    """Name of a product by that of a folder or zip."""
+    match = NAME.match(file)
+    return match[0] if match else re.sub(r"(\.SAFE)*(\.zip)?$", "", file, flags=re.IGNORECASE)
+
+
+def _plain(name: str) -> str:
+    """A name in a zip as GDAL knows it: some tools write backslashes, others ``./`` before it."""
+    return name.replace("\\", "/").removeprefix("./")
+
+
+@dataclass(frozen=True)
+class _Where:
+    """A file of a product."""
+
+    path: str
+    """Path for GDAL."""
+    inside: str = ""
+    """Name in a zip."""
+
+
+def _listing(place: Path) -> dict[str, _Where]:
+    """Files that are not empty, by their path in a folder or zip."""
+    if not place.is_dir():
+        # Braces tell where the name of the zip ends, if not by its suffix.
+        archive_path = place.absolute() if place.suffix.lower() == ".zip" else f"{{{place.absolute()}}}"
+        with zipfile.ZipFile(place) as archive:
+            names = {_plain(info.filename): info.filename for info in archive.infolist() if info.file_size}
+        return {n: _Where(f"/vsizip/{archive_path}/{n}", i) for n, i in names.items() if not is_debris(PurePosixPath(n))}
+    whole = place.suffix.lower() == ".safe" or (place / "GRANULE").is_dir()
+    # Files with backslashes in their names lie in a folder with others.
+    names_on_disk = ((f.relative_to(place), f) for f in sorted(place.rglob("*") if whole else place.iterdir()))
+    return {
+        name.as_posix().replace("\\", "/"): _Where(str(f.absolute()))
+        for name, f in names_on_disk
+        if not is_debris(name) and f.is_file() and f.stat().st_size
+    }
 
 
 @dataclass(frozen=True)
@@ -134,30 +253,19 @@ class _Product:
     """Files of a product."""
 
     place: Path
-
-    @cached_property
-    def files(self) -> dict[str, str]:
-        """Path for GDAL of each file, by its path in the product."""
-        if self.place.suffix == ".zip":
-            with zipfile.ZipFile(self.place) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir() and info.file_size]
-            inside = [n for n in names if re.search(r"(^|/)MTD_MSIL(2A|1C)\.xml$", n)]
-            root = inside[0].rpartition("/")[0] if inside else ""
-            start = f"{root}/" if root else ""
-            return {n[len(start) :]: f"/vsizip/{self.place.absolute()}/{n}" for n in names if n.startswith(start)}
-        found = (f for f in sorted(self.place.rglob("*")) if f.is_file() and f.stat().st_size)
-        return {f.relative_to(self.place).as_posix(): str(f.absolute()) for f in found}
+    files: Mapping[str, _Where]
+    """By their path in the product."""
 
     def xml(self, name: str) -> ElementTree.Element:
         """Metadata in a file."""
-        path = self.files[name]
+        where = self.files[name]
         try:
-            if path.startswith("/vsizip/"):
+            if where.inside:
                 with zipfile.ZipFile(self.place) as archive:
-                    return ElementTree.fromstring(archive.read(path[len(f"/vsizip/{self.place.absolute()}/") :]))
-            return ElementTree.fromstring(Path(path).read_bytes())
-        except (ElementTree.ParseError, zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-            raise _DamagedError(f"{name} cannot be read: {error}") from None
+                    return ElementTree.fromstring(archive.read(where.inside))
+            return ElementTree.fromstring(Path(where.path).read_bytes())
+        except (ElementTree.ParseError, ValueError, *UNREADABLE) as error:
+            raise _DamagedError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _item(name: str, product: _Product) -> dict[str, Any]:
@@ -182,21 +290,31 @@ def _item(name: str, product: _Product) -> dict[str, Any]:
             "grid:code": f"MGRS-{mgrs[1]}" if mgrs else "",
             "proj:code": _text(tile, "HORIZONTAL_CS_CODE"),
             "s2:datatake_id": datatake.get("datatakeIdentifier", "") if datatake is not None else "",
+            "s2:datastrip_id": _text(tile, "DATASTRIP_ID", ""),
             "s2:processing_baseline": _text(about, "PROCESSING_BASELINE"),
             "s2:generation_time": _text(about, "GENERATION_TIME", ""),
             "s2:product_type": "S2MSI1C" if main == "MTD_MSIL1C.xml" else "S2MSI2A",
+            LISTS_OFFSETS: next(about.iter("BOA_ADD_OFFSET"), None) is not None,
         },
         "assets": {},
     }
     try:
         time_of(item)
         if cloud:
-            item["properties"]["eo:cloud_cover"] = float(cloud)
+            item["properties"]["eo:cloud_cover"] = _finite(cloud)
         if main == "MTD_MSIL2A.xml":
             item["assets"] = _assets(product, about, granules[0].rpartition("/")[0])
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise _DamagedError(f"{main} holds something unexpected: {error}") from None
+    if wrong := trouble_with(item):
+        raise _DamagedError(f"its metadata {wrong}")
     return item
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _text(element: ElementTree.Element, tag: str, default: str | None = None) -> str:
@@ -212,7 +330,7 @@ def _assets(product: _Product, about: ElementTree.Element, granule: str) -> dict
     """File, pixel size and offset of each band."""
     if (scale := float(_text(about, "BOA_QUANTIFICATION_VALUE", str(QUANTIFICATION)))) != QUANTIFICATION:
         raise _DamagedError(f"its reflectance is in units of 1/{scale:g}, not 1/{QUANTIFICATION}")
-    offsets = {BAND_IDS[int(e.get("band_id", ""))]: float(e.text or "") for e in about.iter("BOA_ADD_OFFSET")}
+    offsets = {BAND_IDS[int(e.get("band_id", ""))]: _finite(e.text or "") for e in about.iter("BOA_ADD_OFFSET")}
     if len({offsets.get(band) for band in (*REFLECTANCE_10M, *REFLECTANCE_20M)}) > 1:
         raise _DamagedError("its bands have different offsets")
     # Old baselines write IMAGE_FILE_2A.
@@ -224,7 +342,7 @@ def _assets(product: _Product, about: ElementTree.Element, granule: str) -> dict
         if name is None or name not in product.files:
             missing.append(Path(name or f"*_{ending}.jp2").name)
             continue
-        assets[ending] = {"href": product.files[name], "type": "image/jp2", "gsd": int(ending[-3:-1])}
+        assets[ending] = {"href": product.files[name].path, "type": "image/jp2", "gsd": int(ending[-3:-1])}
         if band in offsets:
             assets[ending]["raster:bands"] = [{"scale": 1 / QUANTIFICATION, "offset": offsets[band] / QUANTIFICATION}]
     if missing:

@@ -51,6 +51,7 @@ TILE = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <n1:Level-{level}_Tile_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-{level}_Tile_Metadata.xsd">
   <n1:General_Info>
     <TILE_ID metadataLevel="Brief">S2A_OPER_MSI_L{level}_TL_2APS_{stamp}_A011057_T{mgrs}_N{baseline}</TILE_ID>
+    <DATASTRIP_ID metadataLevel="Standard">{datastrip}</DATASTRIP_ID>
     <SENSING_TIME metadataLevel="Standard">{start}</SENSING_TIME>
   </n1:General_Info>
   <n1:Geometric_Info>
@@ -92,7 +93,7 @@ class Product:
     """Longitude, latitude; empty for none."""
     generation: str = "2023-03-01T04:05:06.000000Z"
     texts: Mapping[str, str] = field(default_factory=dict)
-    """Further changes of what the templates ask for."""
+    """Further changes of what the templates ask for; ``strip`` is the start of the datastrip."""
 
     @property
     def stamp(self) -> str:
@@ -138,6 +139,9 @@ def write_product(folder: Path, product: Product, bands: Mapping[str, np.ndarray
         "rows": product.shape[0], "columns": product.shape[1], "rows20": product.shape[0] // 2,
         "columns20": product.shape[1] // 2, "left": product.left, "top": product.top, "cloud": product.cloud, **product.texts,
     }  # fmt: skip
+    strip = product.texts.get("strip")
+    made = product.generation[:19].replace("-", "").replace(":", "")
+    texts["datastrip"] = f"S2A_OPER_MSI_L2A_DS_2APS_{made}_S{strip}_N{product.baseline}" if strip else ""
     (place / product.granule).mkdir(parents=True, exist_ok=True)
     (place / f"MTD_MSIL{product.level}.xml").write_text(MAIN.format(**texts))
     (place / product.granule / "MTD_TL.xml").write_text(TILE.format(**texts))

@@ -6,7 +6,9 @@ Policy: a damaged product is left out with its reason and never stops a search; 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +88,9 @@ def test_a_product_is_a_scene(write, tmp_path):
         (-1000, "99.99", (1000, "raster offset -0.1")),
         (0, "04.00", (0, "raster offset 0")),
         (None, "02.06", (0, "no offset before baseline 04.00 (02.06)")),
-        (None, "04.00", (1000, "baseline 04.00")),
+        (None, "04.00", (0, "no list of offsets in the product (04.00)")),
+        # Sen2Cor's own number is no baseline: before version 2.10 it added no offset.
+        (None, "99.99", (0, "no list of offsets in the product (99.99)")),
     ],
 )
 def test_the_offset_is_decided_by_the_same_rule(tmp_path, offset, baseline, decision):
@@ -136,6 +140,39 @@ def test_of_two_processings_the_newer_is_kept(tmp_path):
     assert found.dropped == {old.name: f"duplicate of {new.name}"}
 
 
+def test_of_a_product_of_ones_own_and_that_of_the_provider_the_latter_is_kept(tmp_path):
+    """99.99 is no baseline, and newer than none."""
+    strip = {"strip": "20180506T105024"}
+    own = Product(baseline="99.99", offset=None, generation="2024-05-06T20:00:00.000000Z", texts=strip)
+    for product in (own, Product(texts=strip)):
+        write_product(tmp_path, product, pixels(product))
+    found = found_in(tmp_path)
+    assert [(s.id, s.subtract) for s in found.scenes] == [(Product().name, 1000)]
+    assert found.dropped == {own.name: f"duplicate of {Product().name}"}
+
+
+def test_both_products_of_a_granule_at_the_end_of_a_datastrip_are_read(write, tmp_path):
+    parts = [
+        Product(generation=f"2023-03-01T0{k}:00:00.000000Z", texts={"strip": f"20180506T1050{24 + k}"}) for k in (1, 2)
+    ]  # fmt: skip
+    older = replace(parts[0], baseline="02.06", offset=None, generation="2018-05-06T14:00:00.000000Z")
+    for product in (*parts, older):
+        write(product)
+    found = found_in(tmp_path / "archive")
+    assert [s.id for s in found.scenes] == [p.name for p in parts]
+    assert len(found.overpasses) == 1 and found.lost == ()
+    assert found.dropped == {older.name: f"duplicate of {parts[0].name}"}
+
+
+def test_a_damaged_part_is_lost_though_the_other_is_sound(tmp_path):
+    parts = [Product(generation=f"2023-03-01T0{k}:00:00.000000Z") for k in (1, 2)]
+    for product in parts:
+        write_product(tmp_path, product, pixels(product))
+    (tmp_path / f"{parts[0].name}.SAFE" / parts[0].path("SCL", 20)).unlink()
+    found = found_in(tmp_path)
+    assert [s.id for s in found.scenes] == [parts[1].name] and found.lost == (parts[0].name,)
+
+
 def test_level_1c_is_left_out(write, tmp_path):
     write(Product())
     write(Product(level="1C"))
@@ -150,6 +187,161 @@ def test_zips_of_something_else_are_not_looked_at(tmp_path):
     found = found_in(tmp_path)
     assert len(found.scenes) == 1 and not found.dropped
 
+
+# ways of unpacking and packing -----------------------------------------------------------------------------------------
+
+
+def pack(product: Path, zip_file: Path, *, sep: str = "/", before: str = "", top: bool = True) -> None:
+    """A zip with names as tools write them."""
+    with zipfile.ZipFile(zip_file, "a") as archive:
+        for file in sorted(product.rglob("*")):
+            name = before + str(file.relative_to(product.parent if top else product)).replace("/", sep)
+            info = zipfile.ZipInfo(name)
+            info.filename = name + sep * file.is_dir()  # a backslash stays
+            archive.writestr(info, b"" if file.is_dir() else file.read_bytes())
+
+
+def pour_out(zip_file: Path, folder: Path) -> None:
+    """What unzipping does that knows no backslashes: all files in one folder."""
+    with zipfile.ZipFile(zip_file) as archive:
+        for info in archive.infolist():
+            if info.file_size:
+                (folder / info.filename).write_bytes(archive.read(info))
+
+
+def with_forks(product: Path, folder: Path) -> None:
+    """A copy from a Mac: a resource fork beside every file."""
+    copied = shutil.copytree(product, folder / product.name)
+    for file in [copied, *copied.rglob("*")]:
+        (file.parent / f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    shutil.copytree(product, folder / "__MACOSX" / product.name)
+    (folder / ".Trash").mkdir()
+    shutil.copytree(product, folder / ".Trash" / "S2A_MSIL2A_20180507T105029_N0500_R051_T31UDS_20230301T040506.SAFE")
+
+
+def zipped_on_a_mac(product: Path, folder: Path) -> None:
+    pack(product, folder / "Archive.zip")
+    with zipfile.ZipFile(folder / "Archive.zip", "a") as archive:
+        for name in archive.namelist():
+            archive.writestr("__MACOSX/" + re.sub(r"([^/]+)$", r"._\1", name), b"\0\5\x16\7")
+
+
+def flat(product: Path, folder: Path, top: bool) -> None:
+    pack(product, folder.parent / "x.zip", sep="\\", top=top)
+    pour_out(folder.parent / "x.zip", folder)
+
+
+WAYS = {
+    "a folder in itself": lambda p, to: shutil.copytree(p, to / p.name / p.name),
+    "twice in itself": lambda p, to: shutil.copytree(p, to / p.name / p.name / p.name),
+    "in a folder of its name": lambda p, to: shutil.copytree(p, to / p.stem / p.name),
+    "without .SAFE": lambda p, to: shutil.copytree(p, to / p.stem),
+    "under another name": lambda p, to: shutil.copytree(p, to / "tile of may"),
+    "in small letters": lambda p, to: shutil.copytree(p, to / f"{p.stem}.safe"),
+    "zip with backslashes": lambda p, to: pack(p, to / f"{p.stem}.zip", sep="\\"),
+    "zip with a drive": lambda p, to: pack(p, to / f"{p.stem}.zip", sep="\\", before="C:\\data\\"),
+    "zip of another name": lambda p, to: pack(p, to / "0f3c-11.ZIP"),
+    "second download": lambda p, to: pack(p, to / f"{p.stem} (1).zip"),
+    "zip with dots": lambda p, to: pack(p, to / f"{p.name}.zip", before="./"),
+    "zip without a folder": lambda p, to: pack(p, to / f"{p.stem}.zip", top=False),
+    "zip called .SAFE": lambda p, to: pack(p, to / p.name),
+    "zip in a folder called .zip": lambda p, to: ((to / "a.zip").mkdir(), pack(p, to / "a.zip" / f"{p.stem}.zip")),
+    "backslashes on disk": lambda p, to: flat(p, to, True),
+    "backslashes on disk, no folder": lambda p, to: flat(p, to, False),
+    "forks of a Mac": with_forks,
+    "zip of a Mac": zipped_on_a_mac,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_however_a_product_is_unpacked_or_packed(tmp_path, way):
+    product = Product()
+    expected = pixels(product)
+    place = write_product(tmp_path / "source", product, expected)
+    (tmp_path / "archive").mkdir()
+    WAYS[way](place, tmp_path / "archive")
+    assert isinstance(open_catalogue(job_of(tmp_path, tmp_path / "archive")), SafeProducts)
+    found = found_in(tmp_path / "archive")
+    assert [(s.id, s.subtract) for s in found.scenes] == [(product.name, 1000)]
+    assert found.dropped == {} and found.lost == ()
+    for band, path in found.scenes[0].bands.items():
+        with rasterio.open(path) as source:
+            np.testing.assert_array_equal(source.read(1), expected[band])
+    assert found_in(tmp_path / "archive", Period.parse("2019")).scenes == ()
+
+
+def test_a_zip_of_several_products(tmp_path):
+    products = [Product(f"2018-05-{day:02d}T10:50:29.027Z") for day in (6, 9)]
+    for product in products:
+        pack(write_product(tmp_path / "source", product, pixels(product)), tmp_path / "may.zip")
+    assert [s.id for s in found_in(tmp_path / "may.zip").scenes] == [p.name for p in products]
+    (tmp_path / "source" / f"{products[0].name}.SAFE" / "MTD_MSIL2A.xml").write_text("<a>")
+    (tmp_path / "may.zip").unlink()
+    for product in products:
+        pack(tmp_path / "source" / f"{product.name}.SAFE", tmp_path / "may.zip")
+    found = found_in(tmp_path / "may.zip")
+    assert [s.id for s in found.scenes] == [products[1].name]
+    assert found.dropped[products[0].name].startswith("MTD_MSIL2A.xml cannot be read: ")
+
+
+def set_in_headers(zip_file: Path, local: int, central: int, value: int) -> None:
+    """Change a byte of all headers of a zip."""
+    data = bytearray(zip_file.read_bytes())
+    for signature, offset in ((b"PK\3\4", local), (b"PK\1\2", central)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + offset] = value
+            place = data.find(signature, place + 4)
+    zip_file.write_bytes(data)
+
+
+def encrypted(product: Path, folder: Path) -> None:
+    pack(product, folder / f"{product.stem}.zip")
+    set_in_headers(folder / f"{product.stem}.zip", 6, 8, 1)
+
+
+def packed_by_explorer(product: Path, folder: Path) -> None:
+    """Deflate64, which Windows takes for large files and Python does not know."""
+    pack(product, folder / f"{product.stem}.zip")
+    set_in_headers(folder / f"{product.stem}.zip", 8, 10, 9)
+
+
+def zip_in_zip(product: Path, folder: Path) -> None:
+    pack(product, folder.parent / f"{product.stem}.zip")
+    with zipfile.ZipFile(folder / "download.zip", "w") as archive:
+        archive.write(folder.parent / f"{product.stem}.zip", f"download/{product.stem}.zip")
+
+
+def cut_off(product: Path, folder: Path) -> None:
+    pack(product, folder / "0f3c-11.zip")
+    (folder / "0f3c-11.zip").write_bytes((folder / "0f3c-11.zip").read_bytes()[:5000])
+
+
+NAMED = {
+    "encrypted": (encrypted, "MTD_MSIL2A.xml cannot be read: File .* is encrypted"),
+    "deflate64": (packed_by_explorer, "MTD_MSIL2A.xml cannot be read: That compression method is not supported"),
+    "zip in a zip": (zip_in_zip, r"download/S2A_\w+\.zip is a zip inside of a zip or product; unpack it"),
+    "zip cut off": (cut_off, "cannot be opened: File is not a zip file"),
+    "other archive": (lambda p, to: (to / f"{p.stem}.SAFE.tar.gz").write_bytes(b"x"), "cannot be opened: File is not a zip"),
+    "empty": (lambda p, to: (to / p.name).mkdir(), "has no MTD_MSIL2A.xml"),
+    "empty in itself": (lambda p, to: (to / p.name / p.name).mkdir(parents=True), "has no MTD_MSIL2A.xml"),
+    "half unpacked": (lambda p, to: shutil.copytree(p / "GRANULE", to / p.stem / "GRANULE"), "has no MTD_MSIL2A.xml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_what_cannot_be_read_is_named(tmp_path, kind):
+    spoil, reason = NAMED[kind]
+    product = Product()
+    (tmp_path / "archive").mkdir()
+    spoil(write_product(tmp_path / "source", product, pixels(product)), tmp_path / "archive")
+    found = found_in(tmp_path / "archive")
+    assert found.scenes == () and found.lost == (product.name,) and set(found.dropped) == {product.name}
+    assert re.match(reason, found.dropped[product.name]) and str(tmp_path / "archive") in found.dropped[product.name]
+    assert found_in(tmp_path / "archive", Period.parse("2019")).dropped == {}
+
+
+# damage ---------------------------------------------------------------------------------------------------------------
 
 DAMAGE = {
     "no main metadata": (lambda p: (p / "MTD_MSIL2A.xml").unlink(), "has no MTD_MSIL2A.xml"),
@@ -193,6 +385,8 @@ def test_a_damaged_product_is_left_out_with_its_reason(tmp_path, kind, packed):
         ({"left": "west"}, "its metadata has no valid footprint: "),
         ({"crs": "EPSG:1"}, "its metadata has no valid footprint: "),
         ({"offsets": '<BOA_ADD_OFFSET band_id="1">-1000</BOA_ADD_OFFSET>'}, "its bands have different offsets"),
+        ({"offsets": '<BOA_ADD_OFFSET band_id="13">-1000</BOA_ADD_OFFSET>'}, "MTD_MSIL2A.xml holds something unexpected: "),
+        ({"cloud": "nan"}, "MTD_MSIL2A.xml holds something unexpected: "),
         ({"offsets": '<BOA_ADD_OFFSET band_id="x">-1000</BOA_ADD_OFFSET>'}, "MTD_MSIL2A.xml holds something unexpected: "),
     ],
 )
