@@ -21,7 +21,7 @@ from layers.proxy import distance
 from layers.sampling import CLCPLUS_OUTSIDE
 from tasks.clcplus import GIVEN, SEA_BUFFER, not_needed
 from tasks.errors import InputError
-from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
+from tasks.footprint_sources import Source, footprint_sources, sound_polygons
 from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
 from tasks.memory import block_bytes
 from tasks.osm_shapes import PIECE, Theme, read_shapes
@@ -124,7 +124,7 @@ def make_distance(job: Job, layer: Layer) -> Made:
 
 def _polygons(sources: Sequence[Source], bounds: Bounds, least_confidence: float) -> Iterator[np.ndarray]:
     for source in sources:
-        yield from sound_polygons(source, bounds, Tally(source.entry), least_confidence)
+        yield from sound_polygons(source, bounds, source.tally(), least_confidence)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ def _told_apart(name: str, names: Iterable[str]) -> str:
 
 
 def _members(path: str) -> list[str]:
-    """A file and what belongs to it: tiles of a mosaic, the parts of a shapefile, a mask and more of a header beside a raster."""
+    """A file and what belongs to it: tiles of a mosaic, parts of a shapefile or geodatabase, masks beside a raster."""
     suffix = Path(path).suffix.lower()
     if suffix == ".vrt":
         try:
@@ -56,7 +57,9 @@ def _members(path: str) -> list[str]:
         except (RasterioIOError, RasterioError):
             return [path]  # its reader says what is wrong
     if suffix == ".shp" and "://" not in path:
-        return sorted(str(p) for p in Path(path).parent.glob(f"{Path(path).stem}.*")) or [path]
+        return sorted(str(p) for p in Path(path).parent.glob(f"{glob.escape(Path(path).stem)}.*")) or [path]
+    if suffix == ".gdb" and Path(path).is_dir():
+        return sorted(str(p) for p in Path(path).rglob("*") if p.is_file() and p.suffix != ".lock")
     return [path, *(path + ending for ending in SIDECARS if Path(path + ending).is_file())]
 
 

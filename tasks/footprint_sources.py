@@ -5,13 +5,14 @@ A source is a file, a pattern or a folder. What is no polygon, or cannot be mend
 
 from __future__ import annotations
 
+import glob
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from glob import glob, has_magic
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -21,7 +22,8 @@ from pyproj import CRS, Transformer
 
 from tasks.errors import InputError
 from tasks.job import Job
-from tasks.shape_batches import Batch, Bounds, fsspec_name
+from tasks.shape_batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, Bounds, fsspec_name
+from tasks.shape_tags import REASONS
 from tasks.vectors import REACH, Vectors, open_vectors, read_batches
 
 NAMES = re.compile(
@@ -30,13 +32,18 @@ NAMES = re.compile(
 )
 """Files of a folder that are taken for footprints."""
 
+OTHER_THEMES = re.compile(
+    r"(gis[._]osm[._])?(adminareas|boundaries|coastlines?|land_?cover|land_?use|natural|places|pofw|points|pois|power(lines)?|"
+    r"protected_areas|railways|roads|traffic|transport|water|waterways)(_a)?(_free|_07)?(_\d+)?\..*",
+    re.IGNORECASE,
+)
+"""Names that Geofabrik and its like give to files of anything but buildings, land use among them."""
+
 QUADKEY = re.compile(r"quadkey=([0-3]+)(?=/|$)")
 """Folders by which Microsoft's buildings are sorted: squares of the Bing Maps tile system."""
 
 SWAPPED_WITHIN = 5.0
 """Degrees around a tile within which footprints must come to lie for it to be said that their coordinates are swapped."""
-
-POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,12 @@ class Source:
 
     entry: str
     files: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """Vector files of a folder or pattern that are no footprints by their names."""
+
+    def tally(self) -> Tally:
+        """An empty count of it."""
+        return Tally(self.entry, self.left_out)
 
 
 @dataclass
@@ -52,6 +65,8 @@ class Tally:
     """What was found in a source within a window."""
 
     entry: str
+    left_out: tuple[str, ...] = ()
+    """Files of it that are not read."""
     files: int = 0
     used: int = 0
     repaired: int = 0
@@ -69,13 +84,19 @@ class Tally:
         return {
             "source": self.entry, "files": self.files, "read": self.read, "used": self.used, "repaired": self.repaired,
             "dropped": dict(sorted((+self.dropped).items())),
+            **({"files_left_out": [PurePosixPath(name).name for name in self.left_out]} if self.left_out else {}),
         }  # fmt: skip
 
     def trouble(self, tile: str) -> list[str]:
         """Warnings."""
         found = []
         if not self.used:
-            found.append(f"no footprint of {self.entry} lies inside tile {tile}{self.elsewhere}")
+            where = f"can be used in tile {tile}" if +self.dropped else f"lies inside tile {tile}"
+            found.append(f"no footprint of {self.entry} {where}{self.elsewhere}")
+        if self.left_out:
+            names = sorted({PurePosixPath(name).name for name in self.left_out})
+            listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            found.append(f"{len(self.left_out)} files of {self.entry} are left out, by their names no buildings: {listed}")
         if left_out := +self.dropped:
             reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
             found.append(f"{left_out.total()} of {self.read} footprints of {self.entry} are left out: {reasons}")
@@ -99,12 +120,13 @@ def footprint_sources(job: Job) -> list[Source]:
     for text in texts:
         entry = job.path(text)
         try:
-            files = _expanded(entry)
+            files, left_out = _expanded(entry)
         except (OSError, ValueError, ImportError) as error:
             raise InputError(f"references.footprints: {entry} cannot be listed ({error}); correct the path") from None
         if not files:
-            raise InputError(f"references.footprints: {entry} stands for no vector file; correct the path")
-        sources.append(Source(entry, tuple(f for f in files if _may_touch(f, job.bounds))))
+            others = f" but {PurePosixPath(left_out[0]).name}, by its name no buildings" if left_out else ""
+            raise InputError(f"references.footprints: {entry} stands for no vector file{others}; correct the path")
+        sources.append(Source(entry, tuple(f for f in files if _may_touch(f, job.bounds)), tuple(left_out)))
     return sources
 
 
@@ -128,21 +150,49 @@ def _opened(path: str) -> Vectors:
         raise InputError(f"references.footprints: {error}") from None
 
 
-def _expanded(entry: str) -> list[str]:
-    """Files of an entry: itself, those of a pattern, or those anywhere below a folder."""
-    if "://" in entry or entry.startswith(("/vsis3/", "/vsicurl/")):
-        if not (has_magic(entry) or entry.endswith("/")) or entry.startswith(("http", "/vsicurl")):
-            return [entry]
-        fs, root = fsspec.core.url_to_fs(fsspec_name(entry))
-        found = fs.glob(root) if has_magic(entry) else fs.find(root)
-        return sorted(fs.unstrip_protocol(name) for name in found if NAMES.search(name))
-    path = Path(entry)
-    if path.is_dir() and path.suffix.lower() != ".gdb":
-        found = [str(p) for p in path.rglob("*") if NAMES.search(p.name) and not any(q.suffix == ".gdb" for q in p.parents)]
-        return sorted(found)
-    if has_magic(entry) and not path.exists():
-        return sorted(glob(entry, recursive=True))  # noqa: PTH207 (a pattern of pathlib needs a folder to begin in)
-    return [entry]
+def _expanded(entry: str) -> tuple[list[str], list[str]]:
+    """Files of an entry: itself, those of a pattern, or those anywhere below a folder; and such as are no footprints."""
+    place, bar, layer = entry.partition("|layername=")
+    if place.startswith(("http", "/vsi")) and not place.startswith("/vsis3/"):
+        return [entry], []  # web servers and archives list nothing
+    if "://" in place or place.startswith("/vsis3/"):
+        if not (glob.has_magic(place) or place.endswith("/")):
+            return [entry], []
+        fs, root = fsspec.core.url_to_fs(fsspec_name(place))
+        fixed, pattern = _parted(root, fs.exists)
+        if not pattern and not fs.isdir(fixed):
+            return [entry], []
+        found = fs.glob(f"{glob.escape(fixed)}/{pattern}") if pattern else fs.find(fixed)
+        found = [fs.unstrip_protocol(name) for name in found if NAMES.search(name)]
+    else:
+        fixed, pattern = _parted(place, lambda name: Path(name).exists())
+        if pattern:
+            found = [str(Path(fixed, name)) for name in glob.glob(pattern, root_dir=fixed, recursive=True)]  # noqa: PTH207
+        elif Path(place).is_dir() and Path(place).suffix.lower() != ".gdb":
+            below = (p for p in Path(place).rglob("*") if NAMES.search(p.name))
+            found = [str(p) for p in below if not any(q.suffix == ".gdb" for q in p.parents)]
+        else:
+            return [entry], []
+    files = [f"{name}{bar}{layer}" for name in sorted(found) if _may_be_footprints(name)]
+    return files, [name for name in sorted(found) if not _may_be_footprints(name)]
+
+
+def _parted(entry: str, exists: Callable[[str], bool]) -> tuple[str, str]:
+    """The folder that an entry begins with, and the pattern below it, empty for a file or folder that is there.
+
+    A name that exists is that name, whatever signs of patterns are in it.
+    """
+    fixed, rest = "/" if entry.startswith("/") else "", entry.strip("/").split("/")
+    while rest and (not glob.has_magic(rest[0]) or exists(f"{fixed}{rest[0]}")):
+        fixed += f"{rest.pop(0)}/"
+    return fixed.rstrip("/") or "/", "/".join(rest)
+
+
+def _may_be_footprints(path: str) -> bool:
+    """False for files of other themes, and for what macOS leaves beside files and in archives."""
+    place = PurePosixPath(path)
+    other = OTHER_THEMES.fullmatch(place.name) or any(re.fullmatch("theme=(?!buildings).*", part) for part in place.parts)
+    return not (other or place.name.startswith(".") or "__MACOSX" in place.parts)
 
 
 def _may_touch(path: str, bounds: Bounds) -> bool:
@@ -207,13 +257,13 @@ def _batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 
 def _sound(batch: Batch, to_grid: Transformer, bounds: Bounds, tally: Tally) -> np.ndarray:
     """Valid polygons of a batch that touch the window."""
     tally.dropped += batch.dropped
-    shapes, mended = batch.shapes, batch.mended
+    shapes, mended, unbuilt = batch.shapes, batch.mended, batch.unbuilt
 
     def leave_out(bad: np.ndarray, reason: str | None) -> None:
-        nonlocal shapes, mended
+        nonlocal shapes, mended, unbuilt
         if reason is not None:
             tally.dropped[reason] += int(bad.sum())
-        shapes, mended = shapes[~bad], mended[~bad]
+        shapes, mended, unbuilt = shapes[~bad], mended[~bad], unbuilt[~bad]
 
     leave_out(shapely.is_empty(shapes), "empty")
     leave_out(_infinite(shapes), "with coordinates that are no numbers")
@@ -225,11 +275,13 @@ def _sound(batch: Batch, to_grid: Transformer, bounds: Bounds, tally: Tally) -> 
     broken = ~shapely.is_valid(shapes)
     mended = mended | broken
     mixed = broken | (shapely.get_type_id(shapes) == COLLECTION)
-    shapes[mixed] = [_polygonal(shape) for shape in shapely.make_valid(shapes[mixed])]
+    shapes[mixed] = _sound_parts(shapes[mixed])
     leave_out(shapely.area(shapes) == 0, "without area")
     window = shapely.box(*bounds)
     shapely.prepare(window)
     leave_out(~shapely.intersects(shapes, window), None)
+    for code, reason in REASONS.items():
+        leave_out(unbuilt == code, reason)
     tally.used += len(shapes)
     tally.repaired += int(mended.sum())
     return shapes
@@ -242,18 +294,40 @@ def _infinite(shapes: np.ndarray) -> np.ndarray:
     return bad
 
 
-def _polygonal(shape: shapely.Geometry) -> shapely.Geometry:
-    """The areas of a mended shape, without the lines and points that came of it."""
-    parts = shapely.get_parts(shapely.get_parts(shape))
-    areas = parts[shapely.get_type_id(parts) == POLYGON]
-    return shapely.union_all(areas) if len(areas) else shapely.Polygon()
+def _sound_parts(shapes: np.ndarray) -> np.ndarray:
+    """The union of the polygons in each shape, those mended that are broken, without lines and points."""
+    parts, owner = _polygons(shapes)
+    broken = ~shapely.is_valid(parts)
+    mended = shapely.make_valid(parts[broken], method="structure", keep_collapsed=False)
+    # A ring drawn twice, there and back or as its own hole, leaves nothing by its structure; its lines have an inside.
+    hollow = shapely.area(mended) == 0
+    mended[hollow] = shapely.make_valid(parts[broken][hollow], method="linework")
+    parts[broken] = mended
+    parts, inner = _polygons(parts)
+    owner = owner[inner]
+    ends = np.searchsorted(owner, np.arange(len(shapes) + 1))
+    return np.array([shapely.union_all(parts[a:b]) for a, b in pairwise(ends)], object)
+
+
+def _polygons(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polygons in shapes of any kind, however deep, and which shape each belongs to."""
+    owner = np.arange(len(shapes))
+    while (shapely.get_type_id(shapes) > POLYGON).any():
+        shapes, whose = shapely.get_parts(shapes, return_index=True)
+        owner = owner[whose]
+    areas = shapely.get_type_id(shapes) == POLYGON
+    return shapes[areas], owner[areas]
 
 
 def _elsewhere(vectors: Vectors, bounds: Bounds) -> str:
     """Where the first footprints of a file lie, in words."""
-    first = next((batch.shapes for batch in _batches(vectors, None) if len(batch.shapes)), None)
-    edges = None if first is None else shapely.total_bounds(first)
-    if edges is None or not np.isfinite(edges).all():
+    first = next((batch for batch in _batches(vectors, None) if len(batch.shapes)), None)
+    if first is None:
+        return ""
+    if len(_sound(first, Transformer.from_crs(vectors.crs, "EPSG:3035", always_xy=True), bounds, Tally(""))):
+        return ", though some of its first ones do: its column of boxes or its index is wrong; write the file anew"
+    edges = shapely.total_bounds(first.shapes)
+    if not np.isfinite(edges).all():
         return ""
     to_degrees = Transformer.from_crs(vectors.crs, "OGC:CRS84", always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*edges)
@@ -265,6 +339,8 @@ def _elsewhere(vectors: Vectors, bounds: Bounds) -> str:
         return ": its coordinates are outside of its reference system; correct that"
     text = f": its first ones lie at longitude {west:.2f} to {east:.2f}, latitude {south:.2f} to {north:.2f}"
     box = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True).transform_bounds(*bounds, densify_pts=21)
+    if west <= box[2] and east >= box[0] and south <= box[3] and north >= box[1]:
+        return ""  # they lie all around
     middle, degrees = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), SWAPPED_WITHIN
     swapped = abs((south + north) / 2 - middle[0]) < degrees and abs((west + east) / 2 - middle[1]) < degrees
     return f"{text}; longitude and latitude seem to be swapped, write longitude first" if swapped else text

@@ -67,7 +67,7 @@ def count_footprints(job: Job) -> list[Tally]:
     least = job.production.references.footprint_confidence
     tallies = []
     for source in footprint_sources(job):
-        tallies.append(Tally(source.entry))
+        tallies.append(source.tally())
         for _ in sound_polygons(source, job.bounds, tallies[-1], least):
             pass
     return tallies
@@ -149,7 +149,7 @@ def _lay_down(job: Job, blocks: Sequence[Block], folder: Path) -> tuple[list[Tal
     with contextlib.ExitStack() as stack:
         writers: dict[int, pa.RecordBatchWriter] = {}
         for source in footprint_sources(job):
-            tallies.append(Tally(source.entry))
+            tallies.append(source.tally())
             for polygons in sound_polygons(source, job.bounds, tallies[-1], least):
                 outlines = shapely.to_wkb(polygons)
                 which, where = boxes.query(polygons, predicate="intersects")

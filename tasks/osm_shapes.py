@@ -16,6 +16,8 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from tasks.errors import InputError
+from tasks.shape_batches import objects, parsed
+from tasks.shape_tags import UNBUILT, UNDER_GROUND, known, of_columns
 
 Theme = Literal["roads", "buildings"]
 
@@ -27,7 +29,7 @@ OSM_LAYER = {"roads": "lines", "buildings": "multipolygons"}
 
 UNSEALED = {
     "roads": ("path", "track", "footway", "bridleway", "proposed", "planned", "construction", "abandoned", "razed"),
-    "buildings": ("no", "proposed", "planned", "razed", "demolished"),
+    "buildings": UNBUILT,
 }
 """Values of the tag that are not there or mostly not sealed: in the countryside, footways are paths over fields."""
 
@@ -105,14 +107,16 @@ def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float,
         raise ValueError(f"its coordinate reference system does not reach the tile: {error}") from None
     tag = next((name for name in TAGS[theme] if name in info["fields"]), None)
     # Some drivers cannot filter on a column that is not read.
-    columns, condition = ([tag], _condition(tag, theme)) if tag else ([], None)
+    condition = _condition(tag, theme) if tag else None
+    depths = known(info["fields"]) if theme == "buildings" else []
+    columns = list(dict.fromkeys([*((tag,) if tag else ()), *depths]))
     with pyogrio.raw.open_arrow(
         path, layer=layer, columns=columns, bbox=box, where=condition, batch_size=PIECE, use_pyarrow=True
     ) as (meta, reader):
         column = meta["geometry_name"] or "wkb_geometry"
         for batch in reader:
-            shapes = shapely.from_wkb(batch.column(column).to_numpy(zero_copy_only=False), on_invalid="ignore")
-            shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+            found = parsed(objects(batch.column(column)), shapely.from_wkb, of_columns(batch, depths))
+            shapes = found.shapes[~shapely.is_empty(found.shapes) & (found.unbuilt != UNDER_GROUND)]
             if len(shapes):
                 shapes = shapely.transform(shapely.force_2d(shapes), lambda xy: np.column_stack(back.transform(*xy.T)))
                 yield shapes[np.isfinite(shapely.bounds(shapes)).all(axis=1)]

@@ -17,6 +17,7 @@ import shapely
 
 from tasks.errors import InputError
 from tasks.shape_batches import CHUNK, Batch, Bounds, open_text, parsed
+from tasks.shape_tags import of_texts
 
 TextKind = Literal["lines", "csv"]
 
@@ -90,7 +91,7 @@ def _near(line: bytes, box: Bounds) -> bool:
 
 def _from_geojson(lines: np.ndarray) -> Batch:
     shapes = shapely.from_geojson(lines, on_invalid="ignore")
-    lost, dropped = shapely.is_missing(shapes), Counter[str]()
+    lost, dropped, unbuilt = shapely.is_missing(shapes), Counter[str](), of_texts(lines)
     for k in np.flatnonzero(lost):
         try:
             value = json.loads(lines[k])
@@ -102,7 +103,7 @@ def _from_geojson(lines: np.ndarray) -> Batch:
         except (ValueError, TypeError, KeyError, AttributeError, shapely.errors.GEOSException):
             dropped["unreadable"] += 1
     found = ~shapely.is_missing(shapes)
-    return Batch(shapes[found], lost[found], dropped)
+    return Batch(shapes[found], lost[found], unbuilt[found], dropped)
 
 
 def _closed(part: list) -> list:

@@ -23,8 +23,9 @@ from pyproj import CRS, Transformer
 
 from tasks.access import LOCAL, gdal_options, gdal_path, is_remote
 from tasks.errors import ImpervError, InputError
-from tasks.shape_batches import Batch, Bounds, open_bytes, parsed
+from tasks.shape_batches import Batch, Bounds, bare, objects, open_bytes, parsed
 from tasks.shape_lines import kind_of_text, read_csv, read_lines
+from tasks.shape_tags import known, of_columns
 
 BATCH = 20_000
 """Shapes at once."""
@@ -39,6 +40,9 @@ LINES = re.compile(r"\.(csv|geojsonl|geojsons|geojsonseq|jsonl|ndjson)(\.gz|\.zs
 PARQUET = re.compile(r"\.(geo)?parquet$", re.IGNORECASE)
 ZIPPED_JSON = re.compile(r"\.(geo)?json\.gz$", re.IGNORECASE)
 
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+"""Parts of a box in GeoParquet."""
+
 Kind = Literal["ogr", "parquet", "lines", "csv"]
 TROUBLE = (RuntimeError, OSError, ValueError, KeyError, EOFError, zlib.error)
 """What GDAL, Arrow and decompression raise on a damaged file."""
@@ -52,6 +56,8 @@ class Vectors:
     kind: Kind
     crs: str
     layer: str | None = None
+    tags: tuple[str, ...] = ()
+    """Columns that tell what is no building."""
 
 
 def open_vectors(path: str) -> Vectors:
@@ -73,19 +79,21 @@ def open_vectors(path: str) -> Vectors:
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"{path} does not exist; correct the path")
     with _readable(path):
-        if LINES.search(path):
+        if LINES.search(bare(path)):
             return Vectors(path, kind_of_text(path), "OGC:CRS84")
-        if PARQUET.search(path):
-            about = _geo_metadata(path)
+        if PARQUET.search(bare(path)):
+            about, names = _geo_metadata(path)
             column = about["columns"][about["primary_column"]]
             if column["encoding"].upper() != "WKB":
                 raise InputError(f"{path}: its shapes are encoded as {column['encoding']}; write it with the encoding WKB")
             # Without the key they are degrees, by the format; an empty one says that they are not known.
             crs = column.get("crs", "OGC:CRS84")
-            return Vectors(path, "parquet", _known(path, json.dumps(crs) if isinstance(crs, dict) else crs))
+            wkt = _known(path, json.dumps(crs) if isinstance(crs, dict) else crs)
+            return Vectors(path, "parquet", wkt, tags=tuple(known(names)))
         with _gdal_environment(path):
             layer = name or _only_layer(path)
-            return Vectors(path, "ogr", _known(path, pyogrio.read_info(_ogr_name(path), layer=layer)["crs"]), layer)
+            info = pyogrio.read_info(_ogr_name(path), layer=layer)
+            return Vectors(path, "ogr", _known(path, info["crs"]), layer, tuple(known(info["fields"])))
 
 
 def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 0) -> Iterator[Batch]:
@@ -111,7 +119,7 @@ def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: floa
     )
     readers: dict[Kind, Callable[[], Iterator[Batch]]] = {
         "ogr": lambda: _read_ogr(vectors, box),
-        "parquet": lambda: _read_parquet(vectors.path, box),
+        "parquet": lambda: _read_parquet(vectors, box),
         "lines": lambda: read_lines(vectors.path, box),
         "csv": lambda: read_csv(vectors.path, box, least_confidence),
     }
@@ -167,7 +175,7 @@ def _known(path: str, crs: object) -> str:
 
 def _ogr_name(path: str) -> str:
     name = gdal_path(path)
-    return f"/vsigzip/{name}" if ZIPPED_JSON.search(path) and not name.startswith("/vsigzip/") else name
+    return f"/vsigzip/{name}" if ZIPPED_JSON.search(bare(path)) and not name.startswith("/vsigzip/") else name
 
 
 @contextlib.contextmanager
@@ -202,16 +210,12 @@ def _read_ogr(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
     with (
         _gdal_environment(vectors.path),
         pyogrio.open_arrow(
-            _ogr_name(vectors.path), layer=vectors.layer, bbox=box, columns=[], batch_size=BATCH, use_pyarrow=True
+            _ogr_name(vectors.path), layer=vectors.layer, bbox=box, columns=vectors.tags, batch_size=BATCH, use_pyarrow=True
         ) as (about, reader),
     ):
         for batch in reader:
-            yield parsed(_objects(batch.column(about["geometry_name"] or "wkb_geometry")), shapely.from_wkb)
-
-
-def _objects(column: pa.Array) -> np.ndarray:
-    storage = column.storage if isinstance(column, pa.ExtensionArray) else column
-    return np.asarray(storage.to_numpy(zero_copy_only=False), dtype=object)
+            shapes = objects(batch.column(about["geometry_name"] or "wkb_geometry"))
+            yield parsed(shapes, shapely.from_wkb, of_columns(batch, vectors.tags))
 
 
 # GeoParquet -----------------------------------------------------------------------------------------------------
@@ -223,34 +227,47 @@ def _open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
         yield parquet
 
 
-def _geo_metadata(path: str) -> dict[str, Any]:
+def _geo_metadata(path: str) -> tuple[dict[str, Any], list[str]]:
+    """The file's 'geo' metadata, and the names of its columns."""
     with _open_parquet(path) as file:
-        about = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+        about, names = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}")), file.schema_arrow.names
     if "primary_column" not in about:
         raise InputError(f"{path} is no GeoParquet (it has no 'geo' metadata); name a vector file")
-    return about
+    return about, names
 
 
-def _read_parquet(path: str, box: Bounds | None) -> Iterator[Batch]:
-    about = _geo_metadata(path)
+def _read_parquet(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
+    about, _ = _geo_metadata(vectors.path)
     column = about["columns"][about["primary_column"]]
     covering = column.get("covering", {}).get("bbox") if box else None
     if box and len(whole := column.get("bbox", ())) in (4, 6):
         half = len(whole) // 2
-        if not _meets(box, (whole[0], whole[1], whole[half], whole[half + 1])):
+        if _beside(np.array([[whole[0]], [whole[1]], [whole[half]], [whole[half + 1]]], float), box)[0]:
             return
-    with _open_parquet(path) as file:
-        groups, wanted = list(range(file.metadata.num_row_groups)), [about["primary_column"]]
+    with _open_parquet(vectors.path) as file:
+        groups, wanted = list(range(file.metadata.num_row_groups)), [about["primary_column"], *vectors.tags]
         if covering and box:
-            groups = [k for k in groups if _group_meets(file.metadata.row_group(k), covering, box)]
+            groups = [k for k in groups if _group_meets(file, k, covering, box, trusted="://" in vectors.path)]
             wanted += [".".join(name) for name in covering.values()]
         for batch in file.iter_batches(BATCH, row_groups=groups, columns=list(dict.fromkeys(wanted))):
             if covering and box:
-                edges = [_nested(batch, covering[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
-                # A row without a box is kept: it is for the caller to say that it has no shape.
-                beside = (edges[0] > box[2]) | (edges[2] < box[0]) | (edges[1] > box[3]) | (edges[3] < box[1])
-                batch = batch.filter(pa.array(~beside))
-            yield parsed(_objects(batch.column(about["primary_column"])), shapely.from_wkb)
+                batch = batch.filter(pa.array(~_beside(_edges(batch, covering), box)))
+            yield parsed(objects(batch.column(about["primary_column"])), shapely.from_wkb, of_columns(batch, vectors.tags))
+
+
+def _beside(edges: np.ndarray, box: Bounds) -> np.ndarray:
+    """True where boxes, (4, n), lie elsewhere.
+
+    One that is not finite tells nothing, nor does one that ends before it begins, as across the antimeridian.
+    """
+    west, south, east, north = edges
+    tells = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
+    return tells & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
+
+
+def _edges(batch: pa.RecordBatch, covering: dict[str, list[str]]) -> np.ndarray:
+    """Boxes of rows: west, south, east and north, (4, n)."""
+    return np.array([_nested(batch, covering[name]) for name in EDGES])
 
 
 def _nested(batch: pa.RecordBatch, name: list[str]) -> np.ndarray:
@@ -260,13 +277,18 @@ def _nested(batch: pa.RecordBatch, name: list[str]) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), float)
 
 
-def _group_meets(group: Any, covering: dict[str, list[str]], box: Bounds) -> bool:
+def _group_meets(file: pa.parquet.ParquetFile, number: int, covering: dict[str, list[str]], box: Bounds, trusted: bool) -> bool:
+    """True where a shape of a row group may touch a window.
+
+    Statistics pass over what is no number, so boxes are looked at themselves; not those of a remote file (`trusted`), which
+    would cost most of what they are to save.
+    """
+    group, names = file.metadata.row_group(number), [".".join(covering[name]) for name in EDGES]
     found = {c.path_in_schema: c.statistics for c in (group.column(k) for k in range(group.num_columns))}
-    low = [found.get(".".join(covering[name])) for name in ("xmin", "ymin")]
-    high = [found.get(".".join(covering[name])) for name in ("xmax", "ymax")]
-    edges = [(s.min, s.max) for s in (*low, *high) if s is not None and s.has_min_max]
-    return len(edges) < 4 or _meets(box, (edges[0][0], edges[1][0], edges[2][1], edges[3][1]))
-
-
-def _meets(a: Bounds, b: Bounds) -> bool:
-    return a[0] <= b[2] and a[2] >= b[0] and a[1] <= b[3] and a[3] >= b[1]
+    edges = [(s.min, s.max) for s in (found.get(name) for name in names) if s is not None and s.has_min_max]
+    if len(edges) < len(EDGES) or not _beside(np.array([[e[k // 2]] for k, e in enumerate(edges)], float), box)[0]:
+        return True
+    if trusted:
+        return False
+    batches = file.iter_batches(row_groups=[number], columns=names)
+    return any(not _beside(_edges(batch, covering), box).all() for batch in batches)

@@ -6,12 +6,15 @@ import gzip
 import json
 import math
 import pickle
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
+import pyogrio
 import pytest
 import shapely
 from pyproj import Transformer
@@ -19,7 +22,7 @@ from pyproj import Transformer
 from layers.catalogue import CATALOGUE
 from tasks.engine import Engine
 from tasks.errors import InputError
-from tasks.footprint_sources import check_footprints, footprint_sources
+from tasks.footprint_sources import Source, Tally, check_footprints, footprint_sources, sound_polygons
 from tasks.footprints import count_footprints, make_footprints, read_footprints
 from tasks.job import Job
 from tasks.production import Production
@@ -216,6 +219,118 @@ def test_a_layer_of_several_must_be_named(tmp_path, job):
     assert list(ingredients(job("x.gpkg|layername=buildings"), CATALOGUE["IBUD_ref"])["files"]) == ["x.gpkg"]
 
 
+def test_folders_of_other_themes_and_debris_are_told(tmp_path, job):
+    """Geofabrik's folder of shapefiles has land use beside buildings, Overture's themes; macOS leaves files of its own."""
+    for name in (
+        "gis_osm_buildings_a_free_1.shp",
+        "gis_osm_landuse_a_free_1.shp",
+        "sub/landuse.gpkg",
+        "theme=base/type=land/p.parquet",
+    ):
+        path = tmp_path / "osm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = frame([rectangle(0, 0, 10, 10) if "buildings" in name else rectangle(0, 0, 500, 500)])
+        shape.to_parquet(path) if name.endswith("parquet") else shape.to_file(path)
+    for name in ("._gis_osm_buildings_a_free_1.shp", "__MACOSX/sub/x.gpkg"):
+        (tmp_path / "osm" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "osm" / name).write_bytes(b"\0\5\26\7Mac OS X        ")
+    made, found = make(job("osm"))
+    assert found.sum() == pytest.approx(1, abs=1e-3)
+    assert made.warnings == (
+        f"5 files of {tmp_path / 'osm'} are left out, by their names no buildings: ._gis_osm_buildings_a_free_1.shp, "
+        "gis_osm_landuse_a_free_1.shp, landuse.gpkg, p.parquet and 1 more",
+    )
+    source = made.statistics["sources"][0]
+    assert source["files"] == 1 and len(source["files_left_out"]) == 5
+    assert "stands for no vector file but gis_osm_landuse_a_free_1.shp, by its name no buildings" in refusal(
+        job("osm/*landuse*.shp")
+    )
+    assert make(job("osm/gis_osm_landuse_a_free_1.shp"))[1].sum() == pytest.approx(2500, rel=1e-3)  # whoever names it wants it
+
+
+MIXED = {"building": ["yes", None, "yes", "no"], "layer": [None, None, "-1", None], "landuse": [None, "forest", None, None]}
+MIXED_AS = {
+    "x.gpkg": lambda path, shapes: gpd.GeoDataFrame(MIXED, geometry=shapes, crs="EPSG:3035").to_file(path),
+    "x.parquet": lambda path, shapes: gpd.GeoDataFrame(MIXED, geometry=shapes, crs="EPSG:3035").to_parquet(path),
+    "x.geojson": lambda path, shapes: gpd.GeoDataFrame(MIXED, geometry=shapes, crs="EPSG:3035").to_crs(4326).to_file(path),
+    "x.geojsonl": lambda path, shapes: path.write_text("\n".join(
+        json.dumps({**json.loads(feature), "properties": {k: v[n] for k, v in MIXED.items() if v[n]}})
+        for n, feature in enumerate(features(shapes)))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED_AS)
+def test_what_is_no_building_or_under_ground_is_left_out_with_a_word(tmp_path, job, name):
+    MIXED_AS[name](tmp_path / name, [rectangle(20 * k, 0, 20 * k + 10, 10) for k in range(4)])
+    made, found = make(job(name))
+    assert found.sum() == pytest.approx(1, abs=1e-3) and found[0, 0] > 0.99
+    assert made.statistics["sources"][0]["dropped"] == {"no buildings": 2, "under ground": 1}
+    assert made.warnings == (f"3 of 4 footprints of {tmp_path / name} are left out: 2 no buildings, 1 under ground",)
+
+
+def test_a_file_of_nothing_but_land_use(tmp_path, job):
+    gpd.GeoDataFrame({"fclass": ["forest"]}, geometry=[rectangle(0, 0, 900, 900)], crs="EPSG:3035").to_file(tmp_path / "x.gpkg")
+    made, found = make(job("x.gpkg"))
+    assert not found.any()
+    assert made.warnings == (
+        "no footprint lies inside tile E38N31", f"no footprint of {tmp_path / 'x.gpkg'} can be used in tile E38N31",
+        f"1 of 1 footprints of {tmp_path / 'x.gpkg'} are left out: 1 no buildings",
+    )  # fmt: skip
+
+
+def test_buildings_of_an_extract_of_openstreetmap(tmp_path, shared_data):
+    """GDAL's layer of multipolygons, in which forests and squares lie too, against the tags read by themselves."""
+    path = shared_data / "osm" / "krems.osm.gz"
+    (tmp_path / "krems.osm").write_bytes(gzip.decompress(path.read_bytes()))
+    every = pyogrio.read_dataframe(tmp_path / "krems.osm", layer="multipolygons").to_crs("EPSG:3035")
+    west, south, east, north = every[every.building.notna()].total_bounds
+    window = [v // 1000 * 1000 for v in (west, south, east + 1000, north + 1000)]
+    source, tally = Source("k", (f"{tmp_path / 'krems.osm'}|layername=multipolygons",)), Tally("k")
+    used = np.concatenate(list(sound_polygons(source, tuple(window), tally)))
+    inside = every[every.intersects(shapely.box(*window))]
+    buildings = inside[inside.building.notna() & (inside.building != "no")]
+    low = buildings.other_tags.fillna("").str.contains('"layer"=>"-|"location"=>"underground"')
+    assert 1000 < len(used) == len(buildings) - low.sum()
+    assert tally.dropped["no buildings"] == len(inside) - len(buildings) > 100
+    assert tally.dropped["under ground"] == low.sum()
+    assert shapely.area(used).sum() == pytest.approx(buildings[~low].make_valid().area.sum(), rel=1e-6)
+
+
+def test_signs_of_patterns_in_names_that_are_there(tmp_path, job):
+    """Only a pattern is a pattern: a file or folder with brackets, stars or question marks is that one."""
+    for name in ("[old]/a[1].gpkg", "[old]/b*.gpkg", "[old]/b2.gpkg", "what?/c #%20 ä.csv", "l/c.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith("csv"):
+            path.write_text(features([rectangle(0, 0, 10, 10)])[0])
+        else:
+            frame([rectangle(0, 0, 10, 10)]).to_file(path)
+    for entry, count in {
+        "[old]": 3, "[old]/a[1].gpkg": 1, "[old]/b*.gpkg": 1, "[old]/b?.gpkg": 2, "[old]/*": 3, "what?": 1, "what?/*.csv": 1,
+        "what?/c #%20 ä.csv": 1, "[kl]/*.csv": 1, "**/*.gpkg": 3, "[old]/a[1].gpkg|layername=a_1_": 1,
+        "[old]/a*.gpkg|layername=a[1]": 1,
+    }.items():  # fmt: skip
+        assert [len(source.files) for source in footprint_sources(job(entry))] == [count], entry
+        assert "[old]/nothing[1].gpkg stands for no vector file" in refusal(job("[old]/nothing[1].gpkg"))
+    make(job("[old]/a[1].gpkg", "what?/c #%20 ä.csv"))
+
+
+def test_signs_of_patterns_in_a_bucket(tmp_path, job):
+    import fsspec
+
+    text = features([rectangle(0, 0, 10, 10)])[0].encode()
+    fs = fsspec.filesystem("memory")
+    for name in ("/data[1]/a.csv", "/data[1]/sub/b[2].csv", "/data1/c.csv"):
+        fs.pipe_file(name, text)
+    for entry, count in {
+        "memory://data[1]/": 2, "memory://data[1]/*.csv": 1, "memory://data[1]/sub/b[2].csv": 1, "memory://data[1]": 2,
+        "memory://data[1]/**/*.csv": 2, "memory://data?/*.csv": 1,
+    }.items():  # fmt: skip
+        files = [file for source in footprint_sources(job(entry)) for file in source.files]
+        assert len(files) == count, (entry, files)
+    assert make(job("memory://data[1]/sub/b[2].csv"))[1].sum() == pytest.approx(1, abs=1e-3)
+
+
 def test_confidence_counts_where_there_is_one(tmp_path, job):
     (tmp_path / "g.csv").write_text(
         google([rectangle(0, 0, 10, 10), rectangle(20, 0, 30, 10), rectangle(50, 0, 60, 10)], [0.6, 0.8, ""])
@@ -270,6 +385,8 @@ def test_text_on_a_server(tmp_path, job):
     (tmp_path / "web" / "m.csv.gz").write_bytes(gzip.compress("\n".join(features(houses())).encode()))
     with serving(tmp_path / "web") as server:
         remote, _ = make(job(f"{server.url}/m.csv.gz"))
+        signed, _ = make(job(f"{server.url}/m.csv.gz?sig=a%2Fb"))
+        assert signed.digest == remote.digest
         assert "cannot be read" in refusal(job(f"{server.url}/nothing.csv.gz", window=(LEFT, BOTTOM, RIGHT, TOP + 1000)))
     assert remote.digest == make(job("web/m.csv.gz"))[0].digest
 
@@ -377,7 +494,177 @@ def test_coordinates_that_are_no_numbers(tmp_path, job):
     assert found.sum() == pytest.approx(1, abs=1e-3)
 
 
+def test_parts_that_overlap_are_one_area(tmp_path, job):
+    """By their lines alone, where two parts lie would be a hole: 3 750 m2."""
+    parts = rectangle(0, 0, 50, 50), rectangle(25, 25, 75, 75)
+    frame([shapely.MultiPolygon(parts)]).to_file(tmp_path / "x.gpkg")
+    made, found = make(job("x.gpkg"))
+    assert found.sum() * 100 == pytest.approx(4375)
+    assert made.statistics["sources"][0]["repaired"] == 1
+
+
+def ring(x0, y0, x1, y1):
+    return list(rectangle(x0, y0, x1, y1).exterior.coords)
+
+
+OUTER = ring(0, 0, 50, 50)
+BROKEN = {
+    "the same part twice": (shapely.MultiPolygon([shapely.Polygon(OUTER)] * 2), 2500),
+    "a part in a part": (shapely.MultiPolygon([shapely.Polygon(OUTER), rectangle(10, 10, 20, 20)]), 2500),
+    "its outline as a hole": (shapely.Polygon(OUTER, [OUTER]), 2500),
+    "its outline as a hole beside another": (shapely.Polygon(OUTER, [OUTER, ring(10, 10, 20, 20)]), 2400),
+    "twice around": (shapely.Polygon(OUTER[:-1] + OUTER), 2500),
+    "there and back": (shapely.Polygon(OUTER[:-1] + OUTER[::-1]), 2500),
+    "the same hole twice": (shapely.Polygon(OUTER, [ring(10, 10, 20, 20)] * 2), 2400),
+    "holes that overlap": (shapely.Polygon(OUTER, [ring(10, 10, 20, 20), ring(15, 15, 25, 25)]), 2325),
+    "a hole across the outline": (shapely.Polygon(ring(0, 0, 10, 10), [ring(5, 5, 15, 15)]), 75),
+    "a loop over itself": (shapely.Polygon([(LEFT + x, TOP - 50 + y) for x, y in (
+        (0, 10), (30, 10), (30, 40), (10, 40), (10, 0), (40, 0), (40, 50), (0, 50))]), 1900),
+    "a spike": (shapely.Polygon([(LEFT + x, TOP - 50 + y) for x, y in (
+        (0, 0), (10, 0), (10, 10), (10, 30), (10, 10), (0, 10))]), 100),
+    "collections in a collection": (shapely.GeometryCollection([shapely.GeometryCollection([
+        shapely.MultiPolygon([rectangle(0, 0, 50, 50), rectangle(25, 25, 75, 75)]), shapely.Point(LEFT, TOP)]),
+        rectangle(60, 60, 80, 80)]), 4375 + 175),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_rings_that_are_drawn_twice_or_cross_keep_their_area(tmp_path, job, name):
+    shape, area = BROKEN[name]
+    frame([shape]).to_parquet(tmp_path / "x.parquet")
+    made, found = make(job("x.parquet"))
+    assert found.sum() * 100 == pytest.approx(area)
+    assert made.statistics["sources"][0]["used"] == 1
+
+
+def test_random_shapes_of_overlapping_parts_are_their_union(tmp_path, job):
+    """Against the union of all parts of all shapes, pixel by pixel."""
+    rng = np.random.default_rng(4)
+    houses_, shapes = houses(900, seed=4), []
+    while len(houses_):
+        count = min(len(houses_), rng.integers(1, 7))
+        near = houses_[0].centroid
+        moves = rng.normal(0, 20, (count, 2)) + [[near.x - h.centroid.x, near.y - h.centroid.y] for h in houses_[:count]]
+        group = [shapely.affinity.translate(h, *move) for h, move in zip(houses_[:count], moves, strict=True)]
+        houses_, shapes = houses_[count:], [*shapes, shapely.MultiPolygon(group)]
+    broken = ~shapely.is_valid(shapes)
+    assert broken.sum() > 100
+    frame(shapes).to_parquet(tmp_path / "x.parquet")
+    made, found = make(job("x.parquet"))
+    np.testing.assert_allclose(found, exact([part for shape in shapes for part in shape.geoms]), atol=1e-6)
+    window = shapely.box(*WINDOW)
+    assert made.statistics["sources"][0]["repaired"] == sum(s.intersects(window) for s in shapely.make_valid(shapes)[broken])
+
+
+def curve(kind: str) -> tuple[bytes, float]:
+    """Well-known binary (ISO) of a round tank, a house with a round end, or both as one shape, and their area as drawn."""
+    circle_area = 90 * 0.5 * 40**2 * math.sin(2 * math.pi / 90)
+    end_area = 45 * 0.5 * 25**2 * math.sin(math.pi / 45)
+
+    def points(*corners):
+        return struct.pack("<I", len(corners)) + b"".join(struct.pack("<2d", LEFT + x, TOP - 500 + y) for x, y in corners)
+
+    def shape(code, *parts):
+        return struct.pack("<BII", 1, code, len(parts)) + b"".join(parts)
+
+    arc, line = struct.pack("<BI", 1, 8), struct.pack("<BI", 1, 2)
+    tank = shape(10, arc + points((0, 40), (40, 80), (80, 40), (40, 0), (0, 40)))
+    sides = line + points((150, 50), (150, 0), (100, 0), (100, 50))
+    house = shape(10, shape(9, sides, arc + points((100, 50), (125, 75), (150, 50))))
+    return {
+        "CurvePolygon": (tank, circle_area),
+        "CompoundCurve": (house, 2500 + end_area),
+        "MultiSurface": (shape(12, tank, house, shapely.to_wkb(rectangle(200, 0, 210, 10))), circle_area + 2600 + end_area),
+    }[kind]
+
+
+def write_geopackage(path, shapes: list[bytes], kind="Unknown"):
+    table = pa.table({"geometry": pa.array(shapes, pa.binary())})
+    pyogrio.raw.write_arrow(table, path, driver="GPKG", geometry_name="geometry", geometry_type=kind, crs="EPSG:3035")
+
+
+@pytest.mark.parametrize("kind", ["CurvePolygon", "CompoundCurve", "MultiSurface"])
+def test_one_curve_among_plain_shapes(tmp_path, job, kind):
+    """Drawn as GDAL draws curves; the plain shapes count as ever."""
+    shape, area = curve(kind)
+    plain = [shapely.to_wkb(rectangle(300 + 20 * k, 0, 310 + 20 * k, 10)) for k in range(30)]
+    write_geopackage(tmp_path / "x.gpkg", [*plain[:7], shape, *plain[7:]])
+    made, found = make(job("x.gpkg"))
+    assert found.sum() * 100 == pytest.approx(3000 + area, rel=1e-5)
+    assert made.statistics["sources"][0] | {"source": ""} == {
+        "source": "", "files": 1, "read": 31, "used": 31, "repaired": 0, "dropped": {},
+    }  # fmt: skip
+    drawn = pyogrio.read_dataframe(tmp_path / "x.gpkg", columns=[], use_arrow=False).geometry  # by GDAL's own lines
+    np.testing.assert_allclose(found, exact(drawn), atol=1e-6)
+    assert made.warnings == ()
+
+
+def test_curves_that_nobody_reads_are_counted(tmp_path, job):
+    """In GeoParquet they are as damaged as ones cut short, inside of collections GDAL hands them on."""
+    shape, _ = curve("CurvePolygon")
+    collection = struct.pack("<BII", 1, 7, 1) + shape
+    table = frame([rectangle(0, 0, 10, 10)] * 4).to_arrow(geometry_encoding="WKB")
+    shapes = [shapely.to_wkb(rectangle(0, 0, 10, 10)), collection, shape[:40], shapely.to_wkb(rectangle(20, 0, 30, 10))]
+    frame([rectangle(0, 0, 10, 10)] * 4).to_parquet(tmp_path / "x.parquet")
+    table = pa.parquet.read_table(tmp_path / "x.parquet")
+    pa.parquet.write_table(table.set_column(0, table.schema.field(0), pa.array(shapes, pa.binary())), tmp_path / "x.parquet")
+    made, found = make(job("x.parquet"))
+    source = made.statistics["sources"][0]
+    assert (source["used"], source["read"], sum(source["dropped"].values())) == (2, 4, 2)
+    assert found.sum() == pytest.approx(2)
+    rows = google([rectangle(0, 0, 10, 10)]).splitlines()
+    (tmp_path / "g.csv").write_text("\n".join([*rows, rows[1].replace("POLYGON ((", "CURVEPOLYGON ((")]))
+    made, found = make(job("g.csv"))
+    assert made.statistics["sources"][0]["dropped"] == {"with curves that cannot be read": 1}
+    assert found.sum() == pytest.approx(1, abs=1e-3)
+
+
 # where shapes lie -------------------------------------------------------------------------------------------------
+
+
+def boxed(path, shapes, change):
+    """GeoParquet with a column of boxes, row groups of two, and `change` made to the boxes (n, 4) and the box of the file."""
+    frame(shapes).to_parquet(path, write_covering_bbox=True)
+    table = pa.parquet.read_table(path)
+    about = json.loads(table.schema.metadata[b"geo"])
+    boxes = np.column_stack([table.column("bbox").combine_chunks().field(k).to_numpy() for k in ("xmin", "ymin", "xmax", "ymax")])
+    boxes, whole = change(boxes.copy(), about["columns"]["geometry"]["bbox"])
+    about["columns"]["geometry"]["bbox"] = list(whole)
+    column = pa.StructArray.from_arrays([pa.array(b) for b in boxes.T], ["xmin", "ymin", "xmax", "ymax"])
+    table = table.set_column(table.schema.get_field_index("bbox"), "bbox", column)
+    table = table.replace_schema_metadata({**table.schema.metadata, b"geo": json.dumps(about).encode()})
+    pa.parquet.write_table(table, path, row_group_size=2)
+
+
+NAN, INFINITE = math.nan, math.inf
+ODD_BOXES = {
+    "one row": lambda b, w: (np.where(np.arange(len(b))[:, None] == 1, NAN, b), w),
+    "all rows": lambda b, w: (np.full_like(b, NAN), w),
+    "an edge": lambda b, w: (np.where(np.arange(4) == 2, NAN, b), w),
+    "infinite": lambda b, w: (np.full_like(b, 1) * [INFINITE, INFINITE, -INFINITE, -INFINITE], w),
+    "the file": lambda b, w: (b, [NAN] * 4),
+    "the file, infinite": lambda b, w: (b, [INFINITE, INFINITE, -INFINITE, -INFINITE]),
+    "the file, missing numbers": lambda b, w: (b, [None] * 4),
+    "across the antimeridian": lambda b, w: (b[:, [2, 1, 0, 3]], [w[2], w[1], w[0], w[3]]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_BOXES)
+def test_boxes_that_tell_nothing_are_passed_over(tmp_path, job, name):
+    """Rows here lie in groups with rows elsewhere, so that a group's statistics say elsewhere, too."""
+    far = [rectangle(90_000 + 20 * k, 0, 90_010 + 20 * k, 10) for k in range(4)]
+    shapes = [far[0], rectangle(0, 0, 10, 10), far[1], far[2], rectangle(40, 0, 50, 10), rectangle(60, 0, 70, 10), far[3]]
+    boxed(tmp_path / "x.parquet", shapes, ODD_BOXES[name])
+    made, found = make(job("x.parquet"))
+    assert made.statistics["footprints"] == 3 and made.warnings == ()
+    assert (found[0] > 0.5).nonzero()[0].tolist() == [0, 4, 6]
+
+
+def test_boxes_that_are_wrong_are_told(tmp_path, job):
+    boxed(tmp_path / "x.parquet", [rectangle(0, 0, 10, 10)] * 3, lambda b, w: (b + 90_000, w))
+    made, _ = make(job("x.parquet"))
+    words = "though some of its first ones do: its column of boxes or its index is wrong; write the file anew"
+    assert made.warnings[1] == f"no footprint of {tmp_path / 'x.parquet'} lies inside tile E38N31, {words}"
 
 
 def test_an_area_without_footprints_is_warned_of(tmp_path, job):

@@ -415,3 +415,15 @@ def test_a_missing_mosaic_is_refused_like_any_file(tmp_path, job):
 
     with pytest.raises(InputError, match=r"nothing\.vrt"):
         make_node(job('imd_then = "nothing.vrt"'), "IMD_then")
+
+
+def test_all_parts_of_a_shapefile_and_of_a_geodatabase_count(tmp_path, job):
+    """Whatever signs of patterns are in their names."""
+    for name in ("a[1]*.shp", "a[1]*.dbf", "a[1]*.prj", "a1b.dbf", "b.gdb/a.gdbtable", "b.gdb/a.gdbtablx", "b.gdb/x.sr.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    assert set(fingerprint(job(), str(tmp_path / "a[1]*.shp"))) == {"a[1]*.shp", "a[1]*.dbf", "a[1]*.prj"}
+    first = fingerprint(job(), str(tmp_path / "b.gdb"))
+    assert set(first) == {"a.gdbtable", "a.gdbtablx"}
+    (tmp_path / "b.gdb/a.gdbtable").write_bytes(b"12")
+    assert fingerprint(job(), str(tmp_path / "b.gdb")) != first
