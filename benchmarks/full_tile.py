@@ -21,9 +21,8 @@ from layers.catalogue import CATALOGUE
 from layers.features import QUANTILE_BANDS
 from tasks.delivery import deliver
 from tasks.engine import measured
-from tasks.job import MEMBER_SD, Job, report, summarise, utc_now, variables_of
+from tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.product_names import delivered_symbols
 from tasks.production import Production
 from tasks.records import Record, digest_of

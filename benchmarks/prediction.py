@@ -22,9 +22,8 @@ from layers.prediction import window_bytes
 from layers.rows import Lattice
 from layers.unet import CLIP, Normalisation, UNetParameters, build_unet, configure_threads, join_members, save_model
 from tasks.engine import RESERVED, measured
-from tasks.job import Job, utc_now, variables_of
+from tasks.job import Job, attributes, utc_now, variables_of
 from tasks.predicting import make_prediction, plan_prediction
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record, digest_of
 from tasks.registry import PRODUCTS, Wanted, ensemble_models, find, load

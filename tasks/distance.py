@@ -22,10 +22,9 @@ from layers.sampling import CLCPLUS_OUTSIDE
 from tasks.clcplus import GIVEN, SEA_BUFFER, not_needed
 from tasks.errors import InputError
 from tasks.footprint_sources import Source, footprint_sources, sound_polygons
-from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
+from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.memory import block_bytes
 from tasks.osm_shapes import PIECE, Theme, read_shapes
-from tasks.preprocessing import attributes
 from tasks.shape_batches import Bounds
 
 CELL = 500

@@ -25,8 +25,7 @@ from layers.catalogue import Layer
 from layers.coverage import coverage
 from tasks.errors import disk_trouble
 from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
-from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.store import TEMPORARY, Store
 
 if TYPE_CHECKING:

@@ -142,6 +142,11 @@ OBSERVATIONS = Variable("observations", "uint16", 0)
 MEMBER_SD = "sd"
 
 
+def attributes(job: Job, layer: Layer) -> dict[str, str]:
+    """Attributes of a layer's arrays."""
+    return {"title": layer.description, "symbol": layer.symbol, "tile": str(job.tile), "Conventions": "CF-1.11"}
+
+
 def variables_of(layer: Layer) -> tuple[Variable, ...]:
     """The arrays that a layer is stored as."""
     if layer.stem == "PP":

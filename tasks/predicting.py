@@ -18,8 +18,7 @@ from layers.unet import configure_threads
 from layers.windows import halo
 from tasks.errors import WorkError
 from tasks.features import FeatureRows, halo_jobs, open_parts
-from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import MEMBER_SD, BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.registry import Found, ensemble_models, load
 
 WINDOW_SHARE = 0.4

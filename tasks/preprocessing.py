@@ -23,12 +23,16 @@ from layers.catalogue import Layer
 from tasks.access import ACCESS_REFUSED, RAN_OUT
 from tasks.addresses import identity
 from tasks.errors import InputError, SceneError, WorkError
-from tasks.job import BLOCK_METRES, BlockReport, Job, Made, report, summarise, variables_of
+from tasks.job import BLOCK_METRES, BlockReport, Job, Made, attributes, report, summarise, variables_of
+from tasks.land import Land
 from tasks.looks import STEPS, Looks, block_bytes, yearly_features
 from tasks.offset_check import check_offsets
 from tasks.records import Record, digest_of
 from tasks.scenes import SceneList
 from tasks.survey import Survey, damaged, readable, survey
+
+ALL_OBSERVED = 0.999
+"""Share of the land from which nothing is said of the rest."""
 
 MOST_LOOKS = 400
 """Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
@@ -60,17 +64,31 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class _Shard:
+    """What was written at once."""
+
+    place: tuple[int, int]
+    """Row and column of its first pixel."""
+    report: BlockReport
+    looks: np.ndarray
+    """Observed pixels by their number of clear looks."""
+    land: int
+    """Pixels of land that were observed."""
+
+
+@dataclass(frozen=True)
 class _Block:
     """Everything that one block of PP needs; may travel to another process."""
 
     looks: Looks
     grid: GeoBox
+    land: Land
     edge: int | None
     threads: int
     out: Any
     done: Callable[[], None] | None = None
 
-    def __call__(self, block: Block) -> list[tuple[tuple[int, int], BlockReport, np.ndarray]]:
+    def __call__(self, block: Block) -> list[_Shard]:
         here = block.geobox(self.grid)
         arrays: dict[str, np.ndarray] = {}
         for part in block_grid(here, self.edge or max(block.shape)):
@@ -82,14 +100,15 @@ class _Block:
                 whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *block.shape), values.dtype))
                 whole[(..., *part.slices)] = values
 
-        def write(shard: Block) -> tuple[tuple[int, int], BlockReport, np.ndarray]:
+        def write(shard: Block) -> _Shard:
             mine = {name: np.ascontiguousarray(values[(..., *shard.slices)]) for name, values in arrays.items()}
             y, x = block.y0 + shard.y0, block.x0 + shard.x0
             for name, values in mine.items():
                 self.out[name][..., y : y + shard.shape[0], x : x + shard.shape[1]] = values
             observed = np.isfinite(mine["harmonics"][0])
             looks = np.bincount(mine["observations"][observed], minlength=MOST_LOOKS + 1)[: MOST_LOOKS + 1]
-            return (y, x), report(mine), looks
+            land = self.land(Block(y, x, y + shard.shape[0], x + shard.shape[1]))
+            return _Shard((y, x), report(mine), looks, int(np.count_nonzero(observed & land)))
 
         with ThreadPoolExecutor(self.threads, "write") as pool:
             return list(pool.map(write, block_grid(here, SHARD)))
@@ -103,13 +122,13 @@ def make_pp(job: Job, layer: Layer) -> Made:
     WorkError
         If too many scenes cannot be read, or a server does not answer.
     InputError
-        If too few scenes or too few clear looks are left, a block does not fit into memory, or the offset of some scenes
-        was decided wrongly.
+        If too few scenes or too few clear looks are left, scenes do not show enough of the land, a block does not fit into
+        memory, or the offset of some scenes was decided wrongly.
     """
     settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
     access = job.production.scenes.access
     scenes = read_scene_list(job, f"S2_{layer.period}")
-    found = survey(scenes.scenes, workers, access)
+    found, land = survey(scenes.scenes, workers, access), Land.of(job)
     lost = found.lost
     while True:
         kept = replace(scenes, scenes=tuple(s for s in scenes.scenes if s.id not in lost))
@@ -123,7 +142,7 @@ def make_pp(job: Job, layer: Layer) -> Made:
         if len(kept.overpasses) < settings.min_observations:
             raise InputError(too_few(job, layer, len(kept.overpasses)))
         try:
-            return _compute(job, layer, kept, found)
+            return _compute(job, layer, kept, found, land)
         except SceneError as error:
             if error.scene in lost:
                 raise
@@ -141,7 +160,8 @@ def remedy(reasons: Collection[str], allowed: float) -> str:
     return "mend the files or raise parameters.preprocessing.max_lost_share"
 
 
-def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
+def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> Made:
+    _require_extent(job, layer, scenes, found, land)
     settings, engine, lost = job.production.parameters.preprocessing, job.engine, found.lost
     grid, looks = job.grid(10), Looks.of(scenes, found.bounds, job.production.scenes.access)
     offsets = check_offsets(job, layer, scenes)
@@ -150,24 +170,27 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
     parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
     done = engine.counter(len(STEPS) * parts) if local else None
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        work = _Block(looks, grid, plan.edge, plan.threads, out, done)
+        work = _Block(looks, grid, land, plan.edge, plan.threads, out, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         # In the order of the shards, so that the digest does not tell how the blocks were cut.
-        shards = sorted((shard for block in made for shard in block), key=lambda shard: shard[0])
-        seen = np.sum([shard[2] for shard in shards], axis=0)
+        shards = sorted((shard for block in made for shard in block), key=lambda shard: shard.place)
+        seen = np.sum([shard.looks for shard in shards], axis=0)
         observed, clear = int(seen.sum()), int(seen[settings.min_clear :].sum())
         if not observed:
             raise InputError(
                 f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; "
                 "check scenes.catalogue and area.bbox"
             )
+        share = sum(shard.land for shard in shards) / land.pixels
+        if share < least_observed(job):
+            raise InputError(too_little(job, layer, land, share))
         if clear < settings.min_valid_share * observed:
             raise InputError(
                 f"{layer.symbol} of tile {job.tile}: too few valid observations, only {100 * clear / observed:.0f} % "
                 f"of the observed pixels have {settings.min_clear} clear looks; "
                 "add scenes or lower parameters.preprocessing.min_valid_share"
             )
-    digest, statistics = summarise(layer, [shard[1] for shard in shards])
+    digest, statistics = summarise(layer, [shard.report for shard in shards])
     statistics |= {
         "overpasses": len(scenes.overpasses),
         "scenes": len(scenes.scenes),
@@ -175,6 +198,9 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
         "lost_items": scenes.reasons,
         "offset_check": offsets,
         "observed_pixels": observed,
+        "observed_share": share,
+        "land_pixels": land.pixels,
+        "land_known_by": list(land.known_by),
         "looks": seen.tolist(),
         "well_observed_pixels": clear,
         "planned_block_bytes": plan.bytes,
@@ -183,7 +209,40 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey) -> Made:
         "blocks_at_once": plan.at_once,
     }
     warnings = [f"scene {name} left out: {why}" for name, why in (lost | scenes.reasons).items()]
+    if share < ALL_OBSERVED:
+        missing = (1 - share) * land.pixels / 10_000
+        warnings.append(f"only {_percent(share)} of the {land.words} was observed, {missing:.3g} km² were not")
     return Made(digest, statistics, (*warnings, *filter(None, [offsets["doubt"]])))
+
+
+def least_observed(job: Job) -> float:
+    """Share of the land that must be observed; a window, which is a trial, is held to it only where it is set."""
+    settings = job.production.parameters.preprocessing
+    return settings.min_observed_share if not job.windowed or "min_observed_share" in settings.model_fields_set else 0.0
+
+
+def too_little(job: Job, layer: Layer, land: Land, share: float, most: str = "") -> str:
+    """Message for a tile of which too little is observed."""
+    sea = "" if land.known_by else ", name references.clcplus_then, so that the sea does not count,"
+    return (
+        f"{layer.symbol} of tile {job.tile}: {most or 'only'} {_percent(share)} of the {land.words} "
+        f"{'lies inside of any scene' if most else 'was observed'}, {_percent(least_observed(job))} are needed; "
+        f"add scenes to scenes.catalogue{sea} or lower parameters.preprocessing.min_observed_share"
+    )
+
+
+def _percent(share: float) -> str:
+    """With three digits, but not rounded up to all."""
+    return f"{min(100 * share, 99.9) if share < 1 else 100:.3g} %"
+
+
+def _require_extent(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> None:
+    """Refuse scenes whose extents leave out too much of the land, before their pixels are read."""
+    boxes = [found.bounds.get(s.id) for s in scenes.scenes]
+    if None not in boxes:
+        share = land.inside(job, filter(None, boxes)) / land.pixels
+        if share < least_observed(job):
+            raise InputError(too_little(job, layer, land, share, "at most"))
 
 
 def plan_blocks(job: Job, looks: Looks) -> Plan:
@@ -243,11 +302,6 @@ def too_few(job: Job, layer: Layer, count: int) -> str:
     )
 
 
-def attributes(job: Job, layer: Layer) -> dict[str, str]:
-    """Attributes of a layer's arrays."""
-    return {"title": layer.description, "symbol": layer.symbol, "tile": str(job.tile), "Conventions": "CF-1.11"}
-
-
 def read_scene_list(job: Job, symbol: str) -> SceneList:
     """The frozen scene list of a period."""
     text = job.store.read_text(job.place(symbol).data)
@@ -287,6 +341,8 @@ def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
         return "has lost more scenes than parameters.preprocessing.max_lost_share"
     if sum(looks[settings.min_clear :]) < settings.min_valid_share * sum(looks):
         return "has fewer clear looks than parameters.preprocessing ask for"
+    if found.get("observed_share", 1) < least_observed(job):
+        return "has observed less of the land than parameters.preprocessing.min_observed_share"
     if lost:
         again = [s for s in read_scene_list(job, f"S2_{layer.period}").scenes if s.id in lost]
         if readable(again, job.production.engine.workers, job.production.scenes.access):

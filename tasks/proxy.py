@@ -29,9 +29,8 @@ from layers.proxy import (
 from layers.sampling import CLCPLUS_OUTSIDE
 from tasks.clcplus import not_needed
 from tasks.errors import WorkError
-from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
+from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.memory import block_bytes
-from tasks.preprocessing import attributes
 from tasks.records import digest_of
 
 

@@ -21,10 +21,9 @@ from layers.change import classify_change, encode_change, mean_difference, split
 from layers.confidence import confidence
 from layers.rmsd import rmsd
 from tasks.errors import WorkError
-from tasks.job import MEMBER_SD, BlockReport, Job, Made, report, summarise, variables_of
+from tasks.job import MEMBER_SD, BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.memory import block_bytes
 from tasks.parameters import Parameters
-from tasks.preprocessing import attributes
 
 OUTSIDE = 255
 

@@ -20,8 +20,7 @@ from grids import Block
 from layers.catalogue import CATALOGUE, Layer
 from tasks.access import PASSING, environment, is_remote
 from tasks.errors import InputError, WorkError
-from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.reading import data_bands, extent, open_full_resolution, read_valid, warp
 from tasks.surroundings import foreign_data
 

@@ -20,9 +20,8 @@ from layers.catalogue import Layer
 from layers.change_mask import counted_thresholds, sieve_mask, threshold_mask
 from layers.percentiles import count_digits
 from tasks.errors import WorkError
-from tasks.job import BlockReport, Job, Made, report, summarise, variables_of
+from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.memory import block_bytes
-from tasks.preprocessing import attributes
 
 BYTES_PER_PIXEL = {"CHM": 7.5}
 """Projected memory of layers that hold a tile: codes and a copy, int32 labels, and OpenCV's table or the sizes of the patches."""

@@ -11,9 +11,8 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from layers.catalogue import CATALOGUE, topological_order
 from tasks.delivery import deliver, delivered_symbols
-from tasks.job import MEMBER_SD, Job, report, summarise, utc_now, variables_of
+from tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record, digest_of
 from tasks.scenes import Scene, SceneList

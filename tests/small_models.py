@@ -13,8 +13,7 @@ from grids import Tile
 from layers.catalogue import CATALOGUE
 from layers.features import FEATURE_SETS, FULL18
 from layers.unet import Normalisation, UNetParameters, build_unet, join_members, save_model
-from tasks.job import Job, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import Job, attributes, variables_of
 from tasks.production import Production
 from tasks.records import Record, digest_of
 from tasks.registry import weights_digest

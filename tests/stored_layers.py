@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layers.catalogue import CATALOGUE
-from tasks.job import Job, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import Job, attributes, variables_of
 from tasks.records import Record
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from layers.catalogue import CATALOGUE
 from tasks.engine import Engine, measured
 from tasks.errors import InputError, WorkError
-from tasks.job import Job, variables_of
-from tasks.preprocessing import attributes
+from tasks.job import Job, attributes, variables_of
 from tasks.production import EngineSettings, Production
 from tasks.recipes import make_by_recipe
 from tasks.records import Record

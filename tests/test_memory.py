@@ -14,10 +14,9 @@ import pytest
 
 from layers.catalogue import CATALOGUE
 from tasks.engine import Engine
-from tasks.job import Job, variables_of
+from tasks.job import Job, attributes, variables_of
 from tasks.memory import block_bytes
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record
 

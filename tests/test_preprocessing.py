@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +28,15 @@ from tasks.errors import InputError, SceneError, WorkError
 from tasks.freezing import make_scene_list
 from tasks.item_files import ItemFiles
 from tasks.job import Job
+from tasks.land import Land
 from tasks.looks import Looks, yearly_features
+from tasks.nodes import make_node, standing
 from tasks.periods import Period, year_fraction
-from tasks.preprocessing import make_pp, plan_blocks
+from tasks.preprocessing import make_pp, plan_blocks, read_scene_list
 from tasks.production import Production
 from tasks.reading import read_band
 from tasks.scenes import Scene, SceneList, select_scenes
+from tasks.survey import survey
 from tests.hidden_pixels import HIDDEN, hide
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
@@ -474,6 +478,86 @@ def test_too_many_clouds(tile):
     assert (made.statistics["observed_pixels"], made.statistics["well_observed_pixels"]) == (10_000, 6_000)
     with pytest.raises(InputError, match="only 60 %"):
         make_pp(tile(8, scl=cloudy, more="[parameters.preprocessing]\nmin_valid_share = 0.61\n"), PP)
+
+
+# what was observed of the land -------------------------------------------------------------------------------------
+
+
+def half_seen(seen: int = 30) -> np.ndarray:
+    """Classes at 20 m: clear in the first columns, no data in the others."""
+    scl = np.zeros((50, 50), int)
+    scl[:, :seen] = 4
+    return scl
+
+
+def with_sea(job: Job) -> Job:
+    """The same job with a CLCplus whose east, which scenes do not show, is sea; a corner of it is land."""
+    codes = np.full(AREA_GRID.shape, 3, "uint8")
+    codes[:, 60:] = 253
+    codes[:10, 90:] = 5
+    write(job.production.root / "clcplus.tif", codes, AREA_GRID)
+    path = job.production.root / "production.toml"
+    path.write_text(path.read_text() + '[references]\nclcplus_then = "clcplus.tif"\n')
+    return Job.of(Production.read(path), "E38N31")
+
+
+def test_holes_are_told(tile):
+    made = make_pp(tile(8, scl=half_seen()), PP)
+    assert made.warnings == ("only 60 % of the area was observed, 0.4 km² were not",)
+    statistics = made.statistics
+    assert (statistics["observed_share"], statistics["land_pixels"], statistics["land_known_by"]) == (0.6, 10_000, [])
+    assert statistics["well_observed_pixels"] == statistics["observed_pixels"] == 6_000
+
+
+def test_the_sea_need_not_be_observed(tile):
+    made = make_pp(with_sea(tile(8, scl=half_seen())), PP)
+    assert made.statistics["observed_share"] == 6_000 / 6_100 and made.statistics["land_known_by"] == ["CLCP_then"]
+    assert made.warnings == ("only 98.4 % of the land was observed, 0.01 km² were not",)
+    assert make_pp(with_sea(tile(8)), PP).warnings == ()
+
+
+def test_a_window_is_held_to_a_limit_that_is_set(tile):
+    """And the limit is no part of a key: features that were made are only asked whether they keep it."""
+    job = tile(8, scl=half_seen())
+    make_node(job, "S2_now")
+    made, _ = make_node(job, "PP_now")
+    path = job.production.root / "production.toml"
+    text = path.read_text()
+    for limit, state in ((0.6, "up to date"), (0.61, "run")):
+        path.write_text(f"{text}[parameters.preprocessing]\nmin_observed_share = {limit}\n")
+        job = Job.of(Production.read(path), "E38N31")
+        assert standing(job, "PP_now").state == state and standing(job, "PP_now").record == made
+    assert standing(job, "PP_now").reason == "has observed less of the land than parameters.preprocessing.min_observed_share"
+    with pytest.raises(InputError) as caught:
+        make_node(job, "PP_now")
+    assert str(caught.value) == (
+        "PP_now of tile E38N31: only 60 % of the area was observed, 61 % are needed; add scenes to scenes.catalogue, "
+        "name references.clcplus_then, so that the sea does not count, or lower parameters.preprocessing.min_observed_share"
+    )
+    path.write_text(f"{text}[parameters.preprocessing]\nmin_observed_share = 0.99\n")
+    with pytest.raises(InputError, match=r"only 98\.4 % of the land was observed, 99 % are needed; add scenes to .* or lower"):
+        make_node(with_sea(job), "PP_now")
+
+
+def test_scenes_of_a_corner_fail_a_whole_tile_before_they_are_read(tile, monkeypatch):
+    """One of 10 000 square kilometres: found by their extents."""
+    job = tile(8)
+    path = job.production.root / "production.toml"
+    path.write_text(re.sub(r"\[area\]\nbbox = .*\n", "", path.read_text()))
+    job = Job.of(Production.read(path), "E38N31")
+    make_scene_list(job, CATALOGUE["S2_now"])
+    monkeypatch.setattr(preprocessing, "check_offsets", None)
+    with pytest.raises(InputError) as caught:
+        make_pp(job, PP)
+    assert str(caught.value) == (
+        "PP_now of tile E38N31: at most 0.0144 % of the area lies inside of any scene, 90 % are needed; add scenes to "
+        "scenes.catalogue, name references.clcplus_then, so that the sea does not count, or lower "
+        "parameters.preprocessing.min_observed_share"
+    )
+    # The only land that CLCplus knows is where the scenes are.
+    coast = with_sea(job)
+    land = Land.of(coast)
+    assert land.pixels == 6_100 and land.inside(coast, survey(read_scene_list(job, "S2_now").scenes, 1).bounds.values()) == 6_100
 
 
 def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = ""):

@@ -14,10 +14,9 @@ import pytest
 from calibration import Calibration
 from layers.catalogue import CATALOGUE
 from tasks.errors import WorkError
-from tasks.job import Job, Made, variables_of
+from tasks.job import Job, Made, attributes, variables_of
 from tasks.nodes import MAKERS
 from tasks.parameters import Parameters
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.recipes import EITHER, RECIPES, Inputs, make_by_recipe
 from tasks.records import Record

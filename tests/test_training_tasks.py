@@ -11,10 +11,9 @@ import tasks.models
 from layers.catalogue import CATALOGUE
 from tasks.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from tasks.errors import WorkError
-from tasks.job import Job, variables_of
+from tasks.job import Job, attributes, variables_of
 from tasks.models import make_model
 from tasks.nodes import make_node, standing
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record
 from tasks.starting import starting_model

@@ -15,9 +15,8 @@ import pytest
 from layers.catalogue import CATALOGUE
 from layers.change_mask import change_mask, sieve_mask, threshold_mask
 from tasks.errors import InputError, WorkError
-from tasks.job import Job, variables_of
+from tasks.job import Job, attributes, variables_of
 from tasks.nodes import make_node
-from tasks.preprocessing import attributes
 from tasks.production import Production
 from tasks.records import Record
 from tasks.whole_tile import BYTES_PER_PIXEL, make_chm, make_chm_raw
