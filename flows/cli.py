@@ -102,8 +102,10 @@ def scenes(
 
 @app.command(rich_help_panel=TILE)
 def plan(
-    tiles: Annotated[list[str] | None, tiles_argument("Tiles; those of the production by default.")] = None,
-    config: Config = Path("production.toml"),
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles, or eea38-2024; those of the production by default.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Production file, complete or not; not needed where tiles are named.")
+    ] = None,
     target: Targets = None,
     nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,
     country: Annotated[list[str] | None, typer.Option(help="Only tiles of this country, such as AT; repeatable.")] = None,
@@ -113,13 +115,14 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what would run and why, and what it takes; runs nothing."""
-    from flows.plan_cli import chosen, print_nodes, print_summary
+    from flows.plan_cli import chosen, planned, print_nodes, print_summary
     from flows.plan_map import draw_plans
     from flows.production_plan import as_json as plans_as_json
     from flows.production_plan import plan_production, totals
-    from tasks.production import Production
 
-    production = Production.read(config)
+    production, assumed = planned(config, tiles or [], bool(tiles or country or aoi))
+    if assumed:
+        err.print(f"imperv: {assumed}", markup=False)
     names = chosen(named(tiles, production.tile_names), country or [], aoi)
     if nodes if nodes is not None else len(names) <= 3 and picture is None:
         print_nodes(production, names, target, as_json)

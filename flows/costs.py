@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from layers.catalogue import CATALOGUE
+from layers.prediction import CPU_BYTES
 from layers.training import PASSES, STEPS
 from tasks.clcplus import clcplus_is_given
 from tasks.engine import RESERVED
 from tasks.job import Job
 from tasks.looks import Looks
+from tasks.models import TRAINING_SHARE, is_small
+from tasks.predicting import strip_bytes
 from tasks.preprocessing import FILE_BLOCK, plan_blocks
 from tasks.scenes import Scene, SceneList
 
@@ -34,6 +37,13 @@ TRAIN_NS = 6600.0
 """Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
 PREDICT_NS = 1400.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
+
+NETWORKS = 768 * 2**20
+"""Bytes that TensorFlow and compiled networks add to a process. Flanders took 1670 MiB at most, 780 before its first network."""
+BATCHES = 256 * 2**20
+"""Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
+TRAINED_BYTE = 1.3
+"""Bytes a byte of training regions: they themselves, which of their pixels are valid, and their normalisation; measured: 1.3."""
 
 PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
 """Nodes that are made only where CLC+ of `now` is missing."""
@@ -88,9 +98,9 @@ def node_cost(job: Job, symbol: str) -> Cost:
     if symbol == "CLCP_proxy_model":
         return Cost(_proxy_training(job, pixels), memory)
     if symbol in ("IMD_model", "IBUD_model"):
-        return Cost(_training(job, pixels), memory)
+        return Cost(_training(job, pixels), memory + NETWORKS)
     if symbol in ("RIMD", "RIBUD"):
-        return Cost(_prediction(job, pixels), memory)
+        return Cost(_prediction(job, pixels), memory + NETWORKS)
     if layer.kind == "reference":
         return Cost(pixels * REFERENCE_NS / 1e9, memory)
     return Cost(pixels * NS.get(symbol, OTHER_NS) / 1e9, memory)
@@ -149,9 +159,15 @@ def _proxy_training(job: Job, pixels: int) -> float:
 
 
 def _prediction(job: Job, pixels: int) -> float:
-    unet, most = job.production.parameters.unet, job.production.parameters.ensemble.members
+    unet = job.production.parameters.unet
     repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
-    return pixels * repeated * max(unet.members, min(most, unet.members * 9)) * _size(job) * PREDICT_NS / 1e9
+    return pixels * repeated * _members(job) * _size(job) * PREDICT_NS / 1e9
+
+
+def _members(job: Job) -> int:
+    """Networks that predict a tile with neighbours all around."""
+    own, most = job.production.parameters.unet.members, job.production.parameters.ensemble.members
+    return max(own, min(most, own * 9))
 
 
 def _size(job: Job) -> float:
@@ -161,7 +177,11 @@ def _size(job: Job) -> float:
 
 def _bytes_at_once(job: Job, symbol: str) -> int:
     """Memory of what is computed at once beyond the process: planned exactly when it runs, here its order of magnitude."""
-    if symbol in ("IMD_model", "IBUD_model"):
-        return job.engine.budget
     rows, columns = job.grid(10).shape
+    if symbol in ("IMD_model", "IBUD_model"):
+        tiles = 1 + len(job.area_neighbours()) if is_small(job) else 1
+        regions = tiles * rows * columns * 4 * (len(job.production.parameters.unet.names) + 1)
+        return BATCHES + int(TRAINED_BYTE * min(regions, TRAINING_SHARE * job.engine.budget))
+    if symbol in ("RIMD", "RIBUD"):
+        return CPU_BYTES + strip_bytes(job, columns, _members(job))
     return rows * columns * 8 if symbol == "CHM" else min(rows * columns, 1000 * 1000 * job.engine.settings.workers) * 200

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.console import Config, err
+from flows.names import TileName
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ LOOK = 1.0
 
 
 def logs(
-    tile: Annotated[str, typer.Argument(help="Tile, such as E43N32.")],
+    tile: TileName,
     config: Config = Path("production.toml"),
     last: Annotated[int, typer.Option("--last", "-n", help="Logs of so many runs, the last one last.", min=1)] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until nobody works on the tile any more.")] = False,

@@ -38,7 +38,12 @@ def tile_names(texts: list[str] | None) -> list[str] | None:
 
     found: dict[str, None] = {}
     for text in texts or ():
-        found |= dict.fromkeys(official_tiles(text.lower()) if text.lower() in EDITIONS else [str(tile_name(text))])
+        if text.lower().startswith("eea"):
+            if text.lower() not in EDITIONS:
+                raise InputError(f"{text!r} is no official list: write {' or '.join(EDITIONS)}")
+            found |= dict.fromkeys(official_tiles(text.lower()))
+        else:
+            found[str(tile_name(text))] = None
     return list(found) or None
 
 

@@ -10,15 +10,64 @@ from typing import Any
 from rich.markup import escape
 
 from flows.console import out
+from flows.costs import OVERPASSES
 from flows.planning import as_table, plan_tile
 from flows.production_plan import GPU_CORES, TilePlan
-from grids import country_tiles
+from grids import country_tiles, official_tiles
+from grids.tiles import EDITION_YEARS, NEWEST
 from tasks.areas import tiles_touched
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.production import Production, describe_bytes
+from tasks.toml_files import read_toml
 
 COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
+
+
+def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Production, str]:
+    """The production to plan, with what a plan needs in the place of what its file does not say yet.
+
+    Parameters
+    ----------
+    config : Path or None
+        Production file; by default production.toml of this folder, which may be missing where tiles are named.
+    tiles : sequence of str
+        Tiles that the command names.
+    named : bool
+        True where tiles are named in whatever way; those of a country or an area are chosen from the newest list.
+
+    Returns
+    -------
+    production : Production
+    assumed : str
+        What was assumed, one line; empty for a complete file.
+
+    Raises
+    ------
+    InputError
+        If the file is wrong, or there is none and no tile is named.
+    """
+    file = config or Path("production.toml")
+    file = file / "production.toml" if file.is_dir() else file
+    there = config is not None or file.exists() or not named
+    table = read_toml(file) if there else {}
+    years = EDITION_YEARS["eea38-2021" if tuple(tiles) == official_tiles("eea38-2021") else NEWEST]
+    missing = []
+    for group, values in {"periods": dict(zip(("then", "now"), years, strict=True)), "scenes": {"catalogue": ""}}.items():
+        said = table.get(group, {})
+        if isinstance(said, dict):
+            missing += [f"{group}.{key}" for key in values if key not in said]
+            table[group] = values | said
+    if named and not any(table.get(key) for key in ("tiles", "countries", "aoi")):
+        table["tiles"] = NEWEST
+    production = Production.of(table, file)
+    what = f"{file} does not say {', '.join(missing)}" if there else f"there is no {file}"
+    return production, f"{what}: planned for {production.periods.pair}{_looks(production)}" if missing else ""
+
+
+def _looks(production: Production) -> str:
+    """How many looks a plan assumes where there is no catalogue to tell them."""
+    return "" if production.scenes.catalogue else f" with {OVERPASSES} looks a year"
 
 
 def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:

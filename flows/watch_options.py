@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from tasks.errors import InputError
 
@@ -34,6 +33,8 @@ def watched(notify: Sequence[str] | None, metrics: Path | None) -> Iterator[None
     InputError
         If an option cannot be used.
     """
+    from pydantic import ValidationError
+
     from tasks.watch_settings import WatchSettings
 
     given = {"IMPERV_WATCH__NOTIFY": json.dumps(list(notify))} if notify else {}

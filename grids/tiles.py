@@ -25,6 +25,9 @@ RESOLUTIONS = (10, 20, 100)
 EDITIONS = {"eea38-2021": "eea38_tiles_2021.txt", "eea38-2024": "eea38_tiles_2024.txt"}
 """Name of an official list as written in a production file, and its packaged file."""
 
+EDITION_YEARS = {"eea38-2021": ("2018", "2021"), "eea38-2024": ("2021", "2024")}
+"""Years of the production that a list belongs to."""
+
 NEWEST = "eea38-2024"
 """The list that is taken where none is named."""
 

@@ -194,10 +194,19 @@ def _tile_regions(job: Job, layer: Layer, parameters: UNetParameters, room: int)
         target = read_target(job, layer, block)
         if not np.isfinite(target).any():
             continue
-        features = read_features(job, "then", block, parameters.names)
+        features = _read_in_pieces(job, block, parameters.names)
         if np.isfinite(features).all(axis=0).any():
             regions.append(Region(features, target, (row + block.y0, column + block.x0)))
     return regions
+
+
+def _read_in_pieces(job: Job, block: Block, names: tuple[str, ...]) -> np.ndarray:
+    """Features of a block; reading takes three times what is read, so that a large one is read piece by piece."""
+    found = np.empty((len(names), *block.shape), "f4")
+    for piece in block_grid(block.geobox(job.grid(10)), REGION):
+        here = Block(block.y0 + piece.y0, block.x0 + piece.x0, block.y0 + piece.y1, block.x0 + piece.x1)
+        found[(slice(None), *piece.slices)] = read_features(job, "then", here, names)
+    return found
 
 
 def read_target(job: Job, layer: Layer, block: Block) -> np.ndarray:

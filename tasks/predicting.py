@@ -67,16 +67,16 @@ def plan_prediction(job: Job, what: str, members: int, window: int) -> Plan:
     blocks = -(-columns // edge)
     for strips in range(1, blocks + 1):
         width = min(-(-blocks // strips) * edge, columns)
-        size = windows * window + _strip_bytes(job, width, members)
+        size = windows * window + strip_bytes(job, width, members)
         if size <= budget:
             break
     else:
-        windows, size = 1, window + _strip_bytes(job, width, members)
+        windows, size = 1, window + strip_bytes(job, width, members)
     job.engine.at_once(size, what)
     return Plan(width, windows, size)
 
 
-def _strip_bytes(job: Job, width: int, members: int) -> int:
+def strip_bytes(job: Job, width: int, members: int) -> int:
     """Memory of a strip: features with context, sums of each member, statistics, and rows that wait to be written."""
     unet = job.production.parameters.unet
     reach, stride, rows = width + 2 * halo(unet.patch, unet.overlap), unet.patch - unet.overlap, job.blocks(10)[0].shape[0]

@@ -301,7 +301,11 @@ class Production(BaseSettings):
         file = Path(path)
         if file.is_dir():
             file = file / "production.toml"
-        table = read_toml(file)
+        return cls.of(read_toml(file), file)
+
+    @classmethod
+    def of(cls, table: dict[str, Any], file: Path) -> Production:
+        """Validate what a production file says, or would say; raises as `read`."""
         refuse_misspelt(cls)
         if "root" in table:
             raise InputError(f"{file}: root: unknown key; remove it")

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from flows.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, PROXY, STORE_NS, delivery_cost, node_cost
+from flows.costs import (
+    BATCHES,
+    DECODE_NS,
+    DECODED_BYTES,
+    LOOK_NS,
+    NETWORKS,
+    OVERPASSES,
+    PROXY,
+    STORE_NS,
+    delivery_cost,
+    node_cost,
+)
 from flows.planning import STAGES, plan_tile
 from flows.targets import steps
 from layers.training import PASSES, STEPS
@@ -54,6 +65,28 @@ def test_training_grows_until_the_steps_are_enough(tmp_path):
     rows, columns = job(tmp_path, 1).grid(10).shape
     assert whole / small == pytest.approx(STEPS[1] / int(PASSES * rows * columns / (4 * 64 * 64)))
     assert node_cost(job(tmp_path, 40), "IMD_model").core_seconds == whole
+
+
+FLANDERS_PEAK = 1670 * 2**20
+"""Measured: highest resident memory of `imperv run` of the 2 km window of Flanders, `engine.memory` 8 GiB, two workers."""
+
+
+def test_a_small_window_is_planned_as_small(tmp_path):
+    here = job(tmp_path, 2)
+    file = tmp_path / "production.toml"
+    file.write_text(file.read_text().replace("2610000]", "2602000]"))
+    here = Job.of(Production.read(tmp_path), "E44N26")
+    assert here.grid(10).shape == (200, 200)
+    projected = max(step.memory for step in plan_tile(here, None))
+    assert 1.0 <= projected / FLANDERS_PEAK < 1.1
+    assert node_cost(here, "RMSD").memory < 700 * 2**20
+
+
+def test_training_is_planned_by_what_it_reads(tmp_path):
+    """12 features and a target of 10^8 pixels are 5.2 GB, and two fifths of the budget hold them, or a sample."""
+    small, whole, large = (node_cost(job(tmp_path, None, m), "IMD_model").memory for m in ("2 GiB", "8 GiB", "32 GiB"))
+    assert small < whole < large == 640 * 2**20 + NETWORKS + BATCHES + int(1.3 * 5.2e9)
+    assert whole < 8 * 2**30
 
 
 def test_every_node_of_a_plan_has_its_cost(tmp_path):

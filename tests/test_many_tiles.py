@@ -127,6 +127,44 @@ def test_a_plan_of_europe(tmp_path, capsys):
     assert main(["plan", "E44N26", "--config", str(tmp_path), "--country", "PT"]) == 2
 
 
+def test_a_list_is_planned_without_any_production_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", "EEA38-2021", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "imperv: there is no production.toml: planned for 2018-2021 with 100 looks a year\n" in said.err
+    found = json.loads(said.out)
+    assert tuple(t["tile"] for t in found["tiles"]) == official_tiles("eea38-2021") and found["total"]["core_hours"] > 2000
+    for asked, count in (["eea38-2024"], 974), (["--country", "LU"], 3), (["e44n26"], 1):
+        assert main(["plan", *asked, "--summary"]) == 0
+        said = capsys.readouterr()
+        assert f"{count} tiles: " in said.out and "planned for 2021-2024" in said.err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["plan"]) == 2 and "production.toml: cannot be read" in capsys.readouterr().err
+    assert main(["plan", "E44N26", "--config", "other.toml"]) == 2 and "other.toml: cannot be read" in capsys.readouterr().err
+    assert main(["plan", "eea38-2025"]) == 2
+    assert "'eea38-2025' is no official list: write eea38-2021 or eea38-2024" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_complete_is_planned_by_what_it_says(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "production.toml"
+    file.write_text('[periods]\nnow = "2024"\n[engine]\nmemory = "2 GiB"\n[prices]\ncore_hour = 0.05\n')
+    assert main(["plan", "E44N26", "E45N26", "--json", "--summary"]) == 0
+    said = capsys.readouterr()
+    assert "does not say periods.then, scenes.catalogue: planned for 2021-2024 with 100 looks a year" in said.err
+    total = json.loads(said.out)["total"]
+    assert total["money"]["cores only"] == pytest.approx(0.05 * total["core_hours"]) and total["memory"] < 3 * 2**30
+    file.write_text('tiles = ["E44N26"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\nbands = {}\n')
+    assert main(["plan", "--summary"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "imperv: production.toml does not say scenes.catalogue: planned for 2018-2021 with 100 looks a year\n"
+    for wrong, hint in ("periods = 3", "periods"), ("[scenes]\ncatalog = 'x'", "did you mean catalogue"):
+        file.write_text(f'tiles = ["E44N26"]\n{wrong}\n')
+        assert main(["plan"]) == 2 and hint in capsys.readouterr().err
+    production(tmp_path, 'tiles = ["E44N26"]')
+    assert main(["plan", "--summary"]) == 0 and capsys.readouterr().err == ""  # nothing is missing
+
+
 def test_a_picture_that_cannot_be_written(tmp_path):
     plans = plan_production(production(tmp_path, 'tiles = ["E44N26"]'), ["E44N26"], None)
     with pytest.raises(InputError, match="--picture: .* cannot be written"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tasks.models
+from grids import Block
 from layers.catalogue import CATALOGUE
 from tasks.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from tasks.errors import WorkError
@@ -197,3 +198,34 @@ def test_another_architecture_is_no_start(tmp_path):
     parameters = other.production.parameters.model_copy(update={"unet": unet})
     other = Job.of(other.production.model_copy(update={"parameters": parameters}), "E39N32")
     assert starting_model(other, "IBUD_model") is None
+
+
+def test_the_whole_ground_is_read_in_pieces_and_is_the_same(tmp_path, monkeypatch):
+    """Reading a block takes three times what it holds: a window that fits as a region would not fit while it is read."""
+    from tasks.features import read_features
+    from tasks.models import REGION, training_regions
+
+    job = job_of(tmp_path / "a")
+    file = tmp_path / "a" / "production.toml"
+    before, after = "3100000, 3801000, 3101000]", "3100000, 3811000, 3107000]"
+    file.write_text(file.read_text().replace(before, after))
+    job, rng = Job.of(Production.read(file), "E38N31"), np.random.default_rng(0)
+    shape = job.grid(10).shape
+    assert shape == (700, 1100)
+    harmonics = rng.standard_normal((7, *shape), dtype="f4")
+    harmonics[:, 100:130] = np.nan
+    put(job, "PP_then", quantiles=rng.integers(0, 9000, (10, *shape)).astype("u2"), ndvi_q90=harmonics[0], harmonics=harmonics)
+    put(job, "IBUD_ref", IBUD_ref=rng.random(shape, dtype="f4"))
+    names = job.production.parameters.unet.names
+    whole = read_features(job, "then", Block(0, 0, *shape), names)
+    asked = []
+
+    def spy(job, period, block, names):
+        asked.append(block.shape)
+        return read_features(job, period, block, names)
+
+    monkeypatch.setattr(tasks.models, "read_features", spy)
+    [region] = training_regions(job, IBUD, job.production.parameters.unet)
+    np.testing.assert_array_equal(region.features, whole)
+    np.testing.assert_array_equal(region.target, job.array("IBUD_ref")[:])
+    assert len(asked) == 6 and max(rows * columns for rows, columns in asked) == REGION**2
