@@ -17,6 +17,7 @@ import typer
 from botocore.exceptions import BotoCoreError
 
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
+from flows.compare_cli import compare
 from flows.config_cli import config_app
 from flows.console import Config, Json, Yes, end, err, named, out, take_any_character
 from flows.europe_cli import europe
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config", rich_help_panel=PRODUCTIONS)
 app.add_typer(model_app, name="model", rich_help_panel=MODELS)
 app.command(rich_help_panel=TILE)(init)
+app.command(rich_help_panel=QUALITY)(compare)
 app.command(rich_help_panel=QUALITY)(verify)
 app.command(rich_help_panel=QUALITY)(validate)
 app.command(rich_help_panel=QUALITY)(evaluate)
