@@ -94,3 +94,11 @@ def test_a_misspelt_command_or_option_gets_a_hint(arguments, hint, capsys):
 def test_short_help_option(capsys):
     assert main(["run", "-h"]) == 0
     assert "Usage: imperv run" in capsys.readouterr().out
+
+
+def test_the_page_of_commands_lists_them_as_help_does():
+    table = dict(re.findall(r"^\| ([A-Z][\w ]+) \| (.*) \|$", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE))
+    expected: dict[str, list[str]] = {name: [] for name in GROUPS}
+    for name, command in typer.main.get_command(app).commands.items():
+        expected[command.rich_help_panel].append(f"`{name}`")
+    assert {group: text.split(", ") for group, text in table.items()} == expected
