@@ -301,6 +301,10 @@ def _main(arguments: Sequence[str] | None, signals: Sequence[int]) -> int:
     except (OSError, BotoCoreError) as error:  # a store or catalogue that does not answer
         err.print(f"imperv: {shown(' '.join(str(error).split()))}", markup=False)
         code = 1
+    except Warning as warning:
+        said = f"{type(warning).__name__}: {' '.join(str(warning).split())}"
+        err.print(f"imperv: PYTHONWARNINGS makes an error of a warning of a library ({said}); unset it", markup=False)
+        code = 2
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             out.print(str(getattr(error, "message", error)), markup=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from flows.heartbeat import say
@@ -60,7 +61,7 @@ def run_many(
     store = store_of(Production.read(config))
     try:
         state = _until_it_ends(
-            lambda: asyncio.run(_flow(europe, config, deployment, rest)),
+            lambda: _run(_flow(europe, config, deployment, rest)),
             lambda: say(store, "running", "it waits for its Prefect server"),
         )
     except WorkError as error:
@@ -76,6 +77,17 @@ def run_many(
 
 async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any]) -> Any:
     return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)
+
+
+def _run(flow: Coroutine[Any, Any, Any]) -> Any:
+    """Run a flow; Prefect's handler of SIGTERM makes an exception of it in the middle of the loop."""
+    from prefect.exceptions import TerminationSignal
+
+    try:
+        return asyncio.run(flow)
+    except TerminationSignal as stop:  # the command's own handler is back
+        signal.raise_signal(stop.signal)
+        raise KeyboardInterrupt from None
 
 
 def _until_it_ends(run: Callable[[], Any], waiting: Callable[[], None] = lambda: None) -> Any:

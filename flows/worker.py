@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,12 @@ class WarmConfiguration(ProcessJobConfiguration):
         super().prepare_for_flow_run(*arguments, **named)
 
 
-class WarmWorker(ProcessWorker):
-    """Serves pools of the type "process"."""
+with warnings.catch_warnings(action="ignore", category=UserWarning):  # it takes the place of Prefect's, and is meant to
 
-    job_configuration = WarmConfiguration
+    class WarmWorker(ProcessWorker):
+        """Serves pools of the type "process"."""
+
+        job_configuration = WarmConfiguration
 
 
 class Warm:
@@ -88,6 +91,9 @@ def work(pool: str, name: str | None, limit: int) -> None:
         If the server went away for too long.
     """
 
+    if set(name or "") & set("/%"):
+        raise InputError(f"--name: {name!r}: names of workers have no / and no %")
+
     async def keep(warm: Warm) -> None:
         while True:
             await asyncio.sleep(LOOK)
@@ -95,10 +101,7 @@ def work(pool: str, name: str | None, limit: int) -> None:
 
     async def serve(warm: Warm) -> None:
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
-        try:
-            worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
-        except ValueError as error:
-            raise InputError(f"--name: {error}") from None
+        worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
         keeping = asyncio.create_task(keep(warm))
         try:
             await worker.start()

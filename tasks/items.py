@@ -172,7 +172,7 @@ def parsed(text: str | bytes, source: object) -> Any:
         If it is none.
     """
     try:
-        return json.loads(text)
+        return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)  # a byte order mark is no fault
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"scenes.catalogue: {source}: is not JSON ({error}); {REMEDY}") from None
 

@@ -23,6 +23,7 @@ from tasks.bands import BANDS, band_files, band_of, baseline_of, is_top_of_atmos
 from tasks.errors import InputError
 from tasks.freezing import make_scene_list, search_scenes
 from tasks.item_files import ItemFiles
+from tasks.items import parsed
 from tasks.job import Job
 from tasks.periods import Period
 from tasks.production import Production
@@ -672,6 +673,14 @@ def test_folders_of_items(tmp_path):
     assert ids(ItemFiles(tmp_path).search(EVERYWHERE, Period.parse("2021"))) == ["a", "b", "c"]
     write(tmp_path / "items.json", [item("only")])
     assert ids(ItemFiles(tmp_path).search(EVERYWHERE, Period.parse("2021"))) == ["only"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_items_in_other_encodings(tmp_path, encoding):
+    data = json.dumps(item("Fläche"), ensure_ascii=False).encode(encoding)
+    (tmp_path / "items.json").write_bytes(data)
+    assert ids(ItemFiles(tmp_path).search(EVERYWHERE, Period.parse("2021"))) == ["Fläche"]
+    assert parsed("\ufeff" + json.dumps(item("a")), "https://host/items.json")["id"] == "a"  # as a server sends it
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,7 @@ split_block = 16
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory):
-    """Prefect's folder, so that tests leave nothing in the user's."""
-    import flows
-
-    assert flows
-    folder = tmp_path_factory.mktemp("prefect")
-    os.environ["PREFECT_HOME"] = str(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory, prefect_home) -> Path:
+def site(tmp_path_factory) -> Path:
     """Folder of a simulated site with scenes, references and truth; its store is empty. Tests copy the production file."""
     from tasks.simulator import simulate
 

@@ -26,7 +26,7 @@ LIGHT = ["CHM_resampled", "IMD_MSK_then"]
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory, prefect_home) -> Path:
+def many(tmp_path_factory) -> Path:
     """Production file of two small windows, without a store."""
     from tasks.simulator import simulate_many
 
@@ -142,7 +142,7 @@ def test_everything_in_prefect_yaml_is_deployed(server):
             "--pool: {url} has no work pool 'tile'; make it, prefect work-pool create tile --type process",
         ),
         (["worker", "--pool", "elsewhere"], "--pool: 'elsewhere' is of the type kubernetes; name one of the type process"),
-        (["worker", "--name", "a/b"], "--name: Worker name cannot contain '/' or '%'"),
+        (["worker", "--name", "a/b"], "--name: 'a/b': names of workers have no / and no %"),
     ],
 )
 def test_what_a_server_does_not_have_is_one_line(server, many, arguments, expected):
@@ -154,6 +154,31 @@ def test_what_a_server_does_not_have_is_one_line(server, many, arguments, expect
     )
     assert done.returncode == 2 and done.stderr.startswith("imperv: " + expected.format(url=server["PREFECT_API_URL"]))
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_here_is_shown_by_the_server(server, many):
+    file = with_store(many, "shown")
+    command = [sys.executable, "-c", COMMAND, "run", TILES[0], "--config", str(file), "-tIMD_then"]
+    done = subprocess.run(command, cwd=ROOT, env=server, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 ran" in done.stderr, done.stderr
+    runs = {run["name"]: run for run in listed(server, "flow_runs/filter")}
+    assert runs[f"{TILES[0]} to all"]["state_name"] == "Completed" and runs[f"{TILES[0]} to all"]["deployment_id"] is None
+
+
+@pytest.mark.slow
+def test_a_parent_that_is_told_to_stop_says_so_in_one_line(server, many):
+    file = with_store(many, "stopped")
+    command = [sys.executable, "-c", COMMAND, *europe(file, targets=LIGHT)]
+    running = subprocess.Popen(command, cwd=ROOT, env=server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    before = len(listed(server, "flow_runs/filter"))
+    while len(listed(server, "flow_runs/filter")) < before + 2:  # the parent, and a tile
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.5)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=120)
+    assert said.splitlines()[-1].startswith("imperv: stopped; ") and "Traceback" not in said and running.returncode == 143
+    assert main(europe(file, targets=LIGHT)) == 0
 
 
 @pytest.mark.slow

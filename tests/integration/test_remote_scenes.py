@@ -414,7 +414,7 @@ def run_elsewhere(config: Path) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_gone_for_good_fails_with_one_line_and_a_later_run_goes_on(site, expected_of_larger, prefect_home):
+def test_a_server_that_is_gone_for_good_fails_with_one_line_and_a_later_run_goes_on(site, expected_of_larger):
     server, job = site
     config = job.production.root / "production.toml"
     config.write_text(config.read_text().replace("patience = 60", "patience = 1"))
