@@ -16,6 +16,7 @@ from shapely.geometry import box, shape
 from tasks.simulator import Simulation, granules, simulate, site_bounds, site_landscape, truth
 from tasks.simulator.covers import BANDS, DORMANT, GREEN, ROOF, SEALED, Cover, vigour
 from tasks.simulator.granules import local_coordinates, mgrs_name, scenery
+from tasks.simulator.references import clcplus_sealed
 from tasks.simulator.shapes import NOW, Shapes, Warp, rectangles
 
 SIZE = 144
@@ -210,6 +211,26 @@ def test_references_resemble_the_truth_but_are_not_it(site: Simulation) -> None:
     assert real[clc].mean() > 50 and real[~clc].mean() < 10
     features = json.loads(site.references["footprints"].read_text())["features"]
     assert len(features) > 20 and all(shape(f["geometry"]).is_valid for f in features)
+
+
+def test_clcplus_takes_in_smaller_roads_that_other_ground_of_their_density_is_not() -> None:
+    """ATBD 4.3.2: CLC+ is there for the smaller roads; 30 % of sealing would miss most lanes of 4 m."""
+    land = site_landscape((0, 0, 4000, 4000), (2018, 2021), 1, 1)
+    real = truth(land)
+    assert (real.road[0] <= real.imd[0]).all() and (real.road[0][real.imd[0] == 0] == 0).all()
+    sealed = clcplus_sealed(real, 0, np.random.default_rng(1), np.zeros(real.change.shape, np.float32))
+    thin = (real.imd[0] >= 15) & (real.imd[0] < 30)
+    road, garden = thin & (real.road[0] == real.imd[0]), thin & (real.road[0] == 0)
+    assert min(road.sum(), garden.sum()) > 300
+    assert sealed[road].mean() > 0.8 > 0.5 > sealed[garden].mean()
+    assert sealed[real.imd[0] == 0].mean() < 0.02
+
+
+def test_the_old_map_of_buildings_marks_ground_that_is_nearly_full(site: Simulation) -> None:
+    """ATBD 4.3.2: known areas of 100 % density, from which the calibration takes its maximum."""
+    real, built = read(site.truth["truth_imd_then"]), read(site.references["ibu_then"])
+    assert 100 < built.sum() < (read(site.truth["truth_ibu_then"]) == 1).sum()
+    assert real[built == 1].mean() > 80
 
 
 def test_truth_agrees_with_itself(site: Simulation) -> None:
