@@ -126,7 +126,15 @@ def test_all_final_layers_are_drawn_and_all_checks_are_told(text, finished):
         assert any(alt.startswith(f"Map of {symbol}:") for alt in alts), symbol
         assert Path(product_paths(finished, symbol)[0]).name in page.words
     assert page.words.count("rules passed") == len(delivered_symbols())
-    for part in ("Largest changes", "Training of the density model", "Area by density", "New sealing", "R² =", "Peak memory"):
+    for part in (
+        "Largest changes",
+        "Training of the density model",
+        "Area by density",
+        "New sealing",
+        "R² =",
+        "Peak memory",
+        "Where the level comes from",
+    ):
         assert part in page.words, part
     assert "Could not be shown" not in page.words
 

@@ -20,6 +20,7 @@ from tasks.report import charts, evidence, maps, pixels, zooms
 from tasks.report.charts import Chart
 from tasks.report.curves import distance_note, typical_pixels
 from tasks.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
+from tasks.report.levels import Level, level
 from tasks.report.maps import Map
 from tasks.report.page import flat, locator, number, relative, render
 from tasks.report.verdicts import Verdict, judge, overall
@@ -52,6 +53,7 @@ class Page:
     verdicts: Sequence[Verdict]
     light: str
     findings: Mapping[str, Sequence[Finding]]
+    level: Level | None = None
     satellite: Mapping[str, Map] = field(default_factory=dict)
     """Composites of the whole area by period."""
     density: Mapping[str, Map] = field(default_factory=dict)
@@ -115,7 +117,8 @@ def compose(job: Job) -> Page:
     facts = gather(job)
     findings: dict[str, list[Finding]] = part("delivery check", lambda: evidence.check_products(job, facts.layers), {})
     lists: dict[str, SceneList] = part("scene lists", lambda: evidence.scene_lists(job), {})
-    verdicts = judge(facts, findings)
+    found: Level | None = part("sources of the level", lambda: level(job), None)
+    verdicts = judge(facts, findings, found)
     chosen: list[zooms.Chosen] = part("largest changes", lambda: zooms.choose(job), [])
     close = [part(f"zoom {k + 1}", partial(zooms.close_up, job, *one), None) for k, one in enumerate(chosen)]
     trained = [part(f"training of {m.symbol}", partial(charts.training_chart, m), None) for m in facts.models]
@@ -126,6 +129,7 @@ def compose(job: Job) -> Page:
         verdicts=verdicts,
         light=overall(verdicts),
         findings=findings,
+        level=found,
         satellite=part("satellite images", lambda: _satellite(job), {}),
         density=part("density maps", lambda: _density(job), {}),
         cards=[_card(job, fact, part) for fact in facts.layers],

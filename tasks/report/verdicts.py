@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.delivery_check import Finding
-from tasks.report.facts import TileFacts
+from tasks.report.facts import Status, TileFacts
+from tasks.report.levels import Level
 
 Light = Literal["good", "look", "bad", "none"]
 
@@ -53,7 +54,7 @@ def _limits(value: float, good: float, bad: float) -> Light:
     return "good" if value <= good else "bad" if value > bad else "look"
 
 
-def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]]) -> list[Verdict]:
+def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]], level: Level | None = None) -> list[Verdict]:
     """All lights of a tile.
 
     Parameters
@@ -62,6 +63,8 @@ def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]]) -> list[V
         What the records say.
     findings : mapping
         Of the delivery check, by layer; layers without a file are not in it.
+    level : Level, optional
+        Where the difference of the maps comes from, to be told beside it.
     """
     return [
         _complete(facts),
@@ -71,7 +74,7 @@ def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]]) -> list[V
         _models(facts),
         _calibration(facts),
         _net(facts),
-        _drift(facts),
+        _drift(facts, level),
     ]
 
 
@@ -172,7 +175,7 @@ def _net(facts: TileFacts) -> Verdict:
     return Verdict("Change", light, f"{100 * net:+.2f}".replace("-", "\u2212"), text, "change")
 
 
-def _drift(facts: TileFacts) -> Verdict:
+def _drift(facts: TileFacts, level: Level | None) -> Verdict:
     then, now, change = facts.status_then, facts.status_now, facts.change
     if then is None or now is None or change is None or not then.sealed_km2:
         return Verdict("Level", "none", "unknown", "the two maps cannot be compared", "areas")
@@ -180,4 +183,22 @@ def _drift(facts: TileFacts) -> Verdict:
     drift = (now.share - then.share - (change.gain_km2 - change.loss_km2) / change.valid_km2) / then.share
     light = _limits(abs(drift), DRIFT_GOOD, DRIFT_MOST)
     text = "of the ground sealed then: difference of the maps beyond the change"
-    return Verdict("Level", light, f"{100 * drift:+.0f} %".replace("-", "\u2212"), text, "areas")
+    if light != "good" and level is not None:
+        text += f"; {_sources(level, then)}"
+    return Verdict("Level", light, _percent(drift), text, "areas")
+
+
+def _sources(level: Level, then: Status) -> str:
+    """What the difference is made of; parts below half a percent are left out."""
+    where = {
+        f"where CLC+ is unsealed in both years ({100 * level.outside.density:.0f} % dense then)": level.outside,
+        "where only CLC+ of then is sealed": level.lost,
+        "where only the map of now is": level.new,
+        "in density": level.both,
+    }
+    shares = {text: part.difference_km2 / then.sealed_km2 for text, part in where.items()}
+    return ", ".join(f"{_percent(share)} {text}" for text, share in shares.items() if abs(share) >= 0.005)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.0f} %".replace("-", "\u2212")

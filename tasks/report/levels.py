@@ -1,0 +1,116 @@
+"""Where the level of a tile comes from: how the maps of then and now differ where nothing changed, by what each calls sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.mask import SEALED
+from grids import Block
+from layers.aggregation import NEVER_SEALED, NO_CHANGE
+from tasks.job import Job
+from tasks.report.pixels import on_threads
+
+NEEDED = ("IMD_then", "IMD_now", "CLCP_then", "IMDC")
+"""Layers without which nothing can be said."""
+
+_PIXEL_KM2 = 10 * 10 / 1e6
+"""Area of a pixel."""
+
+_FULL = 100
+"""Percent; higher codes are outside."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Ground of one kind."""
+
+    title: str
+    """What the maps call it."""
+    area_km2: float
+    then_km2: float
+    """Its sealed ground (density times area) in the map of then."""
+    now_km2: float
+    """The same in the map of now."""
+
+    @property
+    def difference_km2(self) -> float:
+        """What the map of now has more."""
+        return self.now_km2 - self.then_km2
+
+    @property
+    def density(self) -> float:
+        """Mean density of the denser map, 0 to 1."""
+        return max(self.then_km2, self.now_km2) / self.area_km2 if self.area_km2 else 0.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """Unchanged ground by what the maps call sealed; pixels that are sealed in neither map are in no part."""
+
+    outside: Part
+    """Sealed in the map of then; neither CLC+ of then nor the map of now has it."""
+    lost: Part
+    """Sealed in the map of then and in CLC+ of then, not in the map of now."""
+    new: Part
+    """Sealed in the map of now only."""
+    both: Part
+    """Sealed in both maps: they differ in density."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All of them."""
+        return self.outside, self.lost, self.new, self.both
+
+
+TITLES = (
+    "Sealed in the map of then only, outside CLC+ of both years",
+    "Sealed in the map of then only, inside CLC+ of then",
+    "Sealed in the map of now only",
+    "Sealed in both maps",
+)
+
+
+def level(job: Job) -> Level | None:
+    """Sum up the unchanged ground of a tile block by block; None where a layer is missing.
+
+    The map of now has a density wherever its sealing outline is (CLC+ of now, or a raw density beyond doubt), and 0 elsewhere:
+    what it lacks is what that outline lacks.
+    """
+    if not all((record := job.record(symbol)) is not None and record.made for symbol in NEEDED):
+        return None
+    then, now, clcplus, change = (job.array(symbol) for symbol in NEEDED)
+
+    def count(block: Block) -> np.ndarray:
+        coarse = tuple(slice(s.start // 2, s.stop // 2) for s in block.slices)
+        return sums_by_kind(then[block.slices], now[block.slices], clcplus[block.slices], change[coarse])
+
+    found = np.sum(on_threads(job, count, job.blocks(10)), axis=0) * _PIXEL_KM2
+    return Level(*(Part(title, *map(float, row)) for title, row in zip(TITLES, found, strict=True)))
+
+
+def sums_by_kind(then: np.ndarray, now: np.ndarray, clcplus: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Pixels, and sums of both densities, of each kind of unchanged ground.
+
+    Parameters
+    ----------
+    then, now : (y, x) uint8
+        Density in percent; above 100 outside.
+    clcplus : (y, x) uint8
+        CLC+ of then; 1 sealed.
+    change : (y / 2, x / 2) uint8
+        IMDC: 100 no change, 201 never sealed; all others changed or are outside.
+
+    Returns
+    -------
+    (4, 3) float64
+        Rows as `TITLES`; pixels, sum of then and sum of now as fractions.
+    """
+    quiet = np.kron((change == NO_CHANGE) | (change == NEVER_SEALED), np.ones((2, 2), bool))
+    known = quiet & (then <= _FULL) & (now <= _FULL)
+    gone = known & (then > 0) & (now == 0)
+    inside = clcplus == SEALED
+    kinds = gone & ~inside, gone & inside, known & (then == 0) & (now > 0), known & (then > 0) & (now > 0)
+    sums = ((k.sum(), then.sum(where=k, dtype="f8") / _FULL, now.sum(where=k, dtype="f8") / _FULL) for k in kinds)
+    return np.array(list(sums), "f8")
