@@ -248,7 +248,7 @@ def report(
 @app.command(rich_help_panel=HELP)
 def demo(
     directory: Annotated[Path, typer.Argument(help="Folder to work in.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Edge of the simulated site in pixels of 10 m.")] = 512,
+    size: Annotated[int, typer.Option(help="Edge of the simulated site in pixels of 10 m, whole kilometres.")] = 400,
 ) -> None:
     """Run the whole chain on a simulated corner of a tile and compare with the truth."""
     from flows.demo import run_demo

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import rasterio
-from odc.geo.geobox import GeoBox
 from rich.console import Console
 
+from flows.demo_scores import Score, candidates, compare, read_truths
 from layers.catalogue import CATALOGUE
-from layers.change import classify_change
 from tasks.delivery import delivered_symbols
 from tasks.errors import ImpervError, InputError
 from tasks.job import Job
 from tasks.production import Production
-from tasks.reading import open_full_resolution, warp
 
-SMALLEST = 128
+SMALLEST = 200
 """Edge in pixels below which a town, fields and a forest find no room."""
+
+KILOMETRE = 100
+"""Pixels. An area is snapped to whole kilometres, and beyond the site there would be no data."""
+
+SIMULATOR = 3
+"""Raised when the simulated input changes: a folder of an older one is simulated anew."""
 
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
@@ -51,8 +54,8 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     from flows.running import run_tiles
     from flows.showing import run_view
 
-    if not SMALLEST <= size <= 10_000:
-        raise InputError(f"--size {size}: choose {SMALLEST} to 10000 pixels")
+    if not SMALLEST <= size <= 10_000 or size % KILOMETRE:
+        raise InputError(f"--size {size}: choose whole kilometres, {SMALLEST} to 10000 pixels in steps of {KILOMETRE}")
     refuse_without_gdal(None)
     started = time.perf_counter()
     config = simulated(directory, size, err)
@@ -64,15 +67,24 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     if failed:
         return failed
     job = Job.of(production, tile)
+    show_end(job, config, out)
+    out.print(f"\n{time.perf_counter() - started:.0f} s in all", markup=False)
+    return {}
+
+
+def show_end(job: Job, config: Path, out: Console) -> None:
+    """Where everything is, the report first, and last what it is worth."""
+    from tasks.report.tile import report_path
+
+    out.print(f"\nopen {job.store.full(report_path(job.tile))}", markup=False)
     _show_layers(job, out)
-    _show_truth(job, config.parent / "truth", out)
-    out.print(f"\nproduction file  {config}\nstore            {production.store_url}", markup=False)
+    store = job.production.store_url
+    out.print(f"production file  {config}\nstore            {store}", markup=False)
     out.print(
-        f'in a notebook    from tasks.store import Store; Store("{production.store_url}").open("IMD_now", "{tile}")',
+        f'in a notebook    from tasks.store import Store; Store("{store}").open("IMD_now", "{job.tile}")',
         markup=False,
     )
-    out.print(f"{time.perf_counter() - started:.0f} s in all", markup=False)
-    return {}
+    _show_scores(job, config.parent / "truth", out)
 
 
 TRAINING = """
@@ -89,8 +101,8 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
 
     marker, begun = directory / "simulation.json", directory / "simulation.begun"
     config = directory / "production.toml"
-    wanted = {"size": size, "simulator": 2}
-    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted and config.is_file():
+    wanted = json.dumps({"size": size, "simulator": SIMULATOR})
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
         return config
     if directory.exists() and any(directory.iterdir()) and not begun.exists():
         raise InputError(f"{directory} is not empty and is no demo; name another folder")
@@ -99,12 +111,13 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         begun.touch()
+        shutil.rmtree(directory / "scenes", ignore_errors=True)  # of another size or an older simulator
     except OSError as error:
         raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
     simulate(directory, size=size)
     with config.open("a", encoding="utf-8") as file:
         file.write(TRAINING)
-    marker.write_text(json.dumps(wanted), encoding="utf-8")
+    marker.write_text(wanted, encoding="utf-8")
     return config
 
 
@@ -138,88 +151,36 @@ def _product(job: Job, symbol: str) -> Path:
     return Path(job.store.full(f"products/{job.tile}/{name}"))
 
 
-def _show_truth(job: Job, folder: Path, out: Console) -> None:
-    """How well the truth was met."""
-    _print_columns([("against the truth", "this run"), *truth_scores(job, folder).items()], out)
+def _show_scores(job: Job, folder: Path, out: Console) -> None:
+    """How well the truth was met, beside what a person would have without this run, and why that is better where it is."""
+    found = candidates(job)
+    rows = compare(found, read_truths(folder, job.grid(10)))
+    _print_columns([("against the truth", *found), *((row.name, *map(row.text, found)) for row in rows)], out)
+    out.print("")
+    for line in (f"{name}: {text}" for name, text in zip(list(found)[1:], WITHOUT, strict=True)):
+        out.print(line, markup=False)
+    for line in advantages(rows, list(found)):
+        out.print(line, markup=False)
 
 
-def truth_scores(job: Job, folder: Path) -> dict[str, str]:
-    """Density, built-up and change against truth layers of a simulation or of the city kit.
+WITHOUT = (
+    "the old map, taken as if nothing had changed",
+    "its sealed pixels at the old map's mean density in them, and its two years compared",
+)
+"""What a person has without this run."""
 
-    Parameters
-    ----------
-    job : Job
-        A finished tile.
-    folder : Path
-        Holds ``truth_imd_then.tif``, ``truth_imd_now.tif``, ``truth_ibu_now.tif`` and ``truth_change.tif`` (1 sealing change).
-
-    Returns
-    -------
-    dict
-        Names and values for people.
-    """
-    grid = job.grid(10)
-    imd, ibu = job.array("IMD_now")[:], job.array("IBU_now")[:]
-    truth = {key: read_truth(folder / f"truth_{key}.tif", grid) for key in ("imd_then", "imd_now", "ibu_now", "change")}
-    scores: dict[str, str] = {}
-    valid = (imd != 255) & (truth["imd_now"] != 255)
-    error = imd[valid].astype("f4") - truth["imd_now"][valid]
-    old = job.array("IMD_then")[:]
-    known = valid & (old != 255)
-    before = old[known].astype("f4") - truth["imd_now"][known]
-    scores["IMD: RMSE, percent"] = f"{_rms(error):.1f}   (the old map: {_rms(before):.1f})"
-    scores["IMD: bias, percent"] = f"{error.mean():+.1f}"
-    valid = (ibu != 255) & (truth["ibu_now"] != 255)
-    old = job.array("IBU_then")[:]
-    known = valid & (old != 255)
-    earlier = _f1(old[known] == 1, truth["ibu_now"][known] == 1)
-    scores["IBU: F1"] = f"{_f1(ibu[valid] == 1, truth['ibu_now'][valid] == 1):.2f}   (the old map: {earlier:.2f})"
-    classes, planted = job.array("IMCC")[:], _share(truth["change"] == 1)
-    inside = (classes != 255) & (_share(truth["change"] == 255) == 0)
-    moved = classify_change(
-        _coarse(truth["imd_then"]), _encoded(_coarse(truth["imd_now"]).astype("i2") - _coarse(truth["imd_then"]))
-    )
-    gain = inside & (planted == 1) & np.isin(moved, (1, 11))
-    loss = inside & (planted == 1) & np.isin(moved, (2, 12))
-    for name, cells, codes in (("gain", gain, (1, 11)), ("loss", loss, (2, 12))):
-        if cells.any():
-            hit = np.isin(classes[cells], codes).mean()
-            scores[f"IMCC: planted {name} found"] = f"{100 * hit:.0f} % of {int(cells.sum())} pixels of 20 m"
-    quiet = inside & (_share(truth["change"] > 0) == 0)
-    scores["IMCC: change where there is none"] = f"{100 * np.isin(classes[quiet], (1, 2, 11, 12)).mean():.2f} %"
-    return scores
+REASONS = (
+    "most ground is as it was, and this map is simulated from the truth of its year",
+    "it is simulated from the truth, and every difference of its two years counts as change, false ones too",
+)
+"""Why each of them may be better at something."""
 
 
-def read_truth(path: Path, grid: GeoBox) -> np.ndarray:
-    """A truth layer on a grid, 255 outside."""
-    try:
-        with open_full_resolution(str(path)) as source:
-            return warp(source, grid, rasterio.enums.Resampling.nearest, 255)
-    except rasterio.errors.RasterioIOError:
-        raise InputError(f"{path}: cannot be read; simulate again") from None
-
-
-def _rms(error: np.ndarray) -> float:
-    return float(np.sqrt((error.astype("f8") ** 2).mean()))
-
-
-def _f1(found: np.ndarray, truth: np.ndarray) -> float:
-    hit = (found & truth).sum()
-    return float(2 * hit / max(found.sum() + truth.sum(), 1))
-
-
-def _share(mask: np.ndarray) -> np.ndarray:
-    """Share of each 20 m pixel inside a 10 m mask."""
-    rows, columns = mask.shape
-    return mask.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
-
-
-def _coarse(density: np.ndarray) -> np.ndarray:
-    from layers.aggregation import aggregate_mean
-
-    return aggregate_mean(density, 2)
-
-
-def _encoded(difference: np.ndarray) -> np.ndarray:
-    """Change in percent as codes 0 to 200."""
-    return np.clip(100 + difference, 0, 200).astype("uint8")
+def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:
+    """One line for each map that beats the first one at something: at what, and why."""
+    lines = []
+    for name, reason in zip(names[1:], REASONS, strict=True):
+        better = [row.name.split(",")[0] for row in rows if row.loss(name) < row.loss(names[0])]
+        if better:
+            lines.append(f"{name} is better at {', '.join(better)}: {reason}")
+    return lines

@@ -285,5 +285,5 @@ def test_a_store_that_cannot_be_written(config, capsys):
 
 def test_a_demo_never_takes_a_folder_that_is_something_else(config, capsys):
     before = config.read_text()
-    fails(capsys, ["demo", config.parent, "--size", "128"], 2, "is not empty and is no demo")
+    fails(capsys, ["demo", config.parent, "--size", "200"], 2, "is not empty and is no demo")
     assert config.read_text() == before

@@ -253,3 +253,20 @@ def test_status_says_done_after_a_failure_is_mended(copied, tmp_path, capsys):
     copied.write_text(good)
     assert main(["status", "--config", str(copied), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["state"] == "done"
+
+
+def test_the_last_lines_of_a_demo_compare_it_with_what_there_is_without_it(finished, capsys):
+    from rich.console import Console
+
+    from flows.demo import show_end
+    from tasks.job import Job
+    from tasks.production import Production
+
+    show_end(Job.of(Production.read(finished), TILE), finished, Console(soft_wrap=True, highlight=False))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert lines[0].startswith("open ") and Path(lines[0][5:]).read_text().startswith("<!doctype html>")
+    head = next(k for k, line in enumerate(lines) if line.startswith("against the truth"))
+    assert lines[head].split("  ")[-1] == "CLC+ Backbone" and "this run" in lines[head] and "map of 2018" in lines[head]
+    names = [line.split("  ")[0].split(",")[0] for line in lines[head + 1 :]]
+    assert {"density: RMSE", "sealed share", "built-up: F1", "gain found", "change where there is none"} <= set(names)
+    assert head > len(delivered_symbols())  # the layers come before
