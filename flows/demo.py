@@ -91,7 +91,7 @@ TRAINING = """
 # A demo's training: a small part of the usual one, so that nobody waits. Without these lines it is the usual one.
 [parameters.unet]
 epochs = 8
-steps_per_epoch = 40
+steps_per_epoch = 32
 """
 
 
@@ -164,23 +164,18 @@ def _show_scores(job: Job, folder: Path, out: Console) -> None:
 
 
 WITHOUT = (
-    "the old map, taken as if nothing had changed",
+    "the old map, taken as if nothing had changed; its built-up is what is mostly building",
     "its sealed pixels at the old map's mean density in them, and its two years compared",
 )
 """What a person has without this run."""
-
-REASONS = (
-    "most ground is as it was, and this map is simulated from the truth of its year",
-    "it is simulated from the truth, and every difference of its two years counts as change, false ones too",
-)
-"""Why each of them may be better at something."""
 
 
 def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:
     """One line for each map that beats the first one at something: at what, and why."""
     lines = []
-    for name, reason in zip(names[1:], REASONS, strict=True):
-        better = [row.name.split(",")[0] for row in rows if row.loss(name) < row.loss(names[0])]
-        if better:
-            lines.append(f"{name} is better at {', '.join(better)}: {reason}")
+    for name in names[1:]:
+        better = [row for row in rows if row.loss(name) < row.loss(names[0])]
+        reasons = dict.fromkeys(row.why for row in better)
+        what = "; ".join(f"{', '.join(row.short for row in better if row.why == why)}: {why}" for why in reasons)
+        lines += [f"{name} is better at {what}"] if better else []
     return lines

@@ -26,6 +26,11 @@ GAIN, LOSS = (1, 11), (2, 12)
 
 OUTSIDE = 255
 
+SIMULATED = "references are simulated from the truth with small errors, and the run sees the satellite only"
+OUTLINE = "density of now is calibrated to the old map, and 0 outside CLC+ (ATBD 4.3.2)"
+MASK = "the change mask (ATBD 4.2.5) keeps false change out, and with it what is narrow, such as a new road"
+"""Why a map that is there without this run may be better at something."""
+
 TRUTHS = ("imd_then", "imd_now", "ibu_now", "change")
 
 
@@ -53,6 +58,13 @@ class Score:
     """Whether higher is better."""
     truth: float | None = None
     """What is best, where neither high nor low is."""
+    why: str = ""
+    """Why a map that is there without this run may be better."""
+
+    @property
+    def short(self) -> str:
+        """The name without its details."""
+        return self.name.split(",")[0]
 
     def loss(self, name: str) -> float:
         """How far a candidate is from the best there could be; infinite where it has no value."""
@@ -115,7 +127,7 @@ def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> 
         known &= np.isfinite(one.density)
     real, changed = truth["imd_now"].astype("f4"), known & (truth["change"] == 1)
     rows = [
-        Score(f"density: {where}", {n: _rms(c.density[at] - real[at]) for n, c in found.items()})
+        Score(f"density: {where}", {n: _rms(c.density[at] - real[at]) for n, c in found.items()}, why=SIMULATED)
         for where, at in (("RMSE, percent", known), ("RMSE where sealing changed", changed), ("RMSE elsewhere", known & ~changed))
         if at.any()
     ]
@@ -123,8 +135,8 @@ def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> 
     sealed = {n: float(c.density[known].mean()) for n, c in found.items()}
     built = truth["ibu_now"][known] == 1
     right = {n: None if c.built is None else f1(c.built[known], built) for n, c in found.items()}
-    rows.append(Score(f"sealed share, truth {mean:.1f} %", sealed, 1, " %", truth=mean))
-    rows.append(Score("built-up: F1", right, 2, higher=True))
+    rows.append(Score(f"sealed share, truth {mean:.1f} %", sealed, 1, " %", truth=mean, why=OUTLINE))
+    rows.append(Score("built-up: F1", right, 2, higher=True, why=SIMULATED))
     return rows + _changes(found, truth)
 
 
@@ -140,10 +152,22 @@ def _changes(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) ->
         cells = inside & (planted == 1) & np.isin(real, codes)
         if cells.any():
             hits = {n: 0.0 if c.moved is None else 100 * float((c.moved[cells] == sign).mean()) for n, c in found.items()}
-            rows.append(Score(f"{name} found, of {int(cells.sum())} pixels of 20 m", hits, 0, " %", higher=True))
+            rows.append(Score(f"{name} found, of {int(cells.sum())} pixels of 20 m", hits, 0, " %", higher=True, why=MASK))
+    changed = inside & (_share(truth["change"] == 1) > 0)
+    right = {
+        n: None if c.moved is None else _precision(c.moved[inside], np.where(changed, np.sign(step), 0)[inside])
+        for n, c in found.items()
+    }
     quiet = inside & (_share(truth["change"] > 0) == 0)
     false = {n: None if c.moved is None else 100 * float((c.moved[quiet] != 0).mean()) for n, c in found.items()}
-    return [*rows, Score("change where there is none", false, 2, " %")]
+    rows.append(Score("real, of all that is called change", right, 0, " %", higher=True, why=MASK))
+    return [*rows, Score("change where there is none", false, 2, " %", why=MASK)]
+
+
+def _precision(moved: np.ndarray, real: np.ndarray) -> float | None:
+    """Percent of what is called change that is one, and in that direction; None where nothing is called so."""
+    called = moved != 0
+    return 100 * float((moved == real)[called].mean()) if called.any() else None
 
 
 def read_truths(folder: Path, grid: GeoBox) -> dict[str, np.ndarray]:

@@ -61,6 +61,7 @@ def test_maps_are_compared_where_all_know_something():
     assert table["built-up: F1"] == {"right": 1, "old": 0, "mask": None}
     assert table["gain found, of 1 pixels of 20 m"] == {"right": 100, "old": 0, "mask": 0}
     assert table["loss found, of 1 pixels of 20 m"] == {"right": 100, "old": 0, "mask": 0}
+    assert table["real, of all that is called change"] == {"right": pytest.approx(200 / 3), "old": None, "mask": None}
     # 12 cells are inside; two are planted, and one belongs to the other change.
     assert table["change where there is none"] == {"right": pytest.approx(100 / 9), "old": None, "mask": 0}
 
@@ -75,15 +76,16 @@ def test_f1_is_that_of_the_counts():
 def test_what_another_map_does_better_is_said_with_the_reason():
     rows = [
         Score("RMSE", {"run": 9.04, "old": 9.01, "clc": 10}),  # alike once they are rounded
-        Score("RMSE elsewhere", {"run": 8.0, "old": 7.5, "clc": 9}),
-        Score("sealed share, truth 6.7 %", {"run": 6.9, "old": 6.3, "clc": 6.8}, truth=6.7),
+        Score("RMSE elsewhere", {"run": 8.0, "old": 7.5, "clc": 9}, why="errors are small"),
+        Score("sealed share, truth 6.7 %", {"run": 6.9, "old": 6.6, "clc": 6.8}, truth=6.7, why="outline"),
         Score("F1", {"run": 0.8, "old": 0.7, "clc": None}, 2, higher=True),
-        Score("gain found, of 9", {"run": 80, "old": 0, "clc": 90}, 0, " %", higher=True),
+        Score("gain found, of 9", {"run": 80, "old": 0, "clc": 90}, 0, " %", higher=True, why="mask"),
+        Score("loss found, of 7", {"run": 80, "old": 0, "clc": 90}, 0, " %", higher=True, why="mask"),
         Score("change where there is none", {"run": 0.02, "old": None, "clc": 4.0}, 2, " %"),
     ]
     old, clc = advantages(rows, ["run", "old", "clc"])
-    assert old == f"old is better at RMSE elsewhere: {demo.REASONS[0]}"
-    assert clc == f"clc is better at sealed share, gain found: {demo.REASONS[1]}"
+    assert old == "old is better at RMSE elsewhere: errors are small; sealed share: outline"
+    assert clc == "clc is better at sealed share: outline; gain found, loss found: mask"
     assert advantages(rows[3:4], ["run", "old", "clc"]) == []
     assert rows[3].text("clc") == "–" and rows[4].text("run") == "80 %" and rows[3].text("run") == "0.80"
 

@@ -32,7 +32,7 @@ CLCPLUS_SEALED, CLCPLUS_ROAD = 32, 16
 """Percent. CLC+ calls a pixel sealed from about a third of sealing on, and from half of that where it is a road: it was taken in
 for the smaller roads (ATBD 4.3.2), which a share of 30 % would miss."""
 
-OLD_BUILDING = 40
+OLD_BUILDING = 50
 """Percent of buildings from which the old built-up map says built-up: it marks known areas of full sealing (ATBD 4.3.2), and
 knows less of small buildings than what footprints teach (ATBD 4.4.1)."""
 
