@@ -312,7 +312,7 @@ def _main(arguments: Sequence[str] | None, signals: Sequence[int]) -> int:
         # Typer carries its own copy of Click, whose usage errors are told by what they can do.
         if not hasattr(error, "format_message"):
             raise
-        err.print(f"imperv: {error.format_message()}", markup=False)
+        err.print(f"imperv: {error.format_message().replace('Value error, ', '')}", markup=False)
         code = 2
     sys.stdout.flush()
     sys.stderr.flush()

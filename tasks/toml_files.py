@@ -21,7 +21,9 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); name a production file with --config") from None
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); name a production file with --config, or begin one with imperv init"
+        ) from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
         raise InputError(f"{file}: is UTF-16 text, as some Windows editors write it; save as UTF-8")
     try:

@@ -102,3 +102,15 @@ def test_the_page_of_commands_lists_them_as_help_does():
     for name, command in typer.main.get_command(app).commands.items():
         expected[command.rich_help_panel].append(f"`{name}`")
     assert {group: text.split(", ") for group, text in table.items()} == expected
+
+
+def test_a_value_that_is_none_of_the_choices_is_told_plainly(capsys):
+    assert main(["graph", "--format", "png"]) == 2
+    assert capsys.readouterr().err == "imperv: Invalid value for '--format': 'png' is not one of 'mermaid', 'svg'.\n"
+
+
+def test_without_a_production_file_there_is_a_way_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 2
+    assert "production.toml: cannot be read" in (text := capsys.readouterr().err)
+    assert "begin one with imperv init" in text
