@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from prefect.artifacts import create_markdown_artifact
@@ -31,11 +32,11 @@ def show_products(job: Job) -> None:
 
 
 def products_markdown(job: Job) -> str:
-    """Products of a tile as a table: link, meaning, resolution, share that is mapped, size, quicklook."""
+    """Products of a tile as a table: link or place, meaning, resolution, share that is mapped, size, quicklook."""
     lines = [f"# Products of {job.tile}, {job.production.periods.pair}", ""]
     report = REPORT.format(tile=job.tile)
     if job.store.fs.exists(job.store.full(report)):
-        lines += [f"[Report of the tile]({_address(job, report)})", ""]
+        lines += [_link(job, "Report of the tile", report), ""]
     lines += ["| product | what it is | pixel | mapped | size | picture |", "|---|---|---|---|---|---|"]
     for symbol in delivered_symbols():
         places, layer = places_of(job, symbol), CATALOGUE[symbol]
@@ -44,14 +45,17 @@ def products_markdown(job: Job) -> str:
             continue
         counts = record.statistics[symbol]
         mapped = 100 * (1 - counts["outside"] / counts["pixels"])
+        picture = _link(job, "PNG", places.quicklook)
         lines.append(
-            f"| [{Path(places.tif).stem}]({_address(job, places.tif)}) | {layer.description} | {layer.resolution} m "
-            f"| {mapped:.1f} % | {describe_bytes(record.size)} | [PNG]({_address(job, places.quicklook)}) |"
+            f"| {_link(job, Path(places.tif).stem, places.tif)} | {layer.description} | {layer.resolution} m "
+            f"| {mapped:.1f} % | {describe_bytes(record.size)} | {picture} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _address(job: Job, place: str) -> str:
-    """Address of a file that a browser or another program opens."""
+def _link(job: Job, text: str, place: str) -> str:
+    """A link where the store has an address for browsers, which open no files or buckets of others; else where the file is."""
+    if base := job.production.watch.links:
+        return f"[{text}]({base}/{quote(place)})"
     full = job.store.full(place)
-    return Path(full).absolute().as_uri() if job.store.is_local else job.store.fs.unstrip_protocol(full)
+    return f"{text}: `{full if job.store.is_local else job.store.fs.unstrip_protocol(full)}`"
