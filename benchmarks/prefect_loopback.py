@@ -41,6 +41,8 @@ class Loopback:
     database: str | None = None
     warm: bool = True
     """Workers are those of `imperv worker`, not Prefect's own."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of Prefect, beside those that a loopback needs."""
     environment: dict[str, str] = field(default_factory=dict)
     """For commands that use the server."""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class Loopback:
         self.environment = {
             **os.environ, "PREFECT_HOME": str(self.home), "PREFECT_API_URL": f"http://127.0.0.1:{self._port}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "ERROR",
-            "PREFECT_WORKER_QUERY_SECONDS": "1", "CUDA_VISIBLE_DEVICES": "-1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1", "CUDA_VISIBLE_DEVICES": "-1", **self.settings,
         }  # fmt: skip
         if self.database:
             self.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database

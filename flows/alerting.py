@@ -6,14 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from flows.heartbeat import MISSED
 from flows.notifying import FAREWELL, PATIENCE, Alert, tell
 from tasks.watch_settings import WatchSettings
 
 if TYPE_CHECKING:
     from flows.outcomes import Ledger, Outcome
-
-BLOCKED = 60.0
-"""Seconds that nothing can run before people are told: workers may just be starting."""
 
 MOST = 10
 """Failed tiles whose reasons are told."""
@@ -34,9 +32,10 @@ class Alerts:
 
     def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str]) -> None:
         self.notifiers, self.ledger, self.facts = settings.notify, ledger, facts
+        self._patience = MISSED * settings.heartbeat  # workers may just be starting
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[list[bool]]] = set()
-        self._told_lost, self._blocked_since, self._told_blocked = False, 0.0, False
+        self._told_lost, self._blocked_since, self._told_blocked = False, 0.0, ""
 
     def lost(self, outcome: Outcome) -> None:
         """A tile that is given up: the first one is told. May be called from any thread."""
@@ -46,14 +45,14 @@ class Alerts:
             self._loop.call_soon_threadsafe(self._send, "failed", said, (outcome.message,))
 
     def blocked(self, why: str) -> None:
-        """Nothing can run, or with an empty reason something can; told once it has lasted."""
+        """Nothing can run, or with an empty reason something can; each reason is told once it has lasted."""
         if not why:
-            self._blocked_since, self._told_blocked = 0.0, False
+            self._blocked_since, self._told_blocked = 0.0, ""
             return
         self._blocked_since = self._blocked_since or time.monotonic()
-        if not self._told_blocked and time.monotonic() - self._blocked_since >= BLOCKED:
-            self._told_blocked = True
-            self._send("blocked", "nothing can run", (why,))
+        if why != self._told_blocked and time.monotonic() - self._blocked_since >= self._patience:
+            self._told_blocked = why
+            self._send("blocked", f"nothing can run: {why}", ())
 
     async def ended(self) -> None:
         """All is run that could be; waits a while until it is told."""
@@ -61,7 +60,9 @@ class Alerts:
         reasons = [f"{tile}: {outcome.message}" for tile, outcome in sorted(self.ledger.failed.items())]
         more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
         said = f"ended, {done} of {tiles} tiles are done, {len(reasons)} failed"
-        await self._farewell("ended", said, (*reasons[:MOST], *more), self.ledger.exit_code == 0)
+        left = len(self.ledger.not_begun)
+        kept = [f"too many tiles failed: {left} are not done; run again to go on"] if self.ledger.stopped else []
+        await self._farewell("ended", said, (*kept, *reasons[:MOST], *more), self.ledger.exit_code == 0)
 
     async def stopped(self, why: str) -> None:
         """The parent leaves before the end; waits a while until it is told."""

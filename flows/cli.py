@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
+from flows.automations_cli import automations
 from flows.command_groups import HELP, MODELS, PRODUCTIONS, QUALITY, TILE, Grouped
 from flows.compare_cli import compare
 from flows.config_cli import config_app
@@ -182,6 +183,7 @@ def rerun(
 app.command(rich_help_panel=TILE)(logs)
 app.command(rich_help_panel=PRODUCTIONS)(europe)
 app.command(rich_help_panel=PRODUCTIONS)(status)
+app.command(rich_help_panel=PRODUCTIONS)(automations)
 
 
 @app.command(rich_help_panel=PRODUCTIONS)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
+from flows.prefect_logs import logged_to_server
+from flows.production_files import label_of
 from flows.production_run import MAX_FAILURES, run_production
 
 
-@flow(name="europe", flow_run_name="europe", validate_parameters=True)
+def _run_name() -> str:
+    """Name of the flow run: that of the production is in it."""
+    from prefect.runtime import flow_run
+
+    return f"europe {label_of(Path(flow_run.parameters['config']))}"
+
+
+@flow(name="europe", flow_run_name=_run_name, validate_parameters=True)
 async def europe(
     config: str,
     tiles: list[str] | None = None,
@@ -56,9 +66,10 @@ async def europe(
     dict
         Counts, and every failed tile with its reason; the flow's state is Failed if there is any.
     """
-    ledger = await run_production(
-        config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, first, retry_failed, yes, artifacts=True
-    )
+    with logged_to_server():
+        ledger = await run_production(
+            config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, first, retry_failed, yes, artifacts=True
+        )
     summary = ledger.summary()
     if ledger.exit_code == 0:
         return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
 from flows.artifacts import show_products
+from flows.prefect_logs import logged_to_server
 from flows.targets import resolve_targets, steps
 from flows.tile_run import Outcome, Until, job_of, make_one, outcome_of, walk, wants_report
 from tasks.errors import WorkError
@@ -104,7 +105,8 @@ def imperviousness(
         if done and steps(resolve_targets(targets), until)[1]:
             show_products(job)
 
-    return walk(job, targets, until, refresh_scenes, run, finish)
+    with logged_to_server():
+        return walk(job, targets, until, refresh_scenes, run, finish)
 
 
 def _error_of(state: State[Any]) -> BaseException:

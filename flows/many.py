@@ -7,9 +7,11 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from flows.heartbeat import say
+from flows.production_files import label_of
 from flows.server import check_server, named, prepare_command
 from tasks.errors import WorkError
 from tasks.overlay import store_of
@@ -76,7 +78,10 @@ def run_many(
 
 
 async def _flow(europe: Any, config: str, deployment: str, rest: dict[str, Any]) -> Any:
-    return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)
+    from prefect import tags
+
+    with tags("imperv", label_of(Path(config))):
+        return await europe(config, runner="deployments", deployment=deployment, return_state=True, **rest)
 
 
 def _run(flow: Coroutine[Any, Any, Any]) -> Any:

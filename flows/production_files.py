@@ -28,6 +28,8 @@ def table_of(file: Path, production: Production) -> dict[str, Any]:
         if isinstance(value, str | list):
             references[key] = absolute(value)
     table["scenes"]["catalogue"] = absolute(table["scenes"]["catalogue"])
+    if "metrics" in table.get("watch", {}):
+        table["watch"]["metrics"] = absolute(table["watch"]["metrics"])
     return table
 
 

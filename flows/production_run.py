@@ -17,6 +17,7 @@ from flows.producing import produce, up_to_date
 from flows.production_state import begin, end
 from flows.progress import listener
 from flows.refusing import refuse_without_gdal, refused
+from flows.run_logs import RUN
 from flows.runners import Deployments, Processes, Runner
 from flows.targets import resolve_targets
 from flows.watching import Watch, check_watching
@@ -93,3 +94,4 @@ def _look(production: Production, symbols: list[str] | None, ledger: Ledger) -> 
 
 def _tell(outcome: Outcome) -> None:
     listener().finished(outcome.tile, f"pass to {outcome.until}", True, outcome.seconds, outcome.message)
+    RUN.info("%s to %s: %s, %.1f s %s", outcome.tile, outcome.until, outcome.kind, outcome.seconds, outcome.message)

@@ -44,7 +44,7 @@ def scratch_production(config: Path, tile: str, scratch: Path, changes: Sequence
         raise InputError(f"--scratch: {scratch} is the production's own store; name another folder")
     table |= {"tiles": [tile], "store": store, "base": production.store_url}
     table["base_options"] = table.pop("store_options", {})
-    for key in ("countries", "aoi"):  # the tile is named
+    for key in ("countries", "aoi", "watch"):  # the tile is named, and nobody is told of a trial
         table.pop(key, None)
     for change in changes:
         _apply(table, change)

@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import tenacity
 
 from flows.journal import last_run
 from flows.outcomes import Kind, Outcome
+from flows.production_files import label_of
 from flows.run_logs import add_to_log
 from tasks.errors import WorkError
 from tasks.job import Job
@@ -135,11 +137,12 @@ class Deployments:
         from prefect.deployments import arun_deployment
 
         tile, began = str(job.tile), time.monotonic()
+        tags = ["imperv", label_of(Path(self.config)), tile]
         parameters: dict[str, Any] = {"tile": tile, "config": self.config, "targets": self.targets, "until": until}
         while True:
             key = attempt + self.past.get((tile, until), 0)
             begin = partial(
-                arun_deployment, self.deployment, parameters=parameters, timeout=0, as_subflow=True, tags=["imperv", tile],
+                arun_deployment, self.deployment, parameters=parameters, timeout=0, as_subflow=True, tags=tags,
                 idempotency_key=f"{self.run_name}/{until}/{tile}/{key}",
             )  # fmt: skip
             begun = await _patiently(begin)

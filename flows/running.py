@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from flows.planning import plan_tile
+from flows.production_files import label_of
 from flows.progress import listener
 from flows.refusing import refuse_without_gdal, refused
 from flows.server import check_server, prepare_command
@@ -87,9 +89,15 @@ def _maker() -> Callable[..., dict[str, int]]:
         return run_plain
     prepare_command()
     check_server(patience=0)
-    from flows.imperviousness import imperviousness  # Prefect takes seconds to import
+    from prefect import tags  # Prefect takes seconds to import
 
-    return imperviousness  # type: ignore[return-value]
+    from flows.imperviousness import imperviousness
+
+    def make(tile: str, config: str, *more: Any) -> dict[str, int]:
+        with tags("imperv", label_of(Path(config)), tile):
+            return imperviousness(tile, config, *more)  # type: ignore[return-value]
+
+    return make
 
 
 def _anything_to_do(jobs: Sequence[Job], targets: list[str] | None) -> bool:

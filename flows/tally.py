@@ -57,7 +57,9 @@ class Tally:
     def facts(self) -> dict[str, Any]:
         """By name; rate and time left only where a tile was finished by a run of this parent."""
         states = self.ledger.states()
-        here = sum(o.kind == "done" and o.until == "all" and o.counts.get("ran", 1) > 0 for o in self.ledger.runs)
+        # A tile whose last pass had nothing to do counts if a pass before it had.
+        ran = {o.tile for o in self.ledger.runs if o.kind == "done" and o.counts.get("ran", 1) > 0}
+        here = len(ran & self.ledger.done)
         rate = 3600 * here / max(time.time() - self.ledger.began, 1.0)
         left = sum(state in ("in work", "not begun") for state in states.values())
         sums = sum(self._tiles.values(), Sums())

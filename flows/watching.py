@@ -90,6 +90,7 @@ class Watch:
         self._store, self._tally = store_of(production), Tally(production, ledger)
         self._sign = new_sign(run, production.watch.heartbeat)
         self._pool: dict[str, Any] = {}
+        self._ended = False
         self._progress: Any = None
         self._reported, self._seen = time.monotonic(), 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,6 +112,7 @@ class Watch:
         if why:
             self._sign = replace(self._sign, state="stopped", note=why)
         await self._refresh(last=True)
+        self._ended = not why
         await self._live()
         await (self._alerts.stopped(why) if why else self._alerts.ended())
 
@@ -125,6 +127,15 @@ class Watch:
         await asyncio.to_thread(give_sign, self._store, self._sign)
         if self.production.watch.metrics:
             await asyncio.to_thread(self._measure)
+        if self.artifacts:
+            self._emit("stopped" if self._sign.state == "stopped" else "ended" if self._ended else "alive")
+
+    def _emit(self, what: str) -> None:
+        """An event of the server, by which its automations see that the parent lives."""
+        from prefect.events import emit_event
+
+        resource = {"prefect.resource.id": f"imperv.production.{self._sign.run}", "prefect.resource.name": label_of(self.config)}
+        emit_event(f"imperv.production.{what}", resource, payload=dict(self._sign.facts))
 
     def _measure(self) -> None:
         from flows.metrics import write_metrics

@@ -37,12 +37,13 @@ def hook():
         yield running
 
 
-def watched(notifier: str, body, limit: int = 3) -> Ledger:
+def watched(notifier: str | WatchSettings, body, limit: int = 3) -> Ledger:
     """Let `body(ledger, alerts)` run with alerts."""
 
     async def run() -> Ledger:
         ledger = Ledger(TILES, limit)
-        alerts = Alerts(WatchSettings(notify=(notifier,)), ledger, FACTS)
+        settings = notifier if isinstance(notifier, WatchSettings) else WatchSettings(notify=(notifier,))
+        alerts = Alerts(settings, ledger, FACTS)
         ledger.lost = alerts.lost
         await body(ledger, alerts)
         return ledger
@@ -84,6 +85,17 @@ def test_a_good_end_is_told_as_such(hook):
     assert hook.got[0]["attachments"][0]["color"] == "good"
 
 
+def test_a_production_that_is_given_up_says_so(hook):
+    async def body(ledger: Ledger, alerts: Alerts) -> None:
+        ledger.give_up(Outcome("E44N26", "all", "work", "disk full"))
+        await alerts.ended()
+
+    watched(hook.url, body, limit=0)
+    assert hook.got[-1]["attachments"][0]["text"].splitlines() == [
+        "too many tiles failed: 2 are not done; run again to go on", "E44N26: disk full",
+    ]  # fmt: skip
+
+
 def test_a_failure_found_in_a_thread_is_told_before_the_end(hook):
     async def body(ledger: Ledger, alerts: Alerts) -> None:
         await asyncio.to_thread(ledger.give_up, Outcome("E44N26", "features", "input", "no raster"))
@@ -93,8 +105,8 @@ def test_a_failure_found_in_a_thread_is_told_before_the_end(hook):
     assert hook.events() == ["failed", "ended"]
 
 
-def test_what_blocks_a_production_is_told_once_it_lasts_and_again_the_next_time(hook, monkeypatch):
-    monkeypatch.setattr(alerting, "BLOCKED", 0.2)
+def test_what_blocks_a_production_is_told_once_it_lasts_and_again_the_next_time(hook):
+    soon = WatchSettings(notify=(hook.url,)).model_copy(update={"heartbeat": 0.07})
     paused = "work pool tiles is paused; prefect work-pool resume tiles"
 
     async def body(ledger: Ledger, alerts: Alerts) -> None:
@@ -106,9 +118,9 @@ def test_what_blocks_a_production_is_told_once_it_lasts_and_again_the_next_time(
                 await asyncio.sleep(0.1)
         await alerts.stopped("it was told to stop")
 
-    watched(hook.url, body)
+    watched(soon, body)
     assert hook.events() == ["blocked", "blocked", "stopped"]
-    assert hook.got[0]["attachments"][0]["text"] == paused
+    assert hook.got[0]["text"] == f"austria: nothing can run: {paused}"
     assert hook.got[2]["attachments"][0]["text"] == "it was told to stop\nrun it again to go on"
 
 

@@ -1,0 +1,125 @@
+"""A production that goes wrong on a real Prefect server, and what is said of it: `benchmarks.watching`, with quick heartbeats."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from benchmarks.prefect_loopback import Loopback
+from benchmarks.watching import QUICK, TILES, Rehearsal, Seen, rehearse
+from tests.webhook_server import receiving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Loopback(tmp_path_factory.mktemp("prefect-server"), 1, settings=QUICK) as loopback:
+        yield loopback
+
+
+@pytest.fixture(scope="module")
+def seen(server, tmp_path_factory) -> dict[str, Seen]:
+    """What was said, by case."""
+    with receiving() as parent, receiving() as cron, receiving() as hook:
+        found = Rehearsal(server, tmp_path_factory.mktemp("production"), 3.0, parent, cron, hook)
+        return {case.case: case for case in rehearse(found, patient=False)}
+
+
+def kinds(case: Seen) -> set[str]:
+    return {trouble["kind"] for trouble in case.troubles}
+
+
+def listed(server, path: str, **body):
+    request = urllib.request.Request(
+        f"{server.environment['PREFECT_API_URL']}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    return json.loads(urllib.request.urlopen(request, timeout=30).read())
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def test_a_paused_pool(seen):
+    case = seen["pool paused"]
+    why = "work pool tiles is paused; prefect work-pool resume tiles"
+    assert case.check == 1 and kinds(case) == {"blocked"} and case.status[1] == f"it waits: {why}"
+    assert case.parent == [f"flat-8: nothing can run: {why}"]
+    assert case.cron == [f"flat-8: production flat-8 waits: {why}"]
+    assert "imperv: work pool tiles is paused; prefect work-pool resume tiles" in case.server
+    assert case.metrics["pool_paused tiles"] == 1 and case.metrics["production_state running"] == 1
+
+
+def test_a_worker_that_is_gone(seen):
+    case = seen["worker gone"]
+    why = "no worker serves work pool tiles; imperv worker --pool tiles"
+    assert case.check == 1 and kinds(case) == {"blocked"} and case.status[1] == f"it waits: {why}"
+    assert f"flat-8: nothing can run: {why}" in case.parent and f"imperv: {why}" in case.server
+    assert case.metrics["pool_workers tiles"] == 0 and case.metrics["pool_paused tiles"] == 0
+
+
+def test_one_that_goes_on(seen):
+    case = seen["worker back"]
+    assert "blocked" not in kinds(case) and " runs since " in case.status[0] and "last sign of life" in case.status[0]
+    assert case.metrics["tiles in work"] >= 1 and case.metrics["pool_workers tiles"] == 1
+
+
+def test_a_tile_that_fails(seen):
+    case = seen["tile failed"]
+    assert case.check == 1 and kinds(case) == {"failed"} and "does not exist" in case.troubles[0]["text"]
+    told = [*seen["worker back"].parent, *case.parent]
+    assert [text for text in told if "failed, the first of this run: " in text and "does not exist" in text]
+    assert case.metrics["tiles failed"] == 1 and case.metrics["tile_failures input"] == 1
+
+
+def test_a_parent_that_is_killed(seen):
+    case = seen["parent killed"]
+    assert case.check == 1 and kinds(case) >= {"silent"}
+    assert "has been silent for" in case.status[0] and "is gone; run it again to go on" in case.status[0]
+    assert (
+        "tiles an hour" not in case.status[0]
+        and "tiles_per_hour" not in case.metrics
+        and "pool_workers tiles" not in case.metrics
+    )
+    assert len(case.cron) == 1 and "has been silent for" in case.cron[0]
+    assert case.metrics["production_state silent"] == 1
+
+
+def test_one_that_ended(seen):
+    case = seen["ended, one failed"]
+    assert case.check == 1 and kinds(case) == {"failed"}
+    assert f"ended, {TILES - 1} of {TILES} tiles are done, 1 failed" in case.parent[-1]
+    assert f"{TILES - 1} of {TILES} tiles done, 1 failed" in case.status[0]
+    assert any("europe flat-8: Failed" in text for text in case.server)
+    last = seen["ended, all done"]
+    assert last.check == 0 and not last.troubles and last.cron == ["flat-8: nothing is wrong any more"]
+    assert last.parent == [f"flat-8: ended, {TILES} of {TILES} tiles are done, 0 failed"]
+    assert last.metrics["production_state ended"] == 1 and last.metrics["tiles done"] == TILES
+
+
+def test_flow_runs_of_commands_carry_tags_the_name_of_the_production_and_logs(server, seen):
+    runs = listed(server, "flow_runs/filter")
+    parents = [run for run in runs if run["name"] == "europe flat-8"]
+    assert parents and all(set(run["tags"]) == {"imperv", "flat-8"} for run in parents)
+    tiles = [run for run in runs if run["name"].endswith(" to all")]
+    assert len(tiles) >= TILES and all(set(run["tags"]) == {"imperv", "flat-8", run["name"].split()[0]} for run in tiles)
+    assert "SECRET" not in json.dumps(runs)
+    said = messages(server, max(parents, key=lambda run: run["start_time"]))
+    assert any(" to all: done" in line for line in said) and any("Finished in state" in line for line in said)
+    logs = {run["name"]: messages(server, run) for run in tiles}
+    assert any(f"{name} done: " in line for name, lines in logs.items() for line in lines)
+
+
+def messages(server, run) -> list[str]:
+    return [entry["message"] for entry in listed(server, "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})]
+
+
+def test_automations_are_replaced_and_not_doubled(server, seen):
+    found = listed(server, "automations/filter")
+    assert len(found) == 5
+    done = Rehearsal.imperv(
+        type("Any", (), {"loopback": server})(), "automations", "--notify", "https://example.org/other/SECRET"
+    )
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 5
+    again = listed(server, "automations/filter")
+    assert {a["id"] for a in again} == {a["id"] for a in found} and "SECRET" not in json.dumps(again)
