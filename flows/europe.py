@@ -68,8 +68,9 @@ async def europe(
     """
     with logged_to_server():
         ledger = await run_production(
-            config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, first, retry_failed, yes, artifacts=True
-        )
+            config, tiles, targets, runner, at_once, tile_timeout, max_failures, deployment, first, retry_failed, yes,
+            artifacts=True,
+        )  # fmt: skip
     summary = ledger.summary()
     if ledger.exit_code == 0:
         return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)
