@@ -30,9 +30,9 @@ class PreprocessingParameters(Frozen):
     """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
     min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of observed pixels that must be well observed; below it the tile fails."""
-    min_observed_share: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Share of the land of a tile that scenes must show; below it the tile fails. All of the tile counts where no reference tells
-    land from sea. A window (`area`) is held to it only where it is set."""
+    min_observed_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the land that scenes must show; below it the tile fails. All of the tile counts where no reference tells land from
+    sea. Unless it is set, 0.9 for a whole tile, and nothing for a window (`area`), which may end where scenes do."""
     max_lost_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of scenes that may be unreadable before the tile fails."""
 

@@ -31,6 +31,9 @@ from tasks.records import Record, digest_of
 from tasks.scenes import SceneList
 from tasks.survey import Survey, damaged, readable, survey
 
+LEAST_OBSERVED = 0.9
+"""Share of the land of a whole tile that must be observed unless the production file says otherwise."""
+
 ALL_OBSERVED = 0.999
 """Share of the land from which nothing is said of the rest."""
 
@@ -216,9 +219,9 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
 
 
 def least_observed(job: Job) -> float:
-    """Share of the land that must be observed; a window, which is a trial, is held to it only where it is set."""
-    settings = job.production.parameters.preprocessing
-    return settings.min_observed_share if not job.windowed or "min_observed_share" in settings.model_fields_set else 0.0
+    """Share of the land that must be observed."""
+    given = job.production.parameters.preprocessing.min_observed_share
+    return given if given is not None else 0.0 if job.windowed else LEAST_OBSERVED
 
 
 def too_little(job: Job, layer: Layer, land: Land, share: float, most: str = "") -> str:

@@ -502,7 +502,7 @@ def with_sea(job: Job) -> Job:
 
 
 def test_holes_are_told(tile):
-    made = make_pp(tile(8, scl=half_seen()), PP)
+    made = make_pp(tile(8, "[parameters.preprocessing]\nmin_clear = 2\n", half_seen()), PP)
     assert made.warnings == ("only 60 % of the area was observed, 0.4 km² were not",)
     statistics = made.statistics
     assert (statistics["observed_share"], statistics["land_pixels"], statistics["land_known_by"]) == (0.6, 10_000, [])

@@ -299,7 +299,7 @@ def test_pick_of_a_group_is_the_whole_group():
     picked = Parameters().pick(("preprocessing",))
     assert picked == {
         "preprocessing.min_observations": 7, "preprocessing.max_gap_days": 120, "preprocessing.min_clear": 3,
-        "preprocessing.min_valid_share": 0.5, "preprocessing.min_observed_share": 0.9, "preprocessing.max_lost_share": 0.1,
+        "preprocessing.min_valid_share": 0.5, "preprocessing.min_observed_share": None, "preprocessing.max_lost_share": 0.1,
     }  # fmt: skip
     assert Parameters().pick(()) == {}
 
