@@ -219,3 +219,15 @@ def _declared(key: str, asset: Mapping[str, Any]) -> int | None:
             scale = number(entry.get("raster:scale", entry.get("scale")) or 0, f"scale of {key}") or 0.0001
             return round(number(offset, f"offset of {key}") / scale)
     return None
+
+
+def stated_nodata(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Value without data of bands, where an item says another than 0."""
+    found = {}
+    for band, key in _chosen(item, configured).items():
+        asset = item["assets"][key]
+        for entry in (*(_entries(asset, "raster:bands") or _entries(asset, "bands")), asset):
+            said = entry.get("nodata")
+            if isinstance(said, int | float) and not isinstance(said, bool) and said:
+                found[band] = float(said)
+    return found

@@ -22,6 +22,7 @@ from tasks.bands import (
     is_top_of_atmosphere,
     number,
     offset_decision,
+    stated_nodata,
 )  # fmt: skip
 from tasks.errors import ItemError
 from tasks.identifiers import OWN_BASELINE, level_by_name, mgrs_of, product_of, stated_level
@@ -67,6 +68,8 @@ class Scene:
     """Why."""
     bands: Mapping[str, str] = field(default_factory=dict)
     """File or URL of each band."""
+    nodata: Mapping[str, float] = field(default_factory=dict)
+    """Value without data of bands, where the item says another than 0."""
 
     @property
     def day(self) -> dt.date:
@@ -178,6 +181,7 @@ def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | 
     return Scene(
         item["id"], time_of(item).isoformat(), item["overpass"], mgrs_of(item), baseline_of(item),
         None if cloud is None else number(cloud, "eo:cloud_cover"), subtract, reason, band_files(item, bands),
+        stated_nodata(item, bands),
     )  # fmt: skip
 
 

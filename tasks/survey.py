@@ -62,6 +62,8 @@ class Header:
     """True where a mask or an alpha band says where there is data."""
     layers: int = 1
     """Bands of the file, an alpha band left out."""
+    stated: float = 0
+    """Value without data that the item of the scene states."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
             crs = source.crs.to_wkt() if source.crs else ""
             masked = is_masked(source)
             return Header(
-                crs, extent(source), source.res[0], source.dtypes[0], _declared(source), masked, data_bands(source)
+                crs, extent(source), source.res[0], source.dtypes[0], _declared(source), masked, data_bands(source),
+                scene.nodata.get(band, 0),
             )  # fmt: skip
 
     return patiently(path, scene.id, access, read)
@@ -204,13 +207,15 @@ def _without_data(bands: dict[str, Header]) -> str:
     """What cannot be, or does not go together, of what the files of a scene say is no data; empty if nothing."""
     declared: dict[float, str] = {}
     for band, header in bands.items():
-        value = header.nodata
+        value, says_all = header.nodata, header.nodata is None and header.masked
         if value is not None and not (value.is_integer() and 0 <= value <= np.iinfo(header.dtype).max):
             return f"{band} says that {value:g} is no data, which no pixel of {header.dtype} can be"
+        if header.stated not in (value or 0, 0) and not says_all:
+            return f"{band} has {value or 0:g} for no data, its item {header.stated:g}"
         if band == SCL:
             if value in CLASSES:
                 return f"{band} says that its class {value:g} is no data"
-        elif not (value is None and header.masked):  # a mask says all
+        elif not says_all:
             declared.setdefault(value or 0, band)
     if len(declared) > 1:
         (one, first), (other, second) = list(declared.items())[:2]

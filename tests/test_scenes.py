@@ -306,6 +306,21 @@ def test_items_without_all_bands_are_left_out_with_the_names():
     assert found.dropped == {"S2A_32TPT_20210612_0_L2A": "has no asset for B11, SCL"}
 
 
+@pytest.mark.parametrize("said", [65535, 0, None, "nan", True, [7]])
+@pytest.mark.parametrize("field", ["raster:bands", "bands", ""])
+def test_an_item_may_state_what_is_no_data(said, field):
+    """As the raster extension, STAC 1.1 for a band, and STAC 1.1 for an asset have it; 0 and words say nothing."""
+    entry = item("S2A_32TPT_20210612_0_L2A")
+    asset = entry["assets"]["red"]
+    if field:
+        asset[field] = [{"nodata": said}]
+    else:
+        asset["nodata"] = said
+    (scene,) = select_scenes([entry]).scenes
+    assert scene.nodata == ({"B04": 65535.0} if said == 65535 else {})
+    assert SceneList.from_json(SceneList((scene,)).to_json()).scenes == (scene,)
+
+
 # offset -----------------------------------------------------------------------------------------------------------
 
 

@@ -69,6 +69,10 @@ def test_bands_that_disagree(changed, text):
         ({"SCL": {"nodata": 256.0}}, "SCL says that 256 is no data, which no pixel of uint8 can be"),
         ({"SCL": {"nodata": 4.0}}, "SCL says that its class 4 is no data"),
         ({"B12": {"layers": 3}}, "B12 holds 3 bands, not one"),
+        ({"B12": {"stated": 65535.0}}, "B12 has 0 for no data, its item 65535"),
+        ({"B12": {"stated": 65535.0, "nodata": 0.0}}, "B12 has 0 for no data, its item 65535"),
+        ({"B02": {"nodata": 7.0}, "B12": {"stated": 7.0, "nodata": 7.0}}, ""),
+        ({"B12": {"stated": 7.0, "masked": True}}, ""),
     ],
 )
 def test_what_files_say_is_no_data(changed, text):
