@@ -30,8 +30,10 @@ def tiles_touched(path: str, names: Sequence[str]) -> tuple[str, ...]:
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
 
+    from tasks.shape_batches import ogr_name
+
     try:
-        found = pyogrio.read_dataframe(path, columns=[], force_2d=True)
+        found = pyogrio.read_dataframe(ogr_name(path), columns=[], force_2d=True)
         if found.crs is None:
             raise InputError(f"aoi: {path} has no reference system; write it with one")
         shapes = found.to_crs(CRS).geometry

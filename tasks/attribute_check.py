@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks.product_rules import OUTSIDE, Finding, failed, passed
+from tasks.shape_batches import ogr_name
 
 COLUMNS = ("Value", "Count", "Area_km2", "Area_perc", "Class_Name")
 """Columns that the EEA check asks for, in any order and any case; others may stand beside them."""
@@ -106,7 +107,7 @@ def _read(file: Path) -> tuple[str, Table | None]:
     dbf = file.with_name(f"{file.name}.vat.dbf")
     if not dbf.is_file():
         return "", None
-    frame = pyogrio.read_dataframe(dbf, read_geometry=False)
+    frame = pyogrio.read_dataframe(ogr_name(str(dbf)), read_geometry=False)
     return dbf.name, {str(name).lower(): frame[name].tolist() for name in frame.columns}
 
 

@@ -13,6 +13,7 @@ from calibration import Calibration, CalibrationError, Samples, collect_samples,
 from grids import Tile, nearest_tiles
 from layers.catalogue import CATALOGUE, Layer
 from tasks.errors import InputError, WorkError
+from tasks.file_systems import tiles_with
 from tasks.job import Job, Made
 from tasks.memory import block_bytes
 from tasks.records import digest_of
@@ -168,7 +169,7 @@ def _usable_neighbours(job: Job) -> list[Job]:
 def _calibrated_tiles(job: Job) -> list[Tile]:
     """Tiles of the store that are calibrated for the same period."""
     label, found = job.production.periods.then.label, []
-    for name in job.store.tiles_with(f"{label}/IMD_calibration.json"):
+    for name in tiles_with(job.store, "tiles", f"{label}/IMD_calibration.json"):
         try:
             tile = Tile(name)
             record = job.neighbour(tile).record("IMD_calibration")

@@ -24,6 +24,7 @@ from grids import Block
 from layers.catalogue import Layer
 from layers.coverage import coverage
 from tasks.errors import disk_trouble
+from tasks.file_systems import discard
 from tasks.footprint_sources import Source, Tally, footprint_sources, sound_polygons
 from tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from tasks.store import TEMPORARY, Store
@@ -132,7 +133,7 @@ def _scratch(store: Store, place: str) -> Iterator[tuple[str, Path]]:
             yield folder, local
         finally:
             with contextlib.suppress(OSError):
-                store.fs.rm(folder, recursive=True)
+                discard(store.fs, folder)
 
 
 def _piece(block: Block) -> str:

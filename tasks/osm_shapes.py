@@ -16,7 +16,7 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from tasks.errors import InputError
-from tasks.shape_batches import objects, parsed
+from tasks.shape_batches import objects, ogr_name, parsed
 from tasks.shape_tags import UNBUILT, UNDER_GROUND, known, of_columns
 
 Theme = Literal["roads", "buildings"]
@@ -52,11 +52,12 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
 
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"references.{theme}: {path} does not exist; correct the path")
+    name = ogr_name(path)
     try:
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if layers and pyogrio.read_info(path, layer=layers[0])["driver"] == "OSM":
+        layers = [str(name) for name, kind in pyogrio.list_layers(name) if kind is not None]
+        if layers and pyogrio.read_info(name, layer=layers[0])["driver"] == "OSM":
             layers = [OSM_LAYER[theme]]
-        systems = [pyogrio.read_info(path, layer=layer)["crs"] for layer in layers]
+        systems = [pyogrio.read_info(name, layer=layer)["crs"] for layer in layers]
     except TROUBLE as error:
         raise _unreadable(path, theme, error) from None
     if not layers:
@@ -90,7 +91,7 @@ def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, floa
     """
     for layer in check_shapes(path, theme):
         try:
-            yield from _read_layer(path, layer, theme, bounds)
+            yield from _read_layer(ogr_name(path), layer, theme, bounds)
         except TROUBLE as error:
             raise _unreadable(path, theme, error) from None
 

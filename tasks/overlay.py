@@ -85,10 +85,6 @@ class Overlay(Store):
         """As `Store.folders`, of both stores."""
         return sorted({*self.base.folders(tile), *super().folders(tile)})
 
-    def tiles_with(self, path: str) -> list[str]:
-        """As `Store.tiles_with`, of both stores."""
-        return sorted({*self.base.tiles_with(path), *super().tiles_with(path)})
-
     @contextlib.contextmanager
     def tile_lock(self, tile: Tile, seconds: float = SECONDS) -> Iterator[Lease]:
         """As `Store.tile_lock`; before anything is made, the scratch store says whose it is."""

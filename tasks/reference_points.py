@@ -17,6 +17,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from tasks.errors import InputError
+from tasks.shape_batches import ogr_name
 
 DENSITY, CLASS = "density", "class"
 """Columns that are looked for where none is named."""
@@ -147,7 +148,7 @@ def _read_csv(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.ndarra
 
 def _read_vector(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     try:
-        table = gpd.read_parquet(file) if file.suffix.lower() == ".parquet" else pyogrio.read_dataframe(file)
+        table = gpd.read_parquet(file) if file.suffix.lower() == ".parquet" else pyogrio.read_dataframe(ogr_name(str(file)))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
         raise InputError(f"{start}: cannot be read ({str(error).splitlines()[0]}); name a vector file or a raster") from None
     if not isinstance(table, gpd.GeoDataFrame):

@@ -21,6 +21,7 @@ from layers.catalogue import CATALOGUE
 from layers.features import FEATURE_SETS
 from layers.unet import Normalisation
 from tasks.errors import InputError, WorkError
+from tasks.file_systems import read_together
 from tasks.job import Job
 from tasks.production import Area, Production
 from tasks.records import Record
@@ -158,24 +159,11 @@ def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile
     """
     paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
     found = {}
-    for path, text in _read_together(store, list(paths)).items():
+    for path, text in read_together(store, list(paths)).items():
         try:
             found[paths[path]] = Record.from_json(text)
         except ValueError:
             continue
-    return found
-
-
-def _read_together(store: Store, paths: Sequence[str]) -> dict[str, str]:
-    """Texts of files, asked for at the same time where the store is remote; those missing or no text are left out."""
-    if store.is_local or store.layered or not paths:
-        return {path: text for path in paths if (text := store.read_text(path)) is not None}
-    names, found = {store.full(path): path for path in paths}, {}
-    for name, data in store.fs.cat(list(names), on_error="return").items():
-        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
-            raise data
-        if isinstance(data, bytes):
-            found[names[name]] = data.decode("utf-8", errors="replace")
     return found
 
 

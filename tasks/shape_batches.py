@@ -160,6 +160,12 @@ def fsspec_name(path: str) -> str:
     return path
 
 
+def ogr_name(path: str) -> str:
+    """The name by which pyogrio opens a file: in local ones it takes exclamation marks and last semicolons for syntax."""
+    local = "://" not in path and not path.startswith("/vsi")
+    return f"/vsisubfile/0,{path}" if local and ("!" in path or path.endswith(";")) else path
+
+
 def bare(path: str) -> str:
     """A path or address without the query that a web address may have, such as a signature."""
     return path.partition("?")[0] if path.startswith(("http://", "https://")) else path

@@ -18,6 +18,7 @@ import pystac
 
 from grids import Tile, window_geobox
 from layers.catalogue import CATALOGUE
+from tasks.file_systems import tiles_with
 from tasks.job import Job
 from tasks.product_names import EPSG, collection_name, delivered_symbols, edition_years, places_of
 from tasks.stac_products import ASSETS, SUFFIX, TO_LONLAT, as_text, link, times_of
@@ -118,12 +119,12 @@ def refresh_series(job: Job) -> None:
 
 def _refresh_collection(job: Job) -> None:
     name, store = collection_name(job.production), job.store
-    found = {PurePosixPath(path).parent.name for path in store.fs.glob(store.full(f"products/*/{name}{SUFFIX}"))}
+    found = tiles_with(store, "products", f"{name}{SUFFIX}")
     place = f"products/{name}{SUFFIX}"
     if not found:
         store.remove_record(place)
         return
-    _write(store, place, collection_json(_series(job), {tile: _bounds(job, tile) for tile in sorted(found)}))
+    _write(store, place, collection_json(_series(job), {tile: _bounds(job, tile) for tile in found}))
 
 
 def _series(job: Job) -> Series:

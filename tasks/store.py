@@ -24,6 +24,7 @@ from layers.catalogue import CATALOGUE, Layer
 from tasks import opening
 from tasks.arrays import Variable, create_arrays
 from tasks.errors import InputError, disk_trouble, folder_trouble
+from tasks.file_systems import discard, file_system
 from tasks.lease import SECONDS, Lease, holding, is_held
 from tasks.periods import Period, pair_label
 from tasks.records import Record
@@ -65,10 +66,9 @@ class Store:
         self.url = str(url).rstrip("/") or "/"
         self.options = dict(options or {})
         try:
-            self.fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+            self.fs, self.root = file_system(self.url, self.options)
         except (ValueError, ImportError, TypeError) as error:
             raise InputError(f"store: {self.url}: {error}; write a folder or s3://bucket/prefix") from None
-        self.root = str(root)
         if self.is_local and (trouble := folder_trouble(Path(self.root))):
             raise InputError(f"store: {trouble}")
 
@@ -128,7 +128,7 @@ class Store:
     def remove(self, place: Place) -> None:
         """Remove a layer: its record, then its data."""
         self.remove_record(place.record)
-        self._remove(self.full(place.data))
+        discard(self.fs, self.full(place.data))
 
     def data_in_place(self, record: Record) -> bool:
         """True where the files that a record speaks of are all there, with their size."""
@@ -153,11 +153,6 @@ class Store:
         found = self.fs.find(self.full(folder), detail=True)
         root = PurePosixPath(self.root)
         return {str(PurePosixPath(path).relative_to(root)): int(entry["size"] or 0) for path, entry in found.items()}
-
-    def tiles_with(self, path: str) -> list[str]:
-        """Names of the tiles that have a file, such as ``2018/IMD_calibration.json``, among their layers."""
-        self.fs.invalidate_cache()
-        return sorted(PurePosixPath(found).parents[1].name for found in self.fs.glob(self.full(f"tiles/*/{path}")))
 
     # text and files ---------------------------------------------------------------------------------------------
 
@@ -232,7 +227,7 @@ class Store:
                 Path(where).parent.mkdir(parents=True, exist_ok=True)
             else:
                 self.remove_record(place.record)
-                self._remove(target)
+                discard(self.fs, target)
             group = zarr.create_group(self.zarr_store(where), zarr_format=3, attributes=dict(attributes))
             create_arrays(group, grid, resolution, variables)
             yield group
@@ -252,10 +247,6 @@ class Store:
             target.rename(past)
         new.rename(target)
         shutil.rmtree(past, ignore_errors=True)
-
-    def _remove(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(path, recursive=True)
 
     @contextlib.contextmanager
     def tile_lock(self, tile: Tile, seconds: float = SECONDS) -> Iterator[Lease]:
@@ -314,15 +305,17 @@ class Store:
 
     def tiles(self) -> list[str]:
         """Names of the tiles that the store has layers of."""
-        return sorted(PurePosixPath(path).name for path in self._entries("tiles"))
+        return self.entries("tiles")
 
     def folders(self, tile: str) -> list[str]:
         """Names of the periods and pairs that a tile has layers of."""
-        return sorted(PurePosixPath(path).name for path in self._entries(f"tiles/{tile}"))
+        return self.entries(f"tiles/{tile}")
 
-    def _entries(self, folder: str) -> list[str]:
+    def entries(self, folder: str) -> list[str]:
+        """Names of what is in a folder."""
+        self.fs.invalidate_cache()
         try:
-            return list(self.fs.ls(self.full(folder), detail=False))
+            return sorted(PurePosixPath(path).name for path in self.fs.ls(self.full(folder), detail=False))
         except FileNotFoundError:
             return []
 

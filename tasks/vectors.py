@@ -23,7 +23,7 @@ from pyproj import CRS, Transformer
 
 from tasks.access import LOCAL, gdal_options, gdal_path, is_remote
 from tasks.errors import ImpervError, InputError
-from tasks.shape_batches import Batch, Bounds, bare, objects, open_bytes, parsed
+from tasks.shape_batches import Batch, Bounds, bare, objects, ogr_name, open_bytes, parsed
 from tasks.shape_lines import kind_of_text, read_csv, read_lines
 from tasks.shape_tags import known, of_columns
 
@@ -174,7 +174,7 @@ def _known(path: str, crs: object) -> str:
 
 
 def _ogr_name(path: str) -> str:
-    name = gdal_path(path)
+    name = ogr_name(gdal_path(path))
     return f"/vsigzip/{name}" if ZIPPED_JSON.search(bare(path)) and not name.startswith("/vsigzip/") else name
 
 

@@ -14,6 +14,7 @@ from flows.rerunning import scratch_production
 from flows.updating import next_production
 from tasks.delivery import deliver
 from tasks.errors import InputError
+from tasks.file_systems import discard
 from tasks.job import Job
 from tasks.overlay import Overlay, store_of
 from tasks.product_names import product_paths
@@ -74,7 +75,7 @@ def test_an_update_is_refused_where_it_cannot_be(last, tmp_path):
     with pytest.raises(InputError, match="periods"):
         next_production(last, "2020", tmp_path / "b.toml")
     assert not list(tmp_path.glob("*.draft")) + list(tmp_path.glob("b.toml"))
-    job.store._remove(job.store.full(f"products/{TILE}"))
+    discard(job.store.fs, job.store.full(f"products/{TILE}"))
     with pytest.raises(InputError, match=r"1 of 1 tiles of .* have no delivered IMD and IBU \(E43N32\)"):
         next_production(last, "2024", tmp_path / "c.toml")
 
