@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from flows.journal import last_run
 from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE, Layer
 from tasks.delivery import delivery_standing
+from tasks.editions import other_editions
 from tasks.errors import ImpervError
 from tasks.job import Job, variables_of
 from tasks.nodes import State, standing
@@ -128,4 +130,5 @@ def tile_status(job: Job) -> dict[str, Any]:
     why = last.get("why", "") if state == "failed" else ""
     if state == "incomplete" and last.get("state") == "running":
         why = "the last run was cut off; run again to go on"
-    return {"tile": str(job.tile), "state": state, "why": why, "stages": stages}
+    others = [PurePosixPath(path).name for path in other_editions(job)]
+    return {"tile": str(job.tile), "state": state, "why": why, "stages": stages, "other_editions": others}

@@ -61,6 +61,8 @@ def print_status(found: Sequence[dict[str, Any]], run: dict[str, Any]) -> None:
         out.print(f"{entry['tile']}  {entry['state']:<11} {cells}  {age}".rstrip(), markup=False)
         if entry["why"]:
             out.print(f"        {entry['why']}", markup=False)
+        if others := entry["other_editions"]:
+            out.print(f"        {len(others)} products of another edition lie beside, such as {others[0]}", markup=False)
     if len(found) > 1:
         counts = Counter(entry["state"] for entry in found)
         out.print(f"{len(found)} tiles: " + ", ".join(f"{counts[s]} {s}" for s in ATTENTION if counts[s]), markup=False)

@@ -14,6 +14,7 @@ from flows.targets import DELIVER, resolve_targets, steps
 from layers.catalogue import CATALOGUE
 from tasks.calibrating import calibrates_alone
 from tasks.delivery import deliver
+from tasks.editions import told
 from tasks.errors import ImpervError, TileBusyError
 from tasks.job import Job
 from tasks.nodes import make_node, standing
@@ -118,6 +119,8 @@ def walk(
             raise
         if products:
             refresh_series(job)
+            if line := told(job):
+                log.warning(line)
         note_run(job, "done" if until == "all" else f"{until} done", "")
         RUN.info("%s to %s done: %s", job.tile, until, ", ".join(f"{number} {what}" for what, number in count.items()))
         if until == "all":

@@ -14,6 +14,10 @@ from tasks.errors import InputError
 
 if TYPE_CHECKING:
     from tasks.job import Job
+    from tasks.product_rules import Finding
+
+NOT_JUDGED = ("debris", "edition")
+"""Findings of files that are only named."""
 
 
 def verify(
@@ -36,11 +40,13 @@ def verify(
         raise InputError("--target says which products a production must have: give --config and no paths")
     then = {symbol: path for symbol, path in (("IMD_then", imd_then), ("IBU_then", ibu_then)) if path is not None}
     places, jobs = _places(paths, config)
-    found = verify(places, Request(window, then, masks, jobs)) if places else {}
+    over = {} if paths else _other_editions(jobs)
+    found = verify(places, Request(window, then, masks, jobs, over)) if places else {}
     wanted = steps(resolve_targets(target))[1]
     missing = {} if paths else {str(job.tile): missing_products(job, wanted) for job in jobs}
     absent = [(name, finding) for tile in missing.values() for name, finding in tile.items()]
-    passing = sum(all(f.ok for f in findings) and name not in dict(absent) for name, findings in found.items())
+    judged = {name: findings for name, findings in found.items() if not all(f.check in NOT_JUDGED for f in findings)}
+    passing = sum(all(f.ok for f in findings) and name not in dict(absent) for name, findings in judged.items())
     if as_json:
         rows = {name: list(findings) for name, findings in found.items()}
         for name, finding in absent:
@@ -49,16 +55,34 @@ def verify(
         out.print_json(json.dumps(told))
     else:
         for name, findings in found.items():
-            out.print(f"{'ok  ' if all(f.ok for f in findings) else 'FAIL'} {name}", markup=False)
+            state = "FAIL" if any(not f.ok for f in findings) else "ok  " if name in judged else "--  "
+            out.print(f"{state} {name}", markup=False)
             for finding in findings:
                 if not finding.ok or finding.note:
                     out.print(f"     {finding.check}: {finding.text}", markup=False)
         for tile, names in missing.items():
             for name, finding in names.items():
                 out.print(f"MISSING {tile} {Path(name).name}: {finding.text}", markup=False)
-        out.print(f"{passing} of {len(found)} files pass" + (f", {len(absent)} missing" if absent else ""))
-    if absent or passing < len(found):
+        more = {"missing": len(absent), "not judged": len(found) - len(judged)}
+        words = [f"{passing} of {len(judged)} files pass", *(f"{count} {what}" for what, count in more.items() if count)]
+        out.print(", ".join(words))
+    if absent or passing < len(judged):
         raise typer.Exit(1)
+
+
+def _other_editions(jobs: list[Job]) -> dict[Path, Finding]:
+    """Products of other editions, and their zips: named, and not judged as what a production has delivered."""
+    from tasks.editions import other_editions
+    from tasks.product_rules import passed
+
+    found = {}
+    for job in jobs:
+        for place, own in other_editions(job).items():
+            text = f"of another edition, whose place {Path(own).name} has taken; remove it, or move it elsewhere"
+            for path in (Path(job.store.full(place)), Path(job.store.full(place)).with_suffix(".zip")):
+                if path.is_file():
+                    found[path] = passed("edition", text, note=True)
+    return found
 
 
 def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], list[Job]]:

@@ -23,6 +23,7 @@ from layers.catalogue import Layer, resolve
 from layers.palette import OUTSIDE
 from tasks.attribute_table import table_rows, write_table
 from tasks.delivery_check import check_file, pixel_counts
+from tasks.editions import period_of
 from tasks.engine import measured
 from tasks.errors import WorkError, disk_trouble
 from tasks.geotiff import write_geotiff
@@ -236,8 +237,7 @@ def _told(job: Job) -> dict[str, Any]:
 def _record(job: Job, layer: Layer, source: Record, **more: Any) -> Record:
     """Record of the product of a layer with the record `source`."""
     ingredients = _ingredients(job, layer, source)
-    periods = job.production.periods
-    first = periods.now if form_of(layer).timing == "S" else periods.then
+    first, last = period_of(job, layer.symbol)
     return Record(
         symbol=layer.symbol,
         tile=str(job.tile),
@@ -245,8 +245,8 @@ def _record(job: Job, layer: Layer, source: Record, **more: Any) -> Record:
         ingredients=ingredients,
         bbox=source.bbox,
         windowed=source.windowed,
-        start=str(first.start),
-        end=str(periods.now.end),
+        start=first,
+        end=last,
         software=software(),
         created=utc_now(),
         **more,

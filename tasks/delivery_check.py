@@ -19,6 +19,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from tasks.attribute_check import check_attributes, check_side_files
+from tasks.debris import is_debris
 from tasks.errors import InputError
 from tasks.job import count_codes
 from tasks.overview_check import Overview, OverviewCheck
@@ -41,12 +42,18 @@ TIFFS = (".tif", ".tiff")
 _MISSING = "{path}: no such file; name a delivered GeoTIFF or a folder of them"
 
 
+def record_beside(path: Path) -> Record | None:
+    """The record beside a delivered file, where there is one."""
+    try:
+        return Record.from_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def covers_a_window(path: Path) -> bool:
     """True where the record beside a delivered file says that it covers a window of its tile."""
-    try:
-        return Record.from_json(path.with_suffix(".json").read_text(encoding="utf-8")).windowed
-    except (OSError, ValueError):
-        return False
+    record = record_beside(path)
+    return record is not None and record.windowed
 
 
 def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> list[Path]:
@@ -55,7 +62,7 @@ def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> 
     Parameters
     ----------
     paths : iterable of str or Path
-        Files and folders.
+        Files and folders; debris of other systems in folders is passed over (`find_debris`).
     endings : sequence of str
         What to look for in folders, in small letters.
 
@@ -73,10 +80,7 @@ def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> 
     for path in map(Path, paths):
         if path.is_dir():
             # Endings of any kind, so that a file with a wrong one is found and not passed over.
-            found = sorted(
-                p for p in path.rglob("*")
-                if p.suffix.lower() in endings and p.is_file() and not any(TEMPORARY in q for q in p.parts)
-            )  # fmt: skip
+            found = [p for p in _below(path, endings) if not is_debris(p.relative_to(path))]
             if not found:
                 raise InputError(f"{path}: holds no .tif; name a folder with delivered files")
             files.update(dict.fromkeys(found))
@@ -85,6 +89,19 @@ def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> 
         else:
             raise InputError(_MISSING.format(path=path))
     return list(files)
+
+
+def find_debris(paths: Iterable[str | Path], endings: Sequence[str] = (*TIFFS, ".zip")) -> list[Path]:
+    """Files below folders that look like products by their endings, and that other systems have left there."""
+    folders = [path for path in map(Path, paths) if path.is_dir()]
+    return [p for folder in folders for p in _below(folder, endings) if is_debris(p.relative_to(folder))]
+
+
+def _below(folder: Path, endings: Sequence[str]) -> list[Path]:
+    return sorted(
+        p for p in folder.rglob("*")
+        if p.suffix.lower() in endings and p.is_file() and not any(TEMPORARY in q for q in p.relative_to(folder).parts)
+    )  # fmt: skip
 
 
 def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:

@@ -20,6 +20,7 @@ import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 
+from tasks.debris import is_debris
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.shape_batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, Bounds, fsspec_name
@@ -189,10 +190,10 @@ def _parted(entry: str, exists: Callable[[str], bool]) -> tuple[str, str]:
 
 
 def _may_be_footprints(path: str) -> bool:
-    """False for files of other themes, and for what macOS leaves beside files and in archives."""
+    """False for files of other themes, and for debris."""
     place = PurePosixPath(path)
     other = OTHER_THEMES.fullmatch(place.name) or any(re.fullmatch("theme=(?!buildings).*", part) for part in place.parts)
-    return not (other or place.name.startswith(".") or "__MACOSX" in place.parts)
+    return not (other or is_debris(place))
 
 
 def _may_touch(path: str, bounds: Bounds) -> bool:

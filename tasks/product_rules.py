@@ -127,6 +127,7 @@ _OVERSEAS = re.compile(rf"_R\d+m_(?P<code>{'|'.join(OVERSEAS)})_\d{{5}}_V", re.A
 class Named:
     """What a file name says."""
 
+    theme: str
     part: str
     pixel: int
     tile: Tile
@@ -169,7 +170,7 @@ def check_name(name: str) -> tuple[Finding, Named | None]:
     if edition == "HRLNVLCC" and tile.name not in official_tiles("eea38-2021"):
         remark = "; a tile of the variant eea38uk of this edition"
     return passed("naming", f"{part} of {pixel} m, {timing}, tile {tile}{remark}"), Named(
-        part, pixel, tile, then, now, match["issue"]
+        match["theme"], part, pixel, tile, then, now, match["issue"]
     )
 
 

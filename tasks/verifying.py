@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from grids import Tile
 from tasks.consistency import RELATIONS, Source, compare
-from tasks.delivery_check import TIFFS, check_file, check_paths, covers_a_window
+from tasks.delivery_check import TIFFS, check_file, check_paths, covers_a_window, find_debris, record_beside
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.layer_sources import SYMBOLS, THEN, Bounds, file_source, job_sources, reference_sources
 from tasks.metadata_check import check_metadata
-from tasks.product_names import places_of
+from tasks.packages import compare_package, unpack
+from tasks.product_names import edition_years, places_of, theme_of
 from tasks.product_rules import OUTSIDE, Finding, Named, check_name, failed, passed
+from tasks.records import Record
 from tasks.seams import DEPTH, Seam, seam
 
 FORM_RULES = frozenset({"naming", "readable", "epsg", "pixel_size", "origin", "extent", "bands", "bit_depth", "value"})
@@ -47,6 +46,8 @@ class Checked:
     named: Named | None
     findings: list[Finding]
     bounds: Bounds = (0, 0, 0, 0)
+    record: Record | None = None
+    """The record beside it, which tells the years that it speaks of, whatever its name says."""
 
     @property
     def ok(self) -> bool:
@@ -71,6 +72,8 @@ class Request:
     """Folder of the EEA's boundary masks, for the gap check."""
     jobs: Sequence[Job] = ()
     """Tiles of a production whose store explains the files."""
+    passed_over: Mapping[Path, Finding] = field(default_factory=dict)
+    """Files that are named and not judged, with the reason."""
 
 
 def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[str, list[Finding]]:
@@ -85,17 +88,18 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
     Returns
     -------
     dict
-        Findings by file, in the order of the paths; of a zip that cannot be opened by the zip's name.
+        Findings by file, in the order of the paths; of a zip that cannot be opened by the zip's name. What is passed over
+        comes last: with the one finding given, or "debris" for what other systems have left in folders.
 
     Raises
     ------
     InputError
         If a path does not exist, a folder holds nothing to check, or a raster of then cannot serve.
     """
-    request = request or Request()
+    request, paths = request or Request(), list(paths)
     with tempfile.TemporaryDirectory(prefix="imperv-verify-") as room:
         checked = []
-        files = check_paths(paths, (*TIFFS, ".zip"))
+        files = [path for path in check_paths(paths, (*TIFFS, ".zip")) if path not in request.passed_over]
         for number, path in enumerate(files):
             if path.suffix.lower() == ".zip":
                 if path.with_suffix(".tif") not in files:
@@ -103,7 +107,8 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
             else:
                 checked.append(_check_one(str(path), path, path.parent, request, asked=False))
                 if path.with_suffix(".zip") in files:
-                    checked[-1].findings.append(_compare_zip(path))
+                    checked[-1].findings.extend(compare_package(path))
+        _tell_editions(checked)
         comparable = [c for c in checked if c.comparable]
         for entry in comparable:
             if request.masks is not None:
@@ -111,7 +116,9 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
         for group in _groups(comparable):
             _compare(group, request)
         _look_at_edges(comparable)
-    return {entry.label: entry.findings for entry in checked}
+    debris = passed("debris", "left by another system: no product, and left out", note=True)
+    over = {**request.passed_over, **dict.fromkeys(find_debris(paths), debris)}
+    return {entry.label: entry.findings for entry in checked} | {str(path): [finding] for path, finding in over.items()}
 
 
 def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
@@ -137,70 +144,55 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
 
 def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:
     """The one file of a delivery zip; the zip itself where there is none."""
-
-    def refuse(text: str) -> list[Checked]:
-        return [Checked(str(path), path, None, [failed("unzip", text)])]
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            # What leaves its folder would overwrite files of ours.
-            if unsafe := [n for n in names if PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts]:
-                return refuse(f"holds {unsafe[0]}, a path that leaves the zip")
-            if (damaged := archive.testzip()) is not None:
-                return refuse(f"{damaged} in it is damaged")
-            archive.extractall(room)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        return refuse(f"cannot be unpacked ({error})")
+    room.mkdir()
+    notes = unpack(path, room)
+    if any(not finding.ok for finding in notes):
+        return [Checked(str(path), path, None, notes)]
     rasters = sorted(p for p in room.rglob("*") if p.suffix.lower() in (".tif", ".tiff"))
     if len(rasters) != 1:
         listed = ", ".join(p.name for p in rasters[:4]) or "none"
-        return [Checked(str(path), path, None, [failed("naming", f"a delivery holds exactly one .tif, this one {listed}")])]
+        wrong = failed("naming", f"a delivery holds exactly one .tif, this one {listed}")
+        return [Checked(str(path), path, None, [wrong, *notes])]
     label = f"{path}/{rasters[0].relative_to(room)}"
-    return [_check_one(label, rasters[0], room, request, asked=True, window=covers_a_window(path))]
-
-
-def _compare_zip(path: Path) -> Finding:
-    """The zip beside a file holds it, its table and its metadata as they lie there: what is true of them is true of it."""
-    try:
-        with zipfile.ZipFile(path.with_suffix(".zip")) as archive:
-            inside = {entry.filename: entry.CRC for entry in archive.infolist() if not entry.is_dir()}
-    except (zipfile.BadZipFile, OSError) as error:
-        return failed("unzip", f"its zip cannot be opened ({error})")
-    if absent := [n for n in (path.name, f"Metadata/{path.stem}.xml") if n not in inside]:
-        return failed("unzip", f"its zip lacks {' and '.join(absent)}")
-    for name, checksum in inside.items():
-        beside = path.parent / name
-        if not beside.is_file() or _checksum(beside) != checksum:
-            return failed("unzip", f"{name} in its zip is not the file that lies beside it")
-    return passed("unzip", f"its zip holds the same {len(inside)} files")
-
-
-def _checksum(path: Path) -> int:
-    found = 0
-    with path.open("rb") as file:
-        while piece := file.read(2**22):
-            found = zlib.crc32(piece, found)
-    return found
+    checked = _check_one(label, rasters[0], room, request, asked=True, window=covers_a_window(path))
+    checked.findings.extend(notes)
+    return [checked]
 
 
 def _check_one(label: str, path: Path, root: Path, request: Request, *, asked: bool, window: bool = False) -> Checked:
     _, named = check_name(path.name)
     findings = check_file(path, window=request.window or window or covers_a_window(path))
     findings.append(check_metadata(path, root, named, asked=asked))
-    entry = Checked(label, path, named, findings)
+    entry = Checked(label, path, named, findings, record=record_beside(path))
     if entry.comparable:
         with rasterio.open(path) as source:
             entry.bounds = tuple(source.bounds)
     return entry
 
 
+def _tell_editions(checked: Sequence[Checked]) -> None:
+    """Note of each file that the records know the same layer of the same years under another name."""
+    same: dict[tuple[str, str, str, str], list[Checked]] = {}
+    for entry in checked:
+        if entry.named is not None and entry.record is not None:
+            r = entry.record
+            same.setdefault((str(entry.path.parent), r.symbol, r.start, r.end), []).append(entry)
+    for entries in same.values():
+        for entry in entries:
+            if others := [e.path.name for e in entries if e is not entry]:
+                text = f"{others[0]} beside it is the same layer of the same years in another edition; hand over one of them"
+                entry.findings.append(passed("edition", text, note=True))
+
+
 def _groups(checked: Sequence[Checked]) -> Iterator[dict[str, Checked]]:
-    """Files by symbol, for every tile, area and pair of years; the newest issue where there are several."""
-    places: dict[tuple[Tile, Bounds], list[Checked]] = {}
+    """Files by symbol, for every tile, area, pair of years and known edition; the newest issue where there are several."""
+    several = {(e.named.tile, e.bounds) for e in checked if e.named is not None and any(f.check == "edition" for f in e.findings)}
+    places: dict[tuple[object, ...], list[Checked]] = {}
     for entry in sorted(checked, key=_issue):
         if entry.named is not None:
-            places.setdefault((entry.named.tile, entry.bounds), []).append(entry)
+            place = entry.named.tile, entry.bounds
+            edition = (entry.named.theme, entry.named.issue) if place in several else ()
+            places.setdefault((*place, edition), []).append(entry)
     for entries in places.values():
         named = [(entry, entry.named) for entry in entries if entry.named is not None]
         pairs: set[tuple[int | None, int]] = {(n.then, n.now) for _, n in named if n.then is not None}
@@ -214,7 +206,13 @@ def _groups(checked: Sequence[Checked]) -> Iterator[dict[str, Checked]]:
                     group[SYMBOLS[key]] = entry
                 elif n.then is None and n.now == then and key in THEN:
                     group[THEN[key]] = entry
-            yield group
+            yield {symbol: entry for symbol, entry in group.items() if symbol not in THEN.values() or _is_then(entry, group)}
+
+
+def _is_then(entry: Checked, group: Mapping[str, Checked]) -> bool:
+    """False where records tell that a file is not of the first year of the changes beside it, whatever the names say."""
+    changes = [e.record.start for e in group.values() if e.record and e.named and e.named.then is not None]
+    return entry.record is None or not changes or entry.record.start in changes
 
 
 def _issue(entry: Checked) -> str:
@@ -227,7 +225,7 @@ def _compare(group: Mapping[str, Checked], request: Request) -> None:
     sources: dict[str, Source] = {}
     if first.named is not None:
         for job in request.jobs:
-            if job.tile == first.named.tile and job.bounds == first.bounds and _same_years(job, group):
+            if job.tile == first.named.tile and job.bounds == first.bounds and _is_of(job, group):
                 stored = job_sources(job)
                 sources |= {s: stored[s] for s in stored if s not in SYMBOLS.values()}
     sources |= reference_sources(request.then, first.bounds)
@@ -237,11 +235,13 @@ def _compare(group: Mapping[str, Checked], request: Request) -> None:
             group[symbol].findings.append(finding)
 
 
-def _same_years(job: Job, group: Mapping[str, Checked]) -> bool:
-    """True where a production speaks of the years of a group."""
-    periods = job.production.periods
+def _is_of(job: Job, group: Mapping[str, Checked]) -> bool:
+    """True where a production speaks of the years of a group, and has given its files their edition."""
+    then, now = edition_years(job.production)
+    issue = f"{job.production.delivery.version}_{job.production.delivery.release}"
     years = {(e.named.then, e.named.now) for e in group.values() if e.named is not None}
-    return years <= {(None, periods.now.year), (None, periods.then.year), (periods.then.year, periods.now.year)}
+    editions = {(e.named.theme, e.named.issue) for s, e in group.items() if e.named is not None and s not in THEN.values()}
+    return years <= {(None, now), (None, then), (then, now)} and editions <= {(theme_of(job.production), issue)}
 
 
 def _gaps(entry: Checked, folder: Path) -> Finding:

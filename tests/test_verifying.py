@@ -10,6 +10,7 @@ import pytest
 from tasks.errors import InputError
 from tasks.metadata_check import REQUIRED, check_metadata_file
 from tasks.product_rules import check_name
+from tasks.records import Record
 from tasks.verifying import Request, verify
 from tests.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
 from tests.test_consistency import layers
@@ -106,6 +107,53 @@ def test_the_newest_issue_speaks(tmp_path):
     paths = deliver(tmp_path / "out", {k: arrays[k] for k in ("IMD_now", "IMD_now_resampled")})
     write(tmp_path / "out", paths["IMD_now"].name.replace("R00", "R01"), layers(9)["IMD_now"])
     assert failures(verify([tmp_path / "out"], WINDOW)) == {("IMD", "aggregation")}
+
+
+def edition(folder, arrays, names, start, then="2018", issue="V01_R00"):
+    """Files of layers with records, under names of an edition: the years that the records tell may be others."""
+    theme, status, change = names
+    for symbol, array in arrays.items():
+        if symbol not in FORMS or symbol.endswith("_then"):
+            continue
+        form, colours = FORMS[symbol]
+        form = form.replace("S2021", status).replace("C2018-2021", change)
+        name = f"CLMS_{theme}_{form}_E43N32_03035_{issue}.tif"
+        path = write(folder, name, array, colours=colours, pixel=int(form.split("_R")[1][:-1]))
+        first = start if "_S2" in path.name else then
+        record = Record(symbol, "E43N32", "key", start=f"{first}-01-01", end=f"{start}-12-31", windowed=True)
+        path.with_suffix(".json").write_text(record.to_json())
+
+
+def test_editions_of_the_same_years_are_told_apart(tmp_path):
+    """The status of 2021 under its old name is not the year before that of the same year under its new name."""
+    edition(tmp_path, layers(), ("HRLNVLCC", "S2021", "C2018-2021"), "2021")
+    edition(tmp_path, layers(), ("NVLCC", "S2024", "C2021-2024"), "2021")
+    found = verify([tmp_path])
+    assert failures(found) == set()
+    notes = texts(found, "edition")
+    assert len(notes) == len(found) == 2 * (len(FORMS) - 2)
+    assert all("beside it is the same layer of the same years in another edition" in note for note in notes)
+
+
+def test_versions_are_told_apart_by_records(tmp_path):
+    """A new version that differs is held against its own files, not against those of the version before."""
+    edition(tmp_path, layers(), ("HRLNVLCC", "S2021", "C2018-2021"), "2021")
+    new = layers(5)
+    edition(tmp_path, {"IMD_now": new["IMD_now"]}, ("HRLNVLCC", "S2021", "C2018-2021"), "2021", issue="V02_R00")
+    assert failures(verify([tmp_path])) == set()
+
+
+def test_the_pair_before_gives_the_first_year(tmp_path):
+    """Records agree: the status of 2021 of one production is the first year of the next."""
+    arrays = layers()
+    edition(tmp_path, {"IMD_now": arrays["IMD_then"]}, ("HRLNVLCC", "S2021", "C2018-2021"), "2021")
+    changes = {k: arrays[k] for k in ("IMD_now", "IMDC", "IMDCS")}
+    edition(tmp_path, changes, ("NVLCC", "S2024", "C2021-2024"), "2024", then="2021")
+    found = verify([tmp_path])
+    assert failures(found) == set() and texts(found, "edition") == []
+    assert any("agrees with IMDCS, IMD_then, IMD_now" in text for text in texts(found, "change"))
+    edition(tmp_path, {"IMD_now": arrays["IMD_now"]}, ("HRLNVLCC", "S2021", "C2018-2021"), "2021")
+    assert ("IMDC", "change") in failures(verify([tmp_path]))
 
 
 def test_edges_of_neighbouring_tiles(tmp_path):
@@ -205,6 +253,67 @@ def test_zips(tmp_path, change, expected):
     assert {f.check for findings in found.values() for f in findings if not f.ok} == expected
     assert all(label.startswith(str(path)) for label in found)
     assert not (tmp_path / "x.txt").exists()
+
+
+WINDOWS_ZIPS = {
+    "backslashes": (lambda n: n.replace("/", "\\"), {}, set(), "backslashes instead of slashes"),
+    "in a folder": (lambda n: "delivery\\" + n.replace("/", "\\"), {"delivery\\": b""}, set(), "backslashes instead of slashes"),
+    "macOS": (lambda n: n, {f"__MACOSX/._{NAME}": b"x", "__MACOSX/Metadata/._x.xml": b"x", ".DS_Store": b"x"}, set(),
+              f"3 files in it are no part of a delivery (__MACOSX/._{NAME}) and left out"),
+    "AppleDouble beside": (lambda n: n, {f"._{NAME}": b"x"}, set(), "1 files in it are no part of a delivery"),
+    "a path that leaves it": (lambda n: n, {"..\\x.txt": b""}, {"unzip"}, "holds ../x.txt, a path that leaves the zip"),
+    "a drive": (lambda n: n, {"C:\\x.txt": b""}, {"unzip"}, "holds C:/x.txt, a path that leaves the zip"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rename", "more", "expected", "words"), WINDOWS_ZIPS.values(), ids=WINDOWS_ZIPS.keys())
+def test_zips_of_other_systems(tmp_path, rename, more, expected, words):
+    """Packed on Windows or macOS: read as meant, with a note, and what is no product is not taken for one."""
+
+    def change(files):
+        renamed = {rename(name): data for name, data in files.items()}
+        files.clear()
+        files.update(renamed | more)
+
+    path = package(tmp_path, change)
+    found = verify([path], WINDOW)
+    assert len(found) == 1
+    findings = [f for fs in found.values() for f in fs]
+    assert {f.check for f in findings if not f.ok} == expected
+    assert any(words in f.text for f in findings if f.note or not f.ok)
+    assert not (tmp_path / "x.txt").exists()
+
+
+def test_a_zip_of_windows_beside_its_file_is_the_same(tmp_path):
+    path = package(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "out")
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    product = tmp_path / "out" / NAME
+    with zipfile.ZipFile(product.with_suffix(".zip"), "w") as archive:
+        for name, data in {**entries, "Thumbs.db": b"x"}.items():
+            archive.writestr(name.replace("/", "\\"), data)
+    found = verify([tmp_path / "out"], WINDOW)
+    assert list(found) == [str(product)] and failures(found) == set()
+    assert texts(found, "unzip")[0] == "its zip holds the same 3 files"
+    assert "backslashes" in texts(found, "unzip")[1] and "Thumbs.db" in texts(found, "debris")[0]
+
+
+def test_debris_beside_products_is_named_and_not_judged(tmp_path, capsys):
+    from flows.cli import main
+
+    folder = tmp_path / "x.part-1 [old]"
+    path = write(folder, NAME)
+    for name in (f"._{NAME}", f"__MACOSX/{NAME}", f"._{path.stem}.zip"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\26\7Mac OS X")
+    found = verify([folder], WINDOW)
+    assert list(found)[0] == str(path) and len(found) == 4 and failures(found) == set()
+    assert texts(found, "debris") == ["left by another system: no product, and left out"] * 3
+    assert main(["verify", str(folder), "--window"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "1 of 1 files pass, 3 not judged" and f"--   {folder / f'._{NAME}'}" in lines
+    assert failures(verify([folder / f"._{NAME}"], WINDOW))  # whoever names it wants it
 
 
 def test_a_zip_that_is_none(tmp_path):
