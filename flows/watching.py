@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,26 @@ log = logging.getLogger(__name__)
 EVERY = 10.0
 """Seconds between two refreshes of progress and table."""
 
+ANSWER = 30.0
+"""Seconds that the Prefect server may take to say how a pool is; one on SQLite is slow while many runs begin."""
+
 REPORT_EVERY = 300.0
 """Seconds between two refreshes of the production's report, if any tile has ended since."""
 
 
 def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
     """State of every tile of a run, those that need attention first."""
-    ends = {outcome.tile: outcome for outcome in ledger.runs}
+    ends, seconds = {}, defaultdict[str, float](float)
+    for outcome in ledger.runs:
+        ends[outcome.tile] = outcome
+        seconds[outcome.tile] += outcome.seconds
     order = {"failed": 0, "in work": 1, "not begun": 2, "done": 3}
     rows = []
     for tile, state in ledger.states().items():
         last = ends.get(tile)
         why = ledger.failed[tile].message if state == "failed" else last.message if last and state == "in work" else ""
-        seconds = round(sum(o.seconds for o in ledger.runs if o.tile == tile), 1)
-        rows.append({"tile": tile, "state": state, "last pass": last.until if last else "", "seconds": seconds, "why": why})
+        until = last.until if last else ""
+        rows.append({"tile": tile, "state": state, "last pass": until, "seconds": round(seconds[tile], 1), "why": why})
     return sorted(rows, key=lambda row: (order[row["state"]], row["tile"]))
 
 
@@ -111,6 +118,7 @@ class Watch:
         why = "" if error is None else _said(error)
         if why:
             self._sign = replace(self._sign, state="stopped", note=why)
+            await self._live()  # before anything that takes its time
         await self._refresh(last=True)
         self._ended = not why
         await self._live()
@@ -151,6 +159,12 @@ class Watch:
             await asyncio.sleep(EVERY)
 
     async def _refresh(self, last: bool = False) -> None:
+        try:
+            await self._renew(last)
+        except Exception as error:  # what only shows a production must not go blind, still less end it
+            log.warning("what is shown of the production is not new: %r", error)
+
+    async def _renew(self, last: bool) -> None:
         await asyncio.to_thread(self._sum_up)
         if self.deployment and not last:
             await self._look_at_pool(self.deployment)
@@ -175,7 +189,7 @@ class Watch:
         from flows.pools import pool_of
 
         try:
-            pool = await asyncio.wait_for(pool_of(deployment), EVERY)
+            pool = await asyncio.wait_for(pool_of(deployment), ANSWER)
             why = pool.why if pool else ""
             self._pool = {"pool": asdict(pool) if pool else None, "blocked": why}
         except (PrefectException, httpx.HTTPError, RuntimeError, TimeoutError):

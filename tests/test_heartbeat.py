@@ -259,6 +259,20 @@ def test_a_store_that_takes_no_signs_stops_no_production(tmp_path, monkeypatch, 
     assert "no sign of life could be written" in caplog.text
 
 
+def test_what_cannot_be_shown_ends_no_production(tmp_path, monkeypatch, caplog):
+    def broken(self):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("flows.tally.Tally.refresh", broken)
+    monkeypatch.setattr(watching, "EVERY", 0.1)
+
+    async def body(ledger: Ledger) -> None:
+        await asyncio.sleep(0.5)
+
+    assert life_in(watched(tmp_path, monkeypatch, body)).state == "running"
+    assert len([m for m in caplog.messages if "is not new: KeyError('a defect')" in m]) > 2
+
+
 def test_how_a_production_is_watched_makes_it_no_other(tmp_path):
     one, other = Production.read(tiny(tmp_path / "a")), Production.read(tiny(tmp_path / "b"))
     other = other.model_copy(update={"watch": other.watch.model_copy(update={"heartbeat": 5.0})})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
-from benchmarks.prefect_loopback import Loopback
+from benchmarks.prefect_loopback import ROOT, Loopback
 from benchmarks.watching import QUICK, TILES, Rehearsal, Seen, rehearse
 from tests.webhook_server import receiving
 
@@ -123,3 +125,20 @@ def test_automations_are_replaced_and_not_doubled(server, seen):
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 5
     again = listed(server, "automations/filter")
     assert {a["id"] for a in again} == {a["id"] for a in found} and "SECRET" not in json.dumps(again)
+
+
+def test_what_else_keeps_a_pool_from_running(server, seen):
+    """A limit of 0, and a queue that is paused; asked as the parent does."""
+    code = "import asyncio; from flows.pools import pool_of; print(asyncio.run(pool_of('imperviousness/tile')).why)"
+
+    def why() -> str:
+        done = subprocess.run([sys.executable, "-c", code], env=server.environment, cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    server.prefect("work-pool", "set-concurrency-limit", "tiles", "0")
+    assert why() == "work pool tiles may run 0 at once; prefect work-pool set-concurrency-limit tiles N"
+    server.prefect("work-pool", "clear-concurrency-limit", "tiles")
+    server.prefect("work-queue", "pause", "default", "--pool", "tiles")
+    assert why() == "queue default of work pool tiles is paused; prefect work-queue resume default --pool tiles"
+    server.prefect("work-queue", "resume", "default", "--pool", "tiles")
+    assert why() in ("", "no worker serves work pool tiles; imperv worker --pool tiles")
