@@ -190,8 +190,8 @@ def test_tiles_are_runs_of_workers(server, many, undisturbed):
     assert delivered(file.parent / "store-deployed") == undisturbed
     runs = listed(server, "flow_runs/filter")
     names = {run["name"]: run["state_name"] for run in runs}
-    assert names["europe"] == "Completed" and {f"{tile} to all" for tile in TILES} <= set(names)
-    parent = next(run for run in runs if run["name"] == "europe")
+    assert names["europe deployed"] == "Completed" and {f"{tile} to all" for tile in TILES} <= set(names)
+    parent = next(run for run in runs if run["name"] == "europe deployed")
     assert all(run["parent_task_run_id"] for run in runs if " to " in run["name"]) and parent["parent_task_run_id"] is None
     artifacts = {a["key"]: a for a in listed(server, "artifacts/filter")}
     assert {"production-progress", "production-tiles"} <= set(artifacts)

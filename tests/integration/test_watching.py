@@ -39,7 +39,7 @@ def listed(server, path: str, **body):
     return json.loads(urllib.request.urlopen(request, timeout=30).read())
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 def test_a_paused_pool(seen):
@@ -103,11 +103,11 @@ def test_flow_runs_of_commands_carry_tags_the_name_of_the_production_and_logs(se
     runs = listed(server, "flow_runs/filter")
     parents = [run for run in runs if run["name"] == "europe flat-20"]
     assert parents and all(set(run["tags"]) == {"imperv", "flat-20"} for run in parents)
-    tiles = [run for run in runs if run["name"].endswith(" to all")]
+    tiles = [run for run in runs if " to " in run["name"]]
     assert len(tiles) >= TILES and all(set(run["tags"]) == {"imperv", "flat-20", run["name"].split()[0]} for run in tiles)
     assert "SECRET" not in json.dumps(runs)
     said = messages(server, max(parents, key=lambda run: run["start_time"]))
-    assert any(" to all: done" in line for line in said) and any("Finished in state" in line for line in said)
+    assert any(": done, " in line for line in said) and any("Finished in state" in line for line in said)
     logs = {run["name"]: messages(server, run) for run in tiles}
     assert any(f"{name} done: " in line for name, lines in logs.items() for line in lines)
 
