@@ -176,6 +176,6 @@ def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:
     for name in names[1:]:
         better = [row for row in rows if row.loss(name) < row.loss(names[0])]
         reasons = dict.fromkeys(row.why for row in better)
-        what = "; ".join(f"{', '.join(row.short for row in better if row.why == why)}: {why}" for why in reasons)
+        what = "; ".join(f"{', '.join(row.short for row in better if row.why == why)} ({why})" for why in reasons)
         lines += [f"{name} is better at {what}"] if better else []
     return lines

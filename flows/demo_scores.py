@@ -127,8 +127,8 @@ def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> 
         known &= np.isfinite(one.density)
     real, changed = truth["imd_now"].astype("f4"), known & (truth["change"] == 1)
     rows = [
-        Score(f"density: {where}", {n: _rms(c.density[at] - real[at]) for n, c in found.items()}, why=SIMULATED)
-        for where, at in (("RMSE, percent", known), ("RMSE where sealing changed", changed), ("RMSE elsewhere", known & ~changed))
+        Score(f"density error{where}", {n: _rms(c.density[at] - real[at]) for n, c in found.items()}, why=SIMULATED)
+        for where, at in ((", percent (RMSE)", known), (" where sealing changed", changed), (" elsewhere", known & ~changed))
         if at.any()
     ]
     mean = float(real[known].mean())

@@ -49,13 +49,13 @@ def test_maps_are_compared_where_all_know_something():
     )
     table = {row.name: row.values for row in rows}
     pixels = 8 * 7 - 1
-    assert table["density: RMSE, percent"] == {
+    assert table["density error, percent (RMSE)"] == {
         "right": 0,
         "old": pytest.approx(np.sqrt(8 * 100**2 / pixels)),
         "mask": pytest.approx(np.sqrt((4 * 100**2 + 4 * 50**2 + 8 * 10**2) / pixels)),
     }
-    assert table["density: RMSE where sealing changed"]["old"] == 100
-    assert table["density: RMSE elsewhere"] == {"right": 0, "old": 0, "mask": pytest.approx(np.sqrt(8 * 10**2 / (pixels - 8)))}
+    assert table["density error where sealing changed"]["old"] == 100
+    assert table["density error elsewhere"] == {"right": 0, "old": 0, "mask": pytest.approx(np.sqrt(8 * 10**2 / (pixels - 8)))}
     sealed = 100 * (8 * 0.4 + 4) / pixels
     assert table[f"sealed share, truth {sealed:.1f} %"]["right"] == pytest.approx(sealed)
     assert table["built-up: F1"] == {"right": 1, "old": 0, "mask": None}
@@ -84,8 +84,8 @@ def test_what_another_map_does_better_is_said_with_the_reason():
         Score("change where there is none", {"run": 0.02, "old": None, "clc": 4.0}, 2, " %"),
     ]
     old, clc = advantages(rows, ["run", "old", "clc"])
-    assert old == "old is better at RMSE elsewhere: errors are small; sealed share: outline"
-    assert clc == "clc is better at sealed share: outline; gain found, loss found: mask"
+    assert old == "old is better at RMSE elsewhere (errors are small); sealed share (outline)"
+    assert clc == "clc is better at sealed share (outline); gain found, loss found (mask)"
     assert advantages(rows[3:4], ["run", "old", "clc"]) == []
     assert rows[3].text("clc") == "–" and rows[4].text("run") == "80 %" and rows[3].text("run") == "0.80"
 

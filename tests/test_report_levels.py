@@ -69,6 +69,6 @@ def test_a_level_that_needs_a_look_says_where_it_comes_from():
     facts = replace(good(), status_then=then, status_now=now, change=replace(good().change, gain_km2=0, loss_km2=0))
     found = next(v for v in judge(facts, PASSED, parts) if v.title == "Level")
     assert (found.light, found.value) == ("look", "\u221218 %")
-    assert found.text.endswith("; \u221220 % where CLC+ is unsealed in both years (20 % dense then), +2 % in density")
+    assert found.text.endswith("; \u221220 % where CLC+ is unsealed in both years (20 % dense in the old map), +2 % in density")
     quiet = next(v for v in judge(replace(facts, status_now=then), PASSED, parts) if v.title == "Level")
     assert quiet.light == "good" and "CLC+" not in quiet.text

@@ -50,7 +50,7 @@ class Level:
     """Unchanged ground by what the maps call sealed; pixels that are sealed in neither map are in no part."""
 
     outside: Part
-    """Sealed in the map of then; neither CLC+ of then nor the map of now has it."""
+    """Sealed in the map of then; neither CLC+ of then nor the map of now, whose outline is CLC+ of now, has it."""
     lost: Part
     """Sealed in the map of then and in CLC+ of then, not in the map of now."""
     new: Part
@@ -65,10 +65,10 @@ class Level:
 
 
 TITLES = (
-    "Sealed in the map of then only, outside CLC+ of both years",
-    "Sealed in the map of then only, inside CLC+ of then",
-    "Sealed in the map of now only",
-    "Sealed in both maps",
+    "Then only, never in CLC+",
+    "Then only, in CLC+ of then",
+    "Now only",
+    "Then and now",
 )
 
 

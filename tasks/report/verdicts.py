@@ -191,7 +191,7 @@ def _drift(facts: TileFacts, level: Level | None) -> Verdict:
 def _sources(level: Level, then: Status) -> str:
     """What the difference is made of; parts below half a percent are left out."""
     where = {
-        f"where CLC+ is unsealed in both years ({100 * level.outside.density:.0f} % dense then)": level.outside,
+        f"where CLC+ is unsealed in both years ({100 * level.outside.density:.0f} % dense in the old map)": level.outside,
         "where only CLC+ of then is sealed": level.lost,
         "where only the map of now is": level.new,
         "in density": level.both,

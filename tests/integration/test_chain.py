@@ -268,5 +268,5 @@ def test_the_last_lines_of_a_demo_compare_it_with_what_there_is_without_it(finis
     head = next(k for k, line in enumerate(lines) if line.startswith("against the truth"))
     assert lines[head].split("  ")[-1] == "CLC+ Backbone" and "this run" in lines[head] and "map of 2018" in lines[head]
     names = [line.split("  ")[0].split(",")[0] for line in lines[head + 1 :]]
-    assert {"density: RMSE", "sealed share", "built-up: F1", "gain found", "change where there is none"} <= set(names)
+    assert {"density error", "sealed share", "built-up: F1", "gain found", "change where there is none"} <= set(names)
     assert head > len(delivered_symbols())  # the layers come before
