@@ -12,6 +12,7 @@ from flows.targets import DELIVER, resolve_targets, steps
 from grids import Tile
 from tasks.job import Job
 from tasks.production import Production
+from tasks.reading import FILE_SHARE
 from tasks.starting import starts_anew
 
 NETWORKS = ("IMD_model", "IBUD_model", "RIMD", "RIBUD")
@@ -19,9 +20,6 @@ NETWORKS = ("IMD_model", "IBUD_model", "RIMD", "RIBUD")
 
 GPU_CORES = 50.0
 """Cores of the measured machine that one GPU stands for in networks; an H100 would for 40 in training, 37 to 50 in prediction."""
-
-FILE_SHARE = 0.75
-"""Bytes of scene files to one decoded byte (`flows.costs`)."""
 
 STORED_SHARE = 0.4
 """Bytes in the store to one byte of a layer before compression: 0.38 of the city kit, 0.50 of the demo, both small."""

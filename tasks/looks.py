@@ -133,6 +133,7 @@ class _Observed:
     weights: Mapping[Target, np.ndarray]
     """(y, time, x) uint8 on each grid."""
     access: SceneAccess
+    told: Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,13 @@ class _Stack:
         return self.values[first:last], weights
 
 
-def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
+def yearly_features(
+    looks: Looks,
+    grid: GeoBox,
+    threads: int,
+    done: Callable[[], None] = lambda: None,
+    told: Callable[[int], None] = lambda count: None,
+) -> dict[str, np.ndarray]:
     """Features of all pixels of a grid.
 
     Parameters
@@ -169,6 +176,8 @@ def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[],
         Threads that compute, and as many that read local files; of remote ones more are read at once.
     done : callable
         Called after each of `STEPS`.
+    told : callable
+        Called with the bytes of a file that a reading took, from any thread.
 
     Returns
     -------
@@ -190,7 +199,7 @@ def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[],
     }
     looks = looks.at(grid)
     with ThreadPoolExecutor(looks.readers(threads), "read") as readers, ThreadPoolExecutor(threads, "compute") as kernels:
-        observed = _observe(looks, (fine, coarse), readers)
+        observed = _observe(looks, (fine, coarse), readers, told)
         if observed.rows:
             times = np.array([looks.times[row] for row in observed.rows])
             for bands, stacks in _stacks(observed, fine, coarse, readers):
@@ -206,11 +215,11 @@ def yearly_features(looks: Looks, grid: GeoBox, threads: int, done: Callable[[],
     return result
 
 
-def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor) -> _Observed:
+def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor, told: Callable[[int], None]) -> _Observed:
     """Read all classifications and bring their weights to both grids."""
     fine, coarse = targets
     scenes = [scene for group in looks.overpasses for scene in group]
-    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access), scenes), strict=True)
+    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access, told), scenes), strict=True)
     windows = {scene.id: window for scene, window in read if window is not None}
     rows = [k for k, group in enumerate(looks.overpasses) if any(s.id in windows for s in group)]
     weights = {t: np.zeros((t.shape[0], len(rows), t.shape[1]), "uint8") for t in targets}
@@ -231,12 +240,13 @@ def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolEx
         return tuple(found)
 
     groups = tuple(readers.map(weigh, range(len(rows))))
-    return _Observed(tuple(rows), groups, weights, looks.access)
+    return _Observed(tuple(rows), groups, weights, looks.access, told)
 
 
-def _classes(scene: Scene, target: Target, access: SceneAccess) -> Window | None:
+def _classes(scene: Scene, target: Target, access: SceneAccess, told: Callable[[int], None]) -> Window | None:
     """Classification of a scene; None where it has no weight near the target."""
     window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=access)
+    told(window.stored if window is not None else 0)
     return window if window is not None and WEIGHT_OF_CLASS[window.pixels].any() else None
 
 
@@ -279,7 +289,9 @@ def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.nda
 
     def read(granule: _Granule) -> Window | None:
         path = granule.scene.bands[band]
-        return read_window(path, granule.scene.id, target, granule.cells[target], access=observed.access)
+        window = read_window(path, granule.scene.id, target, granule.cells[target], access=observed.access)
+        observed.told(window.stored if window is not None else 0)
+        return window
 
     group = [granule for granule in observed.groups[k] if granule.cells[target].any()]
     if len(group) == 1 and len(observed.groups[k]) == 1:

@@ -91,11 +91,13 @@ class _Block:
     out: Any
     done: Callable[[], None] | None = None
 
-    def __call__(self, block: Block) -> list[_Shard]:
+    def __call__(self, block: Block) -> tuple[list[_Shard], int]:
+        """Its shards, and the bytes of files that were read for them."""
         here = block.geobox(self.grid)
         arrays: dict[str, np.ndarray] = {}
+        read: list[int] = []
         for part in block_grid(here, self.edge or max(block.shape)):
-            found = yearly_features(self.looks, part.geobox(here), self.threads, self.done or (lambda: None))
+            found = yearly_features(self.looks, part.geobox(here), self.threads, self.done or (lambda: None), read.append)
             if part.shape == block.shape:
                 arrays = found
                 break
@@ -114,7 +116,7 @@ class _Block:
             return _Shard((y, x), report(mine), looks, int(np.count_nonzero(observed & land)))
 
         with ThreadPoolExecutor(self.threads, "write") as pool:
-            return list(pool.map(write, block_grid(here, SHARD)))
+            return list(pool.map(write, block_grid(here, SHARD))), sum(read)
 
 
 def make_pp(job: Job, layer: Layer) -> Made:
@@ -176,7 +178,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
         work = _Block(looks, grid, land, plan.edge, plan.threads, out, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         # In the order of the shards, so that the digest does not tell how the blocks were cut.
-        shards = sorted((shard for block in made for shard in block), key=lambda shard: shard.place)
+        shards = sorted((shard for block, _ in made for shard in block), key=lambda shard: shard.place)
         seen = np.sum([shard.looks for shard in shards], axis=0)
         observed, clear = int(seen.sum()), int(seen[settings.min_clear :].sum())
         if not observed:
@@ -200,6 +202,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
         "lost_scenes": lost,
         "lost_items": scenes.reasons,
         "offset_check": offsets,
+        "bytes_read": sum(read for _, read in made),
         "observed_pixels": observed,
         "observed_share": share,
         "land_pixels": land.pixels,

@@ -212,6 +212,8 @@ class Window:
     crs: CRS
     affine: Affine
     """From pixels of the raster to its coordinates."""
+    stored: int = 0
+    """Bytes that the blocks of the file take which were read for it."""
 
     def bilinear(self, target: Target, cells: np.ndarray, subtract: int, out: np.ndarray, overpass: int) -> None:
         """Write reflectance on the target into one overpass of `out` (y, time, x)."""
@@ -221,6 +223,9 @@ class Window:
         """Write weights of classes on the target into one overpass of `out` (y, time, x), where they are higher."""
         nearest_weights(self.pixels, self.first, *target.nodes(self.crs, self.affine), table, out, overpass)
 
+
+FILE_SHARE = 0.75
+"""Bytes of scene files to one byte of their pixels, where nothing better is known."""
 
 NEIGHBOURS = 2
 """Pixels around the outermost node that the interpolation may ask for."""
@@ -288,7 +293,13 @@ def _window(
     x, y = target.nodes(crs, source.transform)
     if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
         pixels = warp(source, target.grid, Resampling.bilinear, 0, [source.nodata] if source.nodata else [])
-        return Window(pixels, (0, 0), target.crs, target.grid.affine)
+        corners = (
+            max(int(y.min()), 0),
+            max(int(x.min()), 0),
+            min(int(y.max()) + 1, source.height),
+            min(int(x.max()) + 1, source.width),
+        )
+        return Window(pixels, (0, 0), target.crs, target.grid.affine, stored_bytes(source, *corners))
     wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
     top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
     bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)
@@ -296,7 +307,22 @@ def _window(
     if top >= bottom or left >= right:
         return None
     pixels = read_valid(source, Area(left, top, right - left, bottom - top))
-    return Window(pixels, (top, left), crs, source.transform)
+    return Window(pixels, (top, left), crs, source.transform, stored_bytes(source, top, left, bottom, right))
+
+
+def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: int, right: int) -> int:
+    """Bytes of a file that a window of its first band takes: those of all blocks that it touches.
+
+    Of files that are no TIFF nobody tells the size of a block: `FILE_SHARE` of its pixels is taken.
+    """
+    if top >= bottom or left >= right:
+        return 0
+    height, width = source.block_shapes[0]
+    rows, columns = range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
+    if source.driver != "GTiff":
+        return int(FILE_SHARE * len(rows) * height * len(columns) * width * np.dtype(source.dtypes[0]).itemsize)
+    # A block without any data has no place in the file, and no size.
+    return sum(int(source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=1) or 0) for y in rows for x in columns)
 
 
 @functools.cache

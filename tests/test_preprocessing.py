@@ -316,6 +316,9 @@ def test_a_tile_is_computed_and_counted(tile):
     assert (made.statistics["overpasses"], made.statistics["scenes"]) == (12, 12)
     assert (made.statistics["observed_pixels"], made.statistics["well_observed_pixels"]) == (10_000, 10_000)
     assert made.statistics["lost_scenes"] == {} and made.warnings == ()
+    scenes = read_scene_list(job, "S2_now").scenes
+    files = sum(Path(path).stat().st_size for scene in scenes for path in scene.bands.values())
+    assert 0.2 * files < made.statistics["bytes_read"] <= files  # the rest of such small files is their headers
     found = stored(job)
     assert set(np.unique(found["quantiles"][0])) == {1002}  # the third of 1000 ... 1011
     assert set(np.unique(found["observations"])) == {12}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from rasterio.enums import Resampling
 
 from grids import Tile, block_grid, window_geobox
 from tasks.errors import SceneError
-from tasks.reading import open_full_resolution, read_band, warp
+from tasks.reading import Target, open_full_resolution, read_band, read_window, stored_bytes, warp
 from tests.hidden_pixels import HIDDEN, hide
 
 FLANDERS = window_geobox(Tile("E38N31"), 10, (3_829_000, 3_101_000, 3_831_000, 3_103_000))
@@ -362,3 +363,43 @@ def test_the_error_travels_between_processes(tmp_path):
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, SceneError)
     assert (again.scene, again.reason, str(again)) == (error.scene, error.reason, str(error))
+
+
+# how much of a file is read -------------------------------------------------------------------------------------
+
+
+def test_the_bytes_of_a_window_are_those_of_the_blocks_that_it_touches(tmp_path):
+    """Noise does not compress: a block of 64 x 64 pixels of two bytes takes 8 KB, and one without data no place at all."""
+    pixels = np.random.default_rng(0).integers(1, 65535, (200, 256)).astype("uint16")
+    pixels[:64, :64] = 0
+    tiled = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "nodata": 0, "SPARSE_OK": "TRUE"}
+    path = write(tmp_path / "noise.tif", pixels, **tiled)
+    with rasterio.open(path) as source:
+        whole = stored_bytes(source, 0, 0, 200, 256)
+        assert 0.9 * Path(path).stat().st_size < whole < Path(path).stat().st_size
+        assert stored_bytes(source, 0, 0, 64, 64) == 0
+        one = stored_bytes(source, 70, 70, 100, 100)
+        assert 8000 < one < 8400
+        assert stored_bytes(source, 127, 127, 129, 129) == pytest.approx(4 * one, rel=0.01)
+        assert stored_bytes(source, 90, 90, 90, 200) == 0  # nothing of it
+    with rasterio.open(write(tmp_path / "strips.tif", pixels, blockysize=50)) as source:
+        assert stored_bytes(source, 49, 100, 51, 101) == 2 * 50 * 256 * 2
+
+
+def test_a_format_that_does_not_tell_takes_its_share(tmp_path):
+    png = tmp_path / "x.png"
+    with rasterio.open(png, "w", driver="PNG", height=100, width=80, count=1, dtype="uint8") as target:
+        target.write(np.zeros((1, 100, 80), "uint8"))
+    with rasterio.open(png) as source:
+        height, width = source.block_shapes[0]
+        assert stored_bytes(source, 0, 0, 1, 1) == int(0.75 * height * width)
+
+
+@pytest.mark.parametrize("pixel", [10.0, 5.0])
+def test_a_window_tells_what_was_read_for_it(tmp_path, pixel):
+    rows, columns = (int(n * 10 / pixel) for n in (300, 320))
+    pixels = np.random.default_rng(1).integers(1, 9000, (rows, columns)).astype("uint16")
+    path = write(tmp_path / "noise.tif", pixels, pixel=pixel, tiled=True, blockxsize=64, blockysize=64)
+    whole = read_window(path, "s", Target(INSIDE))
+    part = read_window(path, "s", Target(INSIDE[:20, :20]))
+    assert 0 < part.stored < whole.stored <= Path(path).stat().st_size
