@@ -117,15 +117,29 @@ def _features(job: Job, period: str) -> Cost:
     text = job.store.read_text(job.place(f"S2_{period}").data)
     if text is not None:
         return _looked_at(job, Looks.of(SceneList.from_json(text)))
-    # Without a list all tiles of one shape cost the same.
-    key = (*job.grid(10).shape, job.engine.settings.model_dump_json())
+    return _unseen(job, OVERPASSES, OVERPASSES)
+
+
+def made_cost(job: Job, symbol: str) -> Cost:
+    """Cost of a layer as if it were not there, by what its record tells of the scenes: no list of them is read."""
+    record = job.record(symbol) if CATALOGUE[symbol].stem == "PP" else None
+    counts: Any = record.statistics if record else {}
+    if "overpasses" not in counts or "scenes" not in counts:
+        return node_cost(job, symbol)
+    return _unseen(job, counts["overpasses"], counts["scenes"])
+
+
+def _unseen(job: Job, overpasses: int, scenes: int) -> Cost:
+    """Cost of the features of so many scenes, which may lie anywhere: all tiles of one shape cost the same."""
+    key = (*job.grid(10).shape, job.engine.settings.model_dump_json(), overpasses, scenes)
     if key not in _UNSEEN:
-        _UNSEEN[key] = _looked_at(job, Looks.of(SceneList(tuple(_someone(k) for k in range(OVERPASSES)))))
+        someone = tuple(_someone(k, k % overpasses) for k in range(scenes))
+        _UNSEEN[key] = _looked_at(job, Looks.of(SceneList(someone)))
     return _UNSEEN[key]
 
 
 _UNSEEN: dict[Any, Cost] = {}
-"""Cost of a year's features by shape and settings, where nothing is known of the scenes."""
+"""Cost of a year's features by shape, settings and numbers of overpasses and scenes."""
 
 
 def _looked_at(job: Job, looks: Looks) -> Cost:
@@ -141,9 +155,9 @@ def _looked_at(job: Job, looks: Looks) -> Cost:
     return Cost(seconds, RESERVED + plan.bytes * plan.at_once, int(count * decoded * DECODED_BYTES))
 
 
-def _someone(k: int) -> Scene:
-    """A scene of which nothing is known."""
-    return Scene(str(k), "2021-01-01T00:00:00+00:00", str(k), "", "", None, 0, "", {})
+def _someone(k: int, overpass: int) -> Scene:
+    """A scene of which nothing is known but its overpass."""
+    return Scene(str(k), "2021-01-01T00:00:00+00:00", str(overpass), "", "", None, 0, "", {})
 
 
 def _training(job: Job, pixels: int) -> float:

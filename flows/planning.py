@@ -61,7 +61,7 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        found.append(_step(job, symbol, state, reason, _bytes(job, symbol), node_cost))
+        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), node_cost))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
         found.append(_step(job, symbol, entry.state, entry.reason, 0, delivery_cost, DELIVER))
@@ -77,7 +77,8 @@ def _step(
     return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)
 
 
-def _bytes(job: Job, symbol: str) -> int:
+def layer_bytes(job: Job, symbol: str) -> int:
+    """What a layer takes before compression; 0 where it is not a raster."""
     layer = CATALOGUE[symbol]
     if not layer.resolution:
         return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.planning import tile_status
+from flows.planning import remembering, tile_status
+from flows.spending import cost_rows, tile_costs, total_costs
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.production import Production
@@ -28,8 +29,10 @@ def report_production(production: Production) -> str:
     """
     if not production.tile_names:
         raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
-    statuses = [tile_status(Job.of(production, tile)) for tile in production.tile_names]
-    return f"{production.store_url}/{write_production_report(production, statuses)}"
+    jobs = [remembering(Job.of(production, tile)) for tile in production.tile_names]
+    statuses = [tile_status(job) for job in jobs]
+    costs = cost_rows(total_costs([tile_costs(job) for job in jobs]), production.prices)
+    return f"{production.store_url}/{write_production_report(production, statuses, costs)}"
 
 
 def report_all(production: Production) -> Iterator[str]:

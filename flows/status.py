@@ -13,24 +13,27 @@ from flows.console import out
 from flows.heartbeat import life_of
 from flows.journal import last_run
 from flows.plan_cli import duration
-from flows.planning import tile_status
+from flows.planning import remembering, tile_status
 from flows.production_files import label_of
 from flows.production_state import read_state
+from flows.spending import costs_line, tile_costs, total_costs
 from tasks.job import Job
 from tasks.overlay import store_of
-from tasks.production import Production
+from tasks.production import Prices, Production
 
 ATTENTION = ("failed", "running", "incomplete", "out of date", "missing", "done")
 """States of tiles, those first that want to be looked at."""
 
 
-def statuses(production: Production, now: datetime | None = None) -> list[dict[str, Any]]:
-    """State of every tile with the seconds since its last run said anything, those first that want to be looked at."""
+def statuses(production: Production, now: datetime | None = None, costs: bool = True) -> list[dict[str, Any]]:
+    """State of every tile with the seconds since its last run said anything, and its `costs`; those first that want a look."""
     moment, found = now or datetime.now(UTC), []
     for tile in production.tile_names:
-        job = Job.of(production, tile)
+        job = remembering(Job.of(production, tile))
         when = last_run(job).get("when", "")
-        found.append({**tile_status(job), "age": _age(when, moment) if when else None, "when": when})
+        age = _age(when, moment) if when else None
+        entry = {**tile_status(job), "age": age, "when": when}
+        found.append(entry | {"costs": tile_costs(job)} if costs else entry)
     return sorted(found, key=lambda entry: (ATTENTION.index(entry["state"]), entry["tile"]))
 
 
@@ -53,8 +56,8 @@ def going(config: Path, production: Production, now: datetime | None = None) -> 
     }  # fmt: skip
 
 
-def print_status(found: Sequence[dict[str, Any]], run: dict[str, Any]) -> None:
-    """A line a tile, its reason below it, the sums, and how the production is."""
+def print_status(found: Sequence[dict[str, Any]], run: dict[str, Any], prices: Prices) -> None:
+    """A line a tile, its reason below it, the sums, costs so far, and how the production is."""
     for entry in found:
         cells = "  ".join(f"{stage} {s['done']}/{s['total']}" for stage, s in entry["stages"].items())
         age = f"{duration(entry['age'])} ago" if entry["age"] is not None else ""
@@ -66,6 +69,8 @@ def print_status(found: Sequence[dict[str, Any]], run: dict[str, Any]) -> None:
     if len(found) > 1:
         counts = Counter(entry["state"] for entry in found)
         out.print(f"{len(found)} tiles: " + ", ".join(f"{counts[s]} {s}" for s in ATTENTION if counts[s]), markup=False)
+    if costs := total_costs([entry["costs"] for entry in found]):
+        out.print(costs_line(costs, prices), markup=False)
     for line in production_lines(run):
         out.print(line, markup=False)
 

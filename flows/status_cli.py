@@ -44,7 +44,7 @@ def _status(config: Path, check: bool, tell: bool, measure: bool, as_json: bool)
         check_watching(production)
     if tell and not production.watch.notify:
         raise InputError("--tell: watch.notify names nobody; add it to the production file, or give --notify")
-    found, run = statuses(production), going(config, production)
+    found, run = statuses(production, costs=not check), going(config, production)
     if measure:
         write_metrics(config, production)
     if not check:
@@ -52,7 +52,7 @@ def _status(config: Path, check: bool, tell: bool, measure: bool, as_json: bool)
             life = {key: run["life"][key] for key in ("state", "age", "why")} if run else None
             out.print_json(json.dumps([{**entry, "production": life} for entry in found]))
         else:
-            print_status(found, run)
+            print_status(found, run, production.prices)
         return
     wrong = troubles(found, run)
     if as_json:

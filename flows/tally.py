@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from flows.outcomes import Ledger
@@ -24,9 +24,15 @@ class Sums:
     """Bytes of layers and models."""
     products: int = 0
     """Bytes of delivered files."""
+    cpu_seconds: float = 0.0
+    """That its nodes took of processors."""
+    read: int = 0
+    """Bytes of scene files."""
+    uncounted: int = 0
+    """Features of a year that were made before their reading was counted."""
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(self.seconds + other.seconds, self.layers + other.layers, self.products + other.products)
+        return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Sums)))
 
 
 def tile_sums(job: Job) -> Sums:
@@ -34,8 +40,15 @@ def tile_sums(job: Job) -> Sums:
     paths = {job.place(symbol).record for symbol in CATALOGUE}
     made = [record for path in paths if (record := job.store.read_record(path)) is not None]
     handed = [r for s in delivered_symbols() if (r := job.store.read_record(places_of(job, s).record)) is not None]
-    seconds = sum(record.seconds for record in (*made, *handed))
-    return Sums(seconds, sum(record.size for record in made), sum(record.size for record in handed))
+    features: list[Any] = [record.statistics.get("bytes_read") for record in made if record.symbol == "PP"]
+    return Sums(
+        seconds=sum(record.seconds for record in (*made, *handed)),
+        layers=sum(record.size for record in made),
+        products=sum(record.size for record in handed),
+        cpu_seconds=sum(record.cpu_seconds for record in (*made, *handed)),
+        read=sum(count or 0 for count in features),
+        uncounted=features.count(None),
+    )
 
 
 @dataclass

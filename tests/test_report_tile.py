@@ -196,6 +196,7 @@ def test_the_report_of_a_production(finished, tmp_path, capsys):
     text = Path(made[1]).read_text(encoding="utf-8")
     page = Page(text)
     assert f"{TILE}.report.html" in {a.get("href") for a in page.all("a")}
+    assert "Costs so far" in page.words and "core hours" in page.words and "GB stored" in page.words
     assert "1 tile" in page.words and str(finished.production.root) not in text
     found = seen_by_browser(text, tmp_path, 390)
     assert found["trouble"] == [] and found["scroll"] <= found["inner"]

@@ -100,7 +100,9 @@ class Outlier:
     z: float
 
 
-def write_production_report(production: Production, statuses: Sequence[Mapping[str, Any]]) -> str:
+def write_production_report(
+    production: Production, statuses: Sequence[Mapping[str, Any]], costs: Sequence[tuple[str, float, float]] = ()
+) -> str:
     """Make the report of all tiles of a production.
 
     Parameters
@@ -108,6 +110,8 @@ def write_production_report(production: Production, statuses: Sequence[Mapping[s
     production : Production
     statuses : sequence of mapping
         ``tile``, ``state`` and ``why`` of each tile.
+    costs : sequence of (str, float, float)
+        What is paid for, how much of it so far, and how much was planned for all tiles.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def write_production_report(production: Production, statuses: Sequence[Mapping[s
         then=str(production.periods.then), now=str(production.periods.now), measures=[name for name, _, _ in MEASURES],
         map_of_states=europe(rows, lambda row: STATES.get(row.state, "#cfd6dc"), lambda row: row.state),
         map_of_shares=europe(rows, _share_colour, lambda row: percent(row.sealed)),
-        odd={one.tile for one in found}, fewest=FEWEST, limit=OUTLIER,
+        costs=costs, odd={one.tile for one in found}, fewest=FEWEST, limit=OUTLIER,
         total={name: sum(getattr(row, name) for row in rows) for name in TOTALS},
     )  # fmt: skip
     store.write_text(PATH, page)
