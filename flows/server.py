@@ -61,7 +61,6 @@ def prepare_command() -> None:
     os.environ["PREFECT_PROFILES_PATH"] = os.devnull  # an empty file: no profile
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # what is left to send when a command ends
     _import_prefect()
 
 
@@ -82,6 +81,7 @@ def prepare_worker() -> None:
 
 def _import_prefect() -> None:
     """Import Prefect, whose settings are read at that moment."""
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # it counts what is left to send when a command ends
     from pydantic import ValidationError
 
     try:

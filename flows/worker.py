@@ -10,11 +10,13 @@ import sys
 import tempfile
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
+from prefect.workers import base
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from flows import warm_run
@@ -43,6 +45,18 @@ with warnings.catch_warnings(action="ignore", category=UserWarning):  # it takes
         """Serves pools of the type "process"."""
 
         job_configuration = WarmConfiguration
+
+
+def _say(text: object = "") -> None:
+    """Of the pages that Prefect prints while its server is away, the line that says when it is asked again."""
+    words = str(text).split()
+    if words[:2] == ["Backing", "off"]:
+        log.warning("the Prefect server does not answer; it is asked again every %s", words[-1].rstrip("."))
+    elif words[:2] == ["Resetting", "backoff"]:
+        log.warning("the Prefect server answers again")
+
+
+base.critical_service_loop = partial(base.critical_service_loop, printer=_say)  # type: ignore[attr-defined]
 
 
 class Warm:
@@ -115,7 +129,7 @@ def work(pool: str, name: str | None, limit: int) -> None:
         except* (httpx.HTTPError, RuntimeError) as errors:  # of Prefect's task groups
             gone = errors
     if gone is not None:
-        raise WorkError(f"Prefect: its server is gone ({_first(gone)}); start it and this worker again; runs go on by themselves")
+        raise WorkError(f"Prefect: its server was away for too long ({_first(gone)}); start it and this worker again")
 
 
 def _first(error: BaseException) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import re
 import socket
@@ -168,3 +170,26 @@ def test_a_worker_without_a_server():
     code = "import sys; from flows.cli import main; sys.stderr = sys.stdout; print(main(sys.argv[1:]))"
     found = said("worker", code=code)
     assert found.splitlines()[0].startswith("imperv: no Prefect server is named: set PREFECT_API_URL") and found.endswith("\n2")
+
+
+def test_a_worker_whose_server_is_away_says_so_in_a_line(capsys):
+    """Prefect's own loop; it printed a traceback of every kind of error at each step."""
+    import httpx
+
+    from flows.worker import base
+
+    asked = iter([True] * 4 + [False] + [True] * 9)
+
+    async def ask() -> None:
+        if next(asked):
+            raise httpx.ConnectError("All connection attempts failed")
+
+    said, heard = [], logging.Handler()
+    heard.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("flows.worker").addHandler(heard)
+    with pytest.raises(RuntimeError, match="error threshold"):
+        asyncio.run(base.critical_service_loop(ask, interval=0.01, backoff=3))
+    logging.getLogger("flows.worker").removeHandler(heard)
+    away = "the Prefect server does not answer; it is asked again every "
+    assert said == [f"{away}0.02s", "the Prefect server answers again", f"{away}0.02s", f"{away}0.04s"]
+    assert capsys.readouterr().out == ""
