@@ -27,6 +27,7 @@ def lines(a: Side, b: Side, found: Found) -> Iterator[str]:
     yield f"A  {a.label}"
     yield f"B  {b.label}"
     yield from _origins(a, b, found)
+    yield from (f"note: {note}" for note in (*a.notes, *b.notes))
     yield ""
     rows: list[tuple[str, ...]] = [("tile", "layer", "pixels", "differ", "mean", "RMS", "km2 A", "km2 B", "B-A")]
     rows += [_row(tile, name, tally) for tile, name, tally in _with_totals(found)]
@@ -185,7 +186,7 @@ def as_dict(a: Side, b: Side, found: Found) -> dict[str, Any]:
         "a": a.label, "b": b.label,
         "settings": [asdict(d) for d in settings], "software": [asdict(d) for d in software],
         "nodes": {tile: asdict(known) for tile, known in nodes.items()},
-        "layers": layers, "unmatched": unmatched(a, b),
+        "notes": [*a.notes, *b.notes], "layers": layers, "unmatched": unmatched(a, b),
     }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> 
         If there is no such country, the area's file is wrong, or no tile is left.
     """
     try:
-        wanted = {tile for code in countries for tile in country_tiles(code)}
+        wanted = {tile for code in countries for tile in country_tiles(code.upper())}
     except ValueError as error:
         raise InputError(f"--country: {error}") from None
     left = [name for name in names if not countries or name in wanted]

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from layers.catalogue import CATALOGUE, topological_order
+from tasks.job import Job
+from tasks.nodes import ingredients
 from tasks.production import Production
 from tasks.records import Record, explain_difference
+from tasks.registry import imported
 
 PLACES = ("root", "store", "store_options", "base", "base_options", "engine", "prices", "tiles", "countries", "aoi")
 """Settings that change no pixel of a tile: where things lie, and how they are computed."""
@@ -104,6 +107,27 @@ def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: I
         elif CATALOGUE[symbol].kind in ("source", "reference"):
             causes.append(f"{symbol}: holds something else")
     return Nodes(same, other, tuple(causes), equal)
+
+
+def outdated(job: Job) -> list[str]:
+    """Nodes of a tile that were made with other settings than the production has now, or from such nodes.
+
+    Neither files nor versions of algorithms are looked at: an old production is none the worse for a new release.
+    """
+    found: list[str] = []
+    for symbol in topological_order():
+        layer, record = CATALOGUE[symbol], job.record(symbol)
+        if record is None or imported(record):
+            continue
+        wanted, had = ingredients(job, layer, {}) or {}, record.ingredients
+        parameters = had.get("parameters", {})
+        if (
+            any(name in found for name in layer.inputs)
+            or any(parameters.get(name, value) != value for name, value in wanted.get("parameters", {}).items())
+            or any(part in had and part in wanted and had[part] != wanted[part] for part in ("window", "periods", "inputs"))
+        ):
+            found.append(symbol)
+    return found
 
 
 def software_differences(a: Iterable[Record], b: Iterable[Record]) -> list[Difference]:

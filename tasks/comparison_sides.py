@@ -5,7 +5,7 @@ How two maps are compared is `tasks.comparing`; what their records say is `tasks
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from grids import Block, Tile
 from grids.tiles import CRS
 from layers.catalogue import CATALOGUE, Layer
 from tasks.comparing import Pair, Raster, common_ground
+from tasks.comparison_records import outdated
 from tasks.delivery_check import check_name, check_paths
 from tasks.errors import InputError
-from tasks.job import variables_of
+from tasks.job import Job, variables_of
 from tasks.layer_sources import SYMBOLS
 from tasks.overlay import over_base, store_of
 from tasks.periods import Period, pair_label
@@ -50,6 +51,8 @@ class Side:
     production: Production | None = None
     records: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
     """Of every tile, the records by symbol, also of nodes that are no maps."""
+    notes: tuple[str, ...] = ()
+    """What to beware of."""
     delivered: bool = False
     """True of files, whose records tell how they were delivered, not how they were computed."""
 
@@ -171,16 +174,32 @@ def _stored(
 ) -> Side:  # fmt: skip
     rasters: dict[Key, Raster] = {}
     records: dict[str, dict[str, Record]] = {}
+    notes = []
     for tile in chosen.of(tiles):
-        held = records.setdefault(tile, {})
-        for symbol, layer in CATALOGUE.items():
-            record = store.read_record(store.place(layer, Tile(tile), *periods).record)
-            if record is None:
-                continue
-            held[symbol] = record
+        places = {symbol: store.place(layer, Tile(tile), *periods) for symbol, layer in CATALOGUE.items()}
+        found = {symbol: store.read_record(place.record) for symbol, place in places.items()}
+        held = records[tile] = {symbol: record for symbol, record in found.items() if record is not None}
+        if production is not None and (old := outdated(Job.of(production, tile))):
+            # What a scratch run has not come to yet is the production's own: it would be compared with itself.
+            through = [symbol for symbol in old if store.home(places[symbol].record) is not store]
+            for symbol in through:
+                del held[symbol]
+            notes += _of_other_settings(text, tile, through, [symbol for symbol in old if symbol not in through])
+        for symbol, record in held.items():
+            layer = CATALOGUE[symbol]
             if symbol in chosen.layers and record.made and record.href and _is_map(layer) and store.data_in_place(record):
                 rasters[tile, symbol] = _stored_raster(text, store, layer, record, tile)
-    return Side(text, rasters, production, records)
+    return Side(text, rasters, production, records, tuple(notes))
+
+
+def _of_other_settings(text: str, tile: str, missing: list[str], old: list[str]) -> Iterator[str]:
+    for symbols, words in (
+        (missing, "not made yet with the settings of this scratch run, and not compared"),
+        (old, "made with other settings than its production file has now"),
+    ):
+        if symbols:
+            more = f" and {len(symbols) - SHOWN} more" if len(symbols) > SHOWN else ""
+            yield f"{text}, tile {tile}: {', '.join(symbols[:SHOWN])}{more}: {words}; run it to the end"
 
 
 def _is_map(layer: Layer) -> bool:

@@ -280,6 +280,41 @@ def test_rasters_that_are_no_maps(capsys, tmp_path):
     assert "has 3 bands" in refused(capsys, tmp_path / "x.tif", tmp_path / "x.tif")
 
 
+def test_a_file_that_was_edited_after_the_run_is_noted(jobs, places, capsys, tmp_path):
+    shutil.copytree(jobs[0].production.root, tmp_path / "a")
+    with (tmp_path / "a" / "production.toml").open("a") as file:
+        file.write(CHANGED)
+    answer = said(capsys, places[0], tmp_path / "a")
+    (note,) = answer["notes"]
+    assert "CHM_raw, CHM, CHM_resampled" in note
+    assert note.endswith("made with other settings than its production file has now; run it to the end")
+    assert said(capsys, *places)["notes"] == []
+
+
+def test_a_scratch_run_that_is_not_finished_is_not_taken_for_one_without_effect(jobs, places, capsys, tmp_path):
+    """What it has not made yet is read from the production's store: that must not be compared with itself."""
+    from flows.rerunning import scratch_production
+    from tasks.job import Job
+    from tasks.nodes import make_node
+
+    changes = ["parameters.change_mask.lower=80.0", "parameters.built_up.threshold=85"]
+    file = scratch_production(jobs[0].production.root / "production.toml", TILE, tmp_path / "scratch", changes)
+    job = Job.of(Production.read(file), TILE)
+    for symbol in ("CHM_raw", "CHM", "CHM_resampled", "IMDC"):
+        make_node(job, symbol)
+    answer = said(capsys, places[0], file)
+    layers = by_layer(answer)
+    whole = by_layer(said(capsys, *places))
+    assert {"IMDC", "IMD_now", "IMDCL"} <= layers.keys()
+    assert not {"IMCC", "IBU_now", "IMDCS", "IBUC", "SBU"} & layers.keys()
+    assert layers["IMDC"]["differing"] == whole["IMDC"]["differing"] > 0
+    (note,) = answer["notes"]
+    assert "not made yet with the settings of this scratch run, and not compared" in note
+    assert [line for line in answer["unmatched"] if line.startswith("only in A") and "IMCC" in line]
+    assert main(["compare", places[0], str(file)]) == 0
+    assert f"note: {file}, tile {TILE}: " in capsys.readouterr().out
+
+
 def test_nothing_is_written_into_what_is_compared(jobs, places):
     before = [sorted((str(p), p.stat().st_mtime_ns) for p in Path(place).rglob("*")) for place in places]
     assert main(["compare", *places]) == 0

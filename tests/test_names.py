@@ -13,6 +13,7 @@ import typer
 
 from flows.cli import app, main
 from flows.names import complete_layer, layer_name, layer_names, tile_name, tile_names
+from flows.plan_cli import chosen
 from grids import official_tiles
 from layers.catalogue import CATALOGUE
 from tasks.errors import InputError
@@ -52,6 +53,11 @@ def test_misspelt_tiles_get_a_hint(text, meant):
 def test_misspelt_layers_get_a_hint(text, meant):
     with pytest.raises(InputError, match=f"did you mean .*{meant}"):
         layer_name(text)
+
+
+def test_countries_in_any_case():
+    austria = chosen(list(official_tiles("eea38-2024")), ["at"], None)
+    assert austria == chosen(list(official_tiles("eea38-2024")), ["AT"], None) != []
 
 
 def test_nonsense_gets_no_hint():
