@@ -91,6 +91,7 @@ def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], 
         if not paths:
             raise InputError("name GeoTIFFs, zips or folders, or a production with --config")
         return paths, []
+    from tasks.debris import is_debris
     from tasks.job import Job
     from tasks.production import Production
     from tasks.verifying import require_local
@@ -100,4 +101,5 @@ def _places(paths: list[Path] | None, config: Path | None) -> tuple[list[Path], 
     if paths:
         return paths, jobs
     folders = [Path(require_local(job)) for job in jobs]
-    return [folder for folder in folders if any(folder.glob("*.tif")) or any(folder.glob("*.zip"))], jobs
+    found = {folder: [*folder.glob("*.tif"), *folder.glob("*.zip")] for folder in folders}
+    return [folder for folder, files in found.items() if not all(map(is_debris, files))], jobs

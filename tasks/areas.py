@@ -33,7 +33,7 @@ def tiles_touched(path: str, names: Sequence[str]) -> tuple[str, ...]:
     from tasks.shape_batches import ogr_name
 
     try:
-        found = pyogrio.read_dataframe(ogr_name(path), columns=[], force_2d=True)
+        found = pyogrio.read_dataframe(ogr_name(path), columns=[], force_2d=True, use_arrow=False)
         if found.crs is None:
             raise InputError(f"aoi: {path} has no reference system; write it with one")
         shapes = found.to_crs(CRS).geometry

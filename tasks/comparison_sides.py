@@ -174,7 +174,7 @@ def _stored(
 ) -> Side:  # fmt: skip
     rasters: dict[Key, Raster] = {}
     records: dict[str, dict[str, Record]] = {}
-    notes = []
+    notes: list[str] = []
     for tile in chosen.of(tiles):
         places = {symbol: store.place(layer, Tile(tile), *periods) for symbol, layer in CATALOGUE.items()}
         found = {symbol: store.read_record(place.record) for symbol, place in places.items()}

@@ -23,6 +23,7 @@ from grids import Tile
 from layers.catalogue import CATALOGUE, Layer
 from tasks import opening
 from tasks.arrays import Variable, create_arrays
+from tasks.debris import is_debris
 from tasks.errors import InputError, disk_trouble, folder_trouble
 from tasks.file_systems import discard, file_system
 from tasks.lease import SECONDS, Lease, holding, is_held
@@ -144,8 +145,8 @@ class Store:
     def measure(self, path: str) -> tuple[int, int]:
         """Number of files and bytes at a path."""
         self.fs.invalidate_cache()
-        found = self.fs.find(self.full(path), detail=True)
-        return len(found), sum(int(entry["size"] or 0) for entry in found.values())
+        found = [e for name, e in self.fs.find(self.full(path), detail=True).items() if not is_debris(PurePosixPath(name))]
+        return len(found), sum(int(entry["size"] or 0) for entry in found)
 
     def find(self, folder: str) -> dict[str, int]:
         """Files below a folder, relative to the store, and their bytes."""
@@ -315,7 +316,8 @@ class Store:
         """Names of what is in a folder."""
         self.fs.invalidate_cache()
         try:
-            return sorted(PurePosixPath(path).name for path in self.fs.ls(self.full(folder), detail=False))
+            found = map(PurePosixPath, self.fs.ls(self.full(folder), detail=False))
+            return sorted(path.name for path in found if not is_debris(path))
         except FileNotFoundError:
             return []
 

@@ -83,3 +83,11 @@ def test_a_run_tells_them(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         walk(new, ["SBU"], "all", False, lambda node, before, refresh: "up to date", lambda done: None)
     assert [r.getMessage() for r in caplog.records if "another edition" in r.getMessage()] == [told(new)]
+
+
+def test_a_folder_of_nothing_but_debris_lacks_its_products(tmp_path, capsys):
+    folder = tmp_path / "store" / "products" / "E43N32"
+    folder.mkdir(parents=True)
+    (folder / "._x.tif").write_bytes(b"x")
+    assert main(["verify", "--config", str(config(tmp_path)), "--target", "SBU"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "0 of 0 files pass, 1 missing"

@@ -119,3 +119,14 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     left = Path(store.full("tiles/E43N32/2018/X.zarr.part-1234"))
     left.mkdir(parents=True)
     assert store.sweep(Tile("E43N32")) == 1 and not left.exists()
+
+
+def test_what_a_file_browser_leaves_in_a_layer_does_not_count(tmp_path):
+    """A look at the store from a desktop is no reason to make a layer again."""
+    store = Store(tmp_path / "store")
+    store.write_text("tiles/E43N32/2018/X.zarr/c/0", "123")
+    before = store.measure("tiles/E43N32/2018/X.zarr")
+    for name in ("tiles/.DS_Store", "tiles/E43N32/2018/X.zarr/.DS_Store", "tiles/E43N32/2018/X.zarr/c/._0", "tiles/Thumbs.db"):
+        (tmp_path / "store" / name).write_bytes(b"x")
+    assert store.measure("tiles/E43N32/2018/X.zarr") == before == (1, 3)
+    assert store.tiles() == ["E43N32"]
