@@ -34,7 +34,7 @@ def lines(a: Side, b: Side, found: Found) -> Iterator[str]:
     if not any(row[0] for row in rows[1:]):
         rows = [row[1:] for row in rows]
     yield from _columns(rows)
-    yield "mean and RMS of the difference B - A; km2 sealed or built-up, of layers of change the net change"
+    yield "mean and RMS of the difference B - A; km2 sealed or built-up, of other masks what is 1, of changes the net change"
     yield from dict.fromkeys(f"{_where(pair.tile)}{pair.name}: {pair.ground.note}" for pair, _ in found if pair.ground.note)
     for pair, tally in found:
         yield from _remarks(f"{_where(pair.tile)}{pair.name}", tally)

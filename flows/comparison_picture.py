@@ -16,7 +16,7 @@ import numpy as np
 
 from layers.catalogue import Layer
 from layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
-from tasks.comparing import Pair, Tally, both_blocks, reading_of, valid_values
+from tasks.comparing import Pair, Tally, both_blocks, meant, reading_of, valid_values
 from tasks.comparison_sides import Side
 from tasks.errors import InputError
 from tasks.report.maps import scale_bar
@@ -240,7 +240,8 @@ def _coded_maps(figure: Any, axes: Any, drawn: Drawn, layer: Layer | None, kind:
     elif kind == "binary" and drawn.factor > 1:
         _colourbar(figure, axes, ListedColormap(table[:101]), (0, 100), "percent of the pixels")
     else:
-        names = {code: palette.meaning(code).split(",")[0] if palette else "" for code in present if code != OUTSIDE}
+        own = palette if meant(layer) else None  # a mask is drawn like built-up, and is none
+        names = {code: own.meaning(code).split(",")[0] if own else "" for code in present if code != OUTSIDE}
         entries = [(f"{code} {name}".strip(), table[code]) for code, name in names.items()]
         _patches(figure, "left", entries[:12])
 

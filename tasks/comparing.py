@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 
 from grids import Block, block_grid
 from layers.catalogue import Layer
-from layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE
+from layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
 from tasks.errors import InputError
 from tasks.records import Record
 from tasks.truth import Truth
@@ -92,9 +92,16 @@ def reading_of(layer: Layer | None, nodata: float | None = OUTSIDE) -> Reading:
     shown = [code for code in layer.codes if code < SEA]
     classes = np.full(256, -1)
     classes[shown] = range(len(shown))
-    palette = layer.delivery.palette if layer.delivery else BUILT_UP if layer.symbol.startswith("IBU_") else None
+    palette = meant(layer)
     names = tuple(f"{code} {palette.meaning(code)}" if palette else str(code) for code in shown)
     return Reading("binary" if shown == [0, 1] else "classes", nothing, classes, names, classes >= 0)
+
+
+def meant(layer: Layer | None) -> Palette | None:
+    """The palette whose class names are those of a layer; None where its codes have no names here."""
+    if layer is None:
+        return None
+    return layer.delivery.palette if layer.delivery else BUILT_UP if layer.symbol.startswith("IBU_") else None
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,22 @@ def test_any_layer_can_be_drawn(layer, places, tmp_path):
     assert text.count("<image") >= 3
 
 
+@pytest.mark.parametrize(("layer", "names"), [("IBU_now", ["0 Non built-up", "1 Built-up"]), ("CHM", ["0", "1"])])
+def test_the_legend_names_what_the_layer_shows(layer, names, places, monkeypatch, tmp_path):
+    """A change mask has the form of built-up, and is none."""
+    from flows import comparison_picture
+
+    told, patches = [], comparison_picture._patches
+
+    def noted(figure, where, entries):
+        told.append([text for text, _ in entries])
+        patches(figure, where, entries)
+
+    monkeypatch.setattr(comparison_picture, "_patches", noted)
+    assert main(["compare", *places, "-l", layer, "--picture", str(tmp_path / "x.png")]) == 0
+    assert told[0] == names
+
+
 def test_what_is_wrong_is_one_line(jobs, places, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.tif").write_text("no raster")
