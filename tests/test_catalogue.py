@@ -393,4 +393,4 @@ def test_every_parameter_exists_and_every_algorithm_parameter_is_used():
     used = Parameters().pick(tuple(name for layer in LAYERS for name in layer.parameters))
     # Those of preprocessing only decide between use and failure: `tasks.preprocessing.pp_trouble` looks at them.
     checks = {name for name in every if name.startswith("preprocessing.")}
-    assert set(used) == set(every) - checks and len(checks) == 5
+    assert set(used) == set(every) - checks and len(checks) == 6

@@ -21,7 +21,8 @@ def test_time_and_bytes_are_those_of_the_records(tmp_path):
     put(job, "SBU")
     delivered, _ = deliver(job, "SBU")
     layer = job.record("SBU")
-    assert tile_sums(job) == Sums(layer.seconds + delivered.seconds, layer.size, delivered.size)
+    cpu_seconds = layer.cpu_seconds + delivered.cpu_seconds
+    assert tile_sums(job) == Sums(layer.seconds + delivered.seconds, layer.size, delivered.size, cpu_seconds)
     assert layer.size > 0 and delivered.size > 0
 
 
