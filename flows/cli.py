@@ -28,6 +28,7 @@ from flows.logs import configure
 from flows.logs_cli import logs
 from flows.models_cli import model_app
 from flows.names import Targets, TileName, tiles_argument
+from flows.simulate_cli import simulate
 from flows.status_cli import status
 from flows.stopping import stoppable
 from flows.validate_cli import validate
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config", rich_help_panel=PRODUCTIONS)
 app.add_typer(model_app, name="model", rich_help_panel=MODELS)
 app.command(rich_help_panel=TILE)(init)
+app.command(rich_help_panel=PRODUCTIONS)(simulate)
 app.command(rich_help_panel=QUALITY)(compare)
 app.command(rich_help_panel=QUALITY)(verify)
 app.command(rich_help_panel=QUALITY)(validate)

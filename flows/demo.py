@@ -23,9 +23,6 @@ SMALLEST = 200
 KILOMETRE = 100
 """Pixels. An area is snapped to whole kilometres, and beyond the site there would be no data."""
 
-SIMULATOR = 3
-"""Raised when the simulated input changes: a folder of an older one is simulated anew."""
-
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
     """Simulate, run, compare.
@@ -97,11 +94,11 @@ steps_per_epoch = 32
 
 def simulated(directory: Path, size: int, err: Console) -> Path:
     """Production file of the simulated input, made if it is not there yet for this size."""
-    from tasks.simulator import simulate
+    from tasks.simulator import VERSION, simulate
 
     marker, begun = directory / "simulation.json", directory / "simulation.begun"
     config = directory / "production.toml"
-    wanted = json.dumps({"size": size, "simulator": SIMULATOR})
+    wanted = json.dumps({"size": size, "simulator": VERSION})
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
         return config
     if directory.exists() and any(directory.iterdir()) and not begun.exists():

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from flows import demo
-from flows.demo import SIMULATOR, TRAINING, advantages, simulated
+from flows.demo import TRAINING, advantages, simulated
 from flows.demo_scores import Candidate, Score, compare, f1
 from tasks.errors import InputError
 from tasks.production import Production
+from tasks.simulator import VERSION
 
 QUIET = Console(quiet=True)
 
@@ -107,13 +108,13 @@ def test_a_folder_of_an_older_demo_is_simulated_anew_and_one_of_today_is_kept(tm
     config.write_text(config.read_text() + "# mine\n")
     assert "# mine" in simulated(folder, 200, QUIET).read_text() and quick == [200]
     marker = folder / "simulation.json"
-    assert json.loads(marker.read_text()) == {"size": 200, "simulator": SIMULATOR}
+    assert json.loads(marker.read_text()) == {"size": 200, "simulator": VERSION}
     stale = folder / "scenes" / "S2A_of_before"
     for old in (json.dumps({"size": 200, "simulator": 2}), '{"size": 2'):
         stale.mkdir()
         marker.write_text(old)
         assert "# mine" not in simulated(folder, 200, QUIET).read_text()
-        assert not stale.exists() and json.loads(marker.read_text())["simulator"] == SIMULATOR
+        assert not stale.exists() and json.loads(marker.read_text())["simulator"] == VERSION
     assert quick == [200] * 3
 
 

@@ -8,9 +8,10 @@ from tasks.simulator.granules import Granule, granules
 from tasks.simulator.landscape import Landscape, build
 from tasks.simulator.many import simulate_many
 from tasks.simulator.references import Truth, truth, write_references, write_truth
-from tasks.simulator.simulation import Simulation, simulate, site_bounds, site_landscape
+from tasks.simulator.simulation import VERSION, Simulation, simulate, site_bounds, site_landscape
 
 __all__ = [
+    "VERSION",
     "Granule",
     "Landscape",
     "Simulation",

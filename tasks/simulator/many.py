@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grids import Tile
-from tasks.simulator.simulation import SMALLEST, simulate
+from tasks.simulator.simulation import SMALLEST, VERSION, simulate
 
 CORNER = 40_000
 """Metres from the lower-left corner of every tile to its window."""
+
+WIDEST = (100_000 - CORNER) // 1000
+"""Kilometres from there to the edge of the tile."""
 
 
 def simulate_many(
@@ -21,8 +25,12 @@ def simulate_many(
     years: tuple[int, int] = (2018, 2021),
     overpasses: int = 24,
     seed: int = 1,
+    more: str = "",
+    progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Simulate a window in each of several tiles.
+
+    A tile that is there already, of the same arguments, is left as it is: a call that was killed goes on.
 
     Parameters
     ----------
@@ -31,24 +39,44 @@ def simulate_many(
     tiles : sequence of str
         EEA tiles.
     kilometres : int
-        Edge of each window.
+        Edge of each window, 1 to 60.
     years, overpasses, seed
         See `simulate`; every tile has a landscape of its own.
+    more : str
+        Further lines of the production file, TOML.
+    progress : callable, optional
+        Called with a line of text for every tile that is simulated.
 
     Returns
     -------
     Path
         Production file of all tiles.
+
+    Raises
+    ------
+    ValueError
+        For a bad tile, a window that does not fit, years in the wrong order or too many overpasses.
     """
+    if not 1 <= kilometres <= WIDEST:
+        raise ValueError(f"windows of {kilometres} km: choose 1 to {WIDEST}")
     out = Path(out)
+    path = out / "production.toml"
     edge = 1000 * kilometres
     margin = max(0, 10 * SMALLEST - edge) // 20 * 10
     size = (edge + 2 * margin) // 20 * 2
     for number, name in enumerate(tiles):
         left, bottom = (value + CORNER for value in Tile(name).bounds[:2])
         corner = left - margin, bottom + 10 * size - margin
+        wanted = json.dumps({"size": size, "years": years, "overpasses": overpasses, "seed": seed + number, "simulator": VERSION})
+        marker = out / name / "simulation.json"
+        if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
+            continue
+        if progress:
+            progress(f"{name}: simulating ({number + 1} of {len(tiles)})")
+        if marker.exists():
+            shutil.rmtree(out / name)  # of other arguments
         simulate(out / name, name, size, years=years, overpasses=overpasses, seed=seed + number, corner=corner)
-    path = out / "production.toml"
+        marker.write_text(wanted, encoding="utf-8")
     path.write_text(
         f"""tiles = {json.dumps(list(tiles))}
 store = "store"
@@ -69,7 +97,7 @@ ibu_then = "{{tile}}/reference/ibu_then.tif"
 clcplus_then = "{{tile}}/reference/clcplus_then.tif"
 clcplus_now = "{{tile}}/reference/clcplus_now.tif"
 footprints = ["{{tile}}/reference/footprints.geojson"]
-""",
+{more}""",
         encoding="utf-8",
     )
     return path

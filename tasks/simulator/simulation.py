@@ -18,6 +18,9 @@ from tasks.simulator.granules import granules, transformer
 from tasks.simulator.landscape import Landscape, build
 from tasks.simulator.references import truth, write_references, write_truth
 
+VERSION = 3
+"""Raised when what is simulated changes: a folder of an older one is simulated anew."""
+
 SMALLEST, LARGEST = 128, 10_000
 """Edge of a site, pixels of 10 m: the largest is a whole tile."""
 
