@@ -1,4 +1,4 @@
-"""Accuracy and area of maps from a reference sample, with their standard errors; design, section 12.
+"""Accuracy and area of maps from a reference sample, with their standard errors; docs/dev/algorithms.md, section 12.
 
 One estimator, a ratio of weighted totals with linearised variance within strata. With map classes as strata it is that of
 Olofsson et al. 2014 (Remote Sensing of Environment 148:42-57), with others that of Stehman 2014 (Int. J. Remote Sensing

@@ -22,7 +22,7 @@ INTERIORS_MEET = "T********"
 
 
 def coverage(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
-    """Share of each pixel that lies inside the union of polygons (algorithms, section 6).
+    """Share of each pixel that lies inside the union of polygons (docs/dev/algorithms.md, section 6).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ QUANTILE_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11",
 """Order of the bands in a stack of yearly 20 % quantiles."""
 
 HARMONIC_NAMES = ("c0", "a1", "b1", "a2", "b2", "a3", "b3")
-"""Order of the NDVI coefficients of degree 3 (algorithms: constant, then cosine and sine of each mode)."""
+"""Order of the NDVI coefficients of degree 3 (docs/dev/algorithms.md, section 3: constant, then cosine and sine of each mode)."""
 
 REFLECTANCE_SCALE = 1e-4
 """Reflectance of one digital number."""

@@ -35,7 +35,8 @@ class UNetParameters(BaseModel):
     features: Literal["atbd12", "full18"] = "atbd12"
     """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
     reference: Literal["density", "outline"] = "density"
-    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere (algorithms, section 6)."""
+    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere
+    (docs/dev/algorithms.md, section 6)."""
     base_filters: int = Field(default=16, ge=1)
     """Filters of the first level; each level down has twice as many."""
     depth: int = Field(default=3, ge=1, le=6)

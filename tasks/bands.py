@@ -147,7 +147,7 @@ def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
 def offset_decision(
     item: Mapping[str, Any], setting: str = "auto", configured: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Digital numbers to subtract from an item's reflectance, and why (sentinel2.md, offset rule).
+    """Digital numbers to subtract from an item's reflectance, and why (docs/dev/sentinel2.md, section 2).
 
     Parameters
     ----------

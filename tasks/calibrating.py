@@ -1,4 +1,4 @@
-"""IMD_calibration: fits the tile's calibration, or borrows one where the tile has too few samples (algorithms, section 8).
+"""IMD_calibration: fits the tile's calibration, or borrows one where it has too few samples (docs/dev/algorithms.md, section 8).
 
 The mathematics is in `calibration`.
 """

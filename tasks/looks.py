@@ -1,4 +1,4 @@
-"""Yearly features of a block of pixels from all looks at it: what is read when (ATBD 4.2.1, algorithms 1 to 3).
+"""Yearly features of a block from all looks at it: what is read when (ATBD 4.2.1; docs/dev/algorithms.md, sections 1 to 3).
 
 Each file is read once a block. First the classification of all scenes, which tells the weights and what need not be read; then
 band after band, the next one being read while the present one is computed. Stacks are (y, time, x): what a row of pixels needs

@@ -85,6 +85,6 @@ def pair_label(then: Period, now: Period) -> str:
 
 
 def year_fraction(day: dt.date) -> float:
-    """Time of the harmonic model: days since 1 January over the days of that year, in [0, 1) (algorithms, section 3)."""
+    """Time of the harmonic model: days since 1 January over days of that year, in [0, 1) (docs/dev/algorithms.md, section 3)."""
     first = dt.date(day.year, 1, 1)
     return (day - first).days / (dt.date(day.year + 1, 1, 1) - first).days

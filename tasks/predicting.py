@@ -1,4 +1,4 @@
-"""Applying the density models of a tile and of its neighbours: RIMD, RIBUD (ATBD 4.2.3, algorithms 6 and 7; 4.7).
+"""Applying the density models of a tile and of its neighbours: RIMD, RIBUD (ATBD 4.2.3, 4.7; docs/dev/algorithms.md, section 7).
 
 Which models take part is in `tasks.registry`, how windows become maps in `layers.rows`, the networks in `layers.unet`.
 """

@@ -1,4 +1,6 @@
-"""Verification of maps against a reference: what is compared, how the sample is weighted, and the result; design, section 12.
+"""Verification of maps against a reference: what is compared, how the sample is weighted, and the result.
+
+Method: docs/dev/algorithms.md, section 12.
 
 Estimators are `layers.accuracy`; points are read in `tasks.reference_points`, maps and reference rasters in `tasks.validating`.
 """

@@ -65,7 +65,7 @@ COLUMNS = (("Value", "N", 10, 0), ("Count", "N", 19, 0), ("Area_km2", "N", 19, 6
 
 
 def write_table(path, rows, columns=COLUMNS):
-    """A dBASE III table, byte by byte (product specification, section 11)."""
+    """A dBASE III table, byte by byte; columns of docs/products.md."""
     width = 1 + sum(c[2] for c in columns)
     data = struct.pack("<4B I H H 20x", 3, 126, 1, 1, len(rows), 33 + 32 * len(columns), width)
     for name, kind, size, decimals in columns:

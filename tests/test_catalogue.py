@@ -184,7 +184,7 @@ CHANGE = {*range(202), 255}
 CLASSES = {0, 1, 2, 10, 11, 12, 255}
 
 DELIVERED = {
-    # products.md, section 1: layer, part of the file name, S status or C change, pixel, codes.
+    # The EEA's product definitions (docs/products.md#layers): layer, part of the file name, S status or C change, pixel, codes.
     "IMD_now": ("IMD", "S", 10, PERCENT),
     "IMD_now_resampled": ("IMD", "S", 100, PERCENT),
     "IBU_now": ("IBU", "S", 10, {0, 1, 255}),
@@ -192,10 +192,10 @@ DELIVERED = {
     "IMDC": ("IMDC", "C", 20, CHANGE),
     "IMDC_resampled": ("IMDC", "C", 100, CHANGE),
     "IMCC": ("IMCC", "C", 20, CLASSES),
-    "IBUC": ("IBUC", "C", 20, CLASSES),  # 11 and 12 by the ATBD's table; the delivery can fold them (section 10)
+    "IBUC": ("IBUC", "C", 20, CLASSES),  # 11 and 12 by the ATBD; the delivery can fold them
     "SBUC": ("SBUC", "C", 100, CHANGE),
     "SBCC": ("SBCC", "C", 100, CLASSES),
-    # Section 9: no public definition; each goes with the layer that it supports.
+    # No public definition; each goes with the layer that it supports.
     "IMDCL": ("IMDCL", "S", 10, PERCENT),
     "IBUCL": ("IBUCL", "S", 10, PERCENT),
     "IMDCS": ("IMDCS", "C", 20, CHANGE),

@@ -1,7 +1,9 @@
-"""What is written down beside the code stays true: the table of layers, the deployments, the README's production file."""
+"""What is written down beside the code stays true: settings, layers, commands, links, and the pages and tests that are cited."""
 
+import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,92 @@ def test_the_lock_is_within_the_bounds_of_the_dependencies():
     assert len(wanted) > 30
     outside = [f"{r}: {v}" for r in wanted for v in locked[r.name.lower()] if not r.specifier.contains(v)]
     assert not outside
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deployments").glob("*.md")])
+CODE = sorted(
+    path
+    for room in ("grids", "layers", "calibration", "tasks", "flows", "deployments", "tests", "benchmarks", "*.*")
+    for path in ROOT.glob(room if "*" in room else f"{room}/**/*")
+    if path.suffix in (".py", ".yaml", ".yml", ".toml", ".sh", ".slurm") or path.name == "Dockerfile"
+)
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """What links to headings of a page are called, as GitHub makes it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
+def broken(target: str, origin: Path) -> str:
+    """Why a link from a folder leads nowhere; empty if it leads somewhere."""
+    name, _, anchor = target.partition("#")
+    page = (origin / name).resolve() if name else origin
+    if not page.exists():
+        return f"{target}: no such file"
+    return f"{target}: no such heading" if anchor and anchor not in anchors(page) else ""
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of sections as they are cited: ``8``, ``6 and 7``, ``4 to 11``, ``1, 3``."""
+    first_last = re.fullmatch(r"(\d+) to (\d+)", text)
+    return list(range(int(first_last[1]), int(first_last[2]) + 1)) if first_last else [int(n) for n in re.findall(r"\d+", text)]
+
+
+def test_links_and_sections_are_told_apart():
+    """The tests below are worth nothing if these are blind."""
+    assert "the-offset-of-baseline-0400" in anchors(ROOT / "docs" / "scenes.md")
+    assert broken("scenes.md#no-such", ROOT / "docs").endswith("heading") and broken("none.md", ROOT / "docs").endswith("file")
+    assert broken("dev/algorithms.md#8-status-layers", ROOT / "docs") == ""
+    assert (numbers("8"), numbers("6 and 7"), numbers("4 to 6"), numbers("1, 3")) == ([8], [6, 7], [4, 5, 6], [1, 3])
+    assert len(PAGES) > 20 and len(CODE) > 300
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", t)]
+    wrong = [why for t in targets if (why := broken(t, page if t.startswith("#") else page.parent))]
+    assert not wrong
+
+
+def test_pages_that_the_code_cites_are_there():
+    """Also their headings (``docs/products.md#layers``) and numbered sections (``docs/dev/algorithms.md, sections 6 and 7``)."""
+    cited, wrong = 0, []
+    for path in CODE:
+        text = re.sub(r"\s*\n\s*#?\s*", " ", path.read_text(encoding="utf-8"))  # a citation may go on in the next line
+        for page, sections in re.findall(
+            r"(?<![\w/])(docs/[\w/-]+\.md(?:#[\w-]+)?)(?:, sections? (\d+(?:(?:, | and | to )\d+)*))?", text
+        ):
+            cited += 1
+            found = broken(page, ROOT)
+            if not found:
+                known = {anchor.partition("-")[0] for anchor in anchors(ROOT / page.partition("#")[0])}
+                found = "".join(f"{page}: no section {n}" for n in numbers(sections) if str(n) not in known)
+            wrong += [f"{path.relative_to(ROOT)}: {found}"] if found else []
+    assert not wrong
+    assert cited > 30
+
+
+def test_the_code_cites_no_pages_that_are_not_in_the_repository():
+    """A page without its folder, or a section of a page that is only meant."""
+    pages = r"(?<![\w/])(?:algorithms|architecture|sentinel2|orchestration|products|interface|house|style)\.md"
+    strays = rf"{pages}|\b(?:algorithms|design),? sections? \d"
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in CODE
+        if path != Path(__file__)
+        for match in re.finditer(strays, path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong
+
+
+def test_tests_that_the_pages_name_exist():
+    modules = {path.stem: path for path in (ROOT / "tests").rglob("test_*.py")}
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in modules.values()]
+    functions = {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
+    assert len(named) > 20
+    assert sorted(named - modules.keys() - functions) == []

@@ -1,4 +1,4 @@
-"""Layers made block by block: every recipe against the formula of algorithms.md in plain NumPy, and the checks of a block.
+"""Layers made block by block: every recipe against its formula in docs/dev/algorithms.md, in NumPy; the checks of a block.
 
 Formulas here are written from the text (sections 4 and 8 to 11), pixel loops and exact fractions where rounding matters.
 """
@@ -84,7 +84,7 @@ def mean_change_of(array: np.ndarray, factor: int) -> np.ndarray:
 
 
 def change_of(then, now, changed, scale: int = 1, sensitivity=Fraction(1, 10), minimum: int = 1):
-    """Real and technical change at 20 m (section 10, steps 1 to 3)."""
+    """Real and technical change at 20 m (docs/dev/algorithms.md, section 10, steps 1 to 3)."""
     shape = (then.shape[0] // 2, then.shape[1] // 2)
     real, technical = np.full(shape, 255, "uint8"), np.full(shape, 255, "uint8")
     for (at, a), (_, b) in zip(blocks(then, 2), blocks(now, 2), strict=True):
@@ -148,7 +148,7 @@ def expect_mask(period, density):
 
 
 def expect_mask_now(i):
-    """CLC+ of now, and its proxy where CLC+ is missing: not where it is sea (algorithms, section 8; ATBD 4.3.3)."""
+    """CLC+ of now, and where it is missing, but not sea, its proxy (ATBD 4.3.3; docs/dev/algorithms.md, sections 8 and 13)."""
     out = np.empty((40, 40), "u1")
     for at in np.ndindex(out.shape):
         clc, proxy, density = int(i["CLCP_now"][at]), int(i["CLCP_proxy"][at]), int(i["RIMD"][at])

@@ -34,7 +34,7 @@ KEYS = {
     "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07",
     "nir08": "B8A", "swir16": "B11", "swir22": "B12", "scl": "SCL",
 }  # fmt: skip
-"""Asset keys of Earth Search v1 (sentinel2.md)."""
+"""Asset keys of Earth Search v1 (docs/dev/sentinel2.md, section 8)."""
 
 
 def item(

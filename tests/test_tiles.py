@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from grids import EDITIONS, RESOLUTIONS, Tile, nearest_tiles, official_tiles
 
 LISTS = {"eea38-2021": ("eea38_tiles_2021.txt", 845), "eea38-2024": ("eea38_tiles_2024.txt", 974)}
-"""File of the delivery check's tile list, and its length (products.md, section 2)."""
+"""File of the delivery check's tile list, and its length (docs/operations.md#which-tiles)."""
 
 any_tile = st.sampled_from(official_tiles("eea38-2024")).map(Tile)
 
@@ -57,7 +57,7 @@ def test_bounds_and_index():
 
 @pytest.mark.parametrize(("resolution", "edge"), [(10, 10_000), (20, 5_000), (100, 1_000)])
 def test_geobox(resolution, edge):
-    """GeoTransform (4300000, px, 0, 3300000, 0, -px), size of the product definitions (products.md, sections 1 and 4)."""
+    """GeoTransform (4300000, px, 0, 3300000, 0, -px), size of the EEA's product definitions (docs/products.md#layers)."""
     grid = Tile("E43N32").geobox(resolution)
     assert grid.affine == Affine(resolution, 0, 4_300_000, 0, -resolution, 3_300_000)
     assert tuple(grid.shape) == (edge, edge)
