@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from benchmarks.preprocessing import window
-from benchmarks.scenes import make_scenes, production
-from tests.range_server import RangeServer, serving
+from tests.support.range_server import RangeServer, serving
+from tests.support.scenes import make_scenes, production
 
 EDGE = 1000
 """Edge of the block in pixels of 10 m: a shard of the store."""

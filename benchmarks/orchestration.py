@@ -12,7 +12,6 @@ is JSON; figures stand in docs/operations.md.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 import shutil
@@ -28,32 +27,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.prefect_loopback import COMMAND, ROOT, Loopback
-from grids import Tile, official_tiles
+from tests.support.prefect_loopback import COMMAND, ROOT, Loopback
+from tests.support.productions import TINY, delivered, flat, with_store
 
 FOLDER = Path(__file__).parent / "results" / "orchestration"
 
 COLUMNS, ROWS = range(42, 47), range(27, 32)
 """Of the simulated tiles: 5 x 5 in Central Europe."""
-
-TINY = """
-[engine]
-workers = 1
-memory = "1 GiB"
-[parameters.preprocessing]
-min_valid_share = 0
-[parameters.unet]
-base_filters = 2
-depth = 1
-patch = 32
-overlap = 8
-crop = 16
-epochs = 1
-steps_per_epoch = 2
-members = 1
-split_block = 16
-"""
-"""Networks of seconds: this is about the machinery."""
 
 NETWORKS = ("IMCC", "IMD_now_resampled", "IBUD_now_resampled")
 LIGHT = ("CHM_resampled", "SBU_then")
@@ -74,41 +54,6 @@ def simulated(folder: Path, count: int) -> Path:
     return place / "production.toml"
 
 
-def flat(folder: Path, count: int) -> Path:
-    """Production file of official tiles with an old density of 100 x 100 pixels each, and nothing else."""
-    import numpy as np
-    import rasterio
-
-    place = folder / f"flat-{count}"
-    tiles = official_tiles("eea38-2024")[:count]
-    for name in tiles:
-        path = place / "imd" / f"{name}.tif"
-        if path.exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        left, bottom = Tile(name).bounds[:2]
-        with rasterio.open(
-            path, "w", driver="GTiff", width=100, height=100, count=1, dtype="uint8", crs="EPSG:3035", nodata=255,
-            transform=rasterio.transform.from_origin(left, bottom + 1000, 10, 10),
-        ) as target:  # fmt: skip
-            target.write(np.full((1, 100, 100), int(name[1:3]), "u1"))
-    file = place / "production.toml"
-    file.write_text(
-        f'tiles = {json.dumps(list(tiles))}\nstore = "store"\n[periods]\nthen = "2018"\nnow = "2021"\n[area]\neach = [0, 0, 1000, 1000]\n'
-        '[scenes]\ncatalogue = "items.json"\n[references]\nimd_then = "imd/{tile}.tif"\n[engine]\nworkers = 1\nmemory = "1 GiB"\n'
-    )
-    (place / "items.json").write_text('{"type": "FeatureCollection", "features": []}')
-    return file
-
-
-def with_store(file: Path, name: str) -> Path:
-    """A copy of a production file with an empty store of its own."""
-    copy = file.with_name(f"{name}.toml")
-    copy.write_text(file.read_text().replace('store = "store"', f'store = "store-{name}"'))
-    shutil.rmtree(file.parent / f"store-{name}", ignore_errors=True)
-    return copy
-
-
 def store_of(file: Path) -> Path:
     return file.parent / f"store-{file.stem}"
 
@@ -125,17 +70,6 @@ def records(store: Path) -> dict[str, dict[str, Any]]:
 def contents(store: Path) -> dict[str, str]:
     """Digest of every layer's pixels and of every delivered map, by path."""
     return {path: str(properties.get("imperv:digest")) for path, properties in records(store).items()} | delivered(store)
-
-
-def delivered(store: Path) -> dict[str, str]:
-    """Digest of the pixels of every delivered map, by path."""
-    import rasterio
-
-    found = {}
-    for path in (store / "products").rglob("*.tif"):
-        with rasterio.open(path) as source:
-            found[str(path.relative_to(store))] = hashlib.sha256(source.read().tobytes()).hexdigest()
-    return found
 
 
 def parent(loopback: Loopback, file: Path, targets: tuple[str, ...], at_once: int) -> subprocess.Popen[str]:

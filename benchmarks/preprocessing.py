@@ -22,12 +22,12 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from benchmarks.processes import told_by
-from benchmarks.scenes import make_scenes, production
 from benchmarks.timing import Row, compare
 from grids import Tile, window_geobox
 from tasks.access import environment
 from tasks.reading import open_full_resolution, read_band, warp
 from tasks.scenes import REFLECTANCE_10M, REFLECTANCE_20M
+from tests.support.scenes import make_scenes, production
 
 LEFT, TOP = 4_420_000, 2_690_000
 """Corner of all windows, on whole shards; EPSG:3035, near the middle of UTM zone 32."""

@@ -64,18 +64,6 @@ class Trial:
     history: tuple[dict[str, Any], ...]
     """Of the networks' training."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object, all sums included."""
-        judged = [{"year": year, "method": method, **one.to_json()} for (year, method), one in self.judged.items()]
-        return {**vars(self), "judged": judged, "history": list(self.history)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        """From `to_json`."""
-        names = ("density", "bins", "mask")
-        judged = {(d["year"], d["method"]): Judged.from_json({n: d[n] for n in names}) for d in data["judged"]}
-        return cls(**{**data, "judged": judged, "history": tuple(data["history"])})
-
 
 def held_out(shape: tuple[int, int], origin: tuple[int, int], number: int) -> np.ndarray:
     """Part of each pixel in a trial, as `spatial_split`: no block is held out twice within 1 / `SHARE` trials."""

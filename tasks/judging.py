@@ -5,9 +5,8 @@ The mathematics is in `layers.scores` and `layers.reliability`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -39,20 +38,6 @@ class BlockSums:
         """(block, statistic) sums, by rising index."""
         return np.stack([self._sums[key] for key in sorted(self.keys if keys is None else keys)])
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        keys = sorted(self.keys)
-        return {"keys": [list(key) for key in keys], "sums": [self._sums[key].tolist() for key in keys]}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BlockSums:
-        """From `to_json`."""
-        found = cls()
-        found._sums = {
-            (row, column): np.array(sums, "f8") for (row, column), sums in zip(data["keys"], data["sums"], strict=True)
-        }
-        return found
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -64,15 +49,6 @@ class Judged:
     """`bin_sums`, likewise."""
     mask: BlockSums = field(default_factory=BlockSums)
     """`threshold_counts`."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {name: sums.to_json() for name, sums in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Judged:
-        """From `to_json`."""
-        return cls(**{name: BlockSums.from_json(sums) for name, sums in data.items()})
 
 
 @dataclass

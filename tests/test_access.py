@@ -22,7 +22,7 @@ from tasks.access import ask, environment, gdal_options, gdal_path, is_remote, p
 from tasks.errors import InputError, SceneError, WorkError
 from tasks.production import SceneAccess
 from tasks.store import Store
-from tests.range_server import Fault, RangeServer, serving
+from tests.support.range_server import Fault, RangeServer, serving
 
 HASTY = SceneAccess(connect_timeout=2, timeout=1, retries=1, patience=1.5)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.orchestration import flat
 from flows import alerting, notifying, telling
 from flows.alerting import Alerts
 from flows.cli import main
@@ -24,8 +23,9 @@ from flows.telling import REMIND, tell_troubles
 from tasks.lease import this_process
 from tasks.store import Store
 from tasks.watch_settings import WatchSettings
+from tests.support.productions import flat
+from tests.support.webhook_server import Hook, receiving
 from tests.test_metrics import by_label
-from tests.webhook_server import Hook, receiving
 
 TILES = ("E44N26", "E45N26", "E46N26")
 FACTS = {"production": "austria", "store": "s3://b/p"}

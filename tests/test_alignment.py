@@ -16,7 +16,7 @@ from tasks.features import FeatureRows, open_parts, read_features
 from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
-from tests.stored_layers import put
+from tests.support.stored_layers import put
 
 SIDE, SAMPLES = 700, alignment.SAMPLES
 

@@ -6,8 +6,8 @@ from urllib.request import urlopen
 from flows.artifacts import products_markdown
 from tasks.delivery import deliver
 from tasks.job import Job
-from tests.delivered import production, put
-from tests.range_server import serving
+from tests.support.delivered import production, put
+from tests.support.range_server import serving
 
 
 def delivered_tile(folder, links: str = "") -> Job:

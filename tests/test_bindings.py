@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.objections import objections
+from tests.support.objections import objections
 
 TILE = "E44N26"
 

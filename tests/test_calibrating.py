@@ -15,7 +15,7 @@ from tasks.errors import InputError, WorkError
 from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.production import Production
-from tests.stored_layers import put
+from tests.support.stored_layers import put
 
 FOUR_BLOCKS = "[3830000, 3110000, 3842000, 3122000]"
 """12 x 12 km: blocks of 1000 and 200 pixels each way."""

@@ -17,8 +17,8 @@ from tasks.comparison_sides import open_sides
 from tasks.product_names import delivered_symbols, places_of
 from tasks.production import Production
 from tasks.store import Store
-from tests.objections import nothing_but_objections
-from tests.report_store import TILE, fill, new_job
+from tests.support.objections import nothing_but_objections
+from tests.support.report_store import TILE, fill, new_job
 
 CHANGED = "[parameters.change_mask]\nlower = 80.0\n[parameters.built_up]\nthreshold = 85\n"
 

@@ -16,8 +16,8 @@ from flows.checking import Level, check_production
 from flows.cli import main
 from tasks.production import Production
 from tasks.store import Store
-from tests.objections import nothing_but_objections
-from tests.s3_server import serving_s3
+from tests.support.objections import nothing_but_objections
+from tests.support.s3_server import serving_s3
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTACT = '[delivery.contact]\norganisation = "Agency"\nemail = "maps@example.org"\n'

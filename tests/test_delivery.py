@@ -21,7 +21,7 @@ from tasks.errors import InputError, WorkError
 from tasks.job import Job
 from tasks.product_names import places_of
 from tasks.production import DeliverySettings
-from tests.delivered import CONTACT, production, put
+from tests.support.delivered import CONTACT, production, put
 from tests.test_consistency import layers
 
 gdal = pytest.importorskip("osgeo.gdal")

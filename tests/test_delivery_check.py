@@ -13,7 +13,7 @@ from tasks.delivery_check import check_file, check_name, check_paths, pixel_coun
 from tasks.errors import InputError
 from tasks.overview_check import Overview, OverviewCheck
 from tasks.product_rules import RULES
-from tests.product_files import (
+from tests.support.product_files import (
     BLACK,
     CHANGE,
     CLASSES,

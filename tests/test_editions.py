@@ -14,7 +14,7 @@ from tasks.delivery import deliver
 from tasks.editions import other_editions, told
 from tasks.job import Job
 from tasks.product_names import places_of
-from tests.delivered import CORNER, production, put
+from tests.support.delivered import CORNER, production, put
 
 SYMBOLS = ("SBU", "SBCC")
 

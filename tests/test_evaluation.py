@@ -21,12 +21,12 @@ from tasks.errors import InputError
 from tasks.evaluation import METHODS, REFERENCE, UNET, Trial, held_out, hide, run_trial
 from tasks.evaluation_summary import summarise_stored, summarise_trials
 from tasks.job import Job
-from tasks.judging import BlockSums, Judged, Pixels
+from tasks.judging import Judged, Pixels
 from tasks.nodes import make_node
 from tasks.production import Production
 from tasks.stored_evaluation import judge_stored
 from tasks.truth import Truth
-from tests.stored_layers import put
+from tests.support.stored_layers import put
 
 EDGE = 200
 LEFT, TOP = 3_830_000, 3_112_000
@@ -181,11 +181,6 @@ def test_differences_and_years_are_paired(trial):
     assert len(found["training"]) == 2 and all(len(r["trials"]) == 2 for r in found["scores"])
 
 
-def test_a_trial_comes_back_from_json(trial):
-    again = Trial.from_json(json.loads(json.dumps(trial.to_json())))
-    assert summarise_trials([again], CUTS) == summarise_trials([trial], CUTS)
-
-
 def test_blocks_of_work_do_not_change_the_sums():
     rng = np.random.default_rng(3)
     chosen, percent = rng.random((150, 150)) < 0.7, rng.uniform(0, 100, (150, 150))
@@ -202,7 +197,6 @@ def test_blocks_of_work_do_not_change_the_sums():
     rows, columns = np.nonzero(chosen)
     assert whole.mask.keys == set(zip(((rows - 1000) // 64).tolist(), ((columns + 777) // 64).tolist(), strict=True))
     Pixels.of(np.zeros((3, 3), bool), origin).judge(whole, *(np.empty(0),) * 2, np.empty(0, bool))
-    assert isinstance(BlockSums.from_json(whole.bins.to_json()), BlockSums)
 
 
 # stored layers ----------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from tasks.job import Job
 from tasks.registry import read_records
 from tasks.stac_series import refresh_series
 from tasks.store import Place, Store
-from tests.delivered import CORNER, production, put
-from tests.s3_server import serving_s3
+from tests.support.delivered import CORNER, production, put
+from tests.support.s3_server import serving_s3
 from tests.test_records import RECORD
 
 ODD = "[old] a*b? #1 100%25 ü::x;y!'z"

@@ -27,7 +27,7 @@ from tasks.footprints import count_footprints, make_footprints, read_footprints
 from tasks.job import Job
 from tasks.production import Production
 from tasks.store import Store
-from tests.range_server import serving
+from tests.support.range_server import serving
 
 LEFT, BOTTOM, RIGHT, TOP = WINDOW = (3_829_000, 3_101_000, 3_831_000, 3_103_000)
 """Two by two kilometres of tile E38N31."""

@@ -17,8 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.orchestration import flat
-from benchmarks.prefect_loopback import COMMAND
 from flows import watching
 from flows.cli import main
 from flows.heartbeat import MISSED, PATH, Sign, give_sign, last_sign, life_of, new_sign, say
@@ -30,7 +28,9 @@ from tasks.errors import WorkError
 from tasks.lease import this_process
 from tasks.production import Production
 from tasks.store import Store
-from tests.s3_server import serving_s3
+from tests.support.prefect_loopback import COMMAND
+from tests.support.productions import flat
+from tests.support.s3_server import serving_s3
 
 ROOT = Path(__file__).resolve().parents[1]
 NOW = datetime.now(UTC)

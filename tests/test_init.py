@@ -12,7 +12,7 @@ from flows.init_cli import starting_file
 from grids import Tile, country_tiles, official_tiles
 from grids.tiles import countries_of
 from tasks.production import Production
-from tests.objections import nothing_but_objections
+from tests.support.objections import nothing_but_objections
 
 SUGGESTION = re.compile(r"^#(?=\[|\w+ = )", re.MULTILINE)
 

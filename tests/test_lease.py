@@ -18,7 +18,7 @@ from tasks import lease as lease_module
 from tasks.errors import InputError, TileBusyError
 from tasks.lease import Entry, _entry, _text, holding, is_held, latest, take
 from tasks.store import Store
-from tests.s3_server import serving_s3
+from tests.support.s3_server import serving_s3
 
 TILE = "E44N26"
 ROOT = Path(__file__).resolve().parents[1]

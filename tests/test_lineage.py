@@ -8,7 +8,7 @@ import pytest
 from layers.catalogue import CATALOGUE
 from tasks.job import Job
 from tasks.lineage import lineage_of
-from tests.delivered import production, put
+from tests.support.delivered import production, put
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from owslib.iso import MD_Metadata
 
 from tasks.metadata_xml import metadata_xml
 from tasks.product_names import delivered_symbols
-from tests.delivered import CONTACT, product
+from tests.support.delivered import CONTACT, product
 
 NS = {
     "gmd": "http://www.isotc211.org/2005/gmd",

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.orchestration import flat
 from flows.cli import main
 from flows.heartbeat import PATH, give_sign, new_sign
 from flows.metrics import write_metrics
@@ -20,6 +19,7 @@ from flows.production_state import PATH as STATE
 from tasks.errors import WorkError
 from tasks.production import Production
 from tasks.store import Store
+from tests.support.productions import flat
 
 BEGAN = datetime.now(UTC) - timedelta(hours=3)
 FACTS = {

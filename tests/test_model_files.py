@@ -15,7 +15,7 @@ from tasks.job import Job
 from tasks.model_files import FORMAT_VERSION, LIMITS, _check_network, export_model, import_model, opened, remove_model
 from tasks.nodes import standing
 from tasks.registry import ensemble_models, imported
-from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
+from tests.support.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
 

@@ -9,8 +9,8 @@ import pytest
 from flows.cli import main
 from flows.models import age, curve
 from tasks.job import Job
-from tests.objections import nothing_but_objections
-from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
+from tests.support.objections import nothing_but_objections
+from tests.support.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAR = "E45N27"
 

@@ -21,7 +21,7 @@ from tasks.product_names import product_paths
 from tasks.production import Production
 from tasks.records import Record
 from tasks.store import Store
-from tests.delivered import CORNER, production, put
+from tests.support.delivered import CORNER, production, put
 
 TILE = "E43N32"
 AROUND = "[4300000, 3298000, 4500000, 3400000]"

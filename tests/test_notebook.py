@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from nbclient import NotebookClient
 
-from tests.report_store import fill, new_job
+from tests.support.report_store import fill, new_job
 
 pytest.importorskip("osgeo.gdal")
 

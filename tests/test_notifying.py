@@ -17,7 +17,7 @@ from flows.production_state import settings_digest
 from tasks.errors import InputError
 from tasks.production import Production
 from tasks.watch_settings import WatchSettings
-from tests.webhook_server import receiving
+from tests.support.webhook_server import receiving
 
 ALERT = Alert(
     "failed", "austria: tile E43N32 failed", ("IMD_then: bad.tif is no raster",), {"production": "austria", "store": "s3://b/p"}

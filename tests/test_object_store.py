@@ -22,7 +22,7 @@ from tasks.errors import InputError, WorkError
 from tasks.job import variables_of
 from tasks.object_store import PatientS3
 from tasks.store import Place, Store
-from tests.range_server import Fault, serving
+from tests.support.range_server import Fault, serving
 from tests.test_records import RECORD
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.objections import nothing_but_objections, objections
+from tests.support.objections import nothing_but_objections, objections
 
 
 def test_a_logger_whose_stream_is_closed_is_no_objection_and_all_else_counts(capsys):

@@ -22,7 +22,7 @@ from tasks.offset_check import check_offsets, sample
 from tasks.preprocessing import make_pp, read_scene_list
 from tasks.production import Production
 from tasks.scenes import Scene
-from tests.hidden_pixels import hide
+from tests.support.hidden_pixels import hide
 
 SITES = {"flanders": ("E38N31", "2018"), "austria/site_2004": ("E47N26", "2022"), "austria/site_2008": ("E47N26", "2022")}
 

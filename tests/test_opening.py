@@ -12,8 +12,8 @@ from tasks.errors import InputError
 from tasks.job import Job
 from tasks.overlay import BASE, Overlay, store_of
 from tasks.store import Store
-from tests.delivered import production, put
-from tests.stored_layers import put as put_arrays
+from tests.support.delivered import production, put
+from tests.support.stored_layers import put as put_arrays
 
 WEST, EAST = "E43N32", "E44N32"
 AROUND = (4398000, 3298000, 4402000, 3300000)

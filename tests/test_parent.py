@@ -26,7 +26,7 @@ from tasks.errors import TileBusyError, WorkError
 from tasks.lease import PARENT, Entry, latest, this_process
 from tasks.production import Production
 from tasks.store import Store
-from tests.s3_server import serving_s3
+from tests.support.s3_server import serving_s3
 
 ROOT = Path(__file__).resolve().parents[1]
 TILES = ["E44N26", "E45N26"]

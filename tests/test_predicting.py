@@ -18,7 +18,7 @@ from tasks.job import MEMBER_SD, Job
 from tasks.predicting import Plan, halo_versions, make_prediction, plan_prediction
 from tasks.production import Production
 from tasks.registry import load
-from tests.small_models import TILE, production, put_features, put_model, record_of
+from tests.support.small_models import TILE, production, put_features, put_model, record_of
 
 EAST = "E45N27"
 ACROSS = "[4498000, 2700000, 4502000, 2702000]"

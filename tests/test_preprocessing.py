@@ -37,7 +37,7 @@ from tasks.production import Production
 from tasks.reading import read_band
 from tasks.scenes import Scene, SceneList, select_scenes
 from tasks.survey import survey
-from tests.hidden_pixels import HIDDEN, hide
+from tests.support.hidden_pixels import HIDDEN, hide
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
 """ATBD Table 6."""

@@ -20,7 +20,7 @@ from rasterio.enums import Resampling
 from grids import Tile, block_grid, window_geobox
 from tasks.errors import SceneError
 from tasks.reading import Target, open_full_resolution, read_band, read_window, stored_bytes, warp
-from tests.hidden_pixels import HIDDEN, hide
+from tests.support.hidden_pixels import HIDDEN, hide
 
 FLANDERS = window_geobox(Tile("E38N31"), 10, (3_829_000, 3_101_000, 3_831_000, 3_103_000))
 UTM_CORNER = (500_000.0, 5_631_000.0)

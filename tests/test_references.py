@@ -19,8 +19,8 @@ from tasks.fingerprints import fingerprint
 from tasks.job import Job
 from tasks.production import Production
 from tasks.references import SETTING, make_reference
-from tests.hidden_pixels import HIDDEN, hide
-from tests.range_server import serving
+from tests.support.hidden_pixels import HIDDEN, hide
+from tests.support.range_server import serving
 
 WINDOW = (3_829_000, 3_101_000, 3_831_000, 3_103_000)
 """Two by two kilometres of tile E38N31."""

@@ -24,7 +24,7 @@ from tasks.registry import (
     read_records,
     trouble,
 )
-from tests.small_models import ALGORITHM, TILE, production, put_model, record_of
+from tests.support.small_models import ALGORITHM, TILE, production, put_model, record_of
 
 NEAREST = [t.name for t in nearest_tiles(Tile(TILE), [Tile(n) for n in official_tiles("eea38-2024")], 40)]
 

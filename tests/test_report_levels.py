@@ -10,7 +10,7 @@ import pytest
 from tasks.report.facts import sealed_status
 from tasks.report.levels import Level, Part, level, sums_by_kind
 from tasks.report.verdicts import judge
-from tests.report_store import fill, new_job
+from tests.support.report_store import fill, new_job
 from tests.test_report_facts import PASSED, good
 
 SEALED, GRASS = 1, 6

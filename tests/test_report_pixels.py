@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.report.pixels import best_windows, thinned, thinning_factor, window_block
 from tasks.report.thinning import mean_share
-from tests.report_store import LEFT, TOP, new_job
+from tests.support.report_store import LEFT, TOP, new_job
 
 
 @given(st.integers(1, 100), st.sampled_from([10, 20, 100]), st.integers(50, 2000))

@@ -20,7 +20,7 @@ from tasks.production import Production
 from tasks.report.curves import middle_of
 from tasks.report.production import outliers, robust_z, row_of, write_production_report
 from tasks.report.tile import report_path, write_tile_report
-from tests.report_store import TILE, fill, new_job
+from tests.support.report_store import TILE, fill, new_job
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 

@@ -7,6 +7,7 @@ is imported, except in the last test.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,16 @@ def test_arrows_point_one_way(room):
 
 def test_the_rooms_do_not_import_the_tests():
     assert not offenders(set(MAY_IMPORT), lambda _, i: i.top in ("tests", "conftest", "benchmarks", "pytest", "hypothesis"))
+
+
+def test_the_tests_do_not_import_the_benchmarks():
+    """Benchmarks borrow from `tests.support`; tests run without their peers."""
+    found = {
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"^\s*(from|import) benchmarks\b", path.read_text(), re.M)
+    }
+    assert not found
 
 
 def test_science_knows_no_files_network_or_orchestration():

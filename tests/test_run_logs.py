@@ -21,7 +21,7 @@ from tasks.job import Job
 from tasks.production import Production
 from tasks.secrets import redacted
 from tasks.store import Store
-from tests.s3_server import serving_s3
+from tests.support.s3_server import serving_s3
 
 TILE = "E44N26"
 SECRET = "wJalrXUtnFEMI/K7MDENG"

@@ -29,7 +29,7 @@ from tasks.periods import Period
 from tasks.production import Production
 from tasks.safe import SafeProducts, read_product
 from tasks.scenes import SceneList, select_scenes
-from tests.safe_products import Product, write_product, zipped
+from tests.support.safe_products import Product, write_product, zipped
 
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 YEAR = Period.parse("2018")

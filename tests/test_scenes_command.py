@@ -13,7 +13,7 @@ from tasks.job import Job
 from tasks.nodes import make_node
 from tasks.periods import Period
 from tasks.production import Production
-from tests.objections import nothing_but_objections
+from tests.support.objections import nothing_but_objections
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from tasks.periods import Period
 from tasks.production import Production
 from tasks.scenes import select_scenes
 from tasks.stac_api import Patience, StacApi
-from tests.stac_server import StacServer, cut_off, hang, serving, status, text
+from tests.support.stac_server import StacServer, cut_off, hang, serving, status, text
 
 QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=2, connect_timeout=2, read_timeout=0.4)
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)

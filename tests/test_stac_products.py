@@ -17,7 +17,7 @@ from tasks.job import Job
 from tasks.product_names import delivered_symbols, places_of
 from tasks.stac_products import footprint, item_json
 from tasks.stac_series import refresh_series
-from tests.delivered import CONTACT, product, production, put
+from tests.support.delivered import CONTACT, product, production, put
 
 NAME = "CLMS_HRLNVLCC_2018-2021_V01_R00"
 

@@ -8,7 +8,7 @@ import pytest
 from layers.palette import OUTSIDE
 from tasks.product_names import delivered_symbols
 from tasks.styles import style_qml
-from tests.delivered import product
+from tests.support.delivered import product
 
 
 def entries(renderer, tag):

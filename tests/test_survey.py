@@ -19,8 +19,8 @@ from rasterio.crs import CRS
 
 from tasks.scenes import BANDS, SCL, Scene
 from tasks.survey import Header, damaged, disagreement, readable, survey
-from tests.hidden_pixels import hide
-from tests.range_server import serving
+from tests.support.hidden_pixels import hide
+from tests.support.range_server import serving
 
 UTM = CRS.from_epsg(32632).to_wkt()
 BOX = (600_000.0, 5_190_000.0, 610_000.0, 5_200_000.0)

@@ -10,7 +10,7 @@ from flows.outcomes import Ledger, Outcome
 from flows.tally import Sums, Tally, tile_sums
 from tasks.delivery import deliver
 from tasks.job import Job
-from tests.delivered import production, put
+from tests.support.delivered import production, put
 
 TILES = ("E43N32", "E44N32", "E45N32", "E46N32")
 

@@ -14,8 +14,8 @@ from layers.accuracy import Z
 from tasks.errors import InputError
 from tasks.reference_points import Columns
 from tasks.validating import Design, maps_of_files, validate
-from tests.objections import nothing_but_objections
-from tests.product_files import BLACK, CHANGE, CLASSES, LEFT, NAME, TOP, write
+from tests.support.objections import nothing_but_objections
+from tests.support.product_files import BLACK, CHANGE, CLASSES, LEFT, NAME, TOP, write
 
 WEST = NAME.replace("E43N32", "E42N32")
 IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}

@@ -12,7 +12,7 @@ from tasks.metadata_check import REQUIRED, check_metadata_file
 from tasks.product_rules import check_name
 from tasks.records import Record
 from tasks.verifying import Request, verify
-from tests.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
+from tests.support.product_files import BLACK, CHANGE, CLASSES, IMD, LEFT, NAME, SBU, TOP, write
 from tests.test_consistency import layers
 
 IBU = {0: (240, 240, 240), 1: (255, 178, 0), 255: BLACK}
@@ -388,7 +388,7 @@ def test_products_that_a_production_should_have_are_missed_by_name(tmp_path, cap
     from tasks.delivery import delivered_symbols, product_paths
     from tasks.job import Job
     from tasks.production import Production
-    from tests.delivered import CORNER, put
+    from tests.support.delivered import CORNER, put
 
     config = tmp_path / "production.toml"
     config.write_text(

@@ -28,9 +28,9 @@ from tasks.preprocessing import make_pp, read_scene_list
 from tasks.production import Production, SceneAccess
 from tasks.reading import Target, read_window
 from tasks.store import Store
-from tests.objections import objections
-from tests.s3_server import serving_s3
-from tests.safe_products import write_jp2
+from tests.support.objections import objections
+from tests.support.s3_server import serving_s3
+from tests.support.safe_products import write_jp2
 
 TILE = "E47N26"
 SITES = {"site_2004": 1000, "site_2008": 0}

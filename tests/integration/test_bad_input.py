@@ -16,7 +16,7 @@ import rasterio
 from flows.cli import main
 from tasks.store import Store
 from tests.integration.conftest import with_store
-from tests.objections import objections
+from tests.support.objections import objections
 
 TILE = "E44N27"
 

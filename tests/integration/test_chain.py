@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.prefect_loopback import COMMAND
 from flows.cli import main
 from layers.catalogue import CATALOGUE, downstream
 from tasks.delivery import delivered_symbols
 from tasks.store import Store
 from tests.integration.conftest import with_store
+from tests.support.prefect_loopback import COMMAND
 
 TILE = "E44N27"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.orchestration import TINY, delivered, with_store
-from benchmarks.prefect_loopback import COMMAND, Loopback
 from flows.cli import main
+from tests.support.prefect_loopback import COMMAND, Loopback
+from tests.support.productions import TINY, delivered, with_store
 
 ROOT = Path(__file__).resolve().parents[2]
 TILES = ["E44N26", "E45N26"]

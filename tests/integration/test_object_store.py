@@ -5,8 +5,8 @@ import pytest
 
 from flows.cli import main
 from tasks.store import Store
-from tests.objections import objections
-from tests.s3_server import serving_s3
+from tests.support.objections import objections
+from tests.support.s3_server import serving_s3
 
 TILE = "E44N27"
 
@@ -75,7 +75,7 @@ def test_models_are_found_on_an_object_store(s3, tmp_path):
     from tasks.job import Job
     from tasks.model_files import export_model, import_model
     from tasks.registry import ensemble_models
-    from tests.small_models import production, put_model, record_of
+    from tests.support.small_models import production, put_model, record_of
 
     head = f'store = "s3://imperv/models"\nstore_options = {{endpoint_url = "{s3["endpoint_url"]}"}}'
     found = production(tmp_path, head=head)

@@ -23,8 +23,6 @@ import pytest
 import rasterio
 from rasterio.shutil import copy as gdal_copy
 
-from benchmarks.prefect_loopback import COMMAND
-from benchmarks.scenes import make_scenes
 from flows.cli import main
 from grids import Tile, window_geobox
 from layers.catalogue import CATALOGUE
@@ -38,8 +36,10 @@ from tasks.nodes import make_node
 from tasks.preprocessing import make_pp
 from tasks.production import Production
 from tasks.store import Store
-from tests.range_server import Fault, RangeServer, serving
-from tests.s3_server import serving_s3
+from tests.support.prefect_loopback import COMMAND
+from tests.support.range_server import Fault, RangeServer, serving
+from tests.support.s3_server import serving_s3
+from tests.support.scenes import make_scenes
 
 PP = CATALOGUE["PP_now"]
 TILE = "E38N31"

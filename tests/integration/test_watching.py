@@ -1,4 +1,4 @@
-"""A production that goes wrong on a real Prefect server, and what is said of it: `benchmarks.watching`, with quick heartbeats."""
+"""A production that goes wrong on a real Prefect server, and what is said of it: with quick heartbeats."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import urllib.request
 
 import pytest
 
-from benchmarks.prefect_loopback import ROOT, Loopback
-from benchmarks.watching import QUICK, TILES, Rehearsal, Seen, rehearse
-from tests.webhook_server import receiving
+from tests.support.prefect_loopback import ROOT, Loopback
+from tests.support.watching import QUICK, TILES, Rehearsal, Seen, rehearse
+from tests.support.webhook_server import receiving
 
 
 @pytest.fixture(scope="module")

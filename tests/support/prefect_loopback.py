@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
 """`imperv`, whatever is installed."""
@@ -24,7 +24,7 @@ STARTUP_SECONDS = 180
 
 @dataclass
 class Loopback:
-    """Server, pools, deployments and workers, each a process group of its own; leave the block and they are gone, but not the runs.
+    """Server, pools, deployments and workers, each a process group of its own; all but the runs end with the block.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""What tests share and the benchmarks borrow: made inputs, servers on loopback, productions of seconds."""
