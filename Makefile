@@ -21,9 +21,15 @@ demo: $(DONE)
 test: $(DONE)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+# mypy knows nothing of editable installs: links show it the package as it is imported.
+ROOMS := grids layers calibration tasks flows deployments
+TYPING := $(VENV)/typing/imperv
+
 lint: $(DONE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p $(TYPING)
+	ln -sfn $(foreach room,$(ROOMS) imperv/__init__.py imperv/api.py imperv/py.typed,../../../$(room)) $(TYPING)/
 	$(BIN)/mypy
 
 format: $(DONE)

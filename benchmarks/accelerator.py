@@ -1,4 +1,4 @@
-"""What a GPU makes of the network of `layers.unet`: `python -m benchmarks.accelerator`, on any backend of Keras (`KERAS_BACKEND=jax`).
+"""What a GPU makes of the network of `layers.network.unet`: `python -m benchmarks.accelerator`, on any backend of Keras (`KERAS_BACKEND=jax`).
 
 Windows and crops are random numbers, which take as long as real ones. The productions themselves run on TensorFlow; with another backend this
 tells what the device can do with the same network, not what `imperv run` takes there. Figures stand in docs/performance.md.
@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from layers.rows import Lattice, predict_rows
-from layers.unet import CLIP, UNetParameters, build_unet, join_members
+from imperv.layers.network.rows import Lattice, predict_rows
+from imperv.layers.network.unet import CLIP, UNetParameters, build_unet, join_members
 
 RUNS = 3
 ORIGIN = (-279_936, 440_064)
@@ -38,7 +38,7 @@ def median_seconds(function: Callable[[], object]) -> float:
 
 
 def standardising(model: Any, depth: int) -> Any:
-    """The model with what `layers.prediction.window_function` does to features of mean 0 and deviation 1: no data filled, the rest cut."""
+    """The model with what `layers.network.prediction.window_function` does to features of mean 0 and deviation 1: no data filled, the rest cut."""
     import keras
 
     x = inputs = keras.Input((None, None, depth))

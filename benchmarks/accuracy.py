@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.evaluating import PRODUCTS, grids_of
-from grids import Tile
-from layers.catalogue import topological_order
-from tasks.evaluation import NEEDED, Trial, run_trial, threshold
-from tasks.evaluation_summary import summarise_trials
-from tasks.job import Job
-from tasks.nodes import make_node
-from tasks.production import Production
-from tasks.simulator import simulate
-from tasks.truth import Truth
+from imperv.flows.tile.evaluating import PRODUCTS, grids_of
+from imperv.grids import Tile
+from imperv.layers.catalogue import topological_order
+from imperv.tasks.assessment.evaluation import NEEDED, Trial, run_trial, threshold
+from imperv.tasks.assessment.summary import summarise_trials
+from imperv.tasks.assessment.truth import Truth
+from imperv.tasks.job import Job
+from imperv.tasks.nodes import make_node
+from imperv.tasks.settings.production import Production
+from imperv.tasks.simulator import simulate
 
 KITS = Path(__file__).resolve().parents[2] / "shared" / "tools" / "make_city_kit.py"
 SEEDS = (1, 2, 3)

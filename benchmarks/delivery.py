@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from layers.catalogue import CATALOGUE
-from layers.palette import OUTSIDE
-from tasks.delivery import deliver
-from tasks.job import Job, utc_now, variables_of
-from tasks.nodes import make_node
-from tasks.production import Production
-from tasks.records import Record, digest_of
-from tasks.store import with_measured
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.palette import OUTSIDE
+from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.job import Job, utc_now, variables_of
+from imperv.tasks.nodes import make_node
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import with_measured
 
 TILE = "E43N32"
 SYMBOLS = ("IMD_now", "IBU_now", "IMDC", "SBU")

@@ -16,18 +16,18 @@ import cv2
 import numpy as np
 
 from benchmarks.processes import told_by
-from grids import Block
-from layers.catalogue import CATALOGUE
-from layers.features import QUANTILE_BANDS
-from tasks.delivery import deliver
-from tasks.engine import measured
-from tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
-from tasks.nodes import make_node
-from tasks.product_names import delivered_symbols
-from tasks.production import Production
-from tasks.records import Record, digest_of
-from tasks.report.tile import write_tile_report
-from tasks.store import with_measured
+from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import QUANTILE_BANDS
+from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.engine import measured
+from imperv.tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
+from imperv.tasks.nodes import make_node
+from imperv.tasks.products.names import delivered_symbols
+from imperv.tasks.report.tile import write_tile_report
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import with_measured
 
 TILE = "E44N26"
 SMALL = (4_400_000, 2_698_000, 4_402_000, 2_700_000)

@@ -19,11 +19,11 @@ DATES = 12
 
 def _features(folder: Path, text: str) -> tuple[float, dict[str, object], str]:
     """Seconds, statistics and digest of the features of a production file."""
-    from layers.catalogue import CATALOGUE
-    from tasks.freezing import make_scene_list
-    from tasks.job import Job
-    from tasks.preprocessing import make_pp
-    from tasks.production import Production
+    from imperv.layers.catalogue import CATALOGUE
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
+    from imperv.tasks.yearly.freezing import make_scene_list
+    from imperv.tasks.yearly.preprocessing import make_pp
 
     with tempfile.TemporaryDirectory(dir=folder) as place:
         (Path(place) / "production.toml").write_text(text)

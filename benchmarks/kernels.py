@@ -9,10 +9,10 @@ from numba import njit
 from scipy import ndimage
 
 from benchmarks.timing import Row, compare
-from layers.aggregation import aggregate_mean
-from layers.change_mask import change_mask
-from layers.harmonics import fit_harmonics
-from layers.quantiles import weighted_quantile
+from imperv.layers.aggregation import aggregate_mean
+from imperv.layers.change_mask import change_mask
+from imperv.layers.harmonics import fit_harmonics
+from imperv.layers.quantiles import weighted_quantile
 
 DATES = 100
 EDGE = 320

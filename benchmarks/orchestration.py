@@ -44,7 +44,7 @@ PAUSE = 25.0
 
 def simulated(folder: Path, count: int) -> Path:
     """Production file of the first tiles of the square, with windows of a kilometre."""
-    from tasks.simulator import simulate_many
+    from imperv.tasks.simulator import simulate_many
 
     tiles = [f"E{x}N{y}" for x in COLUMNS for y in ROWS][:count]
     place = folder / f"simulated-{count}"
@@ -225,7 +225,7 @@ def _warm(loopback: Loopback) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if "flows.warm" in process.cmdline() and process.environ()["PREFECT_HOME"] == str(loopback.home):
+            if "imperv.flows.runtime.warm" in process.cmdline() and process.environ()["PREFECT_HOME"] == str(loopback.home):
                 found.append(process)
         except (psutil.Error, KeyError):
             continue

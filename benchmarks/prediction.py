@@ -15,19 +15,27 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.processes import told_by
-from grids import Tile, official_tiles
-from layers.catalogue import CATALOGUE
-from layers.features import ATBD12, FULL18
-from layers.prediction import window_bytes
-from layers.rows import Lattice
-from layers.unet import CLIP, Normalisation, UNetParameters, build_unet, configure_threads, join_members, save_model
-from tasks.engine import RESERVED, measured
-from tasks.job import Job, attributes, utc_now, variables_of
-from tasks.predicting import make_prediction, plan_prediction
-from tasks.production import Production
-from tasks.records import Record, digest_of
-from tasks.registry import PRODUCTS, Wanted, ensemble_models, find, load
-from tasks.store import Store, with_measured
+from imperv.grids import Tile, official_tiles
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import ATBD12, FULL18
+from imperv.layers.network.prediction import window_bytes
+from imperv.layers.network.rows import Lattice
+from imperv.layers.network.unet import (
+    CLIP,
+    Normalisation,
+    UNetParameters,
+    build_unet,
+    configure_threads,
+    join_members,
+    save_model,
+)
+from imperv.tasks.engine import RESERVED, measured
+from imperv.tasks.job import Job, attributes, utc_now, variables_of
+from imperv.tasks.networks.predicting import make_prediction, plan_prediction
+from imperv.tasks.networks.registry import PRODUCTS, Wanted, ensemble_models, find, load
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import Store, with_measured
 
 TILE = "E44N26"
 WORKERS = 2

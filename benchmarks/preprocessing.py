@@ -23,10 +23,10 @@ from rasterio.enums import Resampling
 
 from benchmarks.processes import told_by
 from benchmarks.timing import Row, compare
-from grids import Tile, window_geobox
-from tasks.access import environment
-from tasks.reading import open_full_resolution, read_band, warp
-from tasks.scenes import REFLECTANCE_10M, REFLECTANCE_20M
+from imperv.grids import Tile, window_geobox
+from imperv.tasks.scenes.access import environment
+from imperv.tasks.scenes.reading import open_full_resolution, read_band, warp
+from imperv.tasks.scenes.scenes import REFLECTANCE_10M, REFLECTANCE_20M
 from tests.support.scenes import make_scenes, production
 
 LEFT, TOP = 4_420_000, 2_690_000
@@ -48,12 +48,12 @@ def features(folder: Path, rows: int, columns: int, memory: str, workers: int) -
 
 
 def _run(folder: Path, rows: int, columns: int, memory: str, workers: int) -> None:
-    from layers.catalogue import CATALOGUE
-    from tasks.engine import measured
-    from tasks.freezing import make_scene_list
-    from tasks.job import Job
-    from tasks.preprocessing import make_pp
-    from tasks.production import Production
+    from imperv.layers.catalogue import CATALOGUE
+    from imperv.tasks.engine import measured
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
+    from imperv.tasks.yearly.freezing import make_scene_list
+    from imperv.tasks.yearly.preprocessing import make_pp
 
     box, small = window(rows, columns)[0], window(100, 100)[0]
     with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -179,11 +179,11 @@ def same_on_two_processes(folder: Path) -> bool:
     """True if a Dask cluster of two processes gives the digest that threads give."""
     from distributed import LocalCluster
 
-    from layers.catalogue import CATALOGUE
-    from tasks.freezing import make_scene_list
-    from tasks.job import Job
-    from tasks.preprocessing import make_pp
-    from tasks.production import Production
+    from imperv.layers.catalogue import CATALOGUE
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
+    from imperv.tasks.yearly.freezing import make_scene_list
+    from imperv.tasks.yearly.preprocessing import make_pp
 
     digests = []
     with (

@@ -21,8 +21,8 @@ MEASURE = """
 import json, sys, time
 import numba
 from pathlib import Path
-from tasks.verifying import Request, verify
-from tasks.validating import maps_of_files, validate
+from imperv.tasks.checks.verifying import Request, verify
+from imperv.tasks.assessment.maps import maps_of_files, validate
 what, *paths = sys.argv[1:]
 start, processor = time.perf_counter(), time.process_time()
 if what == "verify":
@@ -59,8 +59,8 @@ def _measured(arguments: list[str]) -> list[float]:
 
 def make_products(folder: Path) -> dict[int, Path]:
     """IMD of a tile, made up: towns of many densities with open land between, at 10 m with overviews and at 100 m."""
-    from layers.aggregation import aggregate_mean
-    from layers.palette import DENSITY
+    from imperv.layers.aggregation import aggregate_mean
+    from imperv.layers.palette import DENSITY
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)

@@ -3,8 +3,8 @@
 Arrays in, arrays and one small record out. Which tile borrows whose calibration is decided where tiles are known.
 """
 
-from calibration.apply import apply_calibration
-from calibration.fit import (
+from imperv.calibration.apply import apply_calibration
+from imperv.calibration.fit import (
     Calibration,
     CalibrationError,
     CalibrationParameters,
@@ -13,7 +13,7 @@ from calibration.fit import (
     fit_calibration,
     fit_samples,
 )
-from calibration.mask import sealing_mask
+from imperv.calibration.mask import sealing_mask
 
 __all__ = [
     "Calibration",

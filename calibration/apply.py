@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from calibration.fit import Calibration
+from imperv.calibration.fit import Calibration
 
 NODATA = 255
 """Code of pixels outside."""

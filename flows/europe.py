@@ -1,4 +1,4 @@
-"""The flow of a production: all tiles in two passes, each pass of a tile a deployment's run (`flows.production_run`)."""
+"""The flow of a production: all tiles in two passes, each pass of a tile a deployment's run (`flows.production.run`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
-from flows.prefect_logs import logged_to_server
-from flows.production_files import label_of
-from flows.production_run import MAX_FAILURES, run_production
+from imperv.flows.production.run import MAX_FAILURES, run_production
+from imperv.flows.runtime.prefect_logs import logged_to_server
+from imperv.tasks.settings.files import label_of
 
 
 def _run_name() -> str:

@@ -14,12 +14,12 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from flows.artifacts import show_products
-from flows.prefect_logs import logged_to_server
-from flows.targets import resolve_targets, steps
-from flows.tile_run import Outcome, Until, job_of, make_one, outcome_of, walk, wants_report
-from tasks.errors import WorkError
-from tasks.records import Record
+from imperv.flows.plan.targets import resolve_targets, steps
+from imperv.flows.runtime.artifacts import show_products
+from imperv.flows.runtime.prefect_logs import logged_to_server
+from imperv.flows.tile.run import Outcome, Until, job_of, make_one, outcome_of, walk, wants_report
+from imperv.tasks.errors import WorkError
+from imperv.tasks.store.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def make(tile: str, node: str, config: str, refresh: bool = False) -> State[Any]
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(tile: str, config: str) -> str:
     """Make the report of a tile; where it is, relative to the store."""
-    from tasks.report.tile import write_tile_report  # what draws takes a second to import
+    from imperv.tasks.report.tile import write_tile_report  # what draws takes a second to import
 
     return write_tile_report(job_of(tile, config))
 

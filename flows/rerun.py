@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.imperviousness import imperviousness
-from flows.rerunning import scratch_production
+from imperv.flows.imperviousness import imperviousness
+from imperv.flows.tile.rerunning import scratch_production
 
 
 @flow(name="rerun", flow_run_name="rerun {tile}", validate_parameters=True)

@@ -1,4 +1,4 @@
-"""The yearly update as a flow: the production file of the next pair of years, and its run (`flows.updating`)."""
+"""The yearly update as a flow: the production file of the next pair of years, and its run (`flows.production.updating`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import State
 
-from flows.europe import europe
-from flows.production_files import file_of
-from flows.updating import next_production
+from imperv.flows.europe import europe
+from imperv.flows.production.updating import next_production
+from imperv.tasks.settings.files import file_of
 
 
 @flow(name="yearly-update", flow_run_name="yearly update", validate_parameters=True)

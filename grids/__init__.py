@@ -3,9 +3,9 @@
 No raster is opened here; grids are odc-geo GeoBoxes.
 """
 
-from grids.blocks import Block, block_grid, inner_slices, pad_clipped
-from grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles
-from grids.windows import snap_outward, window_geobox
+from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
+from imperv.grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles
+from imperv.grids.windows import snap_outward, window_geobox
 
 __all__ = [
     "CRS",

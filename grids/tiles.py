@@ -53,7 +53,7 @@ def official_tiles(edition: str) -> tuple[str, ...]:
     """
     if edition not in EDITIONS:
         raise ValueError(f"no official tile list {edition!r}: choose one of {', '.join(EDITIONS)}")
-    text = resources.files("grids").joinpath("data", EDITIONS[edition]).read_text(encoding="ascii")
+    text = resources.files("imperv.grids").joinpath("data", EDITIONS[edition]).read_text(encoding="ascii")
     return tuple(sorted(text.split()))
 
 
@@ -85,7 +85,7 @@ def country_tiles(code: str) -> tuple[str, ...]:
 
 @cache
 def _countries() -> dict[str, str]:
-    table: dict[str, str] = json.loads(resources.files("grids").joinpath("data", COUNTRIES).read_text(encoding="ascii"))
+    table: dict[str, str] = json.loads(resources.files("imperv.grids").joinpath("data", COUNTRIES).read_text(encoding="ascii"))
     return table
 
 

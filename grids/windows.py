@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from odc.geo.geobox import GeoBox
 
-from grids.tiles import CRS, RESOLUTIONS, Tile
+from imperv.grids.tiles import CRS, RESOLUTIONS, Tile
 
 KILOMETRE = 1000
 """Windows and every delivered grid start on whole kilometres (EEA check `origin`), metres."""

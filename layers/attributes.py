@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from layers.catalogue import Layer
-from layers.palette import BUILT_UP, CHANGE, DENSITY, OUTSIDE
+from imperv.layers.catalogue import Layer
+from imperv.layers.palette import BUILT_UP, CHANGE, DENSITY, OUTSIDE
 
 Meanings = tuple[tuple[int, str], ...]
 

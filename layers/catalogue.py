@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
-from layers.proxy import ProxyParameters
-from layers.unet import UNetParameters
+from imperv.layers.network.unet import UNetParameters
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
+from imperv.layers.proxy import ProxyParameters
 
 Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
 Period = Literal["then", "now", "pair"]

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
 
-from layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_max
+from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_max
 
 FULL = 100
 """Percent. Codes of a status layer above it (254 unclassifiable, 255 outside) are outside."""

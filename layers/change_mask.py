@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from layers.percentiles import CountDigits, count_digits, exact_percentiles
+from imperv.layers.kernels.percentiles import CountDigits, count_digits, exact_percentiles
 
 NODATA = 255
 """Code of pixels outside, in the raw and in the final mask."""

@@ -10,7 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layers.lanes import STRIP, convert, kernel, largest, load, repeat, root, scratch, select, spread, store, widened
+from imperv.layers.kernels.lanes import (
+    STRIP,
+    convert,
+    kernel,
+    largest,
+    load,
+    repeat,
+    root,
+    scratch,
+    select,
+    spread,
+    store,
+    widened,
+)
 
 MAXIMUM_DEGREE = 5
 """Highest degree that can be fitted: 11 coefficients, more than a year of clouds supports."""

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from layers.features import FEATURE_SETS
-from layers.sampling import CLCPLUS_OUTSIDE, SEALED_CLASS, VALIDATION, spatial_split
+from imperv.layers.features import FEATURE_SETS
+from imperv.layers.network.sampling import CLCPLUS_OUTSIDE, SEALED_CLASS, VALIDATION, spatial_split
 
 OUTSIDE = 255
 """Code of pixels that the proxy says nothing of."""

@@ -11,7 +11,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from layers.lanes import STRIP, bits, convert, kernel, largest, load, scratch, select, smallest, spread, store, widened
+from imperv.layers.kernels.lanes import (
+    STRIP,
+    bits,
+    convert,
+    kernel,
+    largest,
+    load,
+    scratch,
+    select,
+    smallest,
+    spread,
+    store,
+    widened,
+)
 
 _SIGN_16 = np.uint16(0x8000)
 _ALL_16 = np.uint16(0xFFFF)

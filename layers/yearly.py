@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layers.harmonics import fit_harmonics, fit_plan, fit_room, fit_strip
-from layers.lanes import STRIP, convert, kernel, load, scratch, select, spread, store, widened
-from layers.quantiles import (
+from imperv.layers.harmonics import fit_harmonics, fit_plan, fit_room, fit_strip
+from imperv.layers.kernels.lanes import STRIP, convert, kernel, load, scratch, select, spread, store, widened
+from imperv.layers.quantiles import (
     checked_shares,
     extent,
     float_key,
@@ -26,7 +26,7 @@ from layers.quantiles import (
     target_tables,
     weighted_quantile,
 )
-from layers.reflectance import NO_DATA, ndvi
+from imperv.layers.reflectance import NO_DATA, ndvi
 
 _NONE = np.uint16(NO_DATA)
 _NAN = np.float32(np.nan).view(np.uint32)

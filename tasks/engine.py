@@ -17,8 +17,8 @@ import dask
 import psutil
 from dask.callbacks import Callback
 
-from tasks.errors import InputError
-from tasks.production import EngineSettings, describe_bytes
+from imperv.tasks.errors import InputError
+from imperv.tasks.settings.production import EngineSettings, describe_bytes
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]

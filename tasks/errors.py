@@ -7,7 +7,7 @@ escapes is a defect of this software.
 import errno
 from pathlib import Path
 
-from tasks.addresses import shown
+from imperv.tasks.addresses import shown
 
 
 class ImpervError(Exception):

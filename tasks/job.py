@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from grids import Block, Tile, block_grid, window_geobox
-from layers.catalogue import CATALOGUE, Layer
-from layers.features import HARMONIC_NAMES, QUANTILE_BANDS
-from tasks.arrays import Variable
-from tasks.engine import Engine
-from tasks.errors import InputError, WorkError
-from tasks.overlay import store_of
-from tasks.periods import Period
-from tasks.production import Production
-from tasks.records import Record
-from tasks.store import Place, Store
+from imperv.grids import Block, Tile, block_grid, window_geobox
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
+from imperv.tasks.engine import Engine
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.settings.periods import Period
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.arrays import Variable
+from imperv.tasks.store.overlay import store_of
+from imperv.tasks.store.records import Record
+from imperv.tasks.store.store import Place, Store
 
 BLOCK_METRES = {10: 10_000, 20: 10_000, 100: 50_000}
 """Edge of a block of work by resolution of its output: one shard of the store."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tasks.arrays import CHUNK
+from imperv.tasks.store.arrays import CHUNK
 
 CODES, FLOATS = 3.5, 4.5
 """Bytes a byte of input: the block, the shard that it is cut from, its compressed bytes, masks of it; floats hardly compress."""

@@ -10,28 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layers.catalogue import CATALOGUE, Layer
-from tasks.alignment import make_shift
-from tasks.calibrating import calibration_versions, make_calibration
-from tasks.clcplus import clcplus_missing, make_clcplus_now, not_needed
-from tasks.distance import files_of, make_distance
-from tasks.engine import measured
-from tasks.errors import WorkError
-from tasks.fingerprints import fingerprint
-from tasks.footprint_sources import footprint_sources
-from tasks.footprints import make_footprints
-from tasks.freezing import make_scene_list, scenes_ingredients
-from tasks.job import Job, Made, software, utc_now
-from tasks.models import START, make_model, training_versions
-from tasks.predicting import halo_versions, make_prediction
-from tasks.preprocessing import make_pp, pp_trouble
-from tasks.proxy import make_proxy, make_proxy_model
-from tasks.recipes import RECIPES, make_by_recipe
-from tasks.records import Record, digest_of, explain_difference
-from tasks.references import SETTING, make_reference, open_reference, reference_path
-from tasks.registry import ensemble_versions, imported, imported_reason
-from tasks.store import with_measured
-from tasks.whole_tile import make_chm, make_chm_raw
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.tasks.engine import measured
+from imperv.tasks.errors import WorkError
+from imperv.tasks.imperviousness.calibration import calibration_versions, make_calibration
+from imperv.tasks.imperviousness.clcplus import clcplus_missing, make_clcplus_now, not_needed
+from imperv.tasks.imperviousness.distance import files_of, make_distance
+from imperv.tasks.imperviousness.proxy import make_proxy, make_proxy_model
+from imperv.tasks.imperviousness.recipes import RECIPES, make_by_recipe
+from imperv.tasks.imperviousness.whole_tile import make_chm, make_chm_raw
+from imperv.tasks.job import Job, Made, software, utc_now
+from imperv.tasks.networks.models import START, make_model, training_versions
+from imperv.tasks.networks.predicting import halo_versions, make_prediction
+from imperv.tasks.networks.registry import ensemble_versions, imported, imported_reason
+from imperv.tasks.references.fingerprints import fingerprint
+from imperv.tasks.references.footprints import make_footprints
+from imperv.tasks.references.references import SETTING, make_reference, open_reference, reference_path
+from imperv.tasks.references.sources import footprint_sources
+from imperv.tasks.store.records import Record, digest_of, explain_difference
+from imperv.tasks.store.store import with_measured
+from imperv.tasks.yearly.alignment import make_shift
+from imperv.tasks.yearly.freezing import make_scene_list, scenes_ingredients
+from imperv.tasks.yearly.preprocessing import make_pp, pp_trouble
 
 Maker = Callable[[Job, Layer], Made]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.drawing import mermaid, svg
-from layers.catalogue import CATALOGUE, LAYERS, edges
-from tasks.production import Production
+from imperv.flows.cli.drawing import mermaid, svg
+from imperv.layers.catalogue import CATALOGUE, LAYERS, edges
+from imperv.tasks.settings.production import Production
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_page_of_settings_is_what_the_models_say():
     """`imperv config settings > docs/settings.md` writes it."""
-    from flows.settings_page import settings_page
+    from imperv.flows.cli.settings_page import settings_page
 
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page() + "\n"
 
@@ -39,7 +39,7 @@ def test_the_production_file_of_the_readme_is_valid():
 
 
 def test_commands_of_the_readme_exist(capsys):
-    from flows.cli import main
+    from imperv.flows.cli.commands import main
 
     text = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"^imperv (\w+)", text, re.M))
@@ -53,7 +53,7 @@ def test_commands_of_the_readme_exist(capsys):
 
 @pytest.mark.parametrize("targets", [None, ["IMCC"]])
 def test_the_drawings_show_every_node_and_edge(targets):
-    from layers.catalogue import topological_order
+    from imperv.layers.catalogue import topological_order
 
     shown = set(topological_order(targets))
     text = mermaid(targets)

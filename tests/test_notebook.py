@@ -20,8 +20,8 @@ def test_the_notebook_runs(tmp_path):
     job = fill(new_job(tmp_path))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     first = notebook.cells[1]
-    assert 'Store("demo/store")' in first.source
-    first.source = first.source.replace("demo/store", job.production.store_url)
+    assert 'imperv.open("demo/production.toml")' in first.source
+    first.source = first.source.replace("demo/production.toml", str(tmp_path / "production.toml"))
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
     said = "".join(out.get("text", "") for out in outputs)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.periods import Period
-from tasks.report.facts import DENSITY_GROUPS, Looks, Status, Training
-from tasks.report.page import FEW_KM2
-from tasks.scenes import SceneList
+from imperv.tasks.report.facts import DENSITY_GROUPS, Looks, Status, Training
+from imperv.tasks.report.page import FEW_KM2
+from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.settings.periods import Period
 
 INK, MUTED, LINE = "#1c2733", "#5d6b79", "#dfe4e9"
 THEN, NOW, ACCENT = "#6f8aa5", "#9c3d22", "#1f6b75"

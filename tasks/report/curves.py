@@ -16,16 +16,16 @@ from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from grids import Block
-from layers.harmonics import evaluate
-from layers.scl import scl_weights
-from tasks.access import environment, is_remote
-from tasks.job import Job
-from tasks.looks import CLEAR_WEIGHT
-from tasks.periods import year_fraction
-from tasks.reading import open_full_resolution, read_valid
-from tasks.report.pixels import Bounds, window_block
-from tasks.scenes import SCL, Scene, SceneList
+from imperv.grids import Block
+from imperv.layers.harmonics import evaluate
+from imperv.layers.scl import scl_weights
+from imperv.tasks.job import Job
+from imperv.tasks.report.pixels import Bounds, window_block
+from imperv.tasks.scenes.access import environment, is_remote
+from imperv.tasks.scenes.reading import open_full_resolution, read_valid
+from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
+from imperv.tasks.settings.periods import year_fraction
+from imperv.tasks.yearly.looks import CLEAR_WEIGHT
 
 AROUND = 4000
 """Metres around the largest change within which typical pixels are looked for."""

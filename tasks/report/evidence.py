@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration import collect_samples
-from grids import Block
-from tasks.calibrating import INPUTS
-from tasks.delivery_check import Finding, check_file
-from tasks.job import Job
-from tasks.report.facts import LayerFact
-from tasks.report.pixels import on_threads
-from tasks.scenes import SceneList
+from imperv.calibration import collect_samples
+from imperv.grids import Block
+from imperv.tasks.checks.delivery_check import Finding, check_file
+from imperv.tasks.imperviousness.calibration import INPUTS
+from imperv.tasks.job import Job
+from imperv.tasks.report.facts import LayerFact
+from imperv.tasks.report.pixels import on_threads
+from imperv.tasks.scenes.scenes import SceneList
 
 NDVI_CELLS = np.linspace(-0.2, 1.0, 97)
 """Edges of the cells in which samples are counted: NDVI."""

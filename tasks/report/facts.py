@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from layers.catalogue import CATALOGUE, topological_order
-from layers.palette import OUTSIDE
-from tasks.delivery import delivered_symbols, product_paths
-from tasks.job import Job
-from tasks.records import Record
+from imperv.layers.catalogue import CATALOGUE, topological_order
+from imperv.layers.palette import OUTSIDE
+from imperv.tasks.delivery.delivery import delivered_symbols, product_paths
+from imperv.tasks.job import Job
+from imperv.tasks.store.records import Record
 
 DENSITY_GROUPS = ((0, 0), (1, 19), (20, 39), (40, 59), (60, 79), (80, 100))
 """Groups of density whose areas are compared, percent, both ends included."""

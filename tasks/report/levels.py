@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.mask import SEALED
-from grids import Block
-from layers.aggregation import NEVER_SEALED, NO_CHANGE
-from tasks.job import Job
-from tasks.report.pixels import on_threads
+from imperv.calibration.mask import SEALED
+from imperv.grids import Block
+from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE
+from imperv.tasks.job import Job
+from imperv.tasks.report.pixels import on_threads
 
 NEEDED = ("IMD_then", "IMD_now", "CLCP_then", "IMDC")
 """Layers without which nothing can be said."""

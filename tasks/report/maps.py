@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from layers.catalogue import CATALOGUE
-from layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
-from tasks.report.pixels import Bounds, Picture
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
+from imperv.tasks.report.pixels import Bounds, Picture
 
 QUALITY = 82
 """Of JPEG pictures."""

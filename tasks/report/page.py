@@ -13,9 +13,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from grids import official_tiles
-from tasks.addresses import shown
-from tasks.job import utc_now
+from imperv.grids import official_tiles
+from imperv.tasks.addresses import shown
+from imperv.tasks.job import utc_now
 
 NARROW = "\u202f"
 """Between groups of digits, and before units."""
@@ -102,7 +102,7 @@ def _finalize(value: Any) -> Any:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tasks.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("imperv.tasks.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=_finalize,
     )  # fmt: skip
     environment.filters |= {
@@ -122,7 +122,7 @@ def render(template: str, **values: Any) -> str:
     **values
         What it shows.
     """
-    style = resources.files("tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
+    style = resources.files("imperv.tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
     return (
         _environment()
         .get_template(template)

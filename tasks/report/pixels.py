@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from grids import Block
-from layers.aggregation import NO_CHANGE, NODATA
-from layers.catalogue import CATALOGUE
-from layers.features import QUANTILE_BANDS
-from layers.palette import BUILT_UP, CHANGE, CLASSES
-from tasks.job import Job
-from tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
+from imperv.grids import Block
+from imperv.layers.aggregation import NO_CHANGE, NODATA
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import QUANTILE_BANDS
+from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES
+from imperv.tasks.job import Job
+from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
 
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in EPSG:3035."""

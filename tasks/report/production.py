@@ -1,6 +1,7 @@
 """The report of a production: where its tiles stand, how much of them is sealed, and which of them are unlike the others.
 
-Numbers come from the records of the tiles; no pixel is read. The state of each tile is told by the caller (`flows.planning`).
+Numbers come from the records of the tiles; no pixel is read. The state of each tile is told by the caller
+(`flows.plan.planning`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
-from grids import official_tiles
-from tasks.job import Job
-from tasks.overlay import store_of
-from tasks.production import Production
-from tasks.report.facts import TileFacts, gather
-from tasks.report.page import number, percent, public, render
-from tasks.report.tile import report_path
-from tasks.report.verdicts import judge, overall
+from imperv.grids import official_tiles
+from imperv.tasks.job import Job
+from imperv.tasks.report.facts import TileFacts, gather
+from imperv.tasks.report.page import number, percent, public, render
+from imperv.tasks.report.tile import report_path
+from imperv.tasks.report.verdicts import judge, overall
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.overlay import store_of
 
 PATH = "runs/production.report.html"
 """Relative to the store."""

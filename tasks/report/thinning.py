@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_mean
+from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_mean
 
 CHANGE_CLASSES = (1, 2, 11, 12)
 """Classes of change; 0 and 10 are unchanged."""

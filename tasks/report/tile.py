@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from layers.palette import CLASSES
-from tasks.delivery_check import Finding
-from tasks.job import Job
-from tasks.parameters import Parameters
-from tasks.report import charts, evidence, maps, pixels, zooms
-from tasks.report.charts import Chart
-from tasks.report.curves import distance_note, typical_pixels
-from tasks.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
-from tasks.report.levels import Level, level
-from tasks.report.maps import Map
-from tasks.report.page import flat, locator, number, relative, render
-from tasks.report.verdicts import Verdict, judge, overall
-from tasks.scenes import SceneList
+from imperv.layers.palette import CLASSES
+from imperv.tasks.checks.delivery_check import Finding
+from imperv.tasks.job import Job
+from imperv.tasks.report import charts, evidence, maps, pixels, zooms
+from imperv.tasks.report.charts import Chart
+from imperv.tasks.report.curves import distance_note, typical_pixels
+from imperv.tasks.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
+from imperv.tasks.report.levels import Level, level
+from imperv.tasks.report.maps import Map
+from imperv.tasks.report.page import flat, locator, number, relative, render
+from imperv.tasks.report.verdicts import Verdict, judge, overall
+from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.settings.parameters import Parameters
 
 T = TypeVar("T")
 

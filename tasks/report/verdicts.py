@@ -1,6 +1,6 @@
 """Traffic lights: what a person should know of a tile in one minute, each with the number it rests on.
 
-Limits are ours: they ask for a look, and refuse nothing. What may be delivered is decided by `tasks.delivery_check`.
+Limits are ours: they ask for a look, and refuse nothing. What may be delivered is decided by `tasks.checks.delivery_check`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.delivery_check import Finding
-from tasks.report.facts import Status, TileFacts
-from tasks.report.levels import Level
+from imperv.tasks.checks.delivery_check import Finding
+from imperv.tasks.report.facts import Status, TileFacts
+from imperv.tasks.report.levels import Level
 
 Light = Literal["good", "look", "bad", "none"]
 

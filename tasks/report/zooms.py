@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.job import Job
-from tasks.report.maps import Map, draw, draw_composite, stretch
-from tasks.report.pixels import (
+from imperv.tasks.job import Job
+from imperv.tasks.report.maps import Map, draw, draw_composite, stretch
+from imperv.tasks.report.pixels import (
     CELL,
     Bounds,
     Movement,

@@ -3,12 +3,12 @@
 For demonstrations, tests and benchmarks; it needs no data. `simulate` does all, the other names are its parts.
 """
 
-from tasks.simulator.archive import write_catalogue, write_scenes
-from tasks.simulator.granules import Granule, granules
-from tasks.simulator.landscape import Landscape, build
-from tasks.simulator.many import simulate_many
-from tasks.simulator.references import Truth, truth, write_references, write_truth
-from tasks.simulator.simulation import VERSION, Simulation, simulate, site_bounds, site_landscape
+from imperv.tasks.simulator.archive import write_catalogue, write_scenes
+from imperv.tasks.simulator.granules import Granule, granules
+from imperv.tasks.simulator.landscape import Landscape, build
+from imperv.tasks.simulator.many import simulate_many
+from imperv.tasks.simulator.references import Truth, truth, write_references, write_truth
+from imperv.tasks.simulator.simulation import VERSION, Simulation, simulate, site_bounds, site_landscape
 
 __all__ = [
     "VERSION",

@@ -23,10 +23,10 @@ from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 from shapely.ops import transform as transform_shape
 
-from tasks.simulator.granules import Granule, transformer
-from tasks.simulator.landscape import MARGIN, Landscape
-from tasks.simulator.scenes import ground, render, traits
-from tasks.simulator.sky import Overpass, overpasses, sun, weather
+from imperv.tasks.simulator.granules import Granule, transformer
+from imperv.tasks.simulator.landscape import MARGIN, Landscape
+from imperv.tasks.simulator.scenes import ground, render, traits
+from imperv.tasks.simulator.sky import Overpass, overpasses, sun, weather
 
 ASSETS = {
     "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07",

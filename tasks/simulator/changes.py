@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulator.covers import Cover
-from tasks.simulator.settlement import (
+from imperv.tasks.simulator.covers import Cover
+from imperv.tasks.simulator.settlement import (
     BLOCK,
     CLEARED,
     PAVED,
@@ -21,10 +21,10 @@ from tasks.simulator.settlement import (
     industry,
     residential,
 )
-from tasks.simulator.shapes import NOW, densify, ribbon
+from imperv.tasks.simulator.shapes import NOW, densify, ribbon
 
 if TYPE_CHECKING:
-    from tasks.simulator.landscape import Terrain
+    from imperv.tasks.simulator.landscape import Terrain
 
 SEALING, OTHER = 1, 2
 """Codes of the truth: a change of sealing, and a change that is none."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from tasks.simulator.shapes import CELL, Drawing
+from imperv.tasks.simulator.shapes import CELL, Drawing
 
 OVERLAP = 300.0
 """Two granules overlap by twice this, metres."""

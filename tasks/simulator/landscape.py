@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tasks.simulator.changes import Planted, plant
-from tasks.simulator.covers import Cover
-from tasks.simulator.settlement import (
+from imperv.tasks.simulator.changes import Planted, plant
+from imperv.tasks.simulator.covers import Cover
+from imperv.tasks.simulator.settlement import (
     LAKE,
     PARCEL,
     RIVER,
@@ -26,7 +26,7 @@ from tasks.simulator.settlement import (
     lone_farm,
     settle,
 )
-from tasks.simulator.shapes import Drawing, Shapes, Warp, Waves, blob, densify, rectangles, ribbon
+from imperv.tasks.simulator.shapes import Drawing, Shapes, Warp, Waves, blob, densify, rectangles, ribbon
 
 MARGIN = 100.0
 """The landscape goes on this far beyond the site, metres; scenes have no data beyond."""

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grids import Tile
-from tasks.simulator.simulation import SMALLEST, VERSION, simulate
+from imperv.grids import Tile
+from imperv.tasks.simulator.simulation import SMALLEST, VERSION, simulate
 
 CORNER = 40_000
 """Metres from the lower-left corner of every tile to its window."""

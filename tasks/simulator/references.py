@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulator.archive import write_tif
-from tasks.simulator.changes import SEALING
-from tasks.simulator.covers import CLCPLUS, ROOF, SEALED, Cover
-from tasks.simulator.granules import transformer
-from tasks.simulator.landscape import Landscape
-from tasks.simulator.settlement import BUILDING, ROAD, STREET, TRACK, TRUNK
-from tasks.simulator.shapes import CELL, THEN
-from tasks.simulator.sky import fractal
+from imperv.tasks.simulator.archive import write_tif
+from imperv.tasks.simulator.changes import SEALING
+from imperv.tasks.simulator.covers import CLCPLUS, ROOF, SEALED, Cover
+from imperv.tasks.simulator.granules import transformer
+from imperv.tasks.simulator.landscape import Landscape
+from imperv.tasks.simulator.settlement import BUILDING, ROAD, STREET, TRACK, TRUNK
+from imperv.tasks.simulator.shapes import CELL, THEN
+from imperv.tasks.simulator.sky import fractal
 
 BUILT_SHARE = 0.10
 """A pixel is built up from this share of buildings (IBU, ATBD)."""

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulator.covers import BANDS, ROOF, ROUGHNESS, Cover, reflectance
-from tasks.simulator.granules import Granule, Scenery, local_coordinates, scenery
-from tasks.simulator.landscape import MARGIN, Landscape
-from tasks.simulator.sky import CLOUD, HAZE, Overpass, Weather, fractal
+from imperv.tasks.simulator.covers import BANDS, ROOF, ROUGHNESS, Cover, reflectance
+from imperv.tasks.simulator.granules import Granule, Scenery, local_coordinates, scenery
+from imperv.tasks.simulator.landscape import MARGIN, Landscape
+from imperv.tasks.simulator.sky import CLOUD, HAZE, Overpass, Weather, fractal
 
 TEXTURE = 512
 """Edge of the periodic texture of the ground, pixels of 10 m."""

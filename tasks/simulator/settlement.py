@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulator.covers import Cover
-from tasks.simulator.shapes import BOTH, Shapes, blob, rectangles
+from imperv.tasks.simulator.covers import Cover
+from imperv.tasks.simulator.shapes import BOTH, Shapes, blob, rectangles
 
 # Painter's layers, low to high. A loss lies on top of everything in `now`.
 PARCEL, TRACK, SHORE, RIVER, ROAD, LAKE, TRUNK, STREET, BLOCK, PAVED, BUILDING, CROWN, CLEARED = range(13)

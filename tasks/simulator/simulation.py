@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from grids import Tile
-from tasks.simulator.archive import write_catalogue, write_scenes
-from tasks.simulator.granules import granules, transformer
-from tasks.simulator.landscape import Landscape, build
-from tasks.simulator.references import truth, write_references, write_truth
+from imperv.grids import Tile
+from imperv.tasks.simulator.archive import write_catalogue, write_scenes
+from imperv.tasks.simulator.granules import granules, transformer
+from imperv.tasks.simulator.landscape import Landscape, build
+from imperv.tasks.simulator.references import truth, write_references, write_truth
 
 VERSION = 3
 """Raised when what is simulated changes: a folder of an older one is simulated anew."""

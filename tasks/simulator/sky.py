@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulator.covers import BANDS
+from imperv.tasks.simulator.covers import BANDS
 
 CLOUD = dict(zip(BANDS, (0.74, 0.71, 0.70, 0.75, 0.72, 0.73, 0.74, 0.76, 0.52, 0.38), strict=True))
 """Reflectance of thick cloud: bright and flat, darker in the short-wave infrared by ice and water absorption."""

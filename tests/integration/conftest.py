@@ -25,7 +25,7 @@ split_block = 16
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
     """Folder of a simulated site with scenes, references and truth; its store is empty. Tests copy the production file."""
-    from tasks.simulator import simulate
+    from imperv.tasks.simulator import simulate
 
     folder = tmp_path_factory.mktemp("site")
     simulate(folder, size=200, overpasses=8)
@@ -37,7 +37,7 @@ def site(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(site) -> Path:
     """The production file of the site after an uninterrupted run. Tests that change anything work on a copy."""
-    from flows.cli import main
+    from imperv.flows.cli.commands import main
 
     assert main(["run", "E44N27", "--config", str(site / "production.toml")]) == 0
     return site / "production.toml"

@@ -18,16 +18,16 @@ from odc.geo.geobox import GeoBox
 from rasterio.shutil import copy as gdal_copy
 from rasterio.warp import Resampling, reproject, transform_bounds
 
-from flows.cli import main
-from layers.catalogue import CATALOGUE
-from layers.features import QUANTILE_BANDS
-from tasks import access as access_module
-from tasks.freezing import make_scene_list
-from tasks.job import Job, Made
-from tasks.preprocessing import make_pp, read_scene_list
-from tasks.production import Production, SceneAccess
-from tasks.reading import Target, read_window
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import QUANTILE_BANDS
+from imperv.tasks.job import Job, Made
+from imperv.tasks.scenes import access as access_module
+from imperv.tasks.scenes.reading import Target, read_window
+from imperv.tasks.settings.production import Production, SceneAccess
+from imperv.tasks.store.store import Store
+from imperv.tasks.yearly.freezing import make_scene_list
+from imperv.tasks.yearly.preprocessing import make_pp, read_scene_list
 from tests.support.objections import objections
 from tests.support.s3_server import serving_s3
 from tests.support.safe_products import write_jp2

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from flows.cli import main
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.tasks.store.store import Store
 from tests.integration.conftest import with_store
 from tests.support.objections import objections
 
@@ -233,8 +233,8 @@ def test_no_room_on_disk(config, tmp_path):
     """A file system that takes no more: here every file longer than 100 kB."""
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from tasks.errors import WorkError; from tasks.job import Job; from tasks.nodes import make_node\n"
-        "from tasks.production import Production\n"
+        "from imperv.tasks.errors import WorkError; from imperv.tasks.job import Job; from imperv.tasks.nodes import make_node\n"
+        "from imperv.tasks.settings.production import Production\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
         f"job = Job.of(Production.read(sys.argv[1]), '{TILE}')\n"
         "make_node(job, 'S2_then')\n"

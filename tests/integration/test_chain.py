@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
-from layers.catalogue import CATALOGUE, downstream
-from tasks.delivery import delivered_symbols
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.layers.catalogue import CATALOGUE, downstream
+from imperv.tasks.delivery.delivery import delivered_symbols
+from imperv.tasks.store.store import Store
 from tests.integration.conftest import with_store
 from tests.support.prefect_loopback import COMMAND
 
@@ -172,7 +172,7 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_files(finished, tm
 def test_two_runs_of_one_tile_do_not_meet(finished, tmp_path, capsys):
     config = with_store(finished, tmp_path)
     store = Store(tmp_path / "store")
-    from grids import Tile
+    from imperv.grids import Tile
 
     with store.tile_lock(Tile(TILE)):
         assert main(["run", TILE, "--config", str(config), "--target", "IBU_then"]) == 1
@@ -233,8 +233,8 @@ def test_a_scene_that_is_mended_is_used(finished, tmp_path, capsys):
 
 
 def test_layers_of_a_neighbour_made_for_another_area_are_not_used(finished):
-    from tasks.job import Job
-    from tasks.production import Production
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
 
     job = Job.of(Production.read(finished), TILE)
     assert job.usable("PP_now")
@@ -258,9 +258,9 @@ def test_status_says_done_after_a_failure_is_mended(copied, tmp_path, capsys):
 def test_the_last_lines_of_a_demo_compare_it_with_what_there_is_without_it(finished, capsys):
     from rich.console import Console
 
-    from flows.demo import show_end
-    from tasks.job import Job
-    from tasks.production import Production
+    from imperv.flows.cli.demo import show_end
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
 
     show_end(Job.of(Production.read(finished), TILE), finished, Console(soft_wrap=True, highlight=False))
     lines = [line for line in capsys.readouterr().out.splitlines() if line]

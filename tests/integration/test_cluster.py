@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.tasks.store.store import Store
 from tests.integration.conftest import with_store
 
 TILE = "E44N27"

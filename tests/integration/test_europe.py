@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from imperv.flows.cli.commands import main
 from tests.support.prefect_loopback import COMMAND, Loopback
 from tests.support.productions import TINY, delivered, with_store
 
@@ -28,7 +28,7 @@ LIGHT = ["CHM_resampled", "IMD_MSK_then"]
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
     """Production file of two small windows, without a store."""
-    from tasks.simulator import simulate_many
+    from imperv.tasks.simulator import simulate_many
 
     file = simulate_many(tmp_path_factory.mktemp("many"), TILES, overpasses=8)
     file.write_text(file.read_text() + TINY)

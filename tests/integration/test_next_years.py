@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from tasks.job import Job
-from tasks.production import Production
+from imperv.flows.cli.commands import main
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 
 TILE = "E44N27"
 
@@ -28,7 +28,7 @@ def with_scenes_of(catalogues: list[Path], out: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_next_pair_of_years_is_made_from_the_last(copied, tmp_path, capsys):
-    from tasks.simulator import simulate
+    from imperv.tasks.simulator import simulate
 
     simulate(tmp_path / "later", size=200, overpasses=8, years=(2021, 2024))
     both = with_scenes_of([copied.parent / "items.json", tmp_path / "later" / "items.json"], tmp_path / "items.json")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from flows.cli import main
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.tasks.store.store import Store
 from tests.support.objections import objections
 from tests.support.s3_server import serving_s3
 
@@ -71,10 +71,10 @@ def test_models_are_found_on_an_object_store(s3, tmp_path):
     """One listing for all, records only of the nearest; the rest as in a folder."""
     from dataclasses import replace
 
-    from grids import Tile, nearest_tiles, official_tiles
-    from tasks.job import Job
-    from tasks.model_files import export_model, import_model
-    from tasks.registry import ensemble_models
+    from imperv.grids import Tile, nearest_tiles, official_tiles
+    from imperv.tasks.job import Job
+    from imperv.tasks.networks.model_files import export_model, import_model
+    from imperv.tasks.networks.registry import ensemble_models
     from tests.support.small_models import production, put_model, record_of
 
     head = f'store = "s3://imperv/models"\nstore_options = {{endpoint_url = "{s3["endpoint_url"]}"}}'

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from flows.cli import main
-from layers.catalogue import CATALOGUE, downstream
-from tasks.job import Job
-from tasks.nodes import standing
-from tasks.production import Production
+from imperv.flows.cli.commands import main
+from imperv.layers.catalogue import CATALOGUE, downstream
+from imperv.tasks.job import Job
+from imperv.tasks.nodes import standing
+from imperv.tasks.settings.production import Production
 
 TILE = "E44N27"
 PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")

@@ -23,19 +23,19 @@ import pytest
 import rasterio
 from rasterio.shutil import copy as gdal_copy
 
-from flows.cli import main
-from grids import Tile, window_geobox
-from layers.catalogue import CATALOGUE
-from tasks import access as access_module
-from tasks import reading
-from tasks.engine import Engine
-from tasks.errors import WorkError
-from tasks.freezing import make_scene_list
-from tasks.job import Job, Made
-from tasks.nodes import make_node
-from tasks.preprocessing import make_pp
-from tasks.production import Production
-from tasks.store import Store
+from imperv.flows.cli.commands import main
+from imperv.grids import Tile, window_geobox
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.engine import Engine
+from imperv.tasks.errors import WorkError
+from imperv.tasks.job import Job, Made
+from imperv.tasks.nodes import make_node
+from imperv.tasks.scenes import access as access_module
+from imperv.tasks.scenes import reading
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.store import Store
+from imperv.tasks.yearly.freezing import make_scene_list
+from imperv.tasks.yearly.preprocessing import make_pp
 from tests.support.prefect_loopback import COMMAND
 from tests.support.range_server import Fault, RangeServer, serving
 from tests.support.s3_server import serving_s3
@@ -437,8 +437,8 @@ def test_settings_travel_with_a_block(server, job_at):
     """A worker elsewhere knows of the production only what its block brings along."""
     import pickle
 
-    from tasks.looks import Looks
-    from tasks.preprocessing import read_scene_list
+    from imperv.tasks.yearly.looks import Looks
+    from imperv.tasks.yearly.preprocessing import read_scene_list
 
     job = job_at(server.url, "concurrency = 3")
     looks = pickle.loads(pickle.dumps(Looks.of(read_scene_list(job, "S2_now"), None, job.production.scenes.access)))

@@ -129,7 +129,9 @@ def test_automations_are_replaced_and_not_doubled(server, seen):
 
 def test_what_else_keeps_a_pool_from_running(server, seen):
     """A limit of 0, and a queue that is paused; asked as the parent does."""
-    code = "import asyncio; from flows.pools import pool_of; print(asyncio.run(pool_of('imperviousness/tile')).why)"
+    code = (
+        "import asyncio; from imperv.flows.runtime.pools import pool_of; print(asyncio.run(pool_of('imperviousness/tile')).why)"
+    )
 
     def why() -> str:
         done = subprocess.run([sys.executable, "-c", code], env=server.environment, cwd=ROOT, capture_output=True, text=True)

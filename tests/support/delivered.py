@@ -4,14 +4,14 @@ from datetime import date
 
 import numpy as np
 
-from grids import Tile, window_geobox
-from layers.catalogue import CATALOGUE
-from tasks.job import utc_now, variables_of
-from tasks.lineage import Lineage, Step
-from tasks.product_facts import Product
-from tasks.production import DeliverySettings, EngineSettings, Production
-from tasks.records import Record, digest_of
-from tasks.store import with_measured
+from imperv.grids import Tile, window_geobox
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.job import utc_now, variables_of
+from imperv.tasks.products.facts import Product
+from imperv.tasks.products.lineage import Lineage, Step
+from imperv.tasks.settings.production import DeliverySettings, EngineSettings, Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import with_measured
 
 CORNER = (4300000, 3298000, 4302000, 3300000)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-COMMAND = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys; from imperv.flows.cli.commands import main; sys.exit(main(sys.argv[1:]))"
 """`imperv`, whatever is installed."""
 
 STARTUP_SECONDS = 180

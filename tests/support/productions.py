@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from grids import Tile, official_tiles
+from imperv.grids import Tile, official_tiles
 
 TINY = """
 [engine]

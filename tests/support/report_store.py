@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from layers.catalogue import CATALOGUE, topological_order
-from tasks.delivery import deliver, delivered_symbols
-from tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
-from tasks.nodes import make_node
-from tasks.production import Production
-from tasks.records import Record, digest_of
-from tasks.scenes import Scene, SceneList
-from tasks.store import with_measured
+from imperv.layers.catalogue import CATALOGUE, topological_order
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols
+from imperv.tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
+from imperv.tasks.nodes import make_node
+from imperv.tasks.scenes.scenes import Scene, SceneList
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import with_measured
 
 TILE = "E44N26"
 LEFT, TOP = 4_420_000, 2_690_000

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tasks.store import Store
+from imperv.tasks.store.store import Store
 
 
 @contextmanager

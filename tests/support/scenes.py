@@ -20,7 +20,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from scipy import ndimage
 
-from tasks.scenes import REFLECTANCE_10M, REFLECTANCE_20M
+from imperv.tasks.scenes.scenes import REFLECTANCE_10M, REFLECTANCE_20M
 
 UTM = "EPSG:32632"
 BLOCK = 1024

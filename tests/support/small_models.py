@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from grids import Tile
-from layers.catalogue import CATALOGUE
-from layers.features import FEATURE_SETS, FULL18
-from layers.unet import Normalisation, UNetParameters, build_unet, join_members, save_model
-from tasks.job import Job, attributes, variables_of
-from tasks.production import Production
-from tasks.records import Record, digest_of
-from tasks.registry import weights_digest
-from tasks.store import Store, with_measured
+from imperv.grids import Tile
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import FEATURE_SETS, FULL18
+from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet, join_members, save_model
+from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.networks.registry import weights_digest
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import Store, with_measured
 
 TILE = "E44N27"
 ALGORITHM = f"IMD_model {CATALOGUE['IMD_model'].version}"

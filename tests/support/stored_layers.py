@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from layers.catalogue import CATALOGUE
-from tasks.job import Job, attributes, variables_of
-from tasks.records import Record
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.store.records import Record
 
 
 def put(job: Job, symbol: str, *arrays: np.ndarray, **statistics) -> None:

@@ -1,0 +1,51 @@
+"""The commands ``imperv config``: production files checked, and every setting listed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imperv.flows.cli.groups import Grouped
+from imperv.flows.runtime.console import err, out
+
+config_app = typer.Typer(help="Check production files; list every setting.", cls=Grouped, no_args_is_help=True)
+
+
+@config_app.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml"),
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors: exit code 2.")] = False,
+) -> None:
+    """Say what is right, doubtful and wrong with a production file, one line each; nothing is computed or left behind."""
+    from imperv.flows.tile.checking import Level, check_production
+    from imperv.tasks.settings.production import Production
+
+    production = Production.read(file)
+    counts = dict.fromkeys(Level, 0)
+    for finding in check_production(production):
+        counts[finding.level] += 1
+        if finding.level is Level.ERROR:
+            err.print(f"imperv: {finding.text}", markup=False)
+        else:
+            out.print(f"{finding.level}: {finding.text}", markup=False)
+    tiles, errors, warnings = len(production.tile_names), counts[Level.ERROR], counts[Level.WARNING]
+    end = f"{file}: {_count(tiles, 'tile')}, {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    if errors or (strict and warnings):
+        err.print(f"imperv: {end}{'; with --strict warnings count' if strict and not errors else ''}", markup=False)
+        raise typer.Exit(2)
+    out.print(end, markup=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@config_app.command("settings")
+def config_settings() -> None:
+    """Print every setting with its default and meaning, as Markdown."""
+    from imperv.flows.cli.settings_page import settings_page
+
+    sys.stdout.write(settings_page() + "\n")

@@ -1,0 +1,178 @@
+"""`imperv demo`: simulates a corner of a tile, runs the whole chain on it, and holds the maps against the truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from imperv.flows.cli.demo_scores import Score, candidates, compare, read_truths
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import delivered_symbols
+from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
+
+SMALLEST = 200
+"""Edge in pixels below which a town, fields and a forest find no room."""
+
+KILOMETRE = 100
+"""Pixels. An area is snapped to whole kilometres, and beyond the site there would be no data."""
+
+
+def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
+    """Simulate, run, compare.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder to work in; what is already there and fits is used again.
+    size : int
+        Edge of the site in pixels of 10 m.
+    out, err : Console
+        Where results and progress go.
+
+    Returns
+    -------
+    dict
+        Tiles that failed and why.
+
+    Raises
+    ------
+    InputError
+        If the size is out of range.
+    """
+    from imperv.flows.cli.showing import run_view
+    from imperv.flows.production.running import run_tiles
+    from imperv.flows.tile.progress import listening
+    from imperv.flows.tile.refusing import refuse_without_gdal
+
+    if not SMALLEST <= size <= 10_000 or size % KILOMETRE:
+        raise InputError(f"--size {size}: choose whole kilometres, {SMALLEST} to 10000 pixels in steps of {KILOMETRE}")
+    refuse_without_gdal(None)
+    started = time.perf_counter()
+    config = simulated(directory, size, err)
+    production = Production.read(config)
+    tile = production.tile_names[0]
+    with run_view(err) as view, listening(view):
+        failed = run_tiles([tile], str(config))
+    view.summary()
+    if failed:
+        return failed
+    job = Job.of(production, tile)
+    show_end(job, config, out)
+    out.print(f"\n{time.perf_counter() - started:.0f} s in all", markup=False)
+    return {}
+
+
+def show_end(job: Job, config: Path, out: Console) -> None:
+    """Where everything is, the report first, and last what it is worth."""
+    from imperv.tasks.report.tile import report_path
+
+    out.print(f"\nopen {job.store.full(report_path(job.tile))}", markup=False)
+    _show_layers(job, out)
+    store = job.production.store_url
+    out.print(f"production file  {config}\nstore            {store}", markup=False)
+    out.print(
+        f'in a notebook    from imperv.tasks.store.store import Store; Store("{store}").open("IMD_now", "{job.tile}")',
+        markup=False,
+    )
+    _show_scores(job, config.parent / "truth", out)
+
+
+TRAINING = """
+# A demo's training: a small part of the usual one, so that nobody waits. Without these lines it is the usual one.
+[parameters.unet]
+epochs = 8
+steps_per_epoch = 32
+"""
+
+
+def simulated(directory: Path, size: int, err: Console) -> Path:
+    """Production file of the simulated input, made if it is not there yet for this size."""
+    from imperv.tasks.simulator import VERSION, simulate
+
+    marker, begun = directory / "simulation.json", directory / "simulation.begun"
+    config = directory / "production.toml"
+    wanted = json.dumps({"size": size, "simulator": VERSION})
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
+        return config
+    if directory.exists() and any(directory.iterdir()) and not begun.exists():
+        raise InputError(f"{directory} is not empty and is no demo; name another folder")
+    err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}", markup=False)
+    marker.unlink(missing_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        begun.touch()
+        shutil.rmtree(directory / "scenes", ignore_errors=True)  # of another size or an older simulator
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
+    simulate(directory, size=size)
+    with config.open("a", encoding="utf-8") as file:
+        file.write(TRAINING)
+    marker.write_text(wanted, encoding="utf-8")
+    return config
+
+
+def _show_layers(job: Job, out: Console) -> None:
+    """Final layers and where they are."""
+    rows = [("layer", "pixel", "valid", "file", "what it is")]
+    for symbol in delivered_symbols():
+        layer, record = CATALOGUE[symbol], job.record(symbol)
+        if record is None or not record.made:
+            rows.append((symbol, f"{layer.resolution} m", "", "not made", record.reason if record else "missing"))
+            continue
+        pixels = record.statistics[symbol]
+        valid = f"{100 * (1 - pixels['outside'] / pixels['pixels']):.0f} %"
+        rows.append((symbol, f"{layer.resolution} m", valid, _product(job, symbol).name, layer.description))
+    _print_columns(rows, out)
+    out.print(f"\nfiles in         {_product(job, 'IMD_now').parent}", markup=False)
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]], out: Console) -> None:
+    """Rows as aligned plain text, so that a pipe gets whole file names."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    out.print("")
+    for row in rows:
+        out.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), markup=False)
+
+
+def _product(job: Job, symbol: str) -> Path:
+    from imperv.tasks.delivery.delivery import file_name
+
+    name = file_name(CATALOGUE[symbol], job.production, job.tile)
+    return Path(job.store.full(f"products/{job.tile}/{name}"))
+
+
+def _show_scores(job: Job, folder: Path, out: Console) -> None:
+    """How well the truth was met, beside what a person would have without this run, and why that is better where it is."""
+    found = candidates(job)
+    rows = compare(found, read_truths(folder, job.grid(10)))
+    _print_columns([("against the truth", *found), *((row.name, *map(row.text, found)) for row in rows)], out)
+    out.print("")
+    for line in (f"{name}: {text}" for name, text in zip(list(found)[1:], WITHOUT, strict=True)):
+        out.print(line, markup=False)
+    for line in advantages(rows, list(found)):
+        out.print(line, markup=False)
+
+
+WITHOUT = (
+    "the old map, taken as if nothing had changed; its built-up is what is mostly building",
+    "its sealed pixels at the old map's mean density in them, and its two years compared",
+)
+"""What a person has without this run."""
+
+
+def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:
+    """One line for each map that beats the first one at something: at what, and why."""
+    lines = []
+    for name in names[1:]:
+        better = [row for row in rows if row.loss(name) < row.loss(names[0])]
+        reasons = dict.fromkeys(row.why for row in better)
+        what = "; ".join(f"{', '.join(row.short for row in better if row.why == why)} ({why})" for why in reasons)
+        lines += [f"{name} is better at {what}"] if better else []
+    return lines

@@ -1,0 +1,71 @@
+"""The command ``imperv europe``: all tiles of a production, through a Prefect server or by processes of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imperv.flows.cli.names import Targets, complete_tile, tile_names, tiles_argument
+from imperv.flows.cli.watch_options import Metrics, Notify, watched
+from imperv.flows.runtime.console import Config, Json, Yes, err, named, out, say_failed
+
+
+def _listed(texts: list[str] | None) -> list[str] | None:
+    """Tiles of an option that may be given several times, or name several at once."""
+    return tile_names([name for text in texts or () for name in text.replace(",", " ").split()])
+
+
+def europe(
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles; all of the production by default.")] = None,
+    config: Config = Path("production.toml"),
+    target: Targets = None,
+    at_once: Annotated[int, typer.Option("--at-once", help="Tiles in work at the same time.", min=1)] = 1,
+    first: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TILE,...",
+            callback=_listed,
+            autocompletion=complete_tile,
+            help="Tiles that go before the others in every wave; repeatable.",
+        ),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Only tiles whose last run failed.")] = False,
+    tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
+    max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
+    deployment: Annotated[str, typer.Option(help="Deployment of the flow of a tile.")] = "imperviousness/tile",
+    notify: Notify = None,
+    metrics: Metrics = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Run all tiles in two passes: as runs of a deployment where PREFECT_API_URL is set, else as processes of this machine."""
+    from imperv.flows.cli.guarding import ask_taken
+    from imperv.flows.cli.many import run_many
+    from imperv.flows.cli.showing import run_view
+    from imperv.flows.production.choosing import chosen_tiles
+    from imperv.flows.runtime.outcomes import Ledger
+    from imperv.flows.tile.progress import listening
+    from imperv.tasks.settings.production import Production
+
+    production = Production.read(config)
+    names = list(chosen_tiles(production, named(tiles, production.tile_names), first, retry_failed))
+    if names:
+        ask_taken(production, names, target, yes)
+        with watched(notify, metrics), run_view(err) as view, listening(view):
+            summary = run_many(str(config), names, target, at_once, tile_timeout, max_failures, deployment, yes=True)
+    else:
+        summary = Ledger((), 0).summary()
+        err.print("imperv: no tile has failed in its last run", markup=False)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    for tile, end in summary["failed"].items():
+        say_failed(tile, end["message"])
+    if summary["not_begun"]:
+        what = "too many tiles failed" if summary["stopped"] else "it was stopped"
+        err.print(f"imperv: {what}, {len(summary['not_begun'])} tiles are not done; run again to go on", markup=False)
+    err.print(f"{summary['done']} of {summary['tiles']} tiles are done, {len(summary['failed'])} failed", markup=False)
+    if summary["exit_code"]:
+        raise typer.Exit(summary["exit_code"])

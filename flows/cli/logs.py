@@ -1,0 +1,64 @@
+"""The command ``imperv logs``: the logs of a tile's last runs, wherever they were (`flows.runtime.run_logs`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imperv.flows.cli.names import TileName
+from imperv.flows.runtime.console import Config, err
+from imperv.tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from imperv.tasks.job import Job
+
+LOOK = 1.0
+"""Seconds between two looks at a log that is followed."""
+
+
+def logs(
+    tile: TileName,
+    config: Config = Path("production.toml"),
+    last: Annotated[int, typer.Option("--last", "-n", help="Logs of so many runs, the last one last.", min=1)] = 1,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until nobody works on the tile any more.")] = False,
+) -> None:
+    """Show the log of a tile's last run, wherever it was: here, a process of `europe`, a worker of another machine."""
+    from imperv.flows.runtime.run_logs import logs_of
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
+
+    job = Job.of(Production.read(config), tile)
+    found = logs_of(job.store, str(job.tile))
+    if not found:
+        raise InputError(f"tile {job.tile}: no run has left a log in {job.store.url}; run it first")
+    with suppress(KeyboardInterrupt):
+        for path in found[-last:-1]:
+            sys.stdout.write(f"{job.store.read_text(path) or ''}\n")
+        _show(job, found[-1], follow)
+    if len(found) > last:
+        err.print(f"imperv: {len(found) - last} earlier runs have logs too; --last {len(found)} shows all", markup=False)
+
+
+def _show(job: Job, path: str, follow: bool) -> None:
+    """Print a log, and with `follow` what comes to it and to later ones while somebody works on the tile."""
+    from imperv.flows.runtime.run_logs import logs_of, numbered
+
+    seen, going = 0, True
+    while going:
+        going = follow and job.store.is_locked(job.tile)  # before the log is read, so that its last line is not missed
+        for later in [p for p in logs_of(job.store, str(job.tile)) if p >= path]:
+            if later != path:
+                path, seen = later, 0
+                sys.stdout.write("\n")
+            for number, line in numbered(job.store.read_text(path) or ""):
+                if number >= seen:
+                    sys.stdout.write(line)
+                    seen = number + 1
+        sys.stdout.flush()
+        if going:
+            time.sleep(LOOK)

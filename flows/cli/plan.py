@@ -1,0 +1,135 @@
+"""`imperv plan`: which tiles, and how a plan is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from imperv.flows.plan.costs import OVERPASSES
+from imperv.flows.plan.planning import as_table, plan_tile
+from imperv.flows.plan.production_plan import GPU_CORES, TilePlan
+from imperv.flows.runtime.console import duration, out
+from imperv.grids import country_tiles, official_tiles
+from imperv.grids.tiles import EDITION_YEARS, NEWEST
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import Job
+from imperv.tasks.settings.areas import tiles_touched
+from imperv.tasks.settings.production import Production, describe_bytes
+from imperv.tasks.settings.toml_files import read_toml
+
+COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
+
+
+def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Production, str]:
+    """The production to plan, with what a plan needs in the place of what its file does not say yet.
+
+    Parameters
+    ----------
+    config : Path or None
+        Production file; by default production.toml of this folder, which may be missing where tiles are named.
+    tiles : sequence of str
+        Tiles that the command names.
+    named : bool
+        True where tiles are named in whatever way; those of a country or an area are chosen from the newest list.
+
+    Returns
+    -------
+    production : Production
+    assumed : str
+        What was assumed, one line; empty for a complete file.
+
+    Raises
+    ------
+    InputError
+        If the file is wrong, or there is none and no tile is named.
+    """
+    file = config or Path("production.toml")
+    file = file / "production.toml" if file.is_dir() else file
+    there = config is not None or file.exists() or not named
+    table = read_toml(file) if there else {}
+    years = EDITION_YEARS["eea38-2021" if tuple(tiles) == official_tiles("eea38-2021") else NEWEST]
+    missing = []
+    for group, values in {"periods": dict(zip(("then", "now"), years, strict=True)), "scenes": {"catalogue": ""}}.items():
+        said = table.get(group, {})
+        if isinstance(said, dict):
+            missing += [f"{group}.{key}" for key in values if key not in said]
+            table[group] = values | said
+    if named and not any(table.get(key) for key in ("tiles", "countries", "aoi")):
+        table["tiles"] = NEWEST
+    production = Production.of(table, file)
+    what = f"{file} does not say {', '.join(missing)}" if there else f"there is no {file}"
+    return production, f"{what}: planned for {production.periods.pair}{_looks(production)}" if missing else ""
+
+
+def _looks(production: Production) -> str:
+    """How many looks a plan assumes where there is no catalogue to tell them."""
+    return "" if production.scenes.catalogue else f" with {OVERPASSES} looks a year"
+
+
+def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:
+    """Those of some tiles that countries and an area touch.
+
+    Raises
+    ------
+    InputError
+        If there is no such country, the area's file is wrong, or no tile is left.
+    """
+    try:
+        wanted = {tile for code in countries for tile in country_tiles(code.upper())}
+    except ValueError as error:
+        raise InputError(f"--country: {error}") from None
+    left = [name for name in names if not countries or name in wanted]
+    if aoi is not None and left:
+        left = list(tiles_touched(str(aoi), left))
+    if not left:
+        raise InputError("no tile is left: the production holds none of those countries; correct --country or tiles")
+    return left
+
+
+def print_nodes(production: Production, names: Sequence[str], targets: Sequence[str] | None, as_json: bool) -> None:
+    """Every node of every tile, with its reason."""
+    found = [step for tile in names for step in plan_tile(Job.of(production, tile), targets)]
+    if as_json:
+        out.print_json(json.dumps(as_table(found)))
+        return
+    for step in found:
+        shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
+        size = describe_bytes(step.bytes) if step.bytes else ""
+        time = duration(step.core_seconds) if step.core_seconds else ""
+        line = f"{step.tile}  {step.node:<24} [{COLOURS[step.state]}]{shown}[/]  {size:>11}  {time:>9}  {escape(step.reason)}"
+        out.print(line.rstrip())
+    todo = sum(step.state != "up to date" for step in found)
+    out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
+    if todo:
+        seconds, decoded = sum(step.core_seconds for step in found), sum(step.bytes_decoded for step in found)
+        memory = max(step.memory for step in found)
+        out.print(
+            f"about {duration(seconds)} of one core, {describe_bytes(decoded)} of scenes decoded, "
+            f"at most {describe_bytes(memory)} of memory (rates of docs/performance.md)"
+        )
+
+
+def print_summary(plans: Sequence[TilePlan], total: dict[str, Any]) -> None:
+    """A line a tile, and the sums."""
+    out.print(f"{'tile':<7} {'run':>5} {'again':>6} {'done':>5} {'core h':>8} {'read GB':>9} {'memory':>11}  why", markup=False)
+    for p in plans:
+        memory = describe_bytes(p.memory) if p.memory else ""
+        counts = f"{p.run:>5} {p.maybe:>6} {p.up_to_date:>5} {p.core_hours:>8.2f} {p.gigabytes_read:>9.1f}"
+        out.print(f"{p.tile:<7} {counts} {memory:>11}  {p.why}".rstrip(), markup=False)
+    count = total["to_run"] + total["maybe"]
+    out.print(f"{total['tiles']} tiles: {count} nodes and deliveries to run, {total['up_to_date']} up to date", markup=False)
+    if not count:
+        return
+    for line in (
+        f"cores     {total['core_hours']:,.1f} hours, of them {total['network_core_hours']:,.1f} in networks "
+        f"(about {total['gpu_hours_assumed']:,.1f} GPU hours, if one does the work of {GPU_CORES:g} cores)",
+        f"scenes    {total['gigabytes_read']:,.0f} GB to read; store about {total['gigabytes_stored']:,.0f} GB; "
+        f"memory of a process at most {describe_bytes(total['memory'])}",
+        f"wall time {duration(3600 * total['wall_hours'])} with {total['workers']} tiles at once",
+        *(f"{what:<18} {amount:,.2f} {total['currency']}" for what, amount in total["money"].items()),
+    ):
+        out.print(line, markup=False)

@@ -1,0 +1,78 @@
+"""The command ``imperv simulate``: a production of small simulated tiles, to rehearse with before real ones run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imperv.flows.cli.names import tiles_argument
+from imperv.flows.runtime.console import err, out
+from imperv.tasks.errors import InputError
+
+MIDDLE = "E44N27"
+"""Tile around which those lie that nobody has named."""
+
+QUICK = """
+# Networks of seconds: a rehearsal is about what runs over tiles, not about the maps. Without these lines they are the usual ones.
+[parameters.unet]
+base_filters = 4
+depth = 2
+epochs = 1
+steps_per_epoch = 8
+members = 1
+"""
+
+MARKER = "rehearsal"
+"""File of the arguments, empty while tiles are simulated; it says whose folder it is."""
+
+
+def simulate(
+    directory: Annotated[Path, typer.Argument(help="Folder to write to, new or of an earlier rehearsal.")],
+    tiles: Annotated[list[str] | None, tiles_argument(f"Tiles; without, --count of them around {MIDDLE}.")] = None,
+    count: Annotated[int, typer.Option(help="Number of tiles where none is named.", min=1, max=400)] = 4,
+    kilometres: Annotated[int, typer.Option(help="Edge of the window in each tile.", min=1, max=60)] = 1,
+    years: Annotated[tuple[int, int], typer.Option(help="Years of the two periods.")] = (2018, 2021),
+    overpasses: Annotated[int, typer.Option(help="Overpasses a year.", min=8, max=70)] = 12,
+    seed: Annotated[int, typer.Option(help="Another seed gives other landscapes and other weather.", min=0)] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Train networks of the usual size, not those of a rehearsal.")] = False,
+) -> None:
+    """Simulate a production of small tiles, scenes and references included, to rehearse with before real ones run."""
+    from imperv.tasks.simulator import VERSION, simulate_many
+
+    names = list(dict.fromkeys(tiles)) if tiles else around(count)
+    if years[0] >= years[1]:
+        raise InputError(f"--years {years[0]} {years[1]}: the first must be before the second")
+    marker, file = directory / MARKER, directory / "production.toml"
+    wanted = json.dumps([names, kilometres, years, overpasses, seed, whole, VERSION])
+    try:
+        if not (file.is_file() and marker.is_file() and marker.read_text(encoding="utf-8") == wanted):
+            if directory.exists() and any(directory.iterdir()) and not marker.exists():
+                raise InputError(f"{directory} is not empty and no rehearsal; name another folder")
+            directory.mkdir(parents=True, exist_ok=True)
+            marker.write_text("")  # begun: nothing looks done until the end
+            file.unlink(missing_ok=True)
+            simulate_many(
+                directory, names, kilometres, years=years, overpasses=overpasses, seed=seed, more="" if whole else QUICK,
+                progress=lambda text: err.print(text, markup=False),
+            )  # fmt: skip
+            marker.write_text(wanted, encoding="utf-8")
+    except ValueError as error:
+        raise InputError(f"simulate: {error}") from None
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
+    name = shlex.quote(str(file))
+    out.print(f"{file}: {len(names)} tiles; next: imperv europe --config {name}", markup=False)
+
+
+def around(count: int) -> list[str]:
+    """The middle and the tiles nearest to it."""
+    from imperv.grids import Tile, nearest_tiles, official_tiles
+    from imperv.grids.tiles import NEWEST
+
+    middle = Tile(MIDDLE)
+    near = nearest_tiles(middle, [Tile(name) for name in official_tiles(NEWEST)], count - 1)
+    return sorted(tile.name for tile in (middle, *near))

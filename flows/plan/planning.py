@@ -1,0 +1,135 @@
+"""What a run would do, and why: the graph walked without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from imperv.flows.plan.costs import Cost, delivery_cost, node_cost
+from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
+from imperv.flows.runtime.journal import last_run
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.tasks.delivery.delivery import delivery_standing
+from imperv.tasks.errors import ImpervError
+from imperv.tasks.job import Job, variables_of
+from imperv.tasks.nodes import State, standing
+from imperv.tasks.products.editions import other_editions
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task run of a plan."""
+
+    tile: str
+    node: str
+    state: State
+    """run; maybe: run, with the same result expected; up to date."""
+    reason: str
+    bytes: int
+    """What the layer takes before compression, bytes; 0 where it is not a raster."""
+    core_seconds: float = 0
+    """Projected time of one core; 0 for what is up to date."""
+    memory: int = 0
+    """Projected highest memory of the process, bytes; 0 for what is up to date."""
+    bytes_decoded: int = 0
+    """Of scenes, bytes after decoding; 0 for what is up to date."""
+
+
+def remembering(job: Job) -> Job:
+    """The job with a store whose texts are read once: a plan looks at every record several times."""
+    store = copy(job.store)
+    store.read_text = cache(job.store.read_text)  # type: ignore[method-assign]
+    return replace(job, store=store)
+
+
+def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
+    """Steps of a tile in order."""
+    job = remembering(job)
+    order, products = steps(resolve_targets(targets))
+    states: dict[str, State] = {}
+    found = []
+    for symbol in order:
+        try:
+            entry = standing(job, symbol, states)
+            state, reason = entry.state, entry.reason
+        except ImpervError as error:  # such as a missing reference: the run will say so too
+            state, reason = "run", f"will fail: {error}"
+        states[symbol] = state
+        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), node_cost))
+    for symbol in products:
+        entry = delivery_standing(job, symbol, states)
+        found.append(_step(job, symbol, entry.state, entry.reason, 0, delivery_cost, DELIVER))
+    return found
+
+
+def _step(
+    job: Job, symbol: str, state: State, reason: str, size: int, cost_of: Callable[[Job, str], Cost], prefix: str = ""
+) -> Step:
+    """A step with its cost, if it is to run."""
+    cost = Cost() if state == "up to date" else cost_of(job, symbol)
+    seconds = round(cost.core_seconds, 2)
+    return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)
+
+
+def layer_bytes(job: Job, symbol: str) -> int:
+    """What a layer takes before compression; 0 where it is not a raster."""
+    layer = CATALOGUE[symbol]
+    if not layer.resolution:
+        return 0
+    pixels = int(np.prod(job.grid(layer.resolution).shape))
+    return pixels * sum(np.dtype(v.dtype).itemsize * max(1, len(v.labels)) for v in variables_of(layer))
+
+
+def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:
+    """For ``--json``."""
+    return [asdict(step) for step in found]
+
+
+def _stage(layer: Layer) -> str:
+    """Column of `imperv status` that a layer counts in."""
+    if layer.kind != "interim" and layer.kind != "final":
+        return {"source": "scenes", "feature": "features", "reference": "references", "model": "models"}[layer.kind]
+    if layer.section in ("4.2.2", "4.2.5"):
+        return "change mask"
+    return "change" if layer.section.startswith("4.5") or layer.section == "4.6.2" else "status"
+
+
+STAGES: dict[str, tuple[str, ...]] = {
+    stage: tuple(s for s, layer in CATALOGUE.items() if _stage(layer) == stage)
+    for stage in ("scenes", "features", "references", "models", "change mask", "status", "change")
+}
+"""Columns of `imperv status`, before delivery."""
+
+
+def tile_status(job: Job) -> dict[str, Any]:
+    """How far a tile is: done of all nodes in each stage, and what the last run said."""
+    job = remembering(job)
+    _, products = steps(None)
+    stages = {}
+    for stage, symbols in STAGES.items():
+        stages[stage] = {"done": sum(job.record(s) is not None for s in symbols), "total": len(symbols)}
+    handed_over = sum(delivery_standing(job, s).record is not None for s in products)
+    stages["delivery"] = {"done": handed_over, "total": len(products)}
+    last = last_run(job)
+    complete = all(s["done"] == s["total"] for s in stages.values())
+    if job.store.is_locked(job.tile):
+        state = "running"
+    elif complete and all(step.state == "up to date" for step in plan_tile(job, None)):
+        state = "done"
+    elif last.get("state") == "failed":
+        state = "failed"
+    elif complete:
+        state = "out of date"
+    else:
+        state = "incomplete" if any(s["done"] for s in stages.values()) else "missing"
+    why = last.get("why", "") if state == "failed" else ""
+    if state == "incomplete" and last.get("state") == "running":
+        why = "the last run was cut off; run again to go on"
+    others = [PurePosixPath(path).name for path in other_editions(job)]
+    return {"tile": str(job.tile), "state": state, "why": why, "stages": stages, "other_editions": others}

@@ -1,0 +1,1 @@
+"""A production of many tiles: waves, outcomes, signs of life, alerts."""

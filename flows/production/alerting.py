@@ -1,0 +1,88 @@
+"""What people are told of a production while it goes on: its first failure, that nothing can run, its end or why it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from imperv.flows.production.heartbeat import MISSED
+from imperv.flows.production.notifying import FAREWELL, PATIENCE, Alert, tell
+from imperv.tasks.settings.watch import WatchSettings
+
+if TYPE_CHECKING:
+    from imperv.flows.runtime.outcomes import Ledger, Outcome
+
+MOST = 10
+"""Failed tiles whose reasons are told."""
+
+
+class Alerts:
+    """Tells the notifiers of a production; made in the loop that runs it.
+
+    Parameters
+    ----------
+    settings : WatchSettings
+        Whom to tell.
+    ledger : Ledger
+        Of the run.
+    facts : dict of str
+        What every alert says by name: production, store, ...
+    """
+
+    def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str]) -> None:
+        self.notifiers, self.ledger, self.facts = settings.notify, ledger, facts
+        self._patience = MISSED * settings.heartbeat  # workers may just be starting
+        self._loop = asyncio.get_running_loop()
+        self._under_way: set[asyncio.Task[list[bool]]] = set()
+        self._told_lost, self._blocked_since, self._told_blocked = False, 0.0, ""
+
+    def lost(self, outcome: Outcome) -> None:
+        """A tile that is given up: the first one is told. May be called from any thread."""
+        if not self._told_lost:
+            self._told_lost = True
+            said = f"tile {outcome.tile} failed, the first of this run"
+            self._loop.call_soon_threadsafe(self._send, "failed", said, (outcome.message,))
+
+    def blocked(self, why: str) -> None:
+        """Nothing can run, or with an empty reason something can; each reason is told once it has lasted."""
+        if not why:
+            self._blocked_since, self._told_blocked = 0.0, ""
+            return
+        self._blocked_since = self._blocked_since or time.monotonic()
+        if why != self._told_blocked and time.monotonic() - self._blocked_since >= self._patience:
+            self._told_blocked = why
+            self._send("blocked", f"nothing can run: {why}", ())
+
+    async def ended(self) -> None:
+        """All is run that could be; waits a while until it is told."""
+        done, tiles = len(self.ledger.done), len(self.ledger.tiles)
+        reasons = [f"{tile}: {outcome.message}" for tile, outcome in sorted(self.ledger.failed.items())]
+        more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
+        said = f"ended, {done} of {tiles} tiles are done, {len(reasons)} failed"
+        left = len(self.ledger.not_begun)
+        kept = [f"too many tiles failed: {left} are not done; run again to go on"] if self.ledger.stopped else []
+        await self._farewell("ended", said, (*kept, *reasons[:MOST], *more), self.ledger.exit_code == 0)
+
+    async def stopped(self, why: str) -> None:
+        """The parent leaves before the end; waits a while until it is told."""
+        await self._farewell("stopped", "stopped before its end", (why, "run it again to go on"))
+
+    async def _farewell(self, event: str, said: str, lines: tuple[str, ...], good: bool = False) -> None:
+        await asyncio.sleep(0)  # what threads have asked for comes first
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=FAREWELL / 10)
+        self._send(event, said, lines, good)
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=FAREWELL)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _send(self, event: str, said: str, lines: tuple[str, ...], good: bool = False) -> None:
+        if not self.notifiers:
+            return
+        alert = Alert(event, f"{self.facts['production']}: {said}", lines, self.facts, good)
+        task = self._loop.create_task(tell(self.notifiers, alert, PATIENCE))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)

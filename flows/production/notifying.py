@@ -1,0 +1,177 @@
+"""Telling people: an alert to a web address as Slack and others like it take it, or to a command's standard input, such as mail.
+
+A notifier that fails is said in one line and tried again for a while; it never stops what it tells of. Its address is a secret
+and is never shown whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import tenacity
+from pydantic import SecretStr
+
+from imperv.tasks.errors import InputError
+
+log = logging.getLogger(__name__)
+
+CONNECT, ANSWER = 5.0, 10.0
+"""Seconds that a server may take to be reached, and to answer."""
+
+COMMAND = 30.0
+"""Seconds that a command may take."""
+
+PATIENCE = 600.0
+"""Seconds that a notifier is tried again while a production goes on."""
+
+FAREWELL = 30.0
+"""The same where somebody waits for it: at the end, and in `imperv status`."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries at most."""
+
+BUSY = (408, 425, 429)
+"""Answers below 500 that another try may change."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that people want to know."""
+
+    event: str
+    """One word for programs: ``failed``, ``blocked``, ``ended``, ``stopped``, ``trouble``, ``well``."""
+    subject: str
+    """One line."""
+    lines: tuple[str, ...] = ()
+    """What more there is to say."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """By name: production, store, ..."""
+    good: bool = False
+
+    @property
+    def text(self) -> str:
+        """For people: subject, lines, facts."""
+        return "\n".join((self.subject, *self.lines, *(f"{name}: {value}" for name, value in self.facts.items())))
+
+    def as_json(self) -> dict[str, Any]:
+        """A message as Slack's incoming webhooks take it, and Mattermost, Rocket.Chat and Discord (``.../slack``)."""
+        facts = {"event": self.event, **self.facts}
+        fields = [{"title": name, "value": value, "short": len(value) < 40} for name, value in facts.items()]
+        color = "good" if self.good else "danger"
+        return {"text": self.subject, "attachments": [{"color": color, "text": "\n".join(self.lines), "fields": fields}]}
+
+
+class NotToldError(Exception):
+    """Why a notifier failed; `passing` where another try may succeed."""
+
+    def __init__(self, why: str, passing: bool) -> None:
+        super().__init__(why)
+        self.passing = passing
+
+
+def shown(notifier: SecretStr) -> str:
+    """A notifier without what is secret: server or program."""
+    text = notifier.get_secret_value()
+    if "://" not in text:
+        return shlex.split(text)[0]
+    parts = urlsplit(text)
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def check_notifiers(notifiers: Iterable[SecretStr]) -> None:
+    """Look whether their commands are there.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    for notifier in notifiers:
+        text = notifier.get_secret_value()
+        if "://" not in text and shutil.which(shlex.split(text)[0]) is None:
+            raise InputError(f"notify: there is no command {shown(notifier)} here; install it, or give an http(s) address")
+
+
+async def tell(notifiers: Sequence[SecretStr], alert: Alert, patience: float = PATIENCE) -> list[bool]:
+    """Tell all notifiers at once, each with patience of its own; for each whether it took the alert."""
+    return list(await asyncio.gather(*(_tell(notifier, alert, patience) for notifier in notifiers)))
+
+
+async def _tell(notifier: SecretStr, alert: Alert, patience: float) -> bool:
+    name = shown(notifier)
+
+    def say(state: tenacity.RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            why = state.outcome.exception()
+            log.warning("notify: %s was not told (%s); it is tried again for up to %g s", name, why, patience)
+
+    attempts = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotToldError) and error.passing),
+        wait=tenacity.wait_exponential(max=LONGEST_PAUSE), stop=tenacity.stop_before_delay(patience),
+        before_sleep=say, reraise=True,
+    )  # fmt: skip
+    try:
+        await attempts(asyncio.to_thread, _once, notifier, alert)
+    except NotToldError as error:
+        log.warning('notify: %s was not told "%s": %s', name, alert.subject, error)
+        return False
+    except asyncio.CancelledError:
+        log.warning('notify: %s was not told "%s": there was no more time', name, alert.subject)
+        raise
+    return True
+
+
+def _once(notifier: SecretStr, alert: Alert) -> None:
+    """One try."""
+    text = notifier.get_secret_value()
+    (_post if "://" in text else _run)(text, alert)
+
+
+def _post(url: str, alert: Alert) -> None:
+    import requests  # here: commands that tell nobody need not wait for it
+
+    try:
+        # A redirect would turn the message into a mere look at another page.
+        answer = requests.post(url, json=alert.as_json(), timeout=(CONNECT, ANSWER), allow_redirects=False)
+    except requests.exceptions.Timeout:
+        raise NotToldError("no answer in time", True) from None
+    except requests.exceptions.SSLError:
+        raise NotToldError("its certificate is not trusted", False) from None
+    except requests.exceptions.ConnectionError:
+        raise NotToldError("no connection", True) from None
+    except (requests.exceptions.RequestException, ValueError) as error:  # says the address
+        raise NotToldError(type(error).__name__, False) from None
+    if not 200 <= answer.status_code < 300:
+        raise NotToldError(f"HTTP {answer.status_code}", answer.status_code >= 500 or answer.status_code in BUSY)
+
+
+def _run(command: str, alert: Alert) -> None:
+    words = [word.replace("{subject}", alert.subject).replace("{event}", alert.event) for word in shlex.split(command)]
+    environment = {**os.environ, "IMPERV_EVENT": alert.event, "IMPERV_SUBJECT": alert.subject}
+    try:
+        process = subprocess.Popen(
+            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise NotToldError(error.strerror or "it cannot be started", False) from None
+    try:
+        said, _ = process.communicate(alert.text + "\n", timeout=COMMAND)
+    except subprocess.TimeoutExpired:
+        # With all that it has started, which would keep its output open.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise NotToldError(f"not done after {COMMAND:g} s", True) from None
+    if process.returncode:
+        last = said.strip().splitlines()[-1:]
+        raise NotToldError(": ".join([f"exit code {process.returncode}", *last]), True)

@@ -1,0 +1,43 @@
+"""`imperv report`: the reports of tiles and of the whole production; what they show is in `tasks.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imperv.flows.plan.planning import remembering, tile_status
+from imperv.flows.production.spending import cost_rows, tile_costs, total_costs
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import Job
+from imperv.tasks.report.production import write_production_report
+from imperv.tasks.report.tile import write_tile_report
+from imperv.tasks.settings.production import Production
+
+
+def report_tile(production: Production, tile: str) -> str:
+    """Make the report of a tile; where it is."""
+    job = Job.of(production, tile)
+    return f"{job.store.url}/{write_tile_report(job)}"
+
+
+def report_production(production: Production) -> str:
+    """Make the report of all tiles from their records; where it is.
+
+    Raises
+    ------
+    InputError
+        If the production names no tile.
+    """
+    if not production.tile_names:
+        raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
+    jobs = [remembering(Job.of(production, tile)) for tile in production.tile_names]
+    statuses = [tile_status(job) for job in jobs]
+    costs = cost_rows(total_costs([tile_costs(job) for job in jobs]), production.prices)
+    return f"{production.store_url}/{write_production_report(production, statuses, costs)}"
+
+
+def report_all(production: Production) -> Iterator[str]:
+    """Make the report of every tile of which anything is there, then that of the production, which leads to them."""
+    for tile in production.tile_names:
+        if tile_status(Job.of(production, tile))["state"] != "missing":
+            yield report_tile(production, tile)
+    yield report_production(production)

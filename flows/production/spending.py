@@ -1,0 +1,79 @@
+"""What a production has taken so far, by the records of what is there, beside what all of it was planned to take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from imperv.flows.plan.costs import delivery_cost, made_cost
+from imperv.flows.plan.planning import layer_bytes
+from imperv.flows.plan.production_plan import STORED_SHARE
+from imperv.flows.plan.targets import steps
+from imperv.flows.production.tally import tile_sums
+from imperv.tasks.job import Job
+from imperv.tasks.scenes.reading import FILE_SHARE
+from imperv.tasks.settings.production import Prices
+
+NAMES = {"core_hours": "core hours", "gigabytes_read": "GB of scenes read", "gigabytes_stored": "GB stored"}
+"""Amounts as machines and as people read them."""
+
+
+def tile_costs(job: Job) -> dict[str, Any]:
+    """What a tile has taken and what all its layers and products were planned to take.
+
+    Returns
+    -------
+    dict
+        ``so_far`` and ``planned``, each with `NAMES`, and with ``money`` where the production has prices (without networks on
+        GPUs; a month of storing); ``reading_not_counted``: features of a year that were made before their reading was counted.
+        What was made twice counts once, as a record is that of the last time.
+    """
+    sums, prices = tile_sums(job), job.production.prices
+    order, products = steps(None)
+    costs = [*(made_cost(job, symbol) for symbol in order), *(delivery_cost(job, symbol) for symbol in products)]
+    so_far = sums.cpu_seconds / 3600, sums.read / 1e9, (sums.layers + sums.products) / 1e9
+    planned = (
+        sum(cost.core_seconds for cost in costs) / 3600,
+        FILE_SHARE * sum(cost.bytes_decoded for cost in costs) / 1e9,
+        STORED_SHARE * sum(layer_bytes(job, symbol) for symbol in order) / 1e9,
+    )
+    return {
+        "so_far": _amounts(so_far, prices), "planned": _amounts(planned, prices), "reading_not_counted": sums.uncounted,
+    }  # fmt: skip
+
+
+def _amounts(values: tuple[float, float, float], prices: Prices) -> dict[str, float]:
+    found = {name: round(value, 6) for name, value in zip(NAMES, values, strict=True)}
+    if prices.given:
+        each = (prices.core_hour, prices.gigabyte_read, prices.gigabyte_month)
+        found["money"] = round(sum(value * price for value, price in zip(values, each, strict=True)), 6)
+    return found
+
+
+def total_costs(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The sum of several tiles' costs; empty of none."""
+    if not tiles:
+        return {}
+    sums = {
+        part: {name: round(sum(tile[part][name] for tile in tiles), 6) for name in tiles[0][part]}
+        for part in ("so_far", "planned")
+    }
+    return {**sums, "reading_not_counted": sum(tile["reading_not_counted"] for tile in tiles)}
+
+
+def cost_rows(costs: dict[str, Any], prices: Prices) -> list[tuple[str, float, float]]:
+    """(what, so far, planned) of costs."""
+    names = NAMES | {"money": prices.currency}
+    return [(names[name], value, costs["planned"][name]) for name, value in costs.get("so_far", {}).items()]
+
+
+def costs_line(costs: dict[str, Any], prices: Prices) -> str:
+    """For people."""
+    shown = ", ".join(f"{_digits(so_far)} of {_digits(planned)} {what}" for what, so_far, planned in cost_rows(costs, prices))
+    missed = costs["reading_not_counted"]
+    return f"so far, of what was planned: {shown}" + (f" ({missed} years of features not counted)" if missed else "")
+
+
+def _digits(value: float) -> str:
+    """Two decimals, or two digits of what is small."""
+    return f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"

@@ -1,0 +1,85 @@
+"""Sums of a production that goes on: tiles by state, failures by kind, the rate, and the time and bytes of what is made."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from imperv.flows.runtime.outcomes import Ledger
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.job import Job
+from imperv.tasks.products.names import delivered_symbols, places_of
+from imperv.tasks.settings.production import Production
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Of one tile, or of several."""
+
+    seconds: float = 0.0
+    """That its nodes took."""
+    layers: int = 0
+    """Bytes of layers and models."""
+    products: int = 0
+    """Bytes of delivered files."""
+    cpu_seconds: float = 0.0
+    """That its nodes took of processors."""
+    read: int = 0
+    """Bytes of scene files."""
+    uncounted: int = 0
+    """Features of a year that were made before their reading was counted."""
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Sums)))
+
+
+def tile_sums(job: Job) -> Sums:
+    """What the records of a tile add up to."""
+    paths = {job.place(symbol).record for symbol in CATALOGUE}
+    made = [record for path in paths if (record := job.store.read_record(path)) is not None]
+    handed = [r for s in delivered_symbols() if (r := job.store.read_record(places_of(job, s).record)) is not None]
+    features: list[Any] = [record.statistics.get("bytes_read") for record in made if record.symbol == "PP"]
+    return Sums(
+        seconds=sum(record.seconds for record in (*made, *handed)),
+        layers=sum(record.size for record in made),
+        products=sum(record.size for record in handed),
+        cpu_seconds=sum(record.cpu_seconds for record in (*made, *handed)),
+        read=sum(count or 0 for count in features),
+        uncounted=features.count(None),
+    )
+
+
+@dataclass
+class Tally:
+    """Sums of a production's tiles, read again where a run has ended since."""
+
+    production: Production
+    ledger: Ledger
+    _tiles: dict[str, Sums] = field(default_factory=dict)
+    _seen: int = 0
+
+    def refresh(self) -> None:
+        """Read the records of tiles whose runs have ended since the last time; may run in a thread beside `facts`."""
+        seen = len(self.ledger.runs)
+        tiles = {outcome.tile for outcome in self.ledger.runs[self._seen : seen]}
+        self._tiles = self._tiles | {tile: tile_sums(Job.of(self.production, tile)) for tile in tiles}
+        self._seen = seen
+
+    def facts(self) -> dict[str, Any]:
+        """By name; rate and time left only where a tile was finished by a run of this parent."""
+        states = self.ledger.states()
+        # A tile whose last pass had nothing to do counts if a pass before it had.
+        ran = {o.tile for o in self.ledger.runs if o.kind == "done" and o.counts.get("ran", 1) > 0}
+        here = len(ran & self.ledger.done)
+        rate = 3600 * here / max(time.time() - self.ledger.began, 1.0)
+        left = sum(state in ("in work", "not begun") for state in states.values())
+        sums = sum(self._tiles.values(), Sums())
+        return {
+            "tiles": dict.fromkeys(("not begun", "in work", "done", "failed"), 0) | Counter(states.values()),
+            "failed": sorted(self.ledger.failed),
+            "failures": dict(Counter(outcome.kind for outcome in self.ledger.failed.values())),
+            "finished": here, "tiles_an_hour": round(rate, 2), "hours_left": round(left / rate, 2) if here else None,
+            "hours": round(sums.seconds / 3600, 3), "bytes": {"layers": sums.layers, "products": sums.products},
+        }  # fmt: skip

@@ -1,0 +1,62 @@
+"""In which order the tiles of a production run, so that every result is the same whatever ran beside it, or was killed.
+
+Pass 1 goes to the models, in waves: features first where windows are so small that models learn from their neighbours' too; then
+the models of every other tile each way, which start from nothing; then those of the others, which start from the nearest of these
+(`tasks.networks.starting`). Pass 2 does the rest: tiles that could be calibrated alone, then those that borrow of their
+neighbours. Nothing in a wave depends on another tile of the same wave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from imperv.flows.plan.targets import steps
+from imperv.flows.tile.run import CALIBRATION, Until
+from imperv.tasks.job import Job
+from imperv.tasks.networks.models import is_small
+from imperv.tasks.networks.starting import starts_anew
+from imperv.tasks.settings.production import Production
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Tiles that may run at the same time."""
+
+    number: int
+    """1 for the pass to the models, 2 for the rest."""
+    until: Until
+    tiles: tuple[str, ...]
+
+
+def waves(
+    production: Production, tiles: Sequence[str], targets: list[str] | None, left_out: Callable[[str], bool] = lambda tile: False
+) -> Iterator[Wave]:
+    """Waves one after another; what the next one holds is decided when the one before has ended.
+
+    Parameters
+    ----------
+    production : Production
+        Settings.
+    tiles : sequence of str
+        Tiles to run.
+    targets : list of str or None
+        Layers asked for; all if None.
+    left_out : callable
+        True for a tile that failed, asked when a wave begins.
+    """
+    jobs = {tile: Job.of(production, tile) for tile in dict.fromkeys(tiles)}
+
+    def wave(number: int, until: Until, wanted: Callable[[str], bool]) -> Iterator[Wave]:
+        chosen = tuple(tile for tile in jobs if wanted(tile) and not left_out(tile))
+        if chosen and (until == "all" or steps(targets, until)[0]):
+            yield Wave(number, until, chosen)
+
+    if len(jobs) > 1:
+        if any(is_small(job) for job in jobs.values()):
+            yield from wave(1, "features", lambda tile: True)
+        yield from wave(1, "models", lambda tile: starts_anew(jobs[tile].tile))
+        yield from wave(1, "models", lambda tile: not starts_anew(jobs[tile].tile))
+    alone = {tile for tile, job in jobs.items() if job.record(CALIBRATION) is not None}
+    yield from wave(2, "all", alone.__contains__)
+    yield from wave(2, "all", lambda tile: tile not in alone)

@@ -1,0 +1,1 @@
+"""Prefect and processes: servers, pools, workers, runners, logs."""

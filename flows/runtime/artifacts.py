@@ -1,0 +1,61 @@
+"""What Prefect's pages show of a finished tile: its products, with links to them, to their quicklooks and to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.job import Job
+from imperv.tasks.products.names import delivered_symbols, places_of
+from imperv.tasks.settings.production import describe_bytes
+
+REPORT = "runs/{tile}.report.html"
+"""Where the report of a tile lies, if there is one."""
+
+
+def show_products(job: Job) -> None:
+    """Tell Prefect of the products of a tile; a server that does not take it costs a warning, not the tile."""
+    try:
+        create_markdown_artifact(
+            key=f"products-{str(job.tile).lower()}",
+            markdown=products_markdown(job),
+            description=f"Products of EEA tile {job.tile}",
+        )
+    except (PrefectException, httpx.HTTPError) as error:
+        get_run_logger().warning("the products are not shown in Prefect: %s", error)
+
+
+def products_markdown(job: Job) -> str:
+    """Products of a tile as a table: link or place, meaning, resolution, share that is mapped, size, quicklook."""
+    lines = [f"# Products of {job.tile}, {job.production.periods.pair}", ""]
+    report = REPORT.format(tile=job.tile)
+    if job.store.fs.exists(job.store.full(report)):
+        lines += [_link(job, "Report of the tile", report), ""]
+    lines += ["| product | what it is | pixel | mapped | size | picture |", "|---|---|---|---|---|---|"]
+    for symbol in delivered_symbols():
+        places, layer = places_of(job, symbol), CATALOGUE[symbol]
+        record = job.store.read_record(places.record)
+        if record is None:
+            continue
+        counts = record.statistics[symbol]
+        mapped = 100 * (1 - counts["outside"] / counts["pixels"])
+        picture = _link(job, "PNG", places.quicklook)
+        lines.append(
+            f"| {_link(job, Path(places.tif).stem, places.tif)} | {layer.description} | {layer.resolution} m "
+            f"| {mapped:.1f} % | {describe_bytes(record.size)} | {picture} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _link(job: Job, text: str, place: str) -> str:
+    """A link where the store has an address for browsers, which open no files or buckets of others; else where the file is."""
+    if base := job.production.watch.links:
+        return f"[{text}]({base}/{quote(place)})"
+    full = job.store.full(place)
+    return f"{text}: `{full if job.store.is_local else job.store.fs.unstrip_protocol(full)}`"

@@ -1,0 +1,69 @@
+"""Automations of a Prefect server for imperv's productions: `deployments/automations.yaml`, with the address that they tell."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import yaml
+from prefect import get_client
+from prefect.blocks.webhook import Webhook
+from prefect.exceptions import PrefectException
+from prefect.types import SecretDict
+from pydantic import SecretStr
+
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.settings.watch import WatchSettings
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.events.schemas.automations import AutomationCore
+
+BLOCK = "imperv-alerts"
+"""Name of the server's block that keeps the address, encrypted."""
+
+
+def automations(webhook: UUID) -> list[AutomationCore]:
+    """All automations, each with the webhook that it calls."""
+    from prefect.events.schemas.automations import AutomationCore
+
+    table: dict[str, Any] = yaml.safe_load(resources.files("imperv.deployments").joinpath("automations.yaml").read_text("utf-8"))
+    for entry in table["automations"]:
+        for action in entry["actions"]:
+            action["block_document_id"] = webhook
+    return [AutomationCore.model_validate(entry) for entry in table["automations"]]
+
+
+async def create_automations(url: str) -> list[str]:
+    """Create the automations on the configured server, or replace those of the same names; their names.
+
+    Parameters
+    ----------
+    url : str
+        Web address that takes Slack's JSON.
+
+    Raises
+    ------
+    InputError
+        If it is no web address.
+    WorkError
+        If the server does not take them.
+    """
+    if "://" not in url:
+        raise InputError("--notify: a server calls web addresses only; give one such as 'https://hooks.example.org/...'")
+    try:
+        headers = SecretDict({"Content-Type": "application/json"})
+        block = Webhook(url=WatchSettings(notify=(SecretStr(url),)).notify[0], headers=headers)
+        found = automations(await block.asave(BLOCK, overwrite=True))
+        async with get_client() as client:
+            for automation in found:
+                past = await client.read_automations_by_name(automation.name)
+                if past:
+                    await client.update_automation(past[0].id, automation)
+                else:
+                    await client.create_automation(automation)
+    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
+        raise WorkError(f"Prefect: {' '.join(str(error).split())}") from None
+    return [automation.name for automation in found]

@@ -1,0 +1,47 @@
+"""Logs of commands and of tile processes: warnings as plain lines, or with IMPERV_LOG=json as one JSON object a line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from imperv.tasks.addresses import shown
+from imperv.tasks.errors import InputError
+
+FORM, LEVEL = "IMPERV_LOG", "IMPERV_LOG_LEVEL"
+
+FIELDS = "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"
+
+
+class _Shown(logging.LogRecord):
+    """What a library logs, with addresses as people may see them."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        """The text of the record."""
+        return shown(super().getMessage())
+
+
+def configure() -> None:
+    """Send logs of this process to standard error; IMPERV_LOG_LEVEL says from which level on, WARNING without it.
+
+    Raises
+    ------
+    InputError
+        If a variable has a value that is none of these.
+    """
+    logging.setLogRecordFactory(_Shown)
+    form, level = os.environ.get(FORM, ""), (os.environ.get(LEVEL) or "WARNING").upper()
+    if form not in ("", "json"):
+        raise InputError(f"environment: {FORM}: {form!r} is no form of logs; write json or unset it")
+    if level not in (known := logging.getLevelNamesMapping()):
+        raise InputError(f"environment: {LEVEL}: {os.environ[LEVEL]!r} is no level; write one of {', '.join(known)}")
+    if not form:
+        return
+    from pythonjsonlogger.json import JsonFormatter
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(FIELDS))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)

@@ -1,0 +1,1 @@
+"""The run of one tile: targets, checks before it, progress, logs."""

@@ -1,0 +1,80 @@
+"""What would end a run hours later, found before: references that cannot be used, and GDAL's bindings where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imperv.flows.plan.targets import steps
+from imperv.flows.runtime.journal import note_run
+from imperv.tasks.delivery.geotiff import load_gdal
+from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.imperviousness.clcplus import clcplus_missing
+from imperv.tasks.imperviousness.distance import shape_files
+from imperv.tasks.job import Job
+from imperv.tasks.references.references import SETTING, check_reference, open_reference
+from imperv.tasks.references.sources import check_footprints
+from imperv.tasks.vectors.osm import check_shapes
+
+AT_ONCE = 8
+"""Tiles looked at together: most of the time goes into waiting for files on servers."""
+
+
+def refuse_without_gdal(targets: list[str] | None) -> None:
+    """Look for what writes the maps, hours before the first one is there.
+
+    Parameters
+    ----------
+    targets : list of str or None
+        Layers asked for; all if None.
+
+    Raises
+    ------
+    InputError
+        If layers are to be delivered, and GDAL's Python bindings cannot be imported.
+    """
+    if steps(targets)[1]:
+        load_gdal()
+
+
+def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
+    """Tiles that cannot be made, and why; their journals say so too.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Tiles.
+    targets : list of str or None
+        Layers asked for; all if None.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda job: _reason(job, targets), jobs)
+        failed = {str(job.tile): error for job, error in zip(jobs, found, strict=True) if error}
+    for job in jobs:
+        if error := failed.get(str(job.tile)):
+            with suppress(ImpervError, OSError):
+                note_run(job, "failed", str(error), error)
+    return failed
+
+
+def _reason(job: Job, targets: list[str] | None) -> ImpervError | None:
+    try:
+        for symbol in steps(targets)[0]:
+            if symbol == "CLCP_now" and clcplus_missing(job):
+                for theme, paths in shape_files(job).items():
+                    for path in paths:
+                        check_shapes(path, theme)
+            elif symbol in SETTING:
+                path, source = open_reference(job, symbol)
+                with source:
+                    check_reference(job, symbol, source, path)
+            elif symbol == "IBUD_ref":
+                check_footprints(job)
+    except InputError as error:
+        return error
+    except (ImpervError, OSError, BotoCoreError, ClientError):  # may pass; the run will say so if it does not
+        return None
+    return None

@@ -1,0 +1,163 @@
+"""The walk through a tile's graph, whoever makes the nodes: tasks of Prefect, or plain calls in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
+from imperv.flows.runtime.journal import note_run
+from imperv.flows.runtime.run_logs import RUN, kept_log
+from imperv.flows.tile.progress import listener
+from imperv.flows.tile.refusing import refuse_without_gdal
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.stac_series import refresh_series
+from imperv.tasks.errors import ImpervError, TileBusyError
+from imperv.tasks.imperviousness.calibration import calibrates_alone
+from imperv.tasks.job import Job
+from imperv.tasks.nodes import make_node, standing
+from imperv.tasks.products.editions import told
+from imperv.tasks.settings.production import Production, describe_bytes
+from imperv.tasks.store.records import Record
+
+log = logging.getLogger(__name__)
+
+Until = Literal["features", "models", "all"]
+
+Outcome = Literal["ran", "up to date", "not made"]
+
+Maker = Callable[[str, Sequence[str], bool], Outcome]
+"""Makes a node: its name, the nodes before it, and whether it is made even if it is up to date."""
+
+CALIBRATION = "IMD_calibration"
+
+
+def job_of(tile: str, config: str) -> Job:
+    """The job of a tile; its blocks are told to the listener of this process."""
+    return Job.of(Production.read(config), tile, lambda done, total: listener().advanced(done, total))
+
+
+def make_one(job: Job, node: str, refresh: bool) -> tuple[Record, bool]:
+    """Make a node of a tile, or deliver a layer: its record, and whether anything was done."""
+    tile = str(job.tile)
+    listener().started(tile, node)
+    RUN.info("%s", node)
+    record, ran = deliver(job, node.removeprefix(DELIVER)) if node.startswith(DELIVER) else make_node(job, node, refresh)
+    note = record.reason if not record.made else "; ".join(record.warnings)
+    listener().finished(tile, node, ran, record.seconds if ran else 0.0, note)
+    took = f"{record.seconds:.1f} s, {record.cpu_seconds:.1f} s of processors, {describe_bytes(record.peak_memory)}"
+    RUN.info("%s: %s%s", node, took if ran else "up to date", f"; {note}" if note else "")
+    return record, ran
+
+
+def outcome_of(record: Record, ran: bool) -> Outcome:
+    """What happened to a node."""
+    return "not made" if not record.made else "ran" if ran else "up to date"
+
+
+def walk(
+    job: Job,
+    targets: Sequence[str] | None,
+    until: Until,
+    refresh_scenes: bool,
+    make: Maker,
+    finish: Callable[[bool], None],
+) -> dict[str, int]:
+    """Make what a tile needs, in order, while this process holds the tile.
+
+    Parameters
+    ----------
+    job : Job
+        Tile.
+    targets : sequence of str or None
+        Layers asked for; all if None.
+    until : str
+        One of `targets.PASSES`. With "models" a tile is also calibrated if its own samples suffice; others borrow of their
+        neighbours in the last pass.
+    refresh_scenes : bool
+        Ask the catalogue again instead of using the frozen scene lists.
+    make : callable
+        Makes a node; raises what made it fail.
+    finish : callable
+        Called with True at the end of a last pass, and with False after a failure.
+
+    Returns
+    -------
+    dict
+        Number of nodes that ran, were up to date, and are not made.
+
+    Raises
+    ------
+    ImpervError
+        The first node's failure; nothing after it is tried.
+    """
+    order, products = steps(resolve_targets(targets), until)
+    count: dict[str, int] = {"ran": 0, "up to date": 0, "not made": 0}
+    with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease, kept_log(job, until):
+        job.store.sweep(job.tile)
+        note_run(job, "running", "")
+        node = "delivery"
+        try:
+            refuse_without_gdal(resolve_targets(targets))
+            for node in [*order, *(DELIVER + symbol for symbol in products)]:
+                lease.check()
+                symbol = node.removeprefix(DELIVER)
+                before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
+                refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
+                count[make(node, before, refresh)] += 1
+            if until == "models" and CALIBRATION in steps(resolve_targets(targets))[0] and _calibrated_or_alone(job):
+                node = CALIBRATION
+                count[make(node, CATALOGUE[node].inputs, False)] += 1
+        except TileBusyError:  # what is told of the tile is now another's to say
+            raise
+        except Exception as error:
+            RUN.error("%s failed: %s", node, error, exc_info=None if isinstance(error, ImpervError) else error)
+            note_run(job, "failed", f"{node}: {error}", error)
+            finish(False)
+            raise
+        if products:
+            refresh_series(job)
+            if line := told(job):
+                log.warning(line)
+        note_run(job, "done" if until == "all" else f"{until} done", "")
+        RUN.info("%s to %s done: %s", job.tile, until, ", ".join(f"{number} {what}" for what, number in count.items()))
+        if until == "all":
+            finish(True)
+    return count
+
+
+def _calibrated_or_alone(job: Job) -> bool:
+    """True where the calibration is up to date, or will need nothing of neighbours; samples are read only to find that out."""
+    return standing(job, CALIBRATION).state == "up to date" or calibrates_alone(job)
+
+
+def wants_report(job: Job, whole: bool) -> bool:
+    """True where a report is to be made: of a whole tile, or where an old one would tell what is no longer so."""
+    return whole or bool(job.store.measure(f"runs/{job.tile}.report.html")[0])
+
+
+def run_plain(
+    tile: str, config: str, targets: Sequence[str] | None = None, until: Until = "all", refresh_scenes: bool = False
+) -> dict[str, int]:
+    """Run a tile in this process without Prefect; as `walk`."""
+    job = job_of(tile, config)
+    ran = False
+
+    def make(node: str, before: Sequence[str], refresh: bool) -> Outcome:
+        nonlocal ran
+        record, anew = make_one(job, node, refresh)
+        ran = ran or anew
+        return outcome_of(record, anew)
+
+    def finish(done: bool) -> None:
+        if (ran or not done) and wants_report(job, done and targets is None):
+            from imperv.tasks.report.tile import write_tile_report  # what draws takes a second to import
+
+            try:
+                write_tile_report(job)
+            except (ImpervError, OSError, ValueError) as error:
+                log.warning("the report of tile %s could not be made: %s", tile, error)
+
+    return walk(job, targets, until, refresh_scenes, make, finish)

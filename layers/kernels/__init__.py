@@ -1,0 +1,1 @@
+"""Compiled kernels: lanes of pixels, percentiles, resampling, coverage, overviews."""

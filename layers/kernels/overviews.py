@@ -1,0 +1,70 @@
+"""Overviews: coded layers at 1/2, 1/4, ... of their resolution, for looking at them from far.
+
+Quantities as the ATBD aggregates them (4.2.4), from full resolution and never over codes that are no quantity; classes by
+the pixel in the middle. Layers that are products of their own at 20 m or 100 m do not belong here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imperv.layers.aggregation import aggregate_mean, aggregate_mean_change
+from imperv.layers.palette import OUTSIDE, Palette
+
+LARGEST = 512
+"""Edge in pixels at which no further overview is needed: one block of a delivered file."""
+
+
+def overview_factors(shape: tuple[int, int], largest: int = LARGEST) -> tuple[int, ...]:
+    """Factors 2, 4, 8, ... until the longer edge is no longer than `largest`.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns at full resolution.
+    largest : int
+        Pixels.
+
+    Returns
+    -------
+    tuple of int
+        Empty where the raster is that small itself.
+    """
+    factors: list[int] = []
+    while -(-max(shape) // (factors[-1] if factors else 1)) > largest:
+        factors.append(2 * (factors[-1] if factors else 1))
+    return tuple(factors)
+
+
+def overview(pixels: np.ndarray, factor: int, palette: Palette) -> np.ndarray:
+    """Pixels of an overview.
+
+    Parameters
+    ----------
+    pixels : ndarray (y, x) of uint8
+        Layer, or rows of it that begin with a multiple of `factor`.
+    factor : int
+        Pixels that become one, each way.
+    palette : Palette
+        The layer's: tells what its codes are.
+
+    Returns
+    -------
+    ndarray (ceil(y / factor), ceil(x / factor)) of uint8
+        The mean of the valid pixels for quantities, rounded half up, 255 where there is none; changes with 201 where all are
+        201, which otherwise count as unchanged. For classes the pixel in the middle. Blocks at the edge may be smaller.
+
+    Raises
+    ------
+    ValueError
+        For a wrong dtype or shape.
+    """
+    rows, columns = pixels.shape
+    if palette.overview == "nearest":
+        y, x = (np.minimum(np.arange(0, n, factor) + factor // 2, n - 1) for n in (rows, columns))
+        return np.ascontiguousarray(pixels[y[:, None], x])
+    spare = (-rows % factor, -columns % factor)
+    if any(spare):
+        # What is outside does not count, so that a cut block is the mean of what it has.
+        pixels = np.pad(pixels, ((0, spare[0]), (0, spare[1])), constant_values=OUTSIDE)
+    return (aggregate_mean if palette.overview == "mean" else aggregate_mean_change)(pixels, factor)

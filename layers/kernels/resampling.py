@@ -1,0 +1,208 @@
+"""Pixels of a source raster on another grid, by a mapping of pixels that is computed once and used for every date and band.
+
+Reflectance is interpolated bilinearly among valid pixels, classes are taken from the nearest pixel; both follow the rules of
+GDAL's warper, which is the check. Where pixels lie is known to `grids.mapping`; files are opened elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from imperv.grids.mapping import CELL
+
+_ONE = 1 << 16
+"""One pixel, in the units of a position within a pixel."""
+
+_FINE = float(1 << 32)
+"""Units of a position in a raster, in a pixel."""
+
+_HALF = 1 << 31
+"""Half a pixel, and half a digital number, with 32 bits behind the point."""
+
+
+@njit(cache=True, nogil=True)
+def cells_with_weight(weights, overpass):
+    """Cells of the mapping in which any pixel of an overpass has weight.
+
+    Parameters
+    ----------
+    weights : ndarray (y, time, x) of uint8
+        Weights of all overpasses.
+    overpass : int
+        Index along time.
+
+    Returns
+    -------
+    ndarray (ceil(y / CELL), ceil(x / CELL)) of bool
+    """
+    rows, _, columns = weights.shape
+    found = np.zeros(((rows + CELL - 1) // CELL, (columns + CELL - 1) // CELL), np.bool_)
+    for y in range(rows):
+        for x in range(columns):
+            if weights[y, overpass, x]:
+                found[y // CELL, x // CELL] = True
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _start_and_step(nodes, row, cell, share):
+    """Position of the first pixel of a row of a cell, and the step to the next, in 2^-32 source pixels.
+
+    Positions depend on the four nodes of a cell only, so that every block of a grid that has the same nodes gets the same.
+    """
+    left = nodes[row, cell] + share * (nodes[row + 1, cell] - nodes[row, cell])
+    right = nodes[row, cell + 1] + share * (nodes[row + 1, cell + 1] - nodes[row, cell + 1])
+    return np.int64(np.floor(left * _FINE)), np.int64(np.floor((right - left) / CELL * _FINE))
+
+
+@njit(cache=True, nogil=True)
+def bilinear(source, first, nodes_x, nodes_y, cells, subtract, out, overpass):
+    """Interpolate one band of one granule, in place.
+
+    A pixel gets a value where the source pixel that holds its centre is valid; invalid neighbours take no part, the
+    others share their weight. The radiometric offset is removed as in `reflectance.shift_offset`.
+
+    Parameters
+    ----------
+    source : ndarray (rows, columns) of uint16
+        Window of the source raster; 0 is no data. It holds all neighbours that the raster has.
+    first : tuple of int
+        Row and column of the window's first pixel in the raster.
+    nodes_x, nodes_y : ndarray (cells + 1, cells + 1) of float64
+        Source column and row, counted from the raster's corner, of the pixel centres at the nodes of the mapping.
+    cells : ndarray of bool
+        Cells that are wanted; others are left as they are.
+    subtract : int
+        Digital numbers to subtract.
+    out : ndarray (y, time, x) of uint16
+        Where to write; 0 where there is no data.
+    overpass : int
+        Index along time.
+    """
+    rows, _, columns = out.shape
+    height, width = source.shape
+    flat = source.reshape(-1)
+    first_row, first_column = np.int64(first[0]), np.int64(first[1])
+    for y in range(rows):
+        row, share = y // CELL, (y % CELL) / CELL
+        for cell in range(cells.shape[1]):
+            if not cells[row, cell]:
+                continue
+            sx, dx = _start_and_step(nodes_x, row, cell, share)
+            sy, dy = _start_and_step(nodes_y, row, cell, share)
+            # Seen from the centre of the upper left of the four neighbours.
+            sx -= _HALF + (first_column << 32)
+            sy -= _HALF + (first_row << 32)
+            line = out[y, overpass, cell * CELL : min((cell + 1) * CELL, columns)]
+            last = line.size - 1
+            west, east, north, south = sx >> 32, (sx + last * dx) >> 32, sy >> 32, (sy + last * dy) >> 32
+            inside = min(west, east) >= 0 and max(west, east) < width - 1
+            inside = inside and min(north, south) >= 0 and max(north, south) < height - 1
+            if not (inside and _among_four(flat, np.uint64(width), sx, dx, sy, dy, subtract, line)):
+                for x in range(line.size):
+                    value = _among_valid(source, sx, sy)
+                    line[x] = max(value, subtract + 1) - subtract if value > 0 else 0
+                    sx += dx
+                    sy += dy
+
+
+@njit(cache=True, nogil=True)
+def _among_four(flat, width, sx, dx, sy, dy, subtract, line):
+    """Bilinear values of a row of a cell; False if one of the neighbours is no data, the values then being wrong."""
+    least = np.int64(subtract) + 1
+    one, low, gaps = np.uint64(1), np.uint64(0xFFFF), 0
+    for x in range(line.size):
+        # Unsigned, or every index would be looked at for counting from the end.
+        index = np.uint64(sy >> 32) * width + np.uint64(sx >> 32)
+        fy, fx = np.int64(np.uint64(sy >> 16) & low), np.int64(np.uint64(sx >> 16) & low)
+        a, b = np.int64(flat[index]), np.int64(flat[index + one])
+        c, d = np.int64(flat[index + width]), np.int64(flat[index + width + one])
+        gaps |= (a == 0) | (b == 0) | (c == 0) | (d == 0)
+        upper, lower = (a << 16) + (b - a) * fx, (c << 16) + (d - c) * fx
+        line[x] = max(((upper << 16) + (lower - upper) * fy + _HALF) >> 32, least) - subtract
+        sx += dx
+        sy += dy
+    return gaps == 0
+
+
+@njit(cache=True, nogil=True)
+def _among_valid(source, sx, sy):
+    """Bilinear value of the valid ones of four neighbours; 0 where the pixel itself is not valid."""
+    height, width = source.shape
+    i, j, fy, fx = sy >> 32, sx >> 32, (sy >> 16) & 0xFFFF, (sx >> 16) & 0xFFFF
+    centre_row, centre_column = i + (fy >= 32768), j + (fx >= 32768)
+    if not (0 <= centre_row < height and 0 <= centre_column < width) or source[centre_row, centre_column] == 0:
+        return np.int64(0)
+    total, weight = np.int64(0), np.int64(0)
+    for k in range(2):
+        for m in range(2):
+            if 0 <= i + k < height and 0 <= j + m < width:
+                value = np.int64(source[i + k, j + m])
+                if value:
+                    share = (fy if k else _ONE - fy) * (fx if m else _ONE - fx)
+                    total += share * value
+                    weight += share
+    return (total + (weight >> 1)) // weight
+
+
+@njit(cache=True, nogil=True)
+def nearest_weights(source, first, nodes_x, nodes_y, table, out, overpass):
+    """Weights of one granule by the class of the nearest pixel, in place where they are higher.
+
+    Parameters
+    ----------
+    source : ndarray (rows, columns) of uint8
+        Window of the scene classification.
+    first : tuple of int
+        Row and column of the window's first pixel in the raster.
+    nodes_x, nodes_y : ndarray of float64
+        As for `bilinear`.
+    table : ndarray (256,) of uint8
+        Weight of every class.
+    out : ndarray (y, time, x) of uint8
+        Weights of all overpasses; outside of the raster nothing changes.
+    overpass : int
+        Index along time.
+    """
+    rows, _, columns = out.shape
+    height, width = source.shape
+    first_row, first_column = np.int64(first[0]), np.int64(first[1])
+    for y in range(rows):
+        row, share = y // CELL, (y % CELL) / CELL
+        for cell in range(nodes_x.shape[1] - 1):
+            sx, dx = _start_and_step(nodes_x, row, cell, share)
+            sy, dy = _start_and_step(nodes_y, row, cell, share)
+            sx -= first_column << 32
+            sy -= first_row << 32
+            start = cell * CELL
+            for x in range(start, min(start + CELL, columns)):
+                i, j = sy >> 32, sx >> 32
+                if 0 <= i < height and 0 <= j < width:
+                    out[y, overpass, x] = max(out[y, overpass, x], table[source[i, j]])
+                sx += dx
+                sy += dy
+
+
+@njit(cache=True, nogil=True)
+def take_better(values, weights, best, out, overpass):
+    """Put one granule's pixels where they are valid and weigh more than what is there, in place.
+
+    Parameters
+    ----------
+    values : ndarray (y, 1, x) of uint16
+        Digital numbers of the granule; 0 is no data.
+    weights : ndarray (y, 1, x) of uint8
+        Weights of the granule.
+    best : ndarray (y, 1, x) of uint8
+        Weights of what is there.
+    out : ndarray (y, time, x) of uint16
+        Digital numbers of all overpasses.
+    overpass : int
+        Index along time.
+    """
+    for y in range(values.shape[0]):
+        for x in range(values.shape[2]):
+            if values[y, 0, x] and weights[y, 0, x] > best[y, 0, x]:
+                best[y, 0, x] = weights[y, 0, x]
+                out[y, overpass, x] = values[y, 0, x]

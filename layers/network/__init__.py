@@ -1,0 +1,1 @@
+"""The U-Net: its form, its training, and its predictions block by block."""

@@ -1,0 +1,248 @@
+"""Fitting one U-Net to crops: loss, schedule, averaged weights, early stop, mixed precision, resuming (ATBD 4.3.1).
+
+Which crops there are is decided in `sampling`, which ground is held out in `training`. Every epoch has random numbers of its
+own, so a training that was cut off and goes on from its last epoch ends with the same weights as one that was not.
+TensorFlow is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from imperv.layers.features import unsteadiness
+from imperv.layers.network.optimizer import make_optimizer
+from imperv.layers.network.sampling import CropSampler
+from imperv.layers.network.unet import Normalisation, UNetParameters
+
+WARMUP = 0.1
+"""Share of the steps over which the learning rate rises."""
+
+AVERAGE_RAMP = 10
+"""Steps over which the average of the weights forgets where it began."""
+
+ABSOLUTE_SCALE = 4.0
+"""Times the absolute error counts, so that both terms pull about alike where a fraction is undecided; our choice."""
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Features (crop, y, x, feature) with NaN, target (crop, y, x), weight (crop, y, x); float32."""
+
+State = Mapping[str, Any]
+"""Everything a training needs to go on after an epoch: arrays and JSON values by name."""
+
+
+class DivergenceError(ValueError):
+    """The loss is no longer a number, or the network ends worse than a constant."""
+
+
+def policy_of(parameters: UNetParameters) -> str:
+    """Name of Keras' number policy: float16 with float32 weights on a GPU unless the parameters say otherwise."""
+    import tensorflow as tf
+
+    if parameters.precision == "auto":
+        return "mixed_float16" if tf.config.list_logical_devices("GPU") else "float32"
+    return "mixed_float16" if parameters.precision == "mixed" else "float32"
+
+
+def fit(
+    member: Any,
+    sampler: CropSampler,
+    checks: Batch,
+    normalisation: Normalisation,
+    parameters: UNetParameters,
+    steps: int,
+    seed: int,
+    report: Callable[[int, float, float], None] = lambda *_: None,
+    state: State | None = None,
+    keep: Callable[[State], None] | None = None,
+) -> dict[str, Any]:
+    """Train one network in place, leaving the averaged weights of its best epoch.
+
+    Parameters
+    ----------
+    member : keras.Model
+        (batch, y, x, feature) standardised -> (batch, y, x, 1).
+    sampler : CropSampler
+        Where batches come from.
+    checks : Batch
+        Validation crops with features as stored.
+    normalisation : Normalisation
+        Applied to all features.
+    parameters : UNetParameters
+        Loss, learning rate, averaging, epochs and patience are used.
+    steps : int
+        Training steps an epoch.
+    seed : int
+        Start of the random shifts of features.
+    report : callable
+        Told epoch, training loss and validation loss after each epoch.
+    state : mapping, optional
+        What `keep` was given in a training that was cut off; goes on after that epoch.
+    keep : callable, optional
+        Given the state after every epoch but the last.
+
+    Returns
+    -------
+    dict
+        ``best_epoch``, and ``loss`` and ``validation`` of every epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss is not finite.
+    """
+    import tensorflow as tf
+
+    depth = checks[0].shape[-1]
+    learn, average, optimizer = _learner(member, parameters, steps, checks[0].shape[1], depth)
+    judge = _judge(member, parameters.absolute, checks[0].shape[1], depth)
+    moving = [*member.variables, *optimizer.variables, *average]
+    losses, validation, first, best = [], [], 0, member.get_weights()
+    if state is not None:
+        for k, variable in enumerate(moving):
+            variable.assign(state[f"variable_{k}"])
+        best = [state[f"best_{k}"] for k in range(len(best))]
+        losses, validation = list(state["loss"]), list(state["validation"])
+        first = len(validation)
+    for epoch in range(first, parameters.epochs):
+        if epoch and epoch - 1 - int(np.argmin(validation)) >= parameters.patience:
+            break
+        values = [learn(*batch) for batch in _batches(sampler, normalisation, parameters, steps, seed, epoch)]
+        losses.append(float(tf.reduce_mean(tf.stack(values))))
+        own = [v.numpy() for v in member.trainable_variables]
+        for variable, mean in zip(member.trainable_variables, average, strict=True):
+            variable.assign(mean)
+        validation.append(_validate(judge, checks, normalisation, parameters.batch))
+        if not np.isfinite(losses[-1]) or not np.isfinite(validation[-1]):
+            raise DivergenceError(f"the loss of epoch {epoch + 1} is not finite; lower parameters.unet.learning_rate")
+        if int(np.argmin(validation)) == epoch:
+            best = member.get_weights()
+        for variable, value in zip(member.trainable_variables, own, strict=True):
+            variable.assign(value)
+        report(epoch, losses[-1], validation[-1])
+        if keep and epoch + 1 < parameters.epochs:
+            arrays = {f"variable_{k}": np.asarray(v) for k, v in enumerate(moving)}
+            arrays |= {f"best_{k}": w for k, w in enumerate(best)}
+            keep({**arrays, "loss": losses, "validation": validation})
+    member.set_weights(best)
+    return {"best_epoch": int(np.argmin(validation)), "loss": losses, "validation": validation}
+
+
+def _learner(
+    member: Any, parameters: UNetParameters, steps: int, size: int, depth: int
+) -> tuple[Callable[..., Any], list[Any], Any]:
+    """One training step as a graph, the running average of the weights, and the optimizer."""
+    import keras
+    import tensorflow as tf
+
+    total = parameters.epochs * steps
+    rise = max(1, round(WARMUP * total))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
+    )
+    optimizer: Any = make_optimizer(rate, parameters.weight_decay, member.layers[-1].name)
+    scaled = any(layer.compute_dtype == "float16" for layer in member.layers)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(member.trainable_variables)
+    average = [tf.Variable(v, trainable=False) for v in member.trainable_variables]
+
+    @tf.function(input_signature=_signature(size, depth))
+    def learn(x: Any, y: Any, w: Any) -> Any:
+        with tf.GradientTape() as tape:
+            p = tf.clip_by_value(member(x, training=True)[..., 0], 1e-7, 1 - 1e-7)
+            loss = loss_sum(p, y, w, parameters.absolute) / tf.maximum(tf.reduce_sum(w), 1.0)
+            value = optimizer.scale_loss(loss) if scaled else loss
+        optimizer.apply(tape.gradient(value, member.trainable_variables), member.trainable_variables)
+        count = tf.cast(optimizer.iterations, tf.float32)
+        decay = tf.minimum(parameters.averaging, count / (AVERAGE_RAMP + count))
+        for mean, variable in zip(average, member.trainable_variables, strict=True):
+            mean.assign(decay * mean + (1 - decay) * variable)
+        return loss
+
+    return learn, average, optimizer
+
+
+def cross_entropy(p: Any, y: Any, w: Any) -> Any:
+    """Weighted sum of the binary cross-entropy of predicted fractions p against fractions y (ATBD 4.3.1)."""
+    import tensorflow as tf
+
+    return -tf.reduce_sum(w * (y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p)))
+
+
+def loss_sum(p: Any, y: Any, w: Any, absolute: float) -> Any:
+    """Weighted sum of the loss of predicted fractions p against fractions y.
+
+    The cross-entropy, (1 - absolute) of it, asks for the mean of what the reference says of such pixels, the absolute error for
+    its median: where half of the buildings are missing or a few metres off, the mean smears a little density over all that
+    looks alike, and a threshold of 10 % takes it for built-up.
+
+    Notes
+    -----
+    Source: ATBD 4.3.1 (binary cross-entropy). The absolute error is robust against wrong references: Ghosh et al. 2017,
+    arXiv:1712.09482.
+    """
+    import tensorflow as tf
+
+    value = cross_entropy(p, y, w)
+    if absolute:
+        value = (1 - absolute) * value + absolute * ABSOLUTE_SCALE * tf.reduce_sum(w * tf.abs(p - y))
+    return value
+
+
+def _judge(member: Any, absolute: float, size: int, depth: int) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    @tf.function(input_signature=_signature(size, depth))
+    def judge(x: Any, y: Any, w: Any) -> Any:
+        return loss_sum(tf.clip_by_value(member(x, training=False)[..., 0], 1e-7, 1 - 1e-7), y, w, absolute)
+
+    return judge
+
+
+def _signature(size: int, depth: int) -> list[Any]:
+    import tensorflow as tf
+
+    planes = tf.TensorSpec((None, size, size), tf.float32)
+    return [tf.TensorSpec((None, size, size, depth), tf.float32), planes, planes]
+
+
+def _batches(
+    sampler: CropSampler, normalisation: Normalisation, parameters: UNetParameters, steps: int, seed: int, epoch: int
+) -> Any:
+    """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
+
+    Repeatable trainings draw nothing ahead: TensorFlow does not allow it. A set from a generator would make the process give
+    large arrays back to the system after every operation, which without oneDNN doubles the time of a step. And nothing is tuned:
+    there is nothing to tune, and the end of an epoch would wait for the tuning thread, half as long as the epoch took.
+    """
+    import tensorflow as tf
+
+    rng = np.random.default_rng([seed, 17, epoch])
+    spread = np.asarray(normalisation.std) * unsteadiness(normalisation.names)
+    sampler.restart(epoch)
+
+    def draw(_: Any) -> Batch:
+        x, y, w = sampler.draw(parameters.batch)
+        x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, x.shape[-1])) * spread).astype("f4")
+        return normalisation.apply(x), y, w
+
+    shapes = _signature(sampler.size, len(normalisation.names))
+
+    def batch(number: Any) -> tuple[Any, ...]:
+        values = tf.numpy_function(draw, [number], [spec.dtype for spec in shapes], stateful=True)
+        return tuple(tf.ensure_shape(value, spec.shape) for value, spec in zip(values, shapes, strict=True))
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(steps).map(batch).with_options(options)
+
+
+def _validate(judge: Callable[..., Any], checks: Batch, normalisation: Normalisation, batch: int) -> float:
+    x, y, w = checks
+    sums = [
+        float(judge(normalisation.apply(x[k : k + batch]), y[k : k + batch], w[k : k + batch])) for k in range(0, len(x), batch)
+    ]
+    return sum(sums) / float(w.sum(dtype="f8"))

@@ -1,0 +1,353 @@
+"""The U-Net that predicts sealed and built-up fractions: parameters, network, prediction, saving (ATBD 4.2.3, 4.3.1).
+
+How it is trained is in `training`, where windows lie in `windows`. TensorFlow takes seconds and 600 MB to import, so it
+is imported inside the functions that need it. Never fork a process that has used it: the child hangs; spawn works.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from imperv.layers.features import FEATURE_SETS
+from imperv.layers.network.windows import predict_blended
+
+CLIP = 8.0
+"""Standardised features are cut here, in standard deviations, so that a cloud that got through saturates nothing."""
+
+WINDOW_BYTES = 512 * 2**20
+"""Default limit for what the windows predicted at once need in the network, bytes."""
+
+
+class UNetParameters(BaseModel):
+    """Everything that shapes a model and its training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: Literal["atbd12", "full18"] = "atbd12"
+    """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
+    reference: Literal["density", "outline"] = "density"
+    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere
+    (docs/dev/algorithms.md, section 6)."""
+    base_filters: int = Field(default=16, ge=1)
+    """Filters of the first level; each level down has twice as many."""
+    depth: int = Field(default=3, ge=1, le=6)
+    """Times the image is halved."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of activations dropped while training (ATBD 4.3.1)."""
+    patch: int = Field(default=256, ge=2)
+    """Edge of a prediction window, pixels (ATBD 4.3.1)."""
+    overlap: int = Field(default=64, ge=0)
+    """What neighbouring prediction windows share, pixels."""
+    align_years: bool = True
+    """Take the median difference between the years off the features of `now` before the models see them."""
+    crop: int = Field(default=64, ge=2)
+    """Edge of a training crop, pixels; less where no region holds that much valid ground."""
+    batch: int = Field(default=4, ge=1)
+    """Crops in a training step."""
+    epochs: int = Field(default=20, ge=1)
+    """Most epochs a member is trained; validation follows each."""
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Training steps in an epoch; by default ten passes over the training pixels, but 10 to 400."""
+    learning_rate: float = Field(default=6e-3, gt=0)
+    """Highest learning rate of the optimizer, Muon: warmed up over the first steps, then lowered to 0 along a cosine."""
+    weight_decay: float = Field(default=0.5, ge=0)
+    """Share of the weights that a step takes away, times the learning rate."""
+    patience: int = Field(default=10, ge=1)
+    """Epochs without a better validation loss after which a member's training ends."""
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the ground that is kept for validation (ATBD 4.3.1)."""
+    validation_pixels: int = Field(default=200_000, ge=1)
+    """About how many pixels are looked at in one validation; more are not used."""
+    split_block: int = Field(default=64, ge=4)
+    """Edge of the blocks of the split, pixels; halved on small sites until both parts exist."""
+    guard: int = Field(default=4, ge=1)
+    """Width of the band between training and validation that is in neither, pixels."""
+    balance: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the training crops that are centred near sealed ground; the loss is weighted back."""
+    jitter: float = Field(default=0.1, ge=0)
+    """Random shift of each feature of a training crop, in standard deviations, more of harmonics: years differ in weather."""
+    averaging: float = Field(default=0.99, ge=0, lt=1)
+    """Share of the running average of the weights that a step keeps; the average is what predicts."""
+    absolute: float = Field(default=0.4, ge=0, le=1)
+    """Share of the absolute error in the loss beside the cross-entropy: robust against wrong references; 0 is the ATBD's."""
+    precision: Literal["auto", "float32", "mixed"] = "auto"
+    """Numbers of the training; auto: 16 bits on a GPU, 32 otherwise."""
+    transfer: bool = True
+    """Start from the nearest tile's model where there is one (ATBD 4.3.1)."""
+    transfer_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the epochs that a training takes which starts from another model."""
+    members: int = Field(default=2, ge=1, le=10)
+    """Models of a tile, trained alike from different seeds."""
+    seed: int = Field(default=1, ge=0)
+    """Start of all random numbers."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        unit = 2**self.depth
+        if self.patch % unit:
+            raise ValueError(f"patch {self.patch} must be a multiple of {unit} (2 to the depth)")
+        if self.crop % unit or self.crop > self.patch:
+            raise ValueError(f"crop {self.crop} must be a multiple of {unit} (2 to the depth) and at most the patch")
+        if self.overlap > self.patch // 2:
+            raise ValueError(f"overlap {self.overlap} is more than half of the patch")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Features in order."""
+        return FEATURE_SETS[self.features]
+
+    @property
+    def transfer_epochs(self) -> int:
+        """Most epochs of a training that starts from another model."""
+        return max(1, round(self.epochs * self.transfer_share))
+
+    @property
+    def architecture(self) -> tuple[str, int, int]:
+        """What two networks must share for one to start from the other: features, filters, depth."""
+        return self.features, self.base_filters, self.depth
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each feature over the pixels with a target."""
+
+    names: tuple[str, ...]
+    """Features in the order of the network's input."""
+    mean: tuple[float, ...]
+    """In the unit of the feature."""
+    std: tuple[float, ...]
+    """In the unit of the feature, above 0."""
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """Standardised features: (..., feature) float32, no data 0, cut at `CLIP`."""
+        scaled = (features - np.asarray(self.mean, "f4")) / np.asarray(self.std, "f4")
+        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), copy=False, nan=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {key: list(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Sequence[Any]]) -> Normalisation:
+        """From `to_json`."""
+        return cls(tuple(data["names"]), tuple(map(float, data["mean"])), tuple(map(float, data["std"])))
+
+
+def configure_threads(count: int) -> bool:
+    """Import TensorFlow, limit it to `count` threads and look for devices.
+
+    What its libraries print about themselves meanwhile is not shown: it goes past Python to the file descriptor. Errors are
+    raised as ever.
+
+    Returns
+    -------
+    bool
+        False if TensorFlow had started before: its threads stay as they are.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # As `flows` has it: without AVX-512 TensorFlow leaves oneDNN out, though it is faster there too (docs/performance.md).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        # Networks of an ensemble, each traced once, are taken for one that is traced again and again, and warned about.
+        tf.get_logger().setLevel("ERROR")
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.list_logical_devices()
+    except RuntimeError:
+        return False
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    return True
+
+
+def build_unet(parameters: UNetParameters, seed: int, name: str = "unet", policy: str = "float32") -> Any:
+    """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
+
+    Parameters
+    ----------
+    parameters : UNetParameters
+        Feature set, filters, depth and dropout are used.
+    seed : int
+        Start of the initial weights and of the dropout; nothing random is taken from global state.
+    name : str
+        Name of the model.
+    policy : str
+        Keras' number policy of all layers but the last, such as ``"mixed_float16"``.
+
+    Returns
+    -------
+    keras.Model
+        (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1, the same size out as in; y and x
+        are any multiples of 2 to the depth.
+
+    Notes
+    -----
+    Source: ATBD 4.3.1; Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes agree).
+    """
+    import keras
+    from keras import layers as kl
+
+    numbers = iter(np.random.SeedSequence([seed, 11]).generate_state(256).tolist())
+
+    def conv(x: Any, filters: int, label: str) -> Any:
+        start = keras.initializers.HeNormal(seed=next(numbers))
+        return kl.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=start, dtype=policy, name=label)(x)
+
+    def double(x: Any, filters: int, label: str) -> Any:
+        x = conv(x, filters, f"{label}_conv1")
+        x = kl.Dropout(parameters.dropout, seed=next(numbers), dtype=policy, name=f"{label}_dropout")(x)
+        return conv(x, filters, f"{label}_conv2")
+
+    inputs = x = kl.Input((None, None, len(parameters.names)), name="features")
+    skips = []
+    for level in range(parameters.depth):
+        x = double(x, parameters.base_filters << level, f"down{level}")
+        skips.append(x)
+        x = kl.MaxPooling2D(dtype=policy, name=f"down{level}_pool")(x)
+    x = double(x, parameters.base_filters << parameters.depth, "bottom")
+    for level in reversed(range(parameters.depth)):
+        filters = parameters.base_filters << level
+        start = keras.initializers.HeNormal(seed=next(numbers))
+        x = kl.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=start, dtype=policy, name=f"up{level}_up")(x)
+        x = kl.Concatenate(dtype=policy, name=f"up{level}_skip")([skips[level], x])
+        x = double(x, filters, f"up{level}")
+    start = keras.initializers.GlorotUniform(seed=next(numbers))
+    outputs = kl.Conv2D(1, 1, activation="sigmoid", kernel_initializer=start, dtype="float32", name="fraction")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def join_members(members: Sequence[Any]) -> Any:
+    """One Keras model of several: (batch, y, x, feature) -> (batch, y, x, member)."""
+    import keras
+
+    inputs = keras.layers.Input(members[0].input_shape[1:], name="features")
+    outputs = [member(inputs) for member in members]
+    joined = keras.layers.Concatenate(name="members")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(inputs, joined, name="members")
+
+
+def split_members(model: Any) -> list[Any]:
+    """The single models of a joined one, in order."""
+    return [model.get_layer(f"member_{k}") for k in range(model.output_shape[-1])]
+
+
+_compiled: weakref.WeakKeyDictionary[Any, dict[int, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
+
+
+def _compile(model: Any, patch: int) -> Callable[[Any], Any]:
+    """Graph of a model for one size of window, traced once however many blocks are predicted."""
+    import tensorflow as tf
+
+    graphs = _compiled.setdefault(model, {})
+    if patch not in graphs:
+        signature = [tf.TensorSpec((None, patch, patch, model.input_shape[-1]), tf.float32)]
+        # The graph must not keep the model alive, or no entry would ever leave the dictionary.
+        alive = weakref.ref(model)
+
+        def run(x: Any) -> Any:
+            network = alive()
+            assert network is not None
+            return network(x, training=False)
+
+        graphs[patch] = tf.function(run, input_signature=signature)
+    return graphs[patch]
+
+
+def predict(
+    model: Any,
+    normalisation: Normalisation,
+    features: np.ndarray,
+    origin: tuple[int, int],
+    patch: int = 256,
+    overlap: int = 64,
+    inner: tuple[slice, slice] | None = None,
+    limit_bytes: int = WINDOW_BYTES,
+) -> np.ndarray:
+    """Fractions predicted by all members of a model, from overlapping windows on the global lattice.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `train` or `load_model`.
+    normalisation : Normalisation
+        Stored with the model.
+    features : (feature, y, x) float32
+        In the order of ``normalisation.names``, NaN no data; with `windows.halo` pixels of context around the inner
+        part where there are any.
+    origin : (int, int)
+        Global (row, column) of the first pixel of `features` on the 10 m grid: ``-top / 10 m``, ``left / 10 m``.
+    patch, overlap : int
+        Edge of a window and what neighbours share, pixels.
+    inner : (slice, slice), optional
+        Part of the array to predict, by default all of it.
+    limit_bytes : int
+        About how much the network may use for the windows it sees at once; one window is always allowed.
+
+    Returns
+    -------
+    (member, y, x) float32
+        0..1, of the inner part; NaN where the pixel itself lacks any feature.
+
+    Raises
+    ------
+    ValueError
+        If the number of features is not that of the model, or the overlap does not fit.
+    """
+    import tensorflow as tf
+
+    if features.ndim != 3 or features.shape[0] != len(normalisation.names):
+        raise ValueError(f"features have shape {features.shape}: the model expects {len(normalisation.names)} features")
+    run = _compile(model, patch)
+
+    def fractions(windows: np.ndarray) -> np.ndarray:
+        values = run(tf.constant(normalisation.apply(np.moveaxis(windows, 1, -1))))
+        return np.moveaxis(values.numpy(), -1, 1)
+
+    return predict_blended(features, fractions, origin, patch, overlap, inner, limit_bytes // _window_bytes(model, patch))
+
+
+def _window_bytes(model: Any, patch: int) -> int:
+    """About what one window needs: its features twice, and the widest layers of a network with their workspace."""
+    filters = split_members(model)[0].get_layer("down0_conv1").filters
+    return 4 * patch * patch * (2 * model.input_shape[-1] + 12 * filters)
+
+
+def save_model(model: Any, path: Path | str) -> None:
+    """Write a model as a Keras file; the name must end in ``.keras``. Missing folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+
+
+def load_model(path: Path | str) -> Any:
+    """Read a model written by `save_model`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it is not a model of this module.
+    """
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        split_members(model)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a U-Net model: {str(error).splitlines()[0]}") from error
+    return model

@@ -1,0 +1,1 @@
+"""Scores, reliability, accuracy from samples, the dark end of reflectance."""

@@ -1,0 +1,1 @@
+"""Accuracy of maps: `imperv evaluate`, `validate` and `compare`."""

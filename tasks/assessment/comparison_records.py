@@ -1,0 +1,144 @@
+"""What two productions differ in beside their pixels: settings, nodes with other keys and why, versions of software.
+
+Told from production files and records only; pixels are compared in `tasks.assessment.comparing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imperv.layers.catalogue import CATALOGUE, topological_order
+from imperv.tasks.job import Job
+from imperv.tasks.networks.registry import imported
+from imperv.tasks.nodes import ingredients
+from imperv.tasks.settings.production import Production
+from imperv.tasks.store.records import Record, explain_difference
+
+PLACES = ("root", "store", "store_options", "base", "base_options", "engine", "prices", "tiles", "countries", "aoi")
+"""Settings that change no pixel of a tile: where things lie, and how they are computed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A thing that has two values."""
+
+    name: str
+    a: str
+    b: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.a or '(none)'} | {self.b or '(none)'}"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """How the nodes of a tile differ."""
+
+    same: int
+    """Nodes with the same key: made from the same things in the same way."""
+    other: int
+    """Nodes with another key."""
+    causes: tuple[str, ...]
+    """Of those whose own ingredients differ, and not only their inputs', what differs."""
+    equal: int
+    """Nodes with another key whose content is the same all the same."""
+
+
+def settings_differences(a: Production, b: Production) -> list[Difference]:
+    """Settings of two productions that may change pixels and have two values; paths are compared as absolute ones."""
+    one, two = (_flat(production) for production in (a, b))
+    return [Difference(k, one.get(k, ""), two.get(k, "")) for k in {**one, **two} if one.get(k) != two.get(k)]
+
+
+def _flat(production: Production) -> dict[str, str]:
+    """Settings by their dotted names."""
+    found: dict[str, str] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(f"{name}.{key}" if name else str(key), inner)
+        elif isinstance(value, list | tuple):
+            found[name] = ", ".join(map(str, (production.path(v) if _is_path(name, v) else v for v in value)))
+        elif value is not None:
+            found[name] = production.path(value) if _is_path(name, value) else str(value)
+
+    for key, value in production.model_dump(mode="json").items():
+        if key not in PLACES:
+            walk(key, value)
+    return found
+
+
+def _is_path(name: str, value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and name.startswith(("references.", "scenes.catalogue"))
+
+
+def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: Iterable[str]) -> Nodes:
+    """How the nodes that layers of a tile are made from differ.
+
+    Parameters
+    ----------
+    a, b : mapping
+        Records by symbol.
+    layers : iterable of str
+        Symbols.
+    """
+    same = other = equal = 0
+    causes = []
+    for symbol in topological_order(layers):
+        one, two = a.get(symbol), b.get(symbol)
+        if one is None or two is None:
+            continue
+        if one.key == two.key and one.digest == two.digest:
+            same += 1
+            continue
+        other += 1
+        equal += one.digest == two.digest
+        own = [{k: v for k, v in record.ingredients.items() if k != "inputs"} for record in (one, two)]
+        if one.key == two.key:
+            causes.append(f"{symbol}: made from the same things, and not the same")
+        elif one.made != two.made:
+            reason = one.reason or two.reason
+            causes.append(f"{symbol}: made only in {'A' if one.made else 'B'}{f' ({reason})' if reason else ''}")
+        elif own[0] != own[1]:
+            causes.append(f"{symbol}: {explain_difference(*own)}")
+        elif CATALOGUE[symbol].kind in ("source", "reference"):
+            causes.append(f"{symbol}: holds something else")
+    return Nodes(same, other, tuple(causes), equal)
+
+
+def outdated(job: Job) -> list[str]:
+    """Nodes of a tile that were made with other settings than the production has now, or from such nodes.
+
+    Neither files nor versions of algorithms are looked at: an old production is none the worse for a new release.
+    """
+    found: list[str] = []
+    for symbol in topological_order():
+        layer, record = CATALOGUE[symbol], job.record(symbol)
+        if record is None or imported(record):
+            continue
+        wanted, had = ingredients(job, layer, {}) or {}, record.ingredients
+        parameters = had.get("parameters", {})
+        if (
+            any(name in found for name in layer.inputs)
+            or any(parameters.get(name, value) != value for name, value in wanted.get("parameters", {}).items())
+            or any(part in had and part in wanted and had[part] != wanted[part] for part in ("window", "periods", "inputs"))
+        ):
+            found.append(symbol)
+    return found
+
+
+def software_differences(a: Iterable[Record], b: Iterable[Record]) -> list[Difference]:
+    """Software of which the records name other versions."""
+    one, two = (_versions(records) for records in (a, b))
+    return [Difference(name, one.get(name, ""), two.get(name, "")) for name in {**one, **two} if one.get(name) != two.get(name)]
+
+
+def _versions(records: Iterable[Record]) -> dict[str, str]:
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record.software.items():
+            found.setdefault(name, {})[version] = None
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}

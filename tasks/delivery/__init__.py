@@ -1,0 +1,1 @@
+"""Delivered files: GeoTIFFs, their metadata, styles, STAC Items, packages."""

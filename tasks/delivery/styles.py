@@ -1,0 +1,22 @@
+"""QGIS style of a product, loaded with its GeoTIFF: classes by their names, quantities as a ramp through the anchors."""
+
+from __future__ import annotations
+
+from imperv.layers.palette import OUTSIDE
+from imperv.tasks.delivery.templating import fill
+from imperv.tasks.products.facts import Product
+
+
+def style_qml(product: Product) -> str:
+    """Style of a product, as QGIS 3 writes it.
+
+    Pixels of 255 are left to the no-data tag, which makes them transparent. Quantities are no list of a hundred classes: the
+    colours of the palette are straight lines between its anchors, and so is QGIS's linear interpolation.
+    """
+    palette = product.palette
+    shown = palette.anchors or tuple(code for code in palette.codes if code != OUTSIDE)
+    entries = [
+        {"code": code, "colour": "#{:02x}{:02x}{:02x}".format(*palette.colours[code]), "label": palette.meaning(code)}
+        for code in shown
+    ]
+    return fill("style.qml", palette=palette, entries=entries)

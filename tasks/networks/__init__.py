@@ -1,0 +1,1 @@
+"""Models: trained, kept, exchanged, and predicted with."""

@@ -1,0 +1,66 @@
+"""What a training that is cut off leaves behind, so that the next run goes on from its last epoch.
+
+One file beside the model, replaced whole after every epoch and removed when the model is stored. What is in it is decided in
+`layers.network.training`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from imperv.tasks.job import Job
+
+NAME = "training.npz"
+
+
+def checkpoint_path(job: Job, symbol: str) -> str:
+    """Where the state of a training is kept, relative to the store."""
+    return str(PurePosixPath(job.place(symbol).data).with_name(NAME))
+
+
+def save_checkpoint(job: Job, symbol: str, key: str, state: Mapping[str, Any]) -> None:
+    """Keep the state of a training at once or not at all; `key` tells what it is a training of."""
+    arrays: dict[str, np.ndarray] = {}
+    finished = []
+    for k, (weights, record) in enumerate(state["finished"]):
+        arrays |= {f"weights_{k}_{n}": w for n, w in enumerate(weights)}
+        finished.append({"count": len(weights), "record": record})
+    values = {name: v for name, v in state["member"].items() if not isinstance(v, np.ndarray)}
+    arrays |= {f"member_{name}": v for name, v in state["member"].items() if isinstance(v, np.ndarray)}
+    text = json.dumps({"key": key, "finished": finished, "values": values})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / NAME
+        np.savez(file, json=np.array(text), **arrays)  # type: ignore[arg-type]
+        job.store.put_file(file, checkpoint_path(job, symbol))
+
+
+def load_checkpoint(job: Job, symbol: str, key: str) -> dict[str, Any] | None:
+    """State of a training of the same thing; None where there is none, or it is damaged or of another training."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / NAME
+        try:
+            job.store.fs.get_file(job.store.full(checkpoint_path(job, symbol)), str(file))
+            with np.load(file, allow_pickle=False) as data:
+                told = json.loads(str(data["json"]))
+                if told["key"] != key:
+                    return None
+                finished = [
+                    ([data[f"weights_{k}_{n}"] for n in range(entry["count"])], entry["record"])
+                    for k, entry in enumerate(told["finished"])
+                ]
+                arrays = {name.removeprefix("member_"): data[name] for name in data.files if name.startswith("member_")}
+        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+    return {"finished": finished, "member": {**arrays, **told["values"]}}
+
+
+def drop_checkpoint(job: Job, symbol: str) -> None:
+    """Remove the state of a training."""
+    job.store.remove_record(checkpoint_path(job, symbol))

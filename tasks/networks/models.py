@@ -1,0 +1,226 @@
+"""Training the density models of a tile: IMD_model, IBUD_model (ATBD 4.2.3; docs/dev/algorithms.md, sections 6 and 7).
+
+Here features and targets are read and regions chosen within memory. The network is in `layers.network.unet`; the models in the
+store are in `tasks.networks.registry`, applying them in `tasks.networks.predicting`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from imperv.grids import Block, block_grid
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.network.fitting import DivergenceError
+from imperv.layers.network.sampling import SEALED_FRACTION, Region, density_reference, imd_reference
+from imperv.layers.network.training import Trained, train
+from imperv.layers.network.unet import UNetParameters, configure_threads, save_model
+from imperv.tasks.errors import WorkError
+from imperv.tasks.job import Job, Made
+from imperv.tasks.networks.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
+from imperv.tasks.networks.registry import weights_digest
+from imperv.tasks.networks.starting import load_start, starting_model
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.yearly.features import read_features
+
+REGION = 500
+"""Edge of a training region on tiles too large to be held, pixels."""
+
+TRAINING_SHARE = 0.4
+"""Share of the memory for blocks that training regions may take; the rest is the network's and the crops'."""
+
+SMALL_GROUND = 250_000
+"""Windows of fewer pixels (25 square kilometres) also learn from neighbouring tiles."""
+
+LEAST_SEALED = 20
+"""Sealed or built-up pixels below which a tile gets no model of its own; our choice."""
+
+OTHER_SEED = 100
+"""Added to the seed when a training that diverged is repeated."""
+
+START = "start"
+"""Ingredient of a model that began from another one: that model's version."""
+
+SEALED_PREFERENCE = 10
+"""How much likelier a region that is all sealed is drawn than one without sealed land."""
+
+
+def make_model(job: Job, layer: Layer) -> Made:
+    """Train and store the model of a tile.
+
+    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile
+    that has nothing to learn from gets no model: those of the nearest tiles serve it.
+
+    Raises
+    ------
+    WorkError
+        If the ground is too small to be split, or the training diverges twice.
+    """
+    parameters = job.production.parameters.unet
+    configure_threads(job.engine.settings.workers)
+    regions = training_regions(job, layer, parameters)
+    if reason := nothing_to_learn(job, layer, regions):
+        return Made("", {}, (f"{reason}: the models of the nearest tiles are used",), made=False, reason=reason)
+    start = starting_model(job, layer.symbol) if parameters.transfer else None
+    trained, warnings = _train(job, layer, regions, parameters, start)
+    place, metadata = job.place(layer.symbol), trained.metadata()
+    job.store.remove_record(place.record)
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(trained.model, Path(folder) / "model.keras")
+        job.store.put_file(Path(folder) / "model.keras", place.data)
+    if any(min(member["validation"]) > member["constant_loss"] for member in trained.history):
+        warnings += ("the model knows less of its validation ground than a constant: it has learnt nothing of use",)
+    drop_checkpoint(job, layer.symbol)
+    learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
+    found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
+    return Made(
+        weights_digest(trained.model, metadata["normalisation"]),
+        found,
+        warnings,
+        external={START: start.version} if start else {},
+    )
+
+
+def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
+    """Why a tile gets no model of its own; empty if it gets one.
+
+    A model that has seen no building, or no sealed land, would say that there is none anywhere.
+    """
+    what, where = ("built-up land", "footprints") if layer.symbol == "IBUD_model" else ("sealed land", "IMD_then and CLCP_then")
+    if not regions:
+        return f"no pixel of tile {job.tile} has both features and a reference"
+    sealed = sum(int(np.count_nonzero(region.valid() & (region.target >= SEALED_FRACTION))) for region in regions)
+    if sealed < LEAST_SEALED:
+        return f"{where} hold {sealed} pixels of {what} in tile {job.tile}, too few to learn from"
+    return ""
+
+
+def _train(
+    job: Job, layer: Layer, regions: list[Region], parameters: UNetParameters, start: Record | None
+) -> tuple[Trained, tuple[str, ...]]:
+    """Train from a start if there is one, and once more from another seed if that diverges."""
+    total, done = parameters.members * parameters.epochs, [0]
+
+    def told(*_: object) -> None:
+        done[0] = min(done[0] + 1, total)
+        if job.engine.progress:
+            job.engine.progress(done[0], total)
+
+    warnings: tuple[str, ...] = ()
+    for attempt in (parameters, parameters.model_copy(update={"seed": parameters.seed + OTHER_SEED})):
+        key = _training_key(job, layer, attempt, start)
+        keep = partial(save_checkpoint, job, layer.symbol, key)
+        initial = load_start(job, start) if start else None
+        try:
+            return train(regions, attempt, told, initial, load_checkpoint(job, layer.symbol, key), keep), warnings
+        except DivergenceError as error:
+            warnings = (f"the training diverged ({error}) and was repeated from another seed",)
+        except ValueError as error:
+            raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
+    raise WorkError(
+        f"{layer.symbol} of tile {job.tile}: {warnings[0].replace(' and was repeated', '; so did another')}; "
+        "lower parameters.unet.learning_rate or check the references"
+    )
+
+
+def _training_key(job: Job, layer: Layer, parameters: UNetParameters, start: Record | None) -> str:
+    """What makes one training the same as another: a checkpoint of any other is of no use."""
+    inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
+    return digest_of(
+        {
+            "algorithm": f"{layer.stem} {layer.version}",
+            "window": list(job.bounds),
+            "memory": job.engine.budget,
+            "parameters": parameters.model_dump(mode="json"),
+            "inputs": inputs,
+            "neighbours": training_versions(job, layer.symbol),
+            "start": start.version if start else "",
+        }
+    )
+
+
+def is_small(job: Job) -> bool:
+    """True for windows whose models also learn from neighbouring tiles."""
+    rows, columns = job.grid(10).shape
+    return bool(rows * columns < SMALL_GROUND)
+
+
+def training_jobs(job: Job, symbol: str) -> list[Job]:
+    """Tiles to learn from: the tile itself; for a small window also what its neighbours know, as far as it is in the store.
+
+    A model that has seen a few square kilometres only errs on all that is not there, such as water.
+    """
+    found = [job]
+    if is_small(job):
+        for other in job.area_neighbours():
+            if all(other.usable(name) for name in CATALOGUE[symbol].inputs):
+                found.append(other)
+    return found
+
+
+def training_versions(job: Job, symbol: str) -> dict[str, str]:
+    """What the training takes from neighbouring tiles, with versions."""
+    found = {}
+    for other in training_jobs(job, symbol)[1:]:
+        for name in CATALOGUE[symbol].inputs:
+            record = other.record(name)
+            found[f"{name} of {other.tile}"] = record.version if record else ""
+    return found
+
+
+def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list[Region]:
+    """Regions to learn from: the whole ground where memory allows, otherwise a sample that prefers sealed land.
+
+    None where no pixel has both features and a reference, as on the open sea.
+    """
+    tiles = training_jobs(job, layer.symbol)
+    pixel = 4 * (len(parameters.names) + 1)
+    room = int(job.engine.budget * TRAINING_SHARE) // pixel // len(tiles)
+    return [region for tile in tiles for region in _tile_regions(tile, layer, parameters, room)]
+
+
+def _tile_regions(job: Job, layer: Layer, parameters: UNetParameters, room: int) -> list[Region]:
+    """Regions of one tile, at most `room` pixels."""
+    rows, columns = job.grid(10).shape
+    row, column = job.global_index()
+    whole = rows * columns <= room
+    chosen = [Block(0, 0, rows, columns)] if whole else _sample_blocks(job, layer, room, parameters.seed)
+    regions = []
+    for block in chosen:
+        target = read_target(job, layer, block)
+        if not np.isfinite(target).any():
+            continue
+        features = _read_in_pieces(job, block, parameters.names)
+        if np.isfinite(features).all(axis=0).any():
+            regions.append(Region(features, target, (row + block.y0, column + block.x0)))
+    return regions
+
+
+def _read_in_pieces(job: Job, block: Block, names: tuple[str, ...]) -> np.ndarray:
+    """Features of a block; reading takes three times what is read, so that a large one is read piece by piece."""
+    found = np.empty((len(names), *block.shape), "f4")
+    for piece in block_grid(block.geobox(job.grid(10)), REGION):
+        here = Block(block.y0 + piece.y0, block.x0 + piece.x0, block.y0 + piece.y1, block.x0 + piece.x1)
+        found[(slice(None), *piece.slices)] = read_features(job, "then", here, names)
+    return found
+
+
+def read_target(job: Job, layer: Layer, block: Block) -> np.ndarray:
+    """Density to learn in a block, 0..1, NaN unknown."""
+    if layer.symbol == "IBUD_model":
+        return job.array("IBUD_ref")[block.slices]
+    join = density_reference if job.production.parameters.unet.reference == "density" else imd_reference
+    return join(job.array("IMD_then")[block.slices], job.array("CLCP_then")[block.slices])
+
+
+def _sample_blocks(job: Job, layer: Layer, room: int, seed: int) -> list[Block]:
+    blocks = list(block_grid(job.grid(10), REGION))
+    sealed = np.array([np.nan_to_num(read_target(job, layer, b)).mean() for b in blocks])
+    odds = 1 + (SEALED_PREFERENCE - 1) * sealed
+    count = max(1, min(len(blocks), room // REGION**2))
+    chosen = np.random.default_rng(seed).choice(len(blocks), count, replace=False, p=odds / odds.sum())
+    return [blocks[k] for k in sorted(chosen)]

@@ -1,0 +1,350 @@
+"""The density models in the store: which are there, which take part for a tile and why others do not, loading one (ATBD 4.7).
+
+A model is ``model.keras`` with its record ``model.json``. Training them is in `tasks.networks.models`, applying them in
+`tasks.networks.predicting`, carrying them as one file in `tasks.networks.model_files`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from imperv.grids import Tile, nearest_tiles, window_geobox
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.features import FEATURE_SETS
+from imperv.layers.network.unet import Normalisation
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Area, Production
+from imperv.tasks.store.file_systems import read_together
+from imperv.tasks.store.records import Record
+from imperv.tasks.store.store import Store
+
+PRODUCTS = {"IMD": "IMD_model", "IBUD": "IBUD_model"}
+"""Folder of the models of a density, and their symbol in the catalogue."""
+
+AT_ONCE = 10
+"""Records read in one go, nearest first: as many as take part at most, so that a search is one listing and one reading."""
+
+IMPORTED = "imported"
+"""Ingredient that tells an imported model from one trained here."""
+
+
+# what is asked of a model ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model must be to be of use."""
+
+    algorithm: str
+    """Symbol and version of the node that makes it, such as ``"IMD_model 1"``."""
+    features: str
+    """Feature set."""
+    period: tuple[str, str] | None = None
+    """First and last day of the year that it was trained for; None for any."""
+    parameters: Mapping[str, Any] | None = None
+    """Training parameters that it must share, by dotted name; None for any."""
+    area: Area | None = None
+    """Area of the production. Where parameters must agree, a model of a window must be of this one."""
+    patch: int = 0
+    """Edge of the windows that it is to predict, pixels; 0 for any."""
+
+    @classmethod
+    def of(cls, production: Production, symbol: str, same: bool | None = None) -> Wanted:
+        """What a production asks of models: `same` by ``parameters.ensemble.accept``, if not given."""
+        layer, parameters, then = CATALOGUE[symbol], production.parameters, production.periods.then
+        if same is None:
+            same = parameters.ensemble.accept == "same"
+        return cls(
+            f"{layer.stem} {layer.version}",
+            parameters.unet.features,
+            (str(then.start), str(then.end)),
+            parameters.pick(layer.parameters) if same else None,
+            production.area,
+            parameters.unet.patch,
+        )
+
+
+def trouble(record: Record, wanted: Wanted) -> str:
+    """Why a model is of no use, in a few words; empty if it is."""
+    if not record.made:
+        return f"not trained: {record.reason}"
+    made_of, period = record.ingredients, (record.start, record.end)
+    if made_of.get("algorithm") != wanted.algorithm:
+        return f"another version: {made_of.get('algorithm', 'unknown')}, {wanted.algorithm} is asked"
+    has: Mapping[str, Any] = made_of.get("parameters", {})
+    if has.get("unet.features") != wanted.features:
+        return f"other features: {has.get('unet.features', 'unknown')}, {wanted.features} is asked"
+    if _names(record) != FEATURE_SETS[wanted.features]:
+        return "its normalisation is not that of its features"
+    if wanted.period and period != wanted.period:
+        return f"another year: {describe_period(*period)}, {describe_period(*wanted.period)} is asked"
+    depth = has.get("unet.depth", 0)
+    if wanted.patch % 2**depth:
+        return f"its depth of {depth} does not fit windows of {wanted.patch} px"
+    if wanted.parameters is None:
+        return ""
+    different = [k for k in sorted(set(has) | set(wanted.parameters)) if has.get(k) != wanted.parameters.get(k)]
+    if different:
+        shown = [f"{k} {has.get(k, 'unknown')}, {wanted.parameters.get(k, 'none')} is asked" for k in different[:3]]
+        return f"other parameters: {'; '.join(shown)}" + (f"; {len(different) - 3} more" if len(different) > 3 else "")
+    if record.windowed and record.bbox != _window(record.tile, wanted.area):
+        return "trained on another window of its tile"
+    return ""
+
+
+def _names(record: Record) -> tuple[str, ...]:
+    """Features of the network's input, in order; empty where the record does not tell."""
+    try:
+        return Normalisation.from_json(record.statistics["normalisation"]).names
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _window(tile: str, area: Area | None) -> tuple[float, ...] | None:
+    try:
+        box = window_geobox(Tile(tile), 10, area.of(Tile(tile)) if area else None).boundingbox
+    except ValueError:  # the area does not touch it
+        return None
+    return box.left, box.bottom, box.right, box.top
+
+
+def describe_period(start: str, end: str) -> str:
+    """The year, or both days of twelve months that are no calendar year."""
+    return start[:4] if (start[4:], end[4:]) == ("-01-01", "-12-31") and start[:4] == end[:4] else f"{start}/{end}"
+
+
+def members_of(record: Record) -> int:
+    """Networks in a model."""
+    count: Any = record.statistics.get("members", 1)
+    return count if isinstance(count, int) and count > 0 else 1
+
+
+# what is there --------------------------------------------------------------------------------------------------
+
+
+def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
+    """Files and their bytes in the folder of every tile that has a model of a product: one listing.
+
+    A model whose record is missing is being written, or its writing was cut off.
+    """
+    found: dict[Tile, dict[str, int]] = {}
+    for path, size in store.find(f"models/{product}").items():
+        name = PurePosixPath(path)
+        if name.name not in ("model.json", "model.keras"):  # such as the state of a training
+            continue
+        try:
+            tile = Tile(name.parent.name)
+        except ValueError:
+            continue
+        found.setdefault(tile, {})[name.name] = size
+    return found
+
+
+def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile, Record]:
+    """Records of models, read together; those missing or unreadable are left out.
+
+    Raises
+    ------
+    OSError
+        If the store does not answer: which models take part must not depend on that.
+    """
+    paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
+    found = {}
+    for path, text in read_together(store, list(paths)).items():
+        try:
+            found[paths[path]] = Record.from_json(text)
+        except ValueError:
+            continue
+    return found
+
+
+def whole(record: Record, tile: Tile, product: str, files: Mapping[str, int]) -> bool:
+    """True where a record speaks of the model that lies beside it."""
+    own = record.tile == str(tile) and record.href == f"models/{product}/{tile}/model.keras"
+    return own and record.files == 1 and files.get("model.keras") == record.size
+
+
+# who takes part -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """Models that take part in a prediction, and those that do not."""
+
+    models: tuple[Record, ...] = ()
+    """Nearest first."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Tiles whose models were looked at and left out, with the reason."""
+    farther: int = 0
+    """Models within reach that were not looked at, because nearer ones were enough."""
+    beyond: int = 0
+    """Models beyond reach."""
+
+    @property
+    def members(self) -> int:
+        """Networks of all models."""
+        return sum(members_of(record) for record in self.models)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the record of a prediction."""
+        return {
+            "models": [record.tile for record in self.models],
+            "models_left_out": dict(self.left_out),
+            "models_farther": self.farther,
+            "models_beyond_reach": self.beyond,
+        }
+
+
+def find(store: Store, symbol: str, tile: Tile, wanted: Wanted, members: int, reach: float) -> Found:
+    """The nearest useful models around a tile; its own is not looked at.
+
+    Parameters
+    ----------
+    store : Store
+        Where models are.
+    symbol : str
+        ``IMD_model`` or ``IBUD_model``.
+    tile : Tile
+        Distance is counted from here.
+    wanted : Wanted
+        What they must be.
+    members : int
+        Most networks altogether; a model with more than are still missing is left out.
+    reach : float
+        Largest distance, kilometres.
+
+    Returns
+    -------
+    Found
+        With the reason for every model that was looked at and not taken. Records are read nearest first, only until there
+        are enough.
+    """
+    product = symbol.removesuffix("_model")
+    listed = list_models(store, product)
+    near = [other for other in listed if tile.distance(other) <= reach * 1000]
+    order = nearest_tiles(tile, near, len(near))
+    models: list[Record] = []
+    left_out: dict[str, str] = {}
+    looked = 0
+    for start in range(0, len(order), AT_ONCE):
+        if members <= 0:
+            break
+        group = order[start : start + AT_ONCE]
+        records = read_records(store, product, group)
+        for other in group:
+            if members <= 0:
+                break
+            looked += 1
+            record = records.get(other)
+            why = _unusable(record, other, product, listed[other], wanted)
+            if record is not None and not why and members_of(record) > members:
+                why = f"it has {members_of(record)} members, {members} more are wanted"
+            if record is None or why:
+                left_out[str(other)] = why
+                continue
+            models.append(record)
+            members -= members_of(record)
+    beyond = len(listed) - len(near)
+    return Found(tuple(models), left_out, len(order) - looked, beyond)
+
+
+def _unusable(record: Record | None, tile: Tile, product: str, files: Mapping[str, int], wanted: Wanted) -> str:
+    if record is None:
+        return "its record is missing or cannot be read"
+    if why := trouble(record, wanted):
+        return why
+    return "" if whole(record, tile, product, files) else "its data are gone or damaged"
+
+
+def ensemble_models(job: Job, symbol: str) -> Found:
+    """Models that predict a tile: its own first, if it has one, then the nearest useful ones.
+
+    At most `parameters.ensemble.members` networks altogether (ATBD 4.7: up to 10 predictions), but the own model whole.
+    """
+    settings = job.production.parameters.ensemble
+    own = job.record(symbol)
+    mine = (own,) if own is not None and own.made else ()
+    room = settings.members - sum(map(members_of, mine))
+    found = find(job.store, symbol, job.tile, Wanted.of(job.production, symbol), room, settings.reach)
+    left_out = dict(found.left_out)
+    if own is not None and not own.made:
+        left_out = {str(job.tile): f"not trained: {own.reason}", **left_out}
+    return Found((*mine, *found.models), left_out, found.farther, found.beyond)
+
+
+def ensemble_versions(job: Job, symbol: str) -> dict[str, str]:
+    """Models of other tiles that take part, with their versions."""
+    return {record.tile: record.version for record in ensemble_models(job, symbol).models if record.tile != str(job.tile)}
+
+
+# imported models ------------------------------------------------------------------------------------------------
+
+
+def imported(record: Record | None) -> bool:
+    """True for the record of an imported model."""
+    return record is not None and IMPORTED in record.ingredients
+
+
+def imported_reason(job: Job, symbol: str, record: Record) -> str:
+    """Why an imported model of the tile itself is used as it is, whatever it was trained from.
+
+    Raises
+    ------
+    InputError
+        If it is of no use to this production. It is never replaced without being asked for.
+    """
+    product = symbol.removesuffix("_model")
+    why = trouble(record, Wanted.of(job.production, symbol, same=False))
+    if not why and not job.store.data_in_place(record):
+        why = "its data are gone or damaged"
+    if why:
+        raise InputError(
+            f"{symbol} of tile {job.tile} was imported and cannot be used: {why}; import another one with --replace, or let "
+            f"the tile train its own after `imperv model remove {product} {job.tile}`"
+        )
+    return f"imported from {record.ingredients[IMPORTED].get('file', 'a file')}; used until it is removed"
+
+
+# loading --------------------------------------------------------------------------------------------------------
+
+
+def weights_digest(model: Any, normalisation: Mapping[str, Any]) -> str:
+    """Hash of the weights of a model and of what belongs to them."""
+    hasher = hashlib.blake2b(json.dumps(normalisation).encode(), digest_size=16)
+    for weights in model.get_weights():
+        hasher.update(np.ascontiguousarray(weights).data)
+    return hasher.hexdigest()
+
+
+def load(store: Store, record: Record) -> tuple[Any, Normalisation]:
+    """A stored model and the normalisation of its features.
+
+    Raises
+    ------
+    WorkError
+        If it cannot be read.
+    """
+    from imperv.layers.network.unet import load_model
+
+    normalisation = Normalisation.from_json(record.statistics["normalisation"])
+    try:
+        home = store.home(record.href)
+        if home.is_local:
+            return load_model(home.full(record.href)), normalisation
+        with tempfile.TemporaryDirectory() as folder:
+            home.fs.get_file(home.full(record.href), f"{folder}/model.keras")
+            return load_model(f"{folder}/model.keras"), normalisation
+    except ValueError as error:
+        raise WorkError(
+            f"{record.symbol} of tile {record.tile}: {error}; remove it with "
+            f"`imperv model remove {record.symbol.removesuffix('_model')} {record.tile}`, and it is trained again"
+        ) from None

@@ -1,0 +1,61 @@
+"""Transfer learning: which stored model a training starts from (ATBD 4.3.1; docs/dev/algorithms.md, section 7).
+
+Whether to, and what it is worth, is in `layers.network.training`; which models there are, in `tasks.networks.registry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from imperv.grids import Tile
+from imperv.layers.network.unet import Normalisation, UNetParameters
+from imperv.tasks.job import Job
+from imperv.tasks.networks.registry import Wanted, find, load, trouble
+from imperv.tasks.store.records import Record
+
+LOOKED_AT = 25
+"""Networks among which one of the same architecture is looked for, nearest first."""
+
+
+def starts_anew(tile: Tile) -> bool:
+    """True for every other tile each way: its training starts from nothing, so that those between have something to start from.
+
+    Which model a tile starts from must not hang on which was there first.
+    """
+    return all(number % 2 == 0 for number in tile.index)
+
+
+def starting_model(job: Job, symbol: str) -> Record | None:
+    """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
+
+    Of the same year only models of tiles that started anew are taken, and none for these themselves.
+
+    Returns
+    -------
+    Record or None
+        None where no model within ``parameters.ensemble.reach`` has the architecture asked for.
+    """
+    unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
+    wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)
+    own = job.record(symbol)
+    if own is not None and own.made and (own.start, own.end) != wanted.period:
+        usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))
+        if usable and job.store.data_in_place(own):
+            return own
+    if starts_anew(job.tile):
+        return None
+    near = find(job.store, symbol, job.tile, wanted, LOOKED_AT, reach).models
+    return next((record for record in near if starts_anew(Tile(record.tile)) and _fits(record, unet)), None)
+
+
+def _fits(record: Record, unet: UNetParameters) -> bool:
+    try:
+        return UNetParameters.model_validate(record.statistics["parameters"]).architecture == unet.architecture
+    except (KeyError, ValueError):
+        return False
+
+
+def load_start(job: Job, record: Record) -> tuple[Any, Normalisation]:
+    """Network and normalisation of a stored model."""
+    return load(job.store, record)

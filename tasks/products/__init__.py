@@ -1,0 +1,1 @@
+"""Delivered products: their names, rules, facts, editions and packages."""

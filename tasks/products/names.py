@@ -1,0 +1,159 @@
+"""Names and places of what is handed over: a final layer of a tile, the files beside it, and its record.
+
+Names follow the EEA product definitions; what is in the files does not belong here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imperv.grids import Tile
+from imperv.layers.catalogue import CATALOGUE, Delivery, Layer, resolve
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
+
+EPSG = 3035
+"""Code that the coordinate reference system is written from: a definition without its code fails the EEA check."""
+
+LAST_HRLNVLCC_YEAR = 2021
+"""Up to this year of `now` the product line is HRLNVLCC, then NVLCC."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Files of one product, relative to the store."""
+
+    tif: str
+    """The GeoTIFF itself."""
+    table: str
+    """Attribute table, where the EEA check and GIS look for it."""
+    metadata: str
+    """INSPIRE metadata, in the one folder where the EEA check looks for it."""
+    style: str
+    """QGIS style, loaded with the GeoTIFF."""
+    quicklook: str
+    """Picture for catalogues."""
+    stac: str
+    """STAC Item."""
+    package: str
+    """ZIP of what the EEA check asks for; only where the production wants it."""
+    record: str
+    """Written last: the product is done if and only if it exists."""
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What is written with the GeoTIFF and may be there, the record left out."""
+        return self.table, self.metadata, self.style, self.quicklook, self.stac, self.package
+
+
+def delivered_symbols() -> tuple[str, ...]:
+    """Layers that are handed over, in the order of the catalogue."""
+    return tuple(symbol for symbol, layer in CATALOGUE.items() if layer.delivery is not None)
+
+
+def delivered_layer(symbol: str) -> Layer:
+    """The layer of a symbol or of another spelling, if it is handed over.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or it is not one that is handed over.
+    """
+    try:
+        layer = CATALOGUE[resolve(symbol)]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    form_of(layer)
+    return layer
+
+
+def form_of(layer: Layer) -> Delivery:
+    """How a layer is handed over.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if layer.delivery is None:
+        raise InputError(f"{layer.symbol} is not handed over: choose among {', '.join(delivered_symbols())}")
+    return layer.delivery
+
+
+def edition_years(production: Production) -> tuple[int, int]:
+    """The two years that names tell: those of the edition, or of the periods."""
+    edition = production.delivery.edition
+    if edition != "auto":
+        then, now = edition.split("-")
+        return int(then), int(now)
+    return production.periods.then.year, production.periods.now.year
+
+
+def theme_of(production: Production) -> str:
+    """Product line, such as ``NVLCC``."""
+    theme = production.delivery.theme
+    if theme != "auto":
+        return theme
+    return "HRLNVLCC" if edition_years(production)[1] <= LAST_HRLNVLCC_YEAR else "NVLCC"
+
+
+def timing_of(layer: Layer, production: Production) -> str:
+    """What a product describes: ``S2021``, or ``C2018-2021`` for a change."""
+    then, now = edition_years(production)
+    return f"S{now}" if form_of(layer).timing == "S" else f"C{then}-{now}"
+
+
+def file_name(layer: Layer, production: Production, tile: Tile) -> str:
+    """Name of a delivered file, such as ``CLMS_NVLCC_IMD_S2024_R10m_E43N32_03035_V01_R00.tif``.
+
+    Raises
+    ------
+    InputError
+        If the layer is not one that is handed over.
+    """
+    form, settings = form_of(layer), production.delivery
+    place = f"R{layer.resolution}m_{tile}_{EPSG:05d}"
+    timing = timing_of(layer, production)
+    return f"CLMS_{theme_of(production)}_{form.part}_{timing}_{place}_{settings.version}_{settings.release}.tif"
+
+
+def collection_name(production: Production) -> str:
+    """Name of all products of a production together, such as ``CLMS_NVLCC_2021-2024_V01_R00``."""
+    then, now = edition_years(production)
+    return f"CLMS_{theme_of(production)}_{then}-{now}_{production.delivery.version}_{production.delivery.release}"
+
+
+def places_of(job: Job, symbol: str) -> Places:
+    """Places of a product and of what belongs to it, relative to the store.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or it is not one that is handed over.
+    """
+    folder = f"products/{job.tile}"
+    stem = file_name(delivered_layer(symbol), job.production, job.tile).removesuffix(".tif")
+    path = f"{folder}/{stem}"
+    return Places(
+        tif=f"{path}.tif",
+        table=f"{path}.tif.vat.dbf",
+        metadata=f"{folder}/Metadata/{stem}.xml",
+        style=f"{path}.qml",
+        quicklook=f"{path}.png",
+        stac=f"{path}.stac.json",
+        package=f"{path}.zip",
+        record=f"{path}.json",
+    )
+
+
+def product_paths(job: Job, symbol: str) -> tuple[str, str]:
+    """Places of a product and of its record, relative to the store.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or it is not one that is handed over.
+    """
+    places = places_of(job, symbol)
+    return places.tif, places.record

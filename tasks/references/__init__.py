@@ -1,0 +1,1 @@
+"""Reference maps, footprints and roads: read, fingerprinted, drawn."""

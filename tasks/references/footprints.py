@@ -1,0 +1,163 @@
+"""IBUD_ref: share of each pixel covered by building footprints, the union of any number of sources (ATBD 4.4.1).
+
+Every source is read once a tile and its sound polygons are laid down by block of work, so that neither a country nor a tile is
+ever held. How files are read is in `tasks.references.shapes`, how shares are computed in `layers.kernels.coverage`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import shapely
+import zarr
+from odc.geo.geobox import GeoBox
+
+from imperv.grids import Block
+from imperv.layers.catalogue import Layer
+from imperv.layers.kernels.coverage import coverage
+from imperv.tasks.errors import disk_trouble
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.references.sources import Source, Tally, footprint_sources, sound_polygons
+from imperv.tasks.store.file_systems import discard
+from imperv.tasks.store.store import TEMPORARY, Store
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+PIXEL_BYTES = 40
+"""Projected memory of a pixel of a block: sums, shares, and what is counted of them."""
+
+POLYGON_BYTES = 2000
+"""Projected memory of a polygon of a block, with its part of the index and of merged outlines; 0.9 kB with five corners."""
+
+PIECES = pa.schema([("outline", pa.binary())])
+"""What is laid down for a block: well-known binary in EPSG:3035."""
+
+
+def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
+    """Sound polygons of a file that touch EPSG:3035 bounds, in EPSG:3035. For files of which a window fits into memory.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or has no coordinate reference system.
+    """
+    import geopandas as gpd
+
+    parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
+    return gpd.GeoSeries(np.concatenate([np.array([], object), *parts]), crs="EPSG:3035")
+
+
+def count_footprints(job: Job) -> list[Tally]:
+    """What each source holds inside the area.
+
+    Raises
+    ------
+    InputError
+        If no footprints are named or a file cannot be used.
+    """
+    least = job.production.references.footprint_confidence
+    tallies = []
+    for source in footprint_sources(job):
+        tallies.append(source.tally())
+        for _ in sound_polygons(source, job.bounds, tallies[-1], least):
+            pass
+    return tallies
+
+
+@dataclass(frozen=True)
+class _FootprintBlock:
+    """One block of IBUD_ref; may travel to another process."""
+
+    store: Store
+    folder: str
+    counts: Mapping[Block, int]
+    grid: GeoBox
+    out: zarr.Array
+
+    def __call__(self, block: Block) -> BlockReport:
+        polygons = np.array([], object)
+        if self.counts.get(block):
+            with self.store.fs.open(f"{self.folder}/{_piece(block)}", "rb") as file, pa.ipc.open_stream(file) as stream:
+                outlines = stream.read_all().column("outline").to_numpy()
+            polygons = shapely.from_wkb(outlines)
+        share = coverage(polygons, block.geobox(self.grid))
+        self.out[block.slices] = share
+        return report({"IBUD_ref": share})
+
+
+def make_footprints(job: Job, layer: Layer) -> Made:
+    """IBUD_ref: building density from footprints.
+
+    Raises
+    ------
+    InputError
+        If no footprints are named or a file cannot be used.
+    """
+    grid, blocks, place = job.grid(10), job.blocks(10), job.place(layer.symbol)
+    with _scratch(job.store, place.data) as (folder, local):
+        tallies, counts = _lay_down(job, blocks, local)
+        if not job.store.is_local:
+            for piece in sorted(local.iterdir()):
+                job.store.fs.put_file(str(piece), f"{folder}/{piece.name}")
+        with job.store.writing_arrays(place, grid, 10, variables_of(layer), attributes(job, layer)) as out:
+            work = _FootprintBlock(job.store, folder, counts, grid, out[variables_of(layer)[0].name])
+            size = int(np.prod(blocks[0].shape)) * PIXEL_BYTES + max(counts.values(), default=0) * POLYGON_BYTES
+            digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
+    used = sum(t.used for t in tallies)
+    warnings = [] if used else [f"no footprint lies inside tile {job.tile}"]
+    warnings += [line for tally in tallies for line in tally.trouble(str(job.tile))]
+    return Made(digest, {**statistics, "footprints": used, "sources": [t.statistics() for t in tallies]}, tuple(warnings))
+
+
+@contextlib.contextmanager
+def _scratch(store: Store, place: str) -> Iterator[tuple[str, Path]]:
+    """A folder of the store that ends with the block, where every worker reaches it, and where to write what goes there."""
+    folder = store.full(f"{place}{TEMPORARY}{uuid.uuid4().hex[:8]}")
+    with contextlib.ExitStack() as stack:
+        if store.is_local:
+            try:
+                Path(folder).mkdir(parents=True)
+            except OSError as error:
+                raise disk_trouble(error, folder) from error
+        local = Path(folder if store.is_local else stack.enter_context(TemporaryDirectory()))
+        try:
+            yield folder, local
+        finally:
+            with contextlib.suppress(OSError):
+                discard(store.fs, folder)
+
+
+def _piece(block: Block) -> str:
+    return f"{block.y0}_{block.x0}.arrows"
+
+
+def _lay_down(job: Job, blocks: Sequence[Block], folder: Path) -> tuple[list[Tally], dict[Block, int]]:
+    """Write the polygons of all sources into a file for each block that they touch; what was found, and polygons by block."""
+    grid, least = job.grid(10), job.production.references.footprint_confidence
+    boxes = shapely.STRtree([shapely.box(*block.geobox(grid).boundingbox.bbox) for block in blocks])
+    tallies: list[Tally] = []
+    counts = dict.fromkeys(blocks, 0)
+    with contextlib.ExitStack() as stack:
+        writers: dict[int, pa.RecordBatchWriter] = {}
+        for source in footprint_sources(job):
+            tallies.append(source.tally())
+            for polygons in sound_polygons(source, job.bounds, tallies[-1], least):
+                outlines = shapely.to_wkb(polygons)
+                which, where = boxes.query(polygons, predicate="intersects")
+                for number in np.unique(where):
+                    inside = outlines[which[where == number]]
+                    if number not in writers:
+                        file = stack.enter_context((folder / _piece(blocks[number])).open("wb"))
+                        writers[number] = stack.enter_context(pa.ipc.new_stream(file, PIECES))
+                    writers[number].write_batch(pa.record_batch([pa.array(inside, pa.binary())], schema=PIECES))
+                    counts[blocks[number]] += len(inside)
+    return tallies, counts

@@ -1,0 +1,227 @@
+"""Reference rasters on the tile's grid: earlier productions and CLCplus (ATBD 4.1.5). Footprints are in
+`tasks.references.footprints`.
+
+Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import zarr
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError, RasterioIOError
+
+from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.scenes.access import PASSING, environment, is_remote
+from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
+from imperv.tasks.settings.surroundings import foreign_data
+
+SEA_BUFFER = 253
+"""CLC+ code of the sea along the coast: outside, but not missing; codes beyond it are missing."""
+
+SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
+"""Key below ``[references]`` for each reference raster."""
+
+OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_now": ()}
+"""Codes of older editions that mean no information; read as 255."""
+
+
+@dataclass(frozen=True)
+class RasterReader:
+    """Reads blocks of a reference raster on a tile's grid; may travel to another process."""
+
+    path: str
+    symbol: str
+    grid: GeoBox
+    resampling: Resampling
+    direct: bool
+    """True where the raster's own pixels are those of the grid."""
+
+    @classmethod
+    def of(cls, job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> RasterReader:
+        """How an opened raster that passed `check_reference` is read."""
+        same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
+        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
+        north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
+        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
+        resampling = Resampling.bilinear if symbol == "IMD_then" else Resampling.nearest
+        return cls(path, symbol, job.grid(10), resampling, direct)
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(y, x) uint8 pixels of a block of the grid."""
+        here = block.geobox(self.grid)
+        nodata = int(CATALOGUE[self.symbol].nodata)
+        with environment(path=self.path), open_full_resolution(self.path) as source:
+            # A tag on a code that means something, such as 0, is a mistake of its writer.
+            tag = None if source.nodata is None or source.nodata in CATALOGUE[self.symbol].codes else int(source.nodata)
+            outside = [code for code in (tag, *OUTSIDE_CODES[self.symbol]) if code is not None]
+            if self.direct:
+                column, row = ~source.transform * (here.affine.c, here.affine.f)
+                window = rasterio.windows.Window(round(column), round(row), here.shape.x, here.shape.y)
+                array = read_valid(source, window, nodata, outside, boundless=True)
+            elif self.resampling is Resampling.nearest:
+                array = warp(source, here, self.resampling, nodata if tag is None else tag)
+                array[array == (nodata if tag is None else tag)] = nodata
+            else:
+                array = warp(source, here, self.resampling, nodata, outside)
+        array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
+        return np.asarray(array)
+
+
+@dataclass(frozen=True)
+class _RasterBlock:
+    """One block of a reference raster."""
+
+    read: RasterReader
+    out: zarr.Array
+
+    def __call__(self, block: Block) -> BlockReport:
+        array = self.read(block)
+        self.out[block.slices] = array
+        return report({self.read.symbol: array})
+
+
+def make_reference(job: Job, layer: Layer) -> Made:
+    """Put a reference raster on the tile's 10 m grid.
+
+    Raises
+    ------
+    InputError
+        If the raster is missing, unreadable, of another type, holds unknown codes or does not touch the area.
+    """
+    grid, warnings = job.grid(10), []
+    path, opened = open_reference(job, layer.symbol)
+    with opened as source:
+        share = check_reference(job, layer.symbol, source, path)
+        read = RasterReader.of(job, layer.symbol, source, path)
+        if not read.direct:
+            warnings.append(
+                f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
+                f"resampled ({read.resampling.name}) from full resolution"
+            )
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
+        array = out[variables_of(layer)[0].name]
+        work = _RasterBlock(read, array)
+        size = 1000 * 1000 * 4
+        try:
+            reports = job.engine.map(work, job.blocks(10), size, layer.symbol)
+        except (RasterioIOError, RasterioError) as error:
+            raise InputError(f"references.{SETTING[layer.symbol]}: {path} cannot be read ({_first_line(error)})") from None
+        present = np.nonzero(np.sum([r.counts[layer.symbol] for r in reports], axis=0))[0]
+        if wrong := [int(c) for c in present if c not in layer.codes]:
+            raise InputError(
+                f"references.{SETTING[layer.symbol]}: {path} holds the codes {wrong[:8]}, which {layer.symbol} does not have; "
+                "name the right file or recode it"
+            )
+        if present.tolist() == [255]:
+            raise InputError(
+                f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it"
+            )
+    digest, statistics = summarise(layer, reports)
+    if share < 1:
+        warnings.append(partly_covered(path, share))
+    return Made(digest, {**statistics, "source": path, "covered": share}, tuple(warnings))
+
+
+def partly_covered(path: str, share: float) -> str:
+    """What to say of a reference that ends inside the area."""
+    return f"{path} covers {100 * share:.0f} % of the area; the rest has no data"
+
+
+def reference_path(job: Job, symbol: str) -> str:
+    """Path of a reference raster.
+
+    Raises
+    ------
+    InputError
+        If the production names none.
+    """
+    key = SETTING[symbol]
+    text = getattr(job.production.references, key)
+    if not text:
+        raise InputError(f"references.{key}: is missing; {symbol} of tile {job.tile} needs it")
+    return job.path(text)
+
+
+def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
+    """Path of a reference raster, and the raster opened.
+
+    Raises
+    ------
+    InputError
+        If it is not named, missing or unreadable.
+    WorkError
+        If its server does not answer.
+    """
+    key, path = SETTING[symbol], reference_path(job, symbol)
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"references.{key}: {path} does not exist; correct the path")
+    try:
+        return path, open_full_resolution(path)
+    except (RasterioIOError, RasterioError) as error:
+        if is_remote(path) and PASSING.search(str(error)):
+            raise WorkError(f"references.{key}: {path} cannot be had now ({_first_line(error)}); run again later") from None
+        raise InputError(f"references.{key}: {path} cannot be opened ({_first_line(error)}); name a readable raster") from None
+
+
+def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
+    """Refuse a raster that cannot serve as the reference; the share of the area that its extent covers otherwise.
+
+    Raises
+    ------
+    InputError
+        With the reason and the remedy.
+    """
+    start = f"references.{SETTING[symbol]}: {path}"
+    share = covered_share(job, symbol, source, path)
+    if data_bands(source) != 1 or source.dtypes[0] != "uint8":
+        raise InputError(f"{start} has {data_bands(source)} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
+    if share == 0:
+        raise InputError(
+            f"{start} does not cover tile {job.tile}: it lies at {[round(v) for v in _bounds_of(source)]}, "
+            f"the area is {[round(v) for v in job.bounds]}; name a file that covers it"
+        )
+    return share
+
+
+def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
+    """Share of the area that the extent of a raster covers.
+
+    Raises
+    ------
+    InputError
+        If its place is not known.
+    """
+    start = f"references.{SETTING[symbol]}: {path}"
+    if source.crs is None:
+        raise InputError(f"{start} has no coordinate reference system; assign one")
+    try:
+        left, bottom, right, top = _bounds_of(source)
+    except Exception as error:
+        raise InputError(f"{start}: its coordinates cannot be brought to EPSG:3035 ({error}){foreign_data()}") from None
+    area = job.bounds
+    # Negated, so that infinite bounds touch nothing.
+    if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
+        return 0.0
+    width = min(right, area[2]) - max(left, area[0])
+    height = min(top, area[3]) - max(bottom, area[1])
+    return min(1.0, width * height / ((area[2] - area[0]) * (area[3] - area[1])))
+
+
+def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
+    """Extent of a raster in EPSG:3035."""
+    to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
+    return to_grid.transform_bounds(*extent(source), densify_pts=21)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error.__cause__ or error).splitlines()[0]

@@ -1,0 +1,228 @@
+"""Which file of a STAC item is which band of Sentinel-2, and what its digital numbers mean: level, baseline, offset.
+
+The rules of band names and of the offset of processing baseline 04.00 are here; which items are used is decided in
+`tasks.scenes.scenes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from imperv.layers.reflectance import BANDS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.tasks.errors import ItemError
+from imperv.tasks.scenes.identifiers import baseline_of, level_by_name, stated_level
+
+__all__ = [
+    "BANDS", "REFLECTANCE_10M", "REFLECTANCE_20M", "SCL", "band_files", "band_of", "baseline_of", "is_top_of_atmosphere",
+    "number", "offset_decision",
+]  # fmt: skip
+
+OFFSET = 1000
+"""Digital numbers added since processing baseline 04.00 (reflectance offset -0.1 at scale 0.0001)."""
+
+OFFSET_BASELINE = (4, 0)
+"""First processing baseline with the offset."""
+
+COMMON_NAMES = {
+    "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "rededge071": "B05", "rededge075": "B06",
+    "rededge078": "B07", "nir08": "B8A", "swir16": "B11", "swir22": "B12",
+}  # fmt: skip
+"""STAC EO common names that stand for exactly one Sentinel-2 band."""
+
+KEYS = {
+    **{key: COMMON_NAMES[key] for key in ("blue", "green", "red", "nir", "nir08", "swir16", "swir22")},
+    "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "scl": SCL,
+}  # fmt: skip
+"""Asset keys of Earth Search; others carry the band name itself, such as ``B02`` or ``B02_10m``."""
+
+
+ORIGINAL = "-jp2"
+"""End of the keys of Earth Search's assets that are the provider's own files, beside GeoTIFFs made from them."""
+
+
+LISTS_OFFSETS = "safe:lists_offsets"
+"""Property of an item made from a SAFE product: false where its metadata has no list of offsets, which then are 0."""
+
+
+def number(said: object, what: str) -> float:
+    """A number that an item says, text of one included.
+
+    Raises
+    ------
+    ItemError
+        If it is none.
+    """
+    try:
+        if isinstance(said, str | int | float) and not isinstance(said, bool) and isfinite(found := float(said)):
+            return found
+    except (ValueError, OverflowError):
+        pass
+    raise ItemError(f"its {what} is {said!r:.60}, not a number")
+
+
+def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
+    """Sentinel-2 band of an asset: by its band metadata, then by its key; None for anything else.
+
+    Several bands in one file (previews) and the provider's JPEG 2000 twins of an item's GeoTIFFs are nothing.
+    """
+    bands = _entries(asset, "eo:bands") or _entries(asset, "bands")
+    if len(bands) > 1 or key.endswith(ORIGINAL):
+        return None
+    for band in bands:
+        if (name := str(band.get("name", "")).upper()) in BANDS:
+            return name
+        common = str(band.get("common_name") or band.get("eo:common_name"))
+        if common in COMMON_NAMES:
+            return COMMON_NAMES[common]
+    if key in KEYS:
+        return KEYS[key]
+    name = re.sub(r"_(10|20|60)m$", "", key).upper()
+    return name if name in BANDS else None
+
+
+def _entries(asset: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
+    """What a list of an asset says of its bands; nothing where it is none."""
+    found = asset.get(field)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
+    """File or URL of every band of an item; the finest where an item has a band twice.
+
+    Where GeoTIFFs are missing, all files are the provider's JPEG 2000: both are never mixed, their offsets differ.
+
+    Raises
+    ------
+    ItemError
+        If a pixel size is no number.
+    """
+    return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured).items()}
+
+
+def _chosen(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Key of the asset of every band."""
+    made: dict[str, str] = {}
+    originals: dict[str, str] = {}
+    found = ((key, band_of(key.removesuffix(ORIGINAL), asset)) for key, asset in item["assets"].items())
+    ours = [(key, band) for key, band in found if band]
+    for key, band in sorted(ours, key=lambda pair: (_pixel_size(pair[0], item["assets"][pair[0]]), pair[0])):
+        (originals if key.endswith(ORIGINAL) else made).setdefault(band, key)
+    known = {band: key for band, key in (configured or {}).items() if key in item["assets"]}
+    return max({**made, **known}, {**originals, **known}, key=len)
+
+
+def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
+    """Pixel size of an asset in metres as its metadata or its key tells; infinite if nothing does."""
+    if asset.get("gsd"):
+        return number(asset["gsd"], f"gsd of {key}")
+    for band in _entries(asset, "raster:bands"):
+        if band.get("spatial_resolution"):
+            return number(band["spatial_resolution"], f"spatial_resolution of {key}")
+    if isinstance(transform := asset.get("proj:transform"), list) and transform:
+        return abs(number(transform[0], f"proj:transform of {key}"))
+    match = re.search(r"_(\d+)m$", key) or re.search(r"R(\d+)m/", str(asset.get("href", "")))
+    return float(match[1]) if match else float("inf")
+
+
+def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
+    """True for Level-1C, which measures the air along with the ground.
+
+    Told by product type or level, then by collection, then by the name of the product.
+    """
+    if level := stated_level(item):
+        return level == "1C"
+    if match := re.search(r"l(1c|2a)", str(item.get("collection") or "").lower()):
+        return match[1] == "1c"
+    return level_by_name(item) == "1C"
+
+
+def offset_decision(
+    item: Mapping[str, Any], setting: str = "auto", configured: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Digital numbers to subtract from an item's reflectance, and why (docs/dev/sentinel2.md, section 2).
+
+    Parameters
+    ----------
+    item : mapping
+        STAC item.
+    setting : str
+        ``auto`` for the rule; ``none`` and ``subtract`` overrule it.
+    configured : mapping, optional
+        Asset keys that the production names for bands.
+
+    Raises
+    ------
+    ItemError
+        If a flag or an offset is none, or bands have different offsets.
+    """
+    if setting == "none":
+        return 0, "boa_offset = none"
+    if setting == "subtract":
+        return OFFSET, "boa_offset = subtract"
+    baseline, chosen = baseline_of(item), _chosen(item, configured)
+    later = bool(baseline) and tuple(int(p) for p in baseline.split(".")) >= OFFSET_BASELINE
+    raster = _raster_offset(item, chosen)
+    # The flags speak of the GeoTIFFs that the catalogue has made.
+    flag = None if any(key.endswith(ORIGINAL) for key in chosen.values()) else _flag(item)
+    if flag is True:
+        return 0, "offset applied already, by flag"
+    if flag is False:
+        if later or raster == -OFFSET:
+            return OFFSET, f"flag says not applied, {f'baseline {baseline}' if later else 'raster offset -0.1'}"
+        return 0, f"no offset before baseline 04.00 ({baseline or 'unknown'})"
+    if raster is not None:
+        return (OFFSET, "raster offset -0.1") if raster == -OFFSET else (0, f"raster offset {raster / 10000:g}")
+    if later and item["properties"].get(LISTS_OFFSETS) is False:
+        return 0, f"no list of offsets in the product ({baseline})"
+    return (OFFSET, f"baseline {baseline}") if later else (0, f"no offset before baseline 04.00 ({baseline or 'unknown'})")
+
+
+def _flag(item: Mapping[str, Any]) -> bool | None:
+    """Whether a catalogue says that it has taken the offset away; None where it says nothing."""
+    for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
+        said = item["properties"].get(key)
+        if said is not None:
+            flag = {"true": True, "1": True, "false": False, "0": False}.get(str(said).strip().lower())
+            if flag is None:
+                raise ItemError(f"its {key} is {said!r:.60}, neither true nor false")
+            return flag
+    return None
+
+
+def _raster_offset(item: Mapping[str, Any], chosen: Mapping[str, str]) -> int | None:
+    """Offset in digital numbers that the reflectance assets declare, or None."""
+    found = set()
+    for band, key in chosen.items():
+        if band != SCL and (offset := _declared(key, item["assets"][key])) is not None:
+            found.add(offset)
+    if len(found) > 1:
+        raise ItemError("its bands have different offsets")
+    return found.pop() if found else None
+
+
+def _declared(key: str, asset: Mapping[str, Any]) -> int | None:
+    """Offset of an asset in digital numbers."""
+    if (said := asset.get("raster:bands")) is not None and not isinstance(said, list):
+        raise ItemError(f"its raster:bands of {key} is no list")
+    # STAC 1.1 lets an asset speak for its only band.
+    for entry in (*(_entries(asset, "raster:bands") or _entries(asset, "bands")), asset):
+        offset = entry.get("raster:offset", entry.get("offset"))
+        if offset is not None:
+            scale = number(entry.get("raster:scale", entry.get("scale")) or 0, f"scale of {key}") or 0.0001
+            return round(number(offset, f"offset of {key}") / scale)
+    return None
+
+
+def stated_nodata(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Value without data of bands, where an item says another than 0."""
+    found = {}
+    for band, key in _chosen(item, configured).items():
+        asset = item["assets"][key]
+        for entry in (*(_entries(asset, "raster:bands") or _entries(asset, "bands")), asset):
+            said = entry.get("nodata")
+            if isinstance(said, int | float) and not isinstance(said, bool) and said:
+                found[band] = float(said)
+    return found

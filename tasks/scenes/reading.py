@@ -1,0 +1,375 @@
+"""Pixels of Sentinel-2 scenes and of reference rasters on EPSG:3035 grids, always from full resolution.
+
+Scenes are read as they are, in one window, and resampled by `layers.kernels.resampling`; references go through GDAL's warper.
+Overviews are never used: GDAL takes them silently when it resamples, and the production of 2021 got wrong layers by it (ATBD,
+section 5).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import rasterio
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as Area
+
+from imperv.grids.mapping import CELL, Mapping
+from imperv.layers.kernels.resampling import bilinear, nearest_weights
+from imperv.tasks.errors import SceneError
+from imperv.tasks.scenes.access import LOCAL, environment, gdal_path, patiently
+from imperv.tasks.settings.production import SceneAccess
+
+TOLERANCE = 0.001
+"""Error of GDAL's approximated coordinate transformation, source pixels; by default 0.125; 0.01 still moves noise by 50."""
+
+
+def open_full_resolution(path: str) -> rasterio.DatasetReader:
+    """Open a raster so that GDAL cannot take its overviews.
+
+    Raises
+    ------
+    rasterio.errors.RasterioIOError
+        If it cannot be opened.
+    """
+    return rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE")
+
+
+def data_bands(source: rasterio.DatasetReader) -> int:
+    """Bands of a raster beside those that say where there is data."""
+    return sum(meaning is not ColorInterp.alpha for meaning in source.colorinterp)
+
+
+def is_masked(source: rasterio.DatasetReader) -> bool:
+    """True for a raster with a mask, in it or beside it, or an alpha band."""
+    return MaskFlags.per_dataset in source.mask_flag_enums[0]
+
+
+def extent(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
+    """(left, bottom, right, top) of a raster in its reference system, whichever way its rows and columns run."""
+    corners = ((x, y) for x in (0, source.width) for y in (0, source.height))
+    x, y = zip(*(source.transform * corner for corner in corners), strict=True)
+    return min(x), min(y), max(x), max(y)
+
+
+def read_valid(
+    source: rasterio.DatasetReader,
+    window: Area | None = None,
+    nodata: float = 0,
+    others: Collection[float] | None = None,
+    *,
+    boundless: bool = False,
+) -> np.ndarray:
+    """Pixels of the first band of a raster, with one value for all that is no data.
+
+    Parameters
+    ----------
+    source : rasterio dataset
+        Opened inside of `tasks.scenes.access.environment`.
+    window : rasterio Window, optional
+        Part of the raster; the whole by default.
+    nodata : float
+        Value without data in the result; in the source it is that as well.
+    others : collection of float, optional
+        Values of the source without data; that of its header by default. What a mask or an alpha band hides has none either.
+    boundless : bool
+        True where the window may reach beyond the raster, where there is no data.
+
+    Returns
+    -------
+    ndarray
+        (rows, columns), data type of the source.
+    """
+    how = {"boundless": True, "fill_value": nodata} if boundless else {}
+    pixels = source.read(1, window=window, **how)
+    for value in [source.nodata] if others is None else others:
+        if value is not None and value != nodata:
+            pixels[pixels == value] = nodata
+    if is_masked(source):
+        pixels[source.read_masks(1, window=window, boundless=boundless) == 0] = nodata
+    return pixels
+
+
+MARGIN = 4
+"""Source pixels around a grid that a kernel may reach."""
+
+
+def warp(
+    source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float, others: Collection[float] = ()
+) -> np.ndarray:
+    """First band of a raster on another grid.
+
+    Pixels without data, hidden ones included, never take part in the interpolation: weights are those of the valid neighbours.
+
+    Parameters
+    ----------
+    source : rasterio dataset
+        Opened by `open_full_resolution`.
+    grid : GeoBox
+        Target; may lie partly or wholly outside of the raster.
+    resampling : Resampling
+        Kernel.
+    nodata : float
+        Value without data, in the source and in the result.
+    others : collection of float
+        Further values of the source without data.
+
+    Returns
+    -------
+    ndarray
+        (y, x), data type of the source.
+    """
+    if others or is_masked(source):
+        with _cleaned(source, grid, nodata, others) as clean:
+            return warp(clean, grid, resampling, nodata)
+    scale = {}
+    if source.crs.is_projected:
+        # Or GDAL guesses the ratio of the pixel sizes from the shape of the window, widens its kernel on a grid that lies turned,
+        # and the same pixel comes out otherwise in another block.
+        scale = {"XSCALE": source.res[0] / abs(grid.resolution.x), "YSCALE": source.res[1] / abs(grid.resolution.y)}
+    with WarpedVRT(
+        source,
+        crs=str(grid.crs),
+        transform=grid.affine,
+        width=grid.shape.x,
+        height=grid.shape.y,
+        resampling=resampling,
+        src_nodata=nodata,
+        nodata=nodata,
+        init_dest_nodata=True,
+        tolerance=TOLERANCE,
+        **scale,
+    ) as vrt:
+        return vrt.read(1)
+
+
+@contextmanager
+def _cleaned(
+    source: rasterio.DatasetReader, grid: GeoBox, nodata: float, others: Collection[float]
+) -> Iterator[rasterio.DatasetReader]:
+    """The part of a raster that a grid needs, with one value for all that is no data: GDAL's warper knows one, or a mask."""
+    to_source = Transformer.from_crs(str(grid.crs), source.crs, always_xy=True)
+    west, south, east, north = to_source.transform_bounds(*grid.boundingbox.bbox, densify_pts=21)
+    corners = [~source.transform @ corner for corner in ((west, south), (west, north), (east, south), (east, north))]
+    # A kernel reaches farther where many source pixels fall into one.
+    fine = abs(grid.resolution.x) / source.res[0] if source.crs.is_projected else 1
+    margin = int(np.ceil(MARGIN * max(1, fine)))
+    columns, rows = ([int(np.floor(min(v))) - margin, int(np.ceil(max(v))) + margin] for v in zip(*corners, strict=True))
+    window = Area(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+    pixels = read_valid(source, window, nodata, others, boundless=True)
+    profile = {
+        "driver": "GTiff", "dtype": pixels.dtype, "count": 1, "height": pixels.shape[0], "width": pixels.shape[1],
+        "crs": source.crs, "transform": source.window_transform(window), "nodata": nodata,
+    }  # fmt: skip
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as clean:
+            clean.write(pixels, 1)
+        with memory.open() as clean:
+            yield clean
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A grid that many rasters are brought to; the mapping of its pixels is computed once for each reference system."""
+
+    grid: GeoBox
+    _mappings: dict[CRS, Mapping] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.grid.shape.y, self.grid.shape.x
+
+    @property
+    def crs(self) -> CRS:
+        """Reference system of the grid."""
+        assert self.grid.crs is not None
+        return self.grid.crs
+
+    def nodes(self, crs: CRS, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and rows of the grid's nodes in a raster."""
+        mapping = self._mappings.get(crs)
+        if mapping is None:
+            mapping = self._mappings[crs] = Mapping.of(self.grid, crs)
+        return mapping.in_raster(affine)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Pixels of a raster around a grid, not resampled."""
+
+    pixels: np.ndarray
+    """(rows, columns)."""
+    first: tuple[int, int]
+    """Row and column of the first pixel in the raster."""
+    crs: CRS
+    affine: Affine
+    """From pixels of the raster to its coordinates."""
+    stored: int = 0
+    """Bytes that the blocks of the file take which were read for it."""
+
+    def bilinear(self, target: Target, cells: np.ndarray, subtract: int, out: np.ndarray, overpass: int) -> None:
+        """Write reflectance on the target into one overpass of `out` (y, time, x)."""
+        bilinear(self.pixels, self.first, *target.nodes(self.crs, self.affine), cells, subtract, out, overpass)
+
+    def weights(self, target: Target, table: np.ndarray, out: np.ndarray, overpass: int) -> None:
+        """Write weights of classes on the target into one overpass of `out` (y, time, x), where they are higher."""
+        nearest_weights(self.pixels, self.first, *target.nodes(self.crs, self.affine), table, out, overpass)
+
+
+FILE_SHARE = 0.75
+"""Bytes of scene files to one byte of their pixels, where nothing better is known."""
+
+NEIGHBOURS = 2
+"""Pixels around the outermost node that the interpolation may ask for."""
+
+FINER = 1.1
+"""Reflectance whose pixels are smaller than those of the grid by more than this ratio is averaged by GDAL, not interpolated."""
+
+
+def read_window(
+    path: str,
+    scene: str,
+    target: Target,
+    cells: np.ndarray | None = None,
+    *,
+    classes: bool = False,
+    access: SceneAccess = LOCAL,
+) -> Window | None:
+    """The part of a band that a grid needs, each block of the file decoded once; 0 where the file says that there is no data.
+
+    Parameters
+    ----------
+    path : str
+        File or URL.
+    scene : str
+        Scene, for messages.
+    target : Target
+        Grid that the pixels are wanted for.
+    cells : ndarray of bool, optional
+        Cells of the mapping that are wanted; all by default.
+    classes : bool
+        True for SCL, uint8; otherwise reflectance, uint16.
+    access : SceneAccess
+        How remote files are reached.
+
+    Returns
+    -------
+    Window or None
+        None where the raster lies beside the wanted cells.
+
+    Raises
+    ------
+    SceneError
+        If the file is missing, cut short or otherwise unreadable.
+    WorkError
+        If the server of a remote file does not answer.
+    """
+
+    def read() -> Window | None:
+        with environment(access, path), open_full_resolution(path) as source:
+            return _window(source, path, scene, target, cells, classes)
+
+    return patiently(path, scene, access, read)
+
+
+def _window(
+    source: rasterio.DatasetReader, path: str, scene: str, target: Target, cells: np.ndarray | None, classes: bool
+) -> Window | None:
+    """The part of an open band that a grid needs."""
+    kind = "uint8" if classes else "uint16"
+    if source.dtypes[0] != kind:
+        raise SceneError(scene, f"{path} holds {source.dtypes[0]}, not {kind}")
+    if source.crs is None:
+        raise SceneError(scene, f"{path} has no coordinate reference system")
+    crs = _crs(source.crs.to_wkt())
+    x, y = target.nodes(crs, source.transform)
+    if not classes and max(np.ptp(x[0]) / (x.shape[1] - 1), np.ptp(y[:, 0]) / (y.shape[0] - 1)) > FINER * CELL:
+        pixels = warp(source, target.grid, Resampling.bilinear, 0, [source.nodata] if source.nodata else [])
+        corners = (
+            max(int(y.min()), 0),
+            max(int(x.min()), 0),
+            min(int(y.max()) + 1, source.height),
+            min(int(x.max()) + 1, source.width),
+        )
+        return Window(pixels, (0, 0), target.crs, target.grid.affine, stored_bytes(source, *corners))
+    wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
+    top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
+    bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)
+    right = min(int(np.ceil(x[wanted].max())) + NEIGHBOURS, source.width)
+    if top >= bottom or left >= right:
+        return None
+    pixels = read_valid(source, Area(left, top, right - left, bottom - top))
+    return Window(pixels, (top, left), crs, source.transform, stored_bytes(source, top, left, bottom, right))
+
+
+def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: int, right: int) -> int:
+    """Bytes of a file that a window of its first band takes: those of all blocks that it touches.
+
+    Of files that are no TIFF nobody tells the size of a block: `FILE_SHARE` of its pixels is taken.
+    """
+    if top >= bottom or left >= right:
+        return 0
+    height, width = source.block_shapes[0]
+    rows, columns = range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
+    if source.driver != "GTiff":
+        return int(FILE_SHARE * len(rows) * height * len(columns) * width * np.dtype(source.dtypes[0]).itemsize)
+    # A block without any data has no place in the file, and no size.
+    return sum(int(source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=1) or 0) for y in rows for x in columns)
+
+
+@functools.cache
+def _crs(wkt: str) -> CRS:
+    return CRS(wkt)
+
+
+def _corners(cells: np.ndarray) -> np.ndarray:
+    """Nodes at the corners of cells."""
+    nodes = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), bool)
+    for y in (0, 1):
+        for x in (0, 1):
+            nodes[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
+    return nodes
+
+
+def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> np.ndarray:
+    """One band of a scene on a grid.
+
+    Parameters
+    ----------
+    path : str
+        File or URL.
+    scene : str
+        Scene, for messages.
+    grid : GeoBox
+        Target grid.
+    classes : bool
+        True for SCL: nearest neighbour, uint8; otherwise bilinear, uint16.
+
+    Returns
+    -------
+    ndarray
+        (y, x), 0 where there is no data.
+
+    Raises
+    ------
+    SceneError
+        If the file is missing, cut short or otherwise unreadable.
+    """
+    target = Target(grid)
+    rows, columns = target.shape
+    out = np.zeros((rows, 1, columns), "uint8" if classes else "uint16")
+    window = read_window(path, scene, target, classes=classes)
+    if window is not None and classes:
+        window.weights(target, np.arange(256, dtype="uint8"), out, 0)
+    elif window is not None:
+        window.bilinear(target, np.ones((-(-rows // CELL), -(-columns // CELL)), bool), 0, out, 0)
+    return out[:, 0]

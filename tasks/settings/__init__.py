@@ -1,0 +1,1 @@
+"""What the production file and the environment say."""

@@ -1,0 +1,91 @@
+"""Production files made from others: for the next pair of years, and for one tile beside a production."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from imperv.tasks.errors import InputError
+from imperv.tasks.settings.production import Production
+from imperv.tasks.settings.toml_files import read_toml
+
+
+def table_of(file: Path, production: Production) -> dict[str, Any]:
+    """What a production file says, with absolute paths, so that it may be written elsewhere."""
+    table = read_toml(file)
+
+    def absolute(value: Any) -> Any:
+        return [absolute(v) for v in value] if isinstance(value, list) else production.path(value) if value else value
+
+    table["store"] = production.store_url
+    for key in ("aoi", "base"):
+        if key in table:
+            table[key] = absolute(table[key])
+    references = table.get("references", {})
+    for key, value in references.items():
+        if isinstance(value, str | list):
+            references[key] = absolute(value)
+    table["scenes"]["catalogue"] = absolute(table["scenes"]["catalogue"])
+    if "metrics" in table.get("watch", {}):
+        table["watch"]["metrics"] = absolute(table["watch"]["metrics"])
+    return table
+
+
+def write_production(table: dict[str, Any], out: Path, remark: str) -> Path:
+    """Write a production file that can be read, or none.
+
+    Raises
+    ------
+    InputError
+        If what it says is wrong.
+    """
+    return _write(f"# {remark}\n{tomli_w.dumps(table)}", out)
+
+
+def write_new(text: str, out: Path) -> Path:
+    """Write a production file that can be read where there is no file yet.
+
+    Raises
+    ------
+    InputError
+        If there is one, or what the text says is wrong.
+    """
+    require_new(out)
+    return _write(text, out)
+
+
+def require_new(out: Path) -> None:
+    """Raise InputError where a file is there already: what somebody wrote is never replaced."""
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it or name another file with --output")
+
+
+def _write(text: str, out: Path) -> Path:
+    """Write a file at once, or not at all where it cannot be read as a production."""
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            Production.read(draft)
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
+    except InputError as error:
+        raise InputError(str(error).replace(str(draft), str(out))) from None
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    return out
+
+
+def file_of(path: Path) -> Path:
+    """A production file, or the one in a folder."""
+    return path / "production.toml" if path.is_dir() else path
+
+
+def label_of(path: Path) -> str:
+    """Name of a production for people: its file's, or the folder's of a production.toml."""
+    file = file_of(path).absolute()
+    return file.parent.name if file.name == "production.toml" and file.parent.name else file.stem

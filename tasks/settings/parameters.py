@@ -1,0 +1,77 @@
+"""Parameters of every algorithm as a production file sets them; those of an algorithm stand beside its functions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imperv.calibration import CalibrationParameters
+from imperv.layers.change import ChangeParameters
+from imperv.layers.change_mask import ChangeMaskParameters
+from imperv.layers.network.unet import UNetParameters
+from imperv.layers.proxy import ProxyParameters
+
+
+class Frozen(BaseModel):
+    """A part of a production file: it does not change, and has no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreprocessingParameters(Frozen):
+    """Yearly features (ATBD 4.2.1)."""
+
+    min_observations: Annotated[int, Field(ge=1)] = 7
+    """Overpasses a year below which a tile fails: as many as a cubic harmonic has coefficients."""
+    max_gap_days: Annotated[int, Field(ge=1)] = 120
+    """Days without a scene above which a period is refused: the winter of 71 degrees north, where the sun is too low."""
+    min_clear: Annotated[int, Field(ge=0)] = 3
+    """Clear observations (SCL weight 50) that a pixel needs to count as well observed."""
+    min_valid_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of observed pixels that must be well observed; below it the tile fails."""
+    min_observed_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the land that scenes must show; below it the tile fails. All of the tile counts where no reference tells land from
+    sea. Unless it is set, 0.9 for a whole tile, and nothing for a window (`area`), which may end where scenes do."""
+    max_lost_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of scenes that may be unreadable before the tile fails."""
+
+
+class BuiltUpParameters(Frozen):
+    """Built-up mask (ATBD 4.4.2)."""
+
+    threshold: Annotated[float, Field(ge=0, le=100)] = 10
+    """Built-up density in percent from which a pixel is built-up."""
+
+
+class EnsembleParameters(Frozen):
+    """Which models take part in a prediction (ATBD 4.7)."""
+
+    members: Annotated[int, Field(ge=1)] = 10
+    """Most predictions that are averaged."""
+    reach: Annotated[float, Field(ge=0)] = 300
+    """Distance in kilometres beyond which another tile's model does not take part."""
+    accept: Literal["same", "compatible"] = "same"
+    """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
+
+
+class Parameters(Frozen):
+    """Parameters of every algorithm."""
+
+    preprocessing: PreprocessingParameters = PreprocessingParameters()
+    change_mask: ChangeMaskParameters = ChangeMaskParameters()
+    unet: UNetParameters = UNetParameters()
+    ensemble: EnsembleParameters = EnsembleParameters()
+    proxy: ProxyParameters = ProxyParameters()
+    calibration: CalibrationParameters = CalibrationParameters()
+    built_up: BuiltUpParameters = BuiltUpParameters()
+    change: ChangeParameters = ChangeParameters()
+
+    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Values of dotted names such as ``change_mask.sieve``; a bare group name gives the whole group."""
+        dump, found = self.model_dump(mode="json"), {}
+        for name in names:
+            group, _, key = name.partition(".")
+            for item in [key] if key else dump[group]:
+                found[f"{group}.{item}"] = dump[group][item]
+        return found

@@ -1,0 +1,64 @@
+"""How layers lie in Zarr: arrays, chunks, shards, and CF coordinates that xarray and GDAL understand.
+
+Where they are kept, and when they count as done, is in `tasks.store.store`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import zarr
+from odc.geo.geobox import GeoBox
+from zarr.codecs import ZstdCodec
+
+CHUNK = 500
+"""Edge of a Zarr chunk in pixels; divides a block of 1000 pixels at 10 m and of 500 at 20 m."""
+
+SHARD = {10: 1000, 20: 500, 100: 500}
+"""Edge of a shard in pixels by resolution: one block of work, so that no two blocks write the same object."""
+
+ZSTD_LEVEL = 3
+"""Zstandard level: beyond it, levels cost more time than they save bytes on these layers."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a layer: name, leading axes and how it is stored."""
+
+    name: str
+    dtype: str
+    nodata: float
+    axis: str = ""
+    """Name of a leading axis, or empty."""
+    labels: tuple[str, ...] = ()
+    """Labels along that axis."""
+
+
+def create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: tuple[Variable, ...]) -> None:
+    """Empty arrays with CF coordinates and grid mapping."""
+    shape, affine = tuple(grid.shape), grid.affine
+    y = affine.f + affine.e * (np.arange(shape[0]) + 0.5)
+    x = affine.c + affine.a * (np.arange(shape[1]) + 0.5)
+    for name, values, standard in (("y", y, "projection_y_coordinate"), ("x", x, "projection_x_coordinate")):
+        group.create_array(name, data=values, dimension_names=[name], attributes={"units": "metre", "standard_name": standard})
+    transform = " ".join(repr(v) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e))
+    crs = {**grid.crs.proj.to_cf(), "spatial_ref": grid.crs.to_wkt(), "GeoTransform": transform}  # type: ignore[union-attr]
+    group.create_array("spatial_ref", data=np.array(0, "int64"), dimension_names=[], attributes=crs)
+    for variable in variables:
+        lead = (len(variable.labels),) if variable.axis else ()
+        if variable.axis and variable.axis not in group:
+            labels = group.create_array(variable.axis, shape=lead, dtype="str", dimension_names=[variable.axis])
+            labels[:] = np.array(variable.labels, dtype=object)
+        chunk = min(CHUNK, SHARD[resolution])
+        group.create_array(
+            variable.name,
+            shape=(*lead, *shape),
+            dtype=variable.dtype,
+            chunks=(*(1 for _ in lead), chunk, chunk),
+            shards=(*lead, SHARD[resolution], SHARD[resolution]),
+            compressors=ZstdCodec(level=ZSTD_LEVEL),
+            fill_value=variable.nodata,
+            dimension_names=[*([variable.axis] if lead else []), "y", "x"],
+            attributes={"nodata": variable.nodata, "grid_mapping": "spatial_ref"},
+        )

@@ -1,0 +1,134 @@
+"""Roads and buildings from vector files, read by window and in pieces: any format of GDAL, OpenStreetMap's own among them.
+
+Only what may be sealed is read, where the file tells it by OpenStreetMap's tags. What is done with the shapes does not belong
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import shapely
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+
+from imperv.tasks.errors import InputError
+from imperv.tasks.vectors.batches import objects, ogr_name, parsed
+from imperv.tasks.vectors.tags import UNBUILT, UNDER_GROUND, known, of_columns
+
+Theme = Literal["roads", "buildings"]
+
+PIECE = 20_000
+"""Shapes read at once."""
+
+OSM_LAYER = {"roads": "lines", "buildings": "multipolygons"}
+"""Layer of GDAL's driver of ``.osm`` and ``.osm.pbf`` files."""
+
+UNSEALED = {
+    "roads": ("path", "track", "footway", "bridleway", "proposed", "planned", "construction", "abandoned", "razed"),
+    "buildings": UNBUILT,
+}
+"""Values of the tag that are not there or mostly not sealed: in the countryside, footways are paths over fields."""
+
+TAGS = {"roads": ("highway", "fclass"), "buildings": ("building",)}
+"""Columns that hold the tag: OpenStreetMap's key, and Geofabrik's name for it in shapefiles."""
+
+TROUBLE = (OSError, ValueError, RuntimeError)
+"""What pyogrio raises for files that it cannot read; its own errors are RuntimeErrors."""
+
+
+def check_shapes(path: str, theme: Theme) -> list[str]:
+    """Layers of a vector file that hold roads or buildings.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no vector file, has no such layer, or one without coordinate reference system.
+    """
+    import pyogrio
+
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(f"references.{theme}: {path} does not exist; correct the path")
+    name = ogr_name(path)
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(name) if kind is not None]
+        if layers and pyogrio.read_info(name, layer=layers[0])["driver"] == "OSM":
+            layers = [OSM_LAYER[theme]]
+        systems = [pyogrio.read_info(name, layer=layer)["crs"] for layer in layers]
+    except TROUBLE as error:
+        raise _unreadable(path, theme, error) from None
+    if not layers:
+        raise InputError(f"references.{theme}: {path} holds no layer with shapes; name a file of {theme}")
+    if not all(systems):
+        raise InputError(f"references.{theme}: {path} has no coordinate reference system; assign one")
+    return layers
+
+
+def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
+    """Roads or buildings that touch EPSG:3035 bounds, some thousand at a time, so that a country's file needs no memory.
+
+    Parameters
+    ----------
+    path : str
+        File of any of GDAL's vector formats.
+    theme : "roads" or "buildings"
+        Which of OpenStreetMap's layers and tags to take, where there are such.
+    bounds : (left, bottom, right, top)
+        Metres.
+
+    Yields
+    ------
+    (n,) array of shapely geometries
+        In EPSG:3035, not empty.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used.
+    """
+    for layer in check_shapes(path, theme):
+        try:
+            yield from _read_layer(ogr_name(path), layer, theme, bounds)
+        except TROUBLE as error:
+            raise _unreadable(path, theme, error) from None
+
+
+def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
+    import pyogrio
+
+    info = pyogrio.read_info(path, layer=layer)
+    to_file = Transformer.from_crs("EPSG:3035", info["crs"], always_xy=True)
+    back = Transformer.from_crs(info["crs"], "EPSG:3035", always_xy=True)
+    try:
+        box = to_file.transform_bounds(*bounds, densify_pts=21)
+    except ProjError as error:
+        raise ValueError(f"its coordinate reference system does not reach the tile: {error}") from None
+    tag = next((name for name in TAGS[theme] if name in info["fields"]), None)
+    # Some drivers cannot filter on a column that is not read.
+    condition = _condition(tag, theme) if tag else None
+    depths = known(info["fields"]) if theme == "buildings" else []
+    columns = list(dict.fromkeys([*((tag,) if tag else ()), *depths]))
+    with pyogrio.raw.open_arrow(
+        path, layer=layer, columns=columns, bbox=box, where=condition, batch_size=PIECE, use_pyarrow=True
+    ) as (meta, reader):
+        column = meta["geometry_name"] or "wkb_geometry"
+        for batch in reader:
+            found = parsed(objects(batch.column(column)), shapely.from_wkb, of_columns(batch, depths))
+            shapes = found.shapes[~shapely.is_empty(found.shapes) & (found.unbuilt != UNDER_GROUND)]
+            if len(shapes):
+                shapes = shapely.transform(shapely.force_2d(shapes), lambda xy: np.column_stack(back.transform(*xy.T)))
+                yield shapes[np.isfinite(shapely.bounds(shapes)).all(axis=1)]
+
+
+def _condition(tag: str, theme: Theme) -> str:
+    """Filter on the column of the tag."""
+    values = ", ".join(f"'{value}'" for value in UNSEALED[theme])
+    return f'"{tag}" IS NOT NULL AND "{tag}" NOT IN ({values})'
+
+
+def _unreadable(path: str, theme: Theme, error: BaseException) -> InputError:
+    line = str(error.__cause__ or error).splitlines()[0]
+    return InputError(f"references.{theme}: {path} cannot be read ({line}); name a vector file")

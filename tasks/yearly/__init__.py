@@ -1,0 +1,1 @@
+"""Features of a year from its scenes, block by block."""

@@ -1,0 +1,93 @@
+"""PP_shift: how much the features of `now` differ from those of `then` over ground that has not changed.
+
+Light, weather and the state of plants differ between two years, and the density models have seen one only. Nearly all ground
+stays what it is, so that the median of each feature's difference over the land of a tile is no change of the ground. It is
+taken off the features of `now` before a density model sees them (`features.open_parts`; docs/accuracy.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from imperv.grids import Block, block_grid
+from imperv.layers.catalogue import Layer
+from imperv.layers.features import FULL18
+from imperv.tasks.job import Job, Made
+from imperv.tasks.store.arrays import CHUNK
+from imperv.tasks.store.records import digest_of
+from imperv.tasks.yearly.features import Part, open_parts
+
+PIECES = 32
+"""Pieces of the store that are read at first, by chance all over the tile: a twelfth of a full one."""
+
+SAMPLES = 400_000
+"""About how many pixels of these pieces the medians are taken of, on a lattice."""
+
+ENOUGH = 25_000
+"""Pixels of land for which no more pieces are read; a coast or an island may have all of its land in a few."""
+
+LEAST = 1_000
+"""Pixels of land below which their median says more of them than of the years."""
+
+SEED = 7
+
+LAND = 0.0
+"""Mean NDVI from which a pixel is land, in both years: water and snow lie below, and change in other ways."""
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Differences of the land of a piece that has features in both years; may travel to another process."""
+
+    then: Part
+    now: Part
+    step: int
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(pixel, feature) float32."""
+        lattice = (slice(None), slice(None, None, self.step), slice(None, None, self.step))
+        then, now = (part.read(block, FULL18)[lattice].reshape(len(FULL18), -1) for part in (self.then, self.now))
+        mean = FULL18.index("NDVI_c0")
+        found = now - then
+        return found[:, np.isfinite(found).all(axis=0) & (np.minimum(then[mean], now[mean]) > LAND)].T
+
+
+def make_shift(job: Job, layer: Layer) -> Made:
+    """Measure and store the shift of each feature between the years.
+
+    Raises
+    ------
+    InputError
+        If the samples do not fit into memory.
+    """
+    found = _differences(job, layer.symbol)
+    enough = len(found) >= LEAST
+    shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(FULL18, found.T, strict=True)}
+    text = json.dumps(shift, indent=1) + "\n"
+    place = job.place(layer.symbol)
+    job.store.remove_record(place.record)
+    job.store.write_text(place.data, text)
+    few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align, now stays as it is"
+    return Made(digest_of(text), {"shift": shift, "pixels": len(found)}, () if enough else (few,))
+
+
+def _differences(job: Job, symbol: str) -> np.ndarray:
+    """Differences of the years on land, (pixel, feature) float32: from more and more pieces until there are enough."""
+    pieces = list(block_grid(job.grid(10), CHUNK))
+    order = [pieces[k] for k in np.random.default_rng(SEED).permutation(len(pieces))]
+    area = sum(math.prod(piece.shape) for piece in order[:PIECES])
+    step = max(1, math.ceil(math.sqrt(area / SAMPLES)))
+    then, now = (open_parts(job, period, around=False, aligned=False)[0] for period in ("then", "now"))
+    held, piece_bytes = 2 * len(FULL18) * 4 * SAMPLES, 4 * len(FULL18) * 4 * CHUNK**2
+    job.engine.at_once(held + piece_bytes, symbol)
+    most = max(1, (job.engine.budget - held) // piece_bytes)
+    work = _Difference(then, now, step)
+    found = np.empty((0, len(FULL18)), "f4")
+    while order and len(found) < ENOUGH:
+        batch, order = order[:PIECES], order[PIECES:]
+        found = np.concatenate([found, *job.engine.map(work, batch, piece_bytes, symbol, most=most)])
+    return found

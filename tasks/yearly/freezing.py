@@ -1,0 +1,167 @@
+"""S2_then and S2_now: the frozen list of scenes of a tile and period.
+
+A run uses the frozen list, whatever the catalogue says later, until it is told to refresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from imperv.layers.catalogue import Layer
+from imperv.tasks.addresses import identity
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import Job, Made
+from imperv.tasks.scenes.item_files import ItemFiles
+from imperv.tasks.scenes.safe import SafeProducts, products_in
+from imperv.tasks.scenes.scenes import Scene, SceneCatalogue, SceneList, select_scenes
+from imperv.tasks.scenes.stac_api import StacApi
+from imperv.tasks.store.hrefs import local_path
+from imperv.tasks.store.records import TO_LONLAT
+from imperv.tasks.yearly.preprocessing import scene_list_digest, too_few
+
+
+def open_catalogue(job: Job) -> SceneCatalogue:
+    """The catalogue that the production names; its kind is told from the value.
+
+    A URL is a STAC API, unless it ends in ``.json`` and so is a file of items or a static catalogue. A path is a SAFE
+    product or a folder of them, or else a file or folder of STAC items.
+
+    Raises
+    ------
+    InputError
+        If it is of a kind that is not understood.
+    """
+    settings = job.production.scenes
+    path = local_path(job.path(settings.catalogue))
+    scheme = urlparse(path).scheme if "://" in path else ""
+    if scheme in ("http", "https"):
+        kind = ItemFiles if urlparse(path).path.endswith(".json") else StacApi
+        return kind(path, settings.collection)
+    if scheme:
+        raise InputError(
+            f"scenes.catalogue: {path}: catalogues are not read by {scheme}; "
+            "name a STAC API (https://), a file or folder of STAC items, or a folder of SAFE products"
+        )
+    if not ItemFiles.are_in(path) and next(products_in(Path(path)), None):
+        return SafeProducts(path)
+    return ItemFiles(path, settings.collection)
+
+
+def search_scenes(job: Job, layer: Layer) -> SceneList:
+    """Ask the catalogue for the scenes of a layer's period and decide which to use."""
+    settings = job.production.scenes
+    bounds = TO_LONLAT.transform_bounds(*job.bounds, densify_pts=21)
+    items = list(open_catalogue(job).search(bounds, job.period(layer)[0]))
+    keys = {key for item in items for key in item.get("assets", ())}
+    for band, key in settings.bands.items():
+        if keys and key not in keys:
+            raise InputError(f"scenes.bands.{band}: no item has an asset {key}; they have {', '.join(sorted(keys)[:30])}")
+    return select_scenes(items, boa_offset=settings.boa_offset, bands=settings.bands)
+
+
+def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
+    """What the frozen list depends on."""
+    settings = job.production.scenes
+    return {
+        "catalogue": identity(job.path(settings.catalogue)), "collection": settings.collection,
+        "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
+    }  # fmt: skip
+
+
+def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
+    """Refuse scenes that cannot describe a year, before anything of them is read.
+
+    Raises
+    ------
+    InputError
+        If there are none, more are lost than `max_lost_share`, fewer overpasses are left than `min_observations`, or a time
+        without any is longer than `max_gap_days`.
+    """
+    settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
+    where = job.path(job.production.scenes.catalogue)
+    if not found.scenes:
+        left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {where}{left_out}; "
+            "correct scenes.catalogue, scenes.collection or the periods"
+        )
+    in_all = len(found.scenes) + len(found.lost)
+    if len(found.lost) > settings.max_lost_share * in_all:
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: {len(found.lost)} of {in_all} scenes cannot be used "
+            f"({_some(found.reasons)}); "
+            f"mend them in {where} or raise parameters.preprocessing.max_lost_share"
+        )
+    overpasses = len(found.overpasses)
+    if overpasses < settings.min_observations:
+        raise InputError(too_few(job, layer, overpasses))
+    since, until = found.longest_gap(period)
+    if (days := (until - since).days) > settings.max_gap_days:
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: no scenes for {days} days, from {since} to {until}, in {where}, "
+            f"{settings.max_gap_days} are allowed; add scenes or raise parameters.preprocessing.max_gap_days"
+        )
+
+
+SHOWN = 5
+"""Items that a message names."""
+
+
+def _some(reasons: Mapping[str, str]) -> str:
+    """The first of some items with the reason of each."""
+    named = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:SHOWN])
+    return f"{named}{'; ...' if len(reasons) > SHOWN else ''}"
+
+
+def make_scene_list(job: Job, layer: Layer) -> Made:
+    """Freeze the scene list.
+
+    Raises
+    ------
+    InputError
+        If there are not enough scenes (`require_enough`).
+    """
+    found = search_scenes(job, layer)
+    require_enough(job, layer, found)
+    place = job.place(layer.symbol)
+    changed = _difference(job.store.read_text(place.data), found)
+    job.store.remove_record(place.record)
+    job.store.write_text(place.data, found.to_json())
+    days = sorted(s.day for s in found.scenes)
+    statistics = {
+        "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),
+        "first": str(days[0]), "last": str(days[-1]),
+        "offset_subtracted": sum(s.subtract > 0 for s in found.scenes),
+        "lost_items": found.reasons,
+    }  # fmt: skip
+    warnings = [f"scene {name} left out: {why}" for name, why in found.reasons.items()]
+    return Made(scene_list_digest(found), {**statistics, **changed}, (*warnings, *_in_words(changed)))
+
+
+def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:
+    """Scenes that a list has gained, lost and sees otherwise since it was frozen."""
+    if old is None:
+        return {}
+    before, after = ({s.id: s for s in scenes.scenes} for scenes in (SceneList.from_json(old), new))
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "decided otherwise": sorted(k for k in after.keys() & before.keys() if _decision(after[k]) != _decision(before[k])),
+    }
+
+
+def _decision(scene: Scene) -> tuple[str, int]:
+    """What of a scene changes its pixels under the same id."""
+    return scene.baseline, scene.subtract
+
+
+def _in_words(changed: dict[str, list[str]]) -> list[str]:
+    """The difference for people."""
+    return [
+        f"{len(names)} scenes {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        for what, names in changed.items()
+        if names
+    ]

@@ -1,0 +1,356 @@
+"""PP: yearly quantiles and harmonics of every pixel of a tile (ATBD 4.2.1): what is read in which blocks, and what is lost.
+
+Blocks are as large as memory allows, because each block of a file is decoded again for every block of pixels that it touches. How
+one is computed is in `tasks.yearly.looks`, which scenes there are in `tasks.scenes.scenes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from odc.geo.geobox import GeoBox
+
+from imperv.grids import Block, block_grid
+from imperv.layers.catalogue import Layer
+from imperv.tasks.addresses import identity
+from imperv.tasks.errors import InputError, SceneError, WorkError
+from imperv.tasks.job import BLOCK_METRES, BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.references.land import Land
+from imperv.tasks.scenes.access import ACCESS_REFUSED, RAN_OUT
+from imperv.tasks.scenes.offset_check import check_offsets
+from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.scenes.survey import Survey, damaged, readable, survey
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.yearly.looks import STEPS, Looks, block_bytes, yearly_features
+
+LEAST_OBSERVED = 0.9
+"""Share of the land of a whole tile that must be observed unless the production file says otherwise."""
+
+ALL_OBSERVED = 0.999
+"""Share of the land from which nothing is said of the rest."""
+
+MOST_LOOKS = 400
+"""Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
+
+SHARD = BLOCK_METRES[10] // 10
+"""Edge in pixels of what is written at once; blocks are made of whole ones."""
+
+FILE_BLOCK = 1024
+"""Edge in pixels of the blocks of usual Cloud Optimized GeoTIFFs: about as many pixels more are decoded each way than wanted."""
+
+PARTS = (500, 250, 100)
+"""Edges in pixels of 10 m in which a shard may be computed where memory is short; even, so that 20 m pixels are never cut."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the blocks of a tile are cut."""
+
+    blocks: tuple[Block, ...]
+    """Units of work, of whole shards."""
+    edge: int | None
+    """Edge in pixels of the parts in which a block is computed, where even a shard takes too much."""
+    bytes: int
+    """Projected memory of one."""
+    at_once: int
+    """Blocks at the same time."""
+    threads: int
+    """Threads in each."""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What was written at once."""
+
+    place: tuple[int, int]
+    """Row and column of its first pixel."""
+    report: BlockReport
+    looks: np.ndarray
+    """Observed pixels by their number of clear looks."""
+    land: int
+    """Pixels of land that were observed."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Everything that one block of PP needs; may travel to another process."""
+
+    looks: Looks
+    grid: GeoBox
+    land: Land
+    edge: int | None
+    threads: int
+    out: Any
+    done: Callable[[], None] | None = None
+
+    def __call__(self, block: Block) -> tuple[list[_Shard], int]:
+        """Its shards, and the bytes of files that were read for them."""
+        here = block.geobox(self.grid)
+        arrays: dict[str, np.ndarray] = {}
+        read: list[int] = []
+        for part in block_grid(here, self.edge or max(block.shape)):
+            found = yearly_features(self.looks, part.geobox(here), self.threads, self.done or (lambda: None), read.append)
+            if part.shape == block.shape:
+                arrays = found
+                break
+            for name, values in found.items():
+                whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *block.shape), values.dtype))
+                whole[(..., *part.slices)] = values
+
+        def write(shard: Block) -> _Shard:
+            mine = {name: np.ascontiguousarray(values[(..., *shard.slices)]) for name, values in arrays.items()}
+            y, x = block.y0 + shard.y0, block.x0 + shard.x0
+            for name, values in mine.items():
+                self.out[name][..., y : y + shard.shape[0], x : x + shard.shape[1]] = values
+            observed = np.isfinite(mine["harmonics"][0])
+            looks = np.bincount(mine["observations"][observed], minlength=MOST_LOOKS + 1)[: MOST_LOOKS + 1]
+            land = self.land(Block(y, x, y + shard.shape[0], x + shard.shape[1]))
+            return _Shard((y, x), report(mine), looks, int(np.count_nonzero(observed & land)))
+
+        with ThreadPoolExecutor(self.threads, "write") as pool:
+            return list(pool.map(write, block_grid(here, SHARD))), sum(read)
+
+
+def make_pp(job: Job, layer: Layer) -> Made:
+    """Compute and store the yearly features of a tile.
+
+    Raises
+    ------
+    WorkError
+        If too many scenes cannot be read, or a server does not answer.
+    InputError
+        If too few scenes or too few clear looks are left, scenes do not show enough of the land, a block does not fit into
+        memory, or the offset of some scenes was decided wrongly.
+    """
+    settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
+    access = job.production.scenes.access
+    scenes = read_scene_list(job, f"S2_{layer.period}")
+    found, land = survey(scenes.scenes, workers, access), Land.of(job)
+    lost = found.lost
+    while True:
+        kept = replace(scenes, scenes=tuple(s for s in scenes.scenes if s.id not in lost))
+        missing, in_all = lost | scenes.reasons, len(scenes.scenes) + len(scenes.lost)
+        if len(missing) > settings.max_lost_share * in_all:
+            names = "; ".join(f"{name}: {why}" for name, why in list(missing.items())[:5])
+            raise WorkError(
+                f"{layer.symbol} of tile {job.tile}: {len(missing)} of {in_all} scenes cannot be read ({names}); "
+                f"{remedy(missing.values(), settings.max_lost_share * in_all)}"
+            )
+        if len(kept.overpasses) < settings.min_observations:
+            raise InputError(too_few(job, layer, len(kept.overpasses)))
+        try:
+            return _compute(job, layer, kept, found, land)
+        except SceneError as error:
+            if error.scene in lost:
+                raise
+            lost[error.scene] = error.reason
+            # Starting again costs everything so far: look for all other damage first, once.
+            lost |= damaged([s for s in kept.scenes if s.id not in lost], workers, access)
+
+
+def remedy(reasons: Collection[str], allowed: float) -> str:
+    """What to do about scenes that cannot be read: what is wrong with so many that the others alone would be put up with."""
+    if sum(RAN_OUT not in why for why in reasons) <= allowed:
+        return "signatures may have run out: sign the addresses in scenes.catalogue again and run with --refresh-scenes"
+    if sum(not ACCESS_REFUSED.search(why) for why in reasons) <= allowed:
+        return "access is refused: correct the keys or settings of scenes.access, or sign the addresses in scenes.catalogue"
+    return "mend the files or raise parameters.preprocessing.max_lost_share"
+
+
+def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> Made:
+    _require_extent(job, layer, scenes, found, land)
+    settings, engine, lost = job.production.parameters.preprocessing, job.engine, found.lost
+    grid, looks = job.grid(10), Looks.of(scenes, found.bounds, job.production.scenes.access)
+    offsets = check_offsets(job, layer, scenes)
+    plan, before = plan_blocks(job, looks), psutil.Process().memory_info().rss
+    local = not engine.settings.dask_address
+    parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
+    done = engine.counter(len(STEPS) * parts) if local else None
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
+        work = _Block(looks, grid, land, plan.edge, plan.threads, out, done)
+        made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
+        # In the order of the shards, so that the digest does not tell how the blocks were cut.
+        shards = sorted((shard for block, _ in made for shard in block), key=lambda shard: shard.place)
+        seen = np.sum([shard.looks for shard in shards], axis=0)
+        observed, clear = int(seen.sum()), int(seen[settings.min_clear :].sum())
+        if not observed:
+            raise InputError(
+                f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; "
+                "check scenes.catalogue and area.bbox"
+            )
+        share = sum(shard.land for shard in shards) / land.pixels
+        if share < least_observed(job):
+            raise InputError(too_little(job, layer, land, share))
+        if clear < settings.min_valid_share * observed:
+            raise InputError(
+                f"{layer.symbol} of tile {job.tile}: too few valid observations, only {100 * clear / observed:.0f} % "
+                f"of the observed pixels have {settings.min_clear} clear looks; "
+                "add scenes or lower parameters.preprocessing.min_valid_share"
+            )
+    digest, statistics = summarise(layer, [shard.report for shard in shards])
+    statistics |= {
+        "overpasses": len(scenes.overpasses),
+        "scenes": len(scenes.scenes),
+        "lost_scenes": lost,
+        "lost_items": scenes.reasons,
+        "offset_check": offsets,
+        "bytes_read": sum(read for _, read in made),
+        "observed_pixels": observed,
+        "observed_share": share,
+        "land_pixels": land.pixels,
+        "land_known_by": list(land.known_by),
+        "looks": seen.tolist(),
+        "well_observed_pixels": clear,
+        "planned_block_bytes": plan.bytes,
+        "projected_memory": before + plan.bytes * plan.at_once,
+        "blocks": len(plan.blocks),
+        "blocks_at_once": plan.at_once,
+    }
+    warnings = [f"scene {name} left out: {why}" for name, why in (lost | scenes.reasons).items()]
+    if share < ALL_OBSERVED:
+        missing = (1 - share) * land.pixels / 10_000
+        warnings.append(f"only {_percent(share)} of the {land.words} was observed, {missing:.3g} km² were not")
+    return Made(digest, statistics, (*warnings, *filter(None, [offsets["doubt"]])))
+
+
+def least_observed(job: Job) -> float:
+    """Share of the land that must be observed."""
+    given = job.production.parameters.preprocessing.min_observed_share
+    return given if given is not None else 0.0 if job.windowed else LEAST_OBSERVED
+
+
+def too_little(job: Job, layer: Layer, land: Land, share: float, most: str = "") -> str:
+    """Message for a tile of which too little is observed."""
+    sea = "" if land.known_by else ", name references.clcplus_then, so that the sea does not count,"
+    return (
+        f"{layer.symbol} of tile {job.tile}: {most or 'only'} {_percent(share)} of the {land.words} "
+        f"{'lies inside of any scene' if most else 'was observed'}, {_percent(least_observed(job))} are needed; "
+        f"add scenes to scenes.catalogue{sea} or lower parameters.preprocessing.min_observed_share"
+    )
+
+
+def _percent(share: float) -> str:
+    """With three digits, but not rounded up to all."""
+    return f"{min(100 * share, 99.9) if share < 1 else 100:.3g} %"
+
+
+def _require_extent(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> None:
+    """Refuse scenes whose extents leave out too much of the land, before their pixels are read."""
+    boxes = [found.bounds.get(s.id) for s in scenes.scenes]
+    if None not in boxes:
+        share = land.inside(job, filter(None, boxes)) / land.pixels
+        if share < least_observed(job):
+            raise InputError(too_little(job, layer, land, share, "at most"))
+
+
+def plan_blocks(job: Job, looks: Looks) -> Plan:
+    """The blocks that decode least among those that fit into memory.
+
+    In this process one block at a time keeps all workers busy, so that it may take all memory; on a cluster each worker has one.
+    """
+    grid, engine = job.grid(10), job.engine
+    threads, at_once = (1, engine.settings.workers) if engine.settings.dask_address else (engine.settings.workers, 1)
+    allowed, readers = engine.budget // at_once, looks.readers(threads)
+
+    def largest(blocks: Iterable[Block]) -> int:
+        """Memory of the largest of some blocks, or of the first that is too large."""
+        needed = 0
+        for block in blocks:
+            here = looks.at(block.geobox(grid))
+            pixels = block.shape[0] * block.shape[1]
+            needed = max(needed, block_bytes(pixels, len(here.overpasses), here.granules, readers))
+            if needed > allowed:
+                break
+        return needed
+
+    for blocks in _cuts(*grid.shape):
+        if (needed := largest(blocks)) <= allowed:
+            return Plan(blocks, None, needed, at_once, threads)
+    # Shards are computed in parts, and written when they are whole.
+    shards = tuple(block_grid(grid, SHARD))
+    whole = block_bytes(shards[0].shape[0] * shards[0].shape[1], 0, 0, 0)
+    for edge in PARTS:
+        if (needed := largest(block_grid(grid, edge)) + whole) <= allowed:
+            break
+    return Plan(shards, edge, needed, at_once, threads)
+
+
+def _cuts(rows: int, columns: int) -> Iterator[tuple[Block, ...]]:
+    """Ways to cut a grid into blocks of whole shards, those first that decode fewest pixels."""
+
+    def ends(size: int, count: int) -> tuple[int, ...]:
+        return tuple(sorted({*(round(size * k / count / SHARD) * SHARD for k in range(count)), size}))
+
+    def decoded(edges: tuple[int, ...]) -> int:
+        return edges[-1] + FILE_BLOCK * (len(edges) - 1)
+
+    down, across = ({ends(n, k) for k in range(1, -(-n // SHARD) + 1)} for n in (rows, columns))
+    ways = sorted(((y, x) for y in down for x in across), key=lambda way: (decoded(way[0]) * decoded(way[1]), way))
+    for y, x in ways:
+        yield tuple(Block(top, left, bottom, right) for top, bottom in pairwise(y) for left, right in pairwise(x))
+
+
+def too_few(job: Job, layer: Layer, count: int) -> str:
+    """Message for a tile with too few overpasses."""
+    period = job.period(layer)[0]
+    return (
+        f"{layer.symbol} of tile {job.tile}: {count} overpasses in {period}, "
+        f"{job.production.parameters.preprocessing.min_observations} are needed; "
+        "add scenes to scenes.catalogue or lower parameters.preprocessing.min_observations"
+    )
+
+
+def read_scene_list(job: Job, symbol: str) -> SceneList:
+    """The frozen scene list of a period."""
+    text = job.store.read_text(job.place(symbol).data)
+    if text is None:
+        raise WorkError(f"{symbol} of tile {job.tile}: the scene list is gone; run again")
+    return SceneList.from_json(text)
+
+
+def scene_list_digest(scenes: SceneList) -> str:
+    """Hash of what is read, wherever it lies and whoever signed for it: ids, times, offsets, overpasses, names and sizes."""
+    files = [{band: (Path(identity(file)).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
+    return digest_of([(s.id, s.datetime, s.subtract, s.overpass, f) for s, f in zip(scenes.scenes, files, strict=True)])
+
+
+def _size(path: str) -> int:
+    """Bytes of a local file and of a mask beside it; -1 where there is none or it lies elsewhere."""
+    try:
+        size = Path(path).stat().st_size
+    except OSError:
+        return -1
+    with suppress(OSError):
+        size += Path(f"{path}.msk").stat().st_size
+    return size
+
+
+def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
+    """Why features must be made again although nothing that they are made from has changed; empty if they need not.
+
+    Limits that only decide between use and failure are no part of the key; scenes that could not be read may be mended.
+    """
+    settings, found = job.production.parameters.preprocessing, record.statistics
+    lost, looks = found["lost_scenes"], found["looks"]
+    if found["overpasses"] < settings.min_observations:
+        return "has fewer overpasses than parameters.preprocessing.min_observations"
+    in_all = len(lost) + len(found.get("lost_items", ()))
+    if in_all > settings.max_lost_share * (found["scenes"] + in_all):
+        return "has lost more scenes than parameters.preprocessing.max_lost_share"
+    if sum(looks[settings.min_clear :]) < settings.min_valid_share * sum(looks):
+        return "has fewer clear looks than parameters.preprocessing ask for"
+    if found.get("observed_share", 1) < least_observed(job):
+        return "has observed less of the land than parameters.preprocessing.min_observed_share"
+    if lost:
+        again = [s for s in read_scene_list(job, f"S2_{layer.period}").scenes if s.id in lost]
+        if readable(again, job.production.engine.workers, job.production.scenes.access):
+            return "scenes that could not be read can be read now"
+    return ""

@@ -1,0 +1,79 @@
+"""prefect.yaml against the signatures of the flows: Prefect itself takes a misspelt parameter without a word."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+DEPLOYMENTS = {entry["name"]: entry for entry in FILE["deployments"]}
+
+
+def flow_of(entry):
+    """Entrypoints are modules, which are found wherever a worker runs."""
+    module, _, name = entry["entrypoint"].rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_every_deployment_that_the_documents_speak_of_is_there():
+    assert {f"{flow_of(e).name}/{n}" for n, e in DEPLOYMENTS.items()} == {
+        "imperviousness/tile", "rerun/rerun", "europe/europe", "yearly-update/yearly-update",
+    }  # fmt: skip
+    assert importlib.util.find_spec("yaml") is not None
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_parameters_are_those_of_the_flow(name):
+    entry = DEPLOYMENTS[name]
+    parameters = inspect.signature(flow_of(entry).fn).parameters
+    given = entry.get("parameters", {})
+    assert set(given) <= set(parameters), f"{set(given) - set(parameters)} are no parameters of {name}"
+    needed = {n for n, p in parameters.items() if p.default is inspect.Parameter.empty}
+    assert needed <= set(given), f"{needed - set(given)} of {name} are given nothing"
+    flow_of(entry).validate_parameters(given)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deployments").rglob("*.y*ml")), ids=lambda path: path.name)
+def test_files_for_other_machines_can_be_read(path):
+    assert all(isinstance(document, dict) for document in yaml.safe_load_all(path.read_text()))
+
+
+def test_the_compose_file_holds_no_password_and_every_service_a_command_of_ours():
+    services = yaml.safe_load((ROOT / "deployments/compose.yaml").read_text())["services"]
+    assert set(services) == {"database", "server", "deploy", "worker", "parent", "scheduler", "dask-worker", "objects"}
+    for name, service in services.items():
+        for key, value in (service.get("environment") or {}).items():
+            assert "PASSWORD" not in key or value.startswith("${"), f"{name}: {key} is written down"
+    for name, pool in (("worker", "tiles"), ("parent", "productions")):
+        assert services[name]["command"][:4] == ["imperv", "worker", "--pool", pool]
+
+
+def test_logs_of_workers_are_json():
+    code = (
+        "import logging.config, yaml\n"
+        f"logging.config.dictConfig(yaml.safe_load(open({str(ROOT / 'deployments/logging.yml')!r})))\n"
+        "logging.getLogger('prefect').warning('%s tiles', 3)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert json.loads(said.splitlines()[-1])["message"] == "3 tiles"
+
+
+def test_parents_wait_in_another_pool_than_their_tiles():
+    pools = {name: entry["work_pool"]["name"] for name, entry in DEPLOYMENTS.items()}
+    assert pools == {"tile": "tiles", "rerun": "tiles", "europe": "productions", "yearly-update": "productions"}
+    assert all(entry["work_pool"]["job_variables"]["stream_output"] is False for entry in DEPLOYMENTS.values())
+
+
+def test_the_yearly_update_is_off_until_somebody_turns_it_on():
+    (schedule,) = DEPLOYMENTS["yearly-update"]["schedules"]
+    assert schedule["timezone"] == "Europe/Copenhagen" and schedule["active"] is False
+    assert not any("schedules" in entry for name, entry in DEPLOYMENTS.items() if name != "yearly-update")
