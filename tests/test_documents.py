@@ -64,6 +64,10 @@ def test_the_drawings_show_every_node_and_edge(targets):
     assert labels <= {m.strip() for m in re.findall(r"<!-- (.*?) -->", drawn)}
 
 
+def test_the_drawing_of_the_pages_is_that_of_the_catalogue():
+    assert (ROOT / "docs" / "graph.svg").read_text(encoding="utf-8") == svg()
+
+
 def test_the_lock_is_within_the_bounds_of_the_dependencies():
     """What was tested is what may be installed."""
     from packaging.requirements import Requirement

@@ -109,7 +109,13 @@ def scenes(
 def plan(
     tiles: Annotated[list[str] | None, tiles_argument("Tiles, or eea38-2024; those of the production by default.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Production file, complete or not; not needed where tiles are named.")
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            readable=False,
+            help="Production file, complete or not; not needed where tiles are named.",
+        ),
     ] = None,
     target: Targets = None,
     nodes: Annotated[bool | None, typer.Option("--nodes/--summary", help="Every node, or a line a tile.")] = None,

@@ -16,7 +16,7 @@ config_app = typer.Typer(help="Check production files; list every setting.", cls
 
 @config_app.command("check")
 def config_check(
-    file: Annotated[Path, typer.Argument(help="Production file.")] = Path("production.toml"),
+    file: Annotated[Path, typer.Argument(readable=False, help="Production file.")] = Path("production.toml"),
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors: exit code 2.")] = False,
 ) -> None:
     """Say what is right, doubtful and wrong with a production file, one line each; nothing is computed or left behind."""

@@ -26,7 +26,7 @@ def validate(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Delivered GeoTIFFs or folders; else those of the production.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Production file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", readable=False, help="Production file.")] = None,
     tile: Annotated[
         list[str] | None,
         typer.Option(callback=tile_names, autocompletion=complete_tile, help="Only this tile of the production; repeatable."),

@@ -23,7 +23,8 @@ NOT_JUDGED = ("debris", "edition")
 def verify(
     paths: Annotated[list[Path] | None, typer.Argument(help="GeoTIFFs, delivery zips, or folders of them.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Production file: verify all that it should have delivered.")
+        Path | None,
+        typer.Option("--config", "-c", readable=False, help="Production file: verify all that it should have delivered."),
     ] = None,
     target: Targets = None,
     window: Annotated[bool, typer.Option("--window", help="They cover windows, whatever their records say.")] = False,

@@ -18,7 +18,9 @@ from imperv.tasks.errors import ImpervError, InputError
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Production file (TOML).")]
+Config = Annotated[Path, typer.Option("--config", "-c", readable=False, help="Production file (TOML).")]
+"""Whether it can be read is tried, not asked: the answer is wrong for users with capabilities."""
+
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before what a newer production uses is made again.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 

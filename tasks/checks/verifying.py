@@ -18,6 +18,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.checks.consistency import RELATIONS, Source, compare
 from imperv.tasks.checks.delivery_check import TIFFS, check_file, check_paths, covers_a_window, find_debris, record_beside
 from imperv.tasks.checks.layer_sources import SYMBOLS, THEN, Bounds, file_source, job_sources, reference_sources
@@ -137,10 +138,30 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
     Returns
     -------
     list of Finding
-        Of relations that this layer is held to by layers made before; those not made yet ask when their turn comes.
+        Of relations that this layer is held to by layers made before; those not made yet, or to be made again, ask when their
+        turn comes.
     """
+    asked = [r for r in RELATIONS if r.layer == symbol]
     sources = {**job_sources(job), symbol: file_source(draft, symbol)}
-    return [finding for _, finding in compare(sources, [r for r in RELATIONS if r.layer == symbol])]
+    found = [finding for _, finding in compare(sources, asked)]
+    if all(f.ok for f in found):
+        return found
+    # A layer that is itself to be made again explains nothing: of another change mask, IMDC and IMDCS contradict each other.
+    held = {name for r in asked for name in (*r.needs, *(r.unless or ()))} & (sources.keys() - {symbol})
+    stale = {name for name in held if _outdated(job, name)}
+    current = {name: source for name, source in sources.items() if name not in stale}
+    return [finding for _, finding in compare(current, asked)] if stale else found
+
+
+def _outdated(job: Job, symbol: str) -> bool:
+    """Whether a layer was made of one that is another now."""
+    record, layer = job.record(symbol), CATALOGUE[symbol]
+    used = record.ingredients.get("inputs", {}) if record is not None else {}
+    for name in layer.inputs:
+        now, then = job.record(name), used.get(CATALOGUE[name].stem if layer.stem != symbol else name)
+        if now is not None and then is not None and then not in (now.version, now.digest):
+            return True
+    return any(_outdated(job, name) for name in layer.inputs)
 
 
 def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:

@@ -437,6 +437,24 @@ def test_delivery_into_a_store_that_is_no_folder():
     assert job.store.measure("products")[0] == 0
 
 
+def test_a_layer_that_is_to_be_made_again_contradicts_nothing(job):
+    """Of another change mask, when only one of the two change layers is asked for."""
+    arrays = layers()
+    arrays["IMDC"][arrays["IMDC"] == 101] = 102
+    for symbol in ("CHM_resampled", "IMDC", "IMDCS", "IMD_now", "IMD_then"):
+        put(job, symbol, arrays.get(symbol))
+    made = job.record("IMDCS")
+    mask = job.record("CHM_resampled")
+    for version, delivered in ((mask.version, False), ("of another mask", True)):
+        ingredients = {"inputs": {"CHM_resampled": version}}
+        job.store.write_record(job.place("IMDCS").record, replace(made, ingredients=ingredients))
+        if delivered:
+            assert deliver(job, "IMDC")[1]
+        else:
+            with pytest.raises(WorkError, match="do not add up"):
+                deliver(job, "IMDC")
+
+
 def test_a_layer_that_contradicts_another_is_not_delivered(job):
     arrays = layers()
     arrays["IMDC"][arrays["IMDC"] == 101] = 102
