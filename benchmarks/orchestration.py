@@ -1,7 +1,7 @@
 """How a production of many tiles goes through a real Prefect server and its workers on loopback: `python -m benchmarks.orchestration WHAT`.
 
     run       simulated tiles with networks, both passes, and the same again
-    kills     the same under kills of tile runs, workers, warm processes, the parent and the server, against an undisturbed production
+    kills     the same under kills of tile runs, workers, the parent and the server, against an undisturbed production
     poisoned  after `kills`: all is delivered again while one tile's catalogue is broken
     noop      tiles that read one small raster each, as many as all of Europe has
 
@@ -143,7 +143,7 @@ def measure_kills(
     if not (store_of(calm) / "products").exists():
         undisturbed = measure_run(loopback, with_store(file, "calm"), targets, workers)
     file, chance = with_store(file, "kills"), random.Random(seed)
-    kinds = (["tile", "worker", "parent", "server", "warm"] * kills)[:kills]
+    kinds = (["tile", "worker", "parent", "server"] * kills)[:kills]
     chance.shuffle(kinds)
     done: list[str] = []
     last: dict[str, Any] = {}
@@ -199,13 +199,11 @@ def measure_poisoned(loopback: Loopback, file: Path, targets: tuple[str, ...], w
 
 def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance: random.Random) -> bool:
     """Kill something of a kind with signal 9, and start server and workers again; False if there was none within a minute."""
-    if kind in ("tile", "warm"):
+    if kind == "tile":
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = _warm(loopback)
-            chosen = [p for p in found if (p.ppid() in {q.pid for q in found}) == (kind == "tile")]
-            if chosen:
-                chance.choice(chosen).kill()
+            if found := _tile_runs(loopback):
+                chance.choice(found).kill()
                 return True
             time.sleep(0.2)
         return False
@@ -220,12 +218,12 @@ def _kill(loopback: Loopback, kind: str, process: subprocess.Popen[str], chance:
     return True
 
 
-def _warm(loopback: Loopback) -> list[psutil.Process]:
-    """Processes that fork runs for the workers of this server, and their forks, which are the tiles' runs."""
+def _tile_runs(loopback: Loopback) -> list[psutil.Process]:
+    """Processes that run tiles for the workers of this server."""
     found = []
     for process in psutil.process_iter():
         try:
-            if "imperv.flows.runtime.warm" in process.cmdline() and process.environ()["PREFECT_HOME"] == str(loopback.home):
+            if "prefect.engine" in process.cmdline() and process.environ()["PREFECT_HOME"] == str(loopback.home):
                 found.append(process)
         except (psutil.Error, KeyError):
             continue
@@ -239,7 +237,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--database", help="of the Prefect server; SQLite by default")
     parser.add_argument("--light", action="store_true", help="targets without networks")
-    parser.add_argument("--cold", action="store_true", help="workers are Prefect's own")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -251,7 +248,7 @@ def main(arguments: list[str]) -> None:
     count = given.tiles or (974 if given.what == "noop" else 25)
     targets = ("IMD_then",) if given.what == "noop" else LIGHT if given.light else NETWORKS
     file = flat(folder, count) if given.what == "noop" else simulated(folder, count)
-    with Loopback(home, given.workers, given.database, warm=not given.cold) as loopback:
+    with Loopback(home, given.workers, given.database) as loopback:
         if given.what == "kills":
             found = measure_kills(loopback, file, targets, given.workers, given.kills, given.seed)
         elif given.what == "poisoned":

@@ -39,8 +39,6 @@ class Loopback:
     home: Path
     workers: int = 2
     database: str | None = None
-    warm: bool = True
-    """Workers are those of `imperv worker`, not Prefect's own."""
     settings: dict[str, str] = field(default_factory=dict)
     """Of Prefect, beside those that a loopback needs."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -90,10 +88,7 @@ class Loopback:
 
     def start_worker(self, name: str) -> None:
         """Start a worker of the pool of tiles that runs one flow at a time."""
-        if self.warm:
-            self._start(name, "-c", COMMAND, "worker", "--pool", "tiles", "--name", name)
-        else:
-            self._start(name, "-m", "prefect", "worker", "start", "--pool", "tiles", "--name", name, "--limit", "1")
+        self._start(name, "-c", COMMAND, "worker", "--pool", "tiles", "--name", name)
 
     def kill(self, name: str) -> None:
         """Kill a process at once, the server with all that it has started; runs of a killed worker live on."""
