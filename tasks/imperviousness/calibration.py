@@ -178,3 +178,9 @@ def _calibrated_tiles(job: Job) -> list[Tile]:
         if record is not None and record.statistics.get("source") == OWN:
             found.append(tile)
     return found
+
+
+def calibration_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """What a calibration that has borrowed could borrow now."""
+    record = job.record(layer.symbol)
+    return {"neighbours": calibration_versions(job)} if record and "neighbours" in record.ingredients else {}

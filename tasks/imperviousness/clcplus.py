@@ -20,6 +20,7 @@ from imperv.tasks.references.references import (
     covered_share,
     make_reference,
     open_reference,
+    reference_external,
 )
 
 GIVEN = "CLCplus of now is given"
@@ -96,3 +97,11 @@ def not_needed(job: Job, symbol: str) -> str:
         record = job.record("OSM_distance")
         return record.reason if record is not None and not record.made else ""
     return ""
+
+
+def clcplus_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The file of CLC+ of `now`, or none; refused where nothing can take its place."""
+    if job.production.references.clcplus_now:
+        return reference_external(job, layer)
+    clcplus_missing(job)
+    return {"files": {}}

@@ -23,6 +23,7 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.clcplus import GIVEN, SEA_BUFFER, not_needed
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
 from imperv.tasks.memory import block_bytes
+from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, footprint_sources, sound_polygons
 from imperv.tasks.vectors.batches import Bounds
 from imperv.tasks.vectors.osm import PIECE, Theme, read_shapes
@@ -211,3 +212,10 @@ class _DistanceBlock:
         found = np.ascontiguousarray(distance(mask, self.reach)[margin : rows - margin, margin : columns - margin])
         self.out[block.slices] = found
         return report({self.symbol: found})
+
+
+def distance_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The files of roads and footprints, where they are needed."""
+    known = job.record("CLCP_now") is not None or not job.production.references.clcplus_now
+    needed = known and not not_needed(job, layer.symbol)
+    return {"files": fingerprint(job, *(files_of(job) if needed else ()))}

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -224,3 +225,11 @@ def _sample_blocks(job: Job, layer: Layer, room: int, seed: int) -> list[Block]:
     count = max(1, min(len(blocks), room // REGION**2))
     chosen = np.random.default_rng(seed).choice(len(blocks), count, replace=False, p=odds / odds.sum())
     return [blocks[k] for k in sorted(chosen)]
+
+
+def model_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """What a model learns from of neighbours, and what its training started from."""
+    # That is history, like a frozen scene list: another neighbour today makes it no worse.
+    record = job.record(layer.symbol)
+    start = {START: record.ingredients[START]} if record and START in record.ingredients else {}
+    return {"neighbours": training_versions(job, layer.symbol), **start}

@@ -19,7 +19,7 @@ from imperv.layers.network.unet import configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.errors import WorkError
 from imperv.tasks.job import MEMBER_SD, BlockReport, Job, Made, attributes, report, summarise, variables_of
-from imperv.tasks.networks.registry import Found, ensemble_models, load
+from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
 from imperv.tasks.yearly.features import FeatureRows, halo_jobs, open_parts
 
 WINDOW_SHARE = 0.4
@@ -161,3 +161,8 @@ class _Waiting:
             self.reports[block] = report(written)
         done = max(block.y1 for block in ready)
         self.rows = [(done, means[done - top :], deviations[done - top :])] if done < end else []
+
+
+def prediction_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The models of an ensemble, and the features of neighbours that a prediction reaches into."""
+    return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}

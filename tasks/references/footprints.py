@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.kernels.coverage import coverage
 from imperv.tasks.errors import disk_trouble
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, Tally, footprint_sources, sound_polygons
 from imperv.tasks.store.file_systems import discard
 from imperv.tasks.store.store import TEMPORARY, Store
@@ -161,3 +162,9 @@ def _lay_down(job: Job, blocks: Sequence[Block], folder: Path) -> tuple[list[Tal
                     writers[number].write_batch(pa.record_batch([pa.array(inside, pa.binary())], schema=PIECES))
                     counts[blocks[number]] += len(inside)
     return tallies, counts
+
+
+def footprints_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The files of footprints, and the least confidence of those that are used."""
+    files = [file.partition("|")[0] for source in footprint_sources(job) for file in source.files]
+    return {"files": fingerprint(job, *files), "footprint_confidence": job.production.references.footprint_confidence}

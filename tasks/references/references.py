@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -21,6 +22,7 @@ from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.scenes.access import PASSING, environment, is_remote
 from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.surroundings import foreign_data
@@ -225,3 +227,9 @@ def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, flo
 
 def _first_line(error: BaseException) -> str:
     return str(error.__cause__ or error).splitlines()[0]
+
+
+def reference_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The file that a reference is read from; refused where it cannot be opened."""
+    open_reference(job, layer.symbol)[1].close()
+    return {"files": fingerprint(job, reference_path(job, layer.symbol))}

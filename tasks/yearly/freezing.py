@@ -165,3 +165,8 @@ def _in_words(changed: dict[str, list[str]]) -> list[str]:
         for what, names in changed.items()
         if names
     ]
+
+
+def scenes_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """What a scene list depends on."""
+    return {"scenes": scenes_ingredients(job, layer)}

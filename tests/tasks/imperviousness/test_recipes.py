@@ -14,9 +14,9 @@ import pytest
 from imperv.calibration import Calibration
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
+from imperv.tasks.families import TASKS
 from imperv.tasks.imperviousness.recipes import EITHER, RECIPES, Inputs, make_by_recipe
 from imperv.tasks.job import Job, Made, attributes, variables_of
-from imperv.tasks.nodes import MAKERS
 from imperv.tasks.settings.parameters import Parameters
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
@@ -501,5 +501,5 @@ def test_imd_needs_its_calibration(job):
 
 
 def test_every_layer_has_one_maker():
-    assert set(MAKERS) == set(CATALOGUE)
-    assert all(MAKERS[symbol] is make_by_recipe for symbol in RECIPES)
+    assert set(TASKS) == set(CATALOGUE)
+    assert all(TASKS[symbol].make is make_by_recipe for symbol in RECIPES)

@@ -1,0 +1,48 @@
+"""What a task is: how a node of the graph is made, and what decides whether it must be made again.
+
+A family declares one for each of its nodes (`tasks.imperviousness.tasks`); `tasks.nodes` runs them and knows no family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imperv.layers.catalogue import Layer
+from imperv.tasks.job import Job, Made
+from imperv.tasks.store.records import Record
+
+
+def _nothing(job: Job, layer: Layer) -> Mapping[str, Any]:
+    return {}
+
+
+def _needed(job: Job, symbol: str) -> str:
+    return ""
+
+
+def _not_stale(job: Job, layer: Layer, record: Record) -> str:
+    return ""
+
+
+def _not_fixed(job: Job, symbol: str, record: Record) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a node is made."""
+
+    make: Callable[[Job, Layer], Made]
+    """Computes the layer and writes its data; the record is written by `make_node`."""
+    external: Callable[[Job, Layer], Mapping[str, Any]] = _nothing
+    """What it depends on beside other layers of its tile and parameters, by name; part of its key. Refuses a wrong input."""
+    not_needed: Callable[[Job, str], str] = _needed
+    """Why it need not be made, as far as records tell; empty where it may be needed. Then nothing else is in its key."""
+    stale: Callable[[Job, Layer, Record], str] = _not_stale
+    """Why it must be made again although its key is the same; empty where it need not."""
+    fixed: Callable[[Job, str, Record], str | None] = _not_fixed
+    """Why the record stands whatever its key is, such as that of an imported model; None where the key decides."""
+    history: tuple[str, ...] = ()
+    """Names of `external` that only the making tells, in `Made.external`; until then they are those of the last record."""
