@@ -10,7 +10,7 @@ import numpy as np
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import OUTSIDE
 from imperv.tasks.delivery.delivery import deliver
-from imperv.tasks.job import Job, utc_now, variables_of
+from imperv.tasks.job import Job, utc_now
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
@@ -50,12 +50,12 @@ def _make(job: Job, symbol: str) -> None:
     grid = job.grid(layer.resolution)
     codes = np.array([code for code in layer.codes if code != OUTSIDE], np.uint8)
     common = 201 if 201 in layer.codes else 0
-    with job.store.writing_arrays(place, grid, layer.resolution, variables_of(layer), {}) as out:
+    with job.store.writing_arrays(place, grid, layer.resolution, layer.variables, {}) as out:
         for block in job.blocks(layer.resolution):
             towns = np.kron(random.random([-(-n // 50) for n in block.shape]) < 0.15, np.ones((50, 50), bool))
             pixels = np.where(towns[: block.shape[0], : block.shape[1]], random.choice(codes, block.shape), np.uint8(common))
             pixels[:, : block.shape[1] // 20] = OUTSIDE
-            out[variables_of(layer)[0].name][block.slices] = pixels
+            out[layer.variables[0].name][block.slices] = pixels
     record = Record(
         symbol, str(job.tile), key=digest_of([symbol]), digest="x", href=place.data, bbox=job.bounds, created=utc_now(),
         start=str(job.production.periods.then.start), end=str(job.production.periods.now.end),

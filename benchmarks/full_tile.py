@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.processes import told_by
 from imperv.grids import Block
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, MEMBER_SD
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.engine import measured
-from imperv.tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
+from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node
 from imperv.tasks.products.names import delivered_symbols
 from imperv.tasks.report.tile import write_tile_report
@@ -183,7 +183,7 @@ INPUTS: dict[str, Callable[[Block], dict[str, np.ndarray]]] = {
 def _put(job: Job, symbol: str, make: Callable[[Block], dict[str, np.ndarray]]) -> None:
     """Store a layer with its record."""
     layer, place, periods = CATALOGUE[symbol], job.place(symbol), job.period(CATALOGUE[symbol])
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
 
         def write(block: Block):
             arrays = make(block)

@@ -30,7 +30,7 @@ from imperv.layers.network.unet import (
     save_model,
 )
 from imperv.tasks.engine import RESERVED, measured
-from imperv.tasks.job import Job, attributes, utc_now, variables_of
+from imperv.tasks.job import Job, attributes, utc_now
 from imperv.tasks.networks.predicting import make_prediction, plan_prediction
 from imperv.tasks.networks.registry import PRODUCTS, Wanted, ensemble_models, find, load
 from imperv.tasks.settings.production import Production
@@ -169,7 +169,7 @@ def _job(folder: Path, rows: int, columns: int) -> Job:
 def _fill(job: Job) -> None:
     """Random features of now, and how they are shifted."""
     layer, place, rng = CATALOGUE["PP_now"], job.place("PP_now"), np.random.default_rng(0)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
         for block in job.blocks(10):
             out["quantiles"][(..., *block.slices)] = rng.integers(500, 4000, (10, *block.shape)).astype("u2")
             out["harmonics"][(..., *block.slices)] = rng.uniform(-0.2, 0.6, (7, *block.shape)).astype("f2").astype("f4")

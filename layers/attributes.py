@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "observations": ("Clear observations", "1"),
     "sd": ("Standard deviation of the models, fraction", "1"),
 }
-"""Long name and units of arrays of layers that are stored as several (`tasks.job.variables_of`)."""
+"""Long name and units of arrays of layers that are stored as several (`Layer.variables`)."""
 
 
 def units_of(layer: Layer) -> str:

@@ -12,12 +12,26 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
+from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
 from imperv.layers.network.unet import UNetParameters
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
 from imperv.layers.proxy import ProxyParameters
 
 Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
 Period = Literal["then", "now", "pair"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One stored array of a layer."""
+
+    name: str
+    dtype: str
+    nodata: float
+    axis: str = ""
+    """Name of a leading axis, or empty."""
+    labels: tuple[str, ...] = ()
+    """Labels along that axis."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,13 @@ class Layer:
     """Set for final layers."""
     aliases: tuple[str, ...] = field(default=())
     """Other spellings that are understood."""
+    arrays: tuple[Variable, ...] = ()
+    """What it is stored as, where that is not one array of its own name."""
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The arrays that it is stored as; the first is the layer itself."""
+        return self.arrays or (Variable(self.symbol if self.period == "pair" else self.stem, self.dtype, self.nodata),)
 
     @property
     def stem(self) -> str:
@@ -100,6 +121,21 @@ def _final(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
                  delivery=Delivery(part, timing, palette), **more)  # fmt: skip
 
 
+MEMBER_SD = "sd"
+"""Array of a prediction that holds the deviation of its members: both come from one pass of the models."""
+
+_PP = (
+    Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS)),
+    Variable("ndvi_q90", "float32", _NAN),
+    Variable("harmonics", "float32", _NAN, "coefficient", HARMONIC_NAMES),
+    Variable("observations", "uint16", 0),
+)
+
+
+def _predicted(symbol: str) -> tuple[Variable, ...]:
+    return Variable(symbol, "uint8", 255), Variable(MEMBER_SD, "float32", _NAN)
+
+
 _PERCENT = DENSITY.codes
 _BINARY = BUILT_UP.codes
 _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
@@ -112,7 +148,7 @@ _PREDICT = (*_PREDICTION, "ensemble")
 LAYERS: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),
     *_years("PP", "PP", "Weighted quantiles and NDVI harmonics of a year", "4.2.1", ("S2",), "feature",
-            resolution=10, dtype="float32", nodata=_NAN, version=2),
+            resolution=10, dtype="float32", nodata=_NAN, version=2, arrays=_PP),
     *_years("NDVI_p0", "NDVI_p0", "Mean NDVI of a year: constant term of the harmonics", "4.3.2", ("PP",), "feature",
             resolution=10, dtype="float32", nodata=_NAN),
     Layer("IMD_then", "IMD_18", "Imperviousness density of the previous production, percent", "4.1.5", (), "reference", "then", 10, codes=_PERCENT),
@@ -136,11 +172,11 @@ LAYERS: tuple[Layer, ...] = (
     Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then",
           parameters=_BUILT_UP_MODEL, version=6),
     Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model", "PP_shift"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIMD_now",)),
+          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIMD_now",), arrays=_predicted("RIMD")),
     Layer("RIMD_sd", "RIMD_21_sd", "Standard deviation of the models' imperviousness, fraction", "4.7", ("RIMD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIMD_now_sd",)),
     Layer("RIBUD", "RIBUD_21", "Raw built-up density, mean of the models, percent", "4.2.3", ("PP_now", "IBUD_model", "PP_shift"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIBUD_now",)),
+          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIBUD_now",), arrays=_predicted("RIBUD")),
     Layer("RIBUD_sd", "RIBUD_21_sd", "Standard deviation of the models' built-up density, fraction", "4.7", ("RIBUD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIBUD_now_sd",)),
     Layer("OSM_distance", "", "Distance to roads and buildings of OpenStreetMap, metres; only where CLC+ of now is missing", "4.3.3",

@@ -16,12 +16,10 @@ from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block, Tile, block_grid, window_geobox
 from imperv.layers.catalogue import CATALOGUE, Layer
-from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import Production
-from imperv.tasks.store.arrays import Variable
 from imperv.tasks.store.overlay import store_of
 from imperv.tasks.store.records import Record
 from imperv.tasks.store.store import Place, Store
@@ -124,7 +122,7 @@ class Job:
     def array(self, symbol: str) -> Any:
         """The only array of a layer, or its first."""
         group = self.group(symbol)
-        return group[variables_of(CATALOGUE[symbol])[0].name]
+        return group[CATALOGUE[symbol].variables[0].name]
 
     def blocks(self, resolution: int) -> list[Block]:
         """Blocks of work of a layer of that resolution."""
@@ -135,27 +133,9 @@ class Job:
         return self.production.parameters.pick(layer.parameters)
 
 
-QUANTILES = Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS))
-NDVI_Q90 = Variable("ndvi_q90", "float32", float("nan"))
-HARMONICS = Variable("harmonics", "float32", float("nan"), "coefficient", HARMONIC_NAMES)
-OBSERVATIONS = Variable("observations", "uint16", 0)
-MEMBER_SD = "sd"
-
-
 def attributes(job: Job, layer: Layer) -> dict[str, str]:
     """Attributes of a layer's arrays."""
     return {"title": layer.description, "symbol": layer.symbol, "tile": str(job.tile), "Conventions": "CF-1.11"}
-
-
-def variables_of(layer: Layer) -> tuple[Variable, ...]:
-    """The arrays that a layer is stored as."""
-    if layer.stem == "PP":
-        return QUANTILES, NDVI_Q90, HARMONICS, OBSERVATIONS
-    first = Variable(layer.symbol if layer.period == "pair" else layer.stem, layer.dtype, layer.nodata)
-    if layer.symbol in ("RIMD", "RIBUD"):
-        # Mean and deviation come from one pass of the models; RIMD_sd and RIBUD_sd are taken from here.
-        return first, Variable(MEMBER_SD, "float32", float("nan"))
-    return (first,)
 
 
 @dataclass(frozen=True)

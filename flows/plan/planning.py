@@ -17,7 +17,7 @@ from imperv.flows.runtime.journal import last_run
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.delivery.delivery import delivery_standing
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.job import Job, variables_of
+from imperv.tasks.job import Job
 from imperv.tasks.nodes import State, standing
 from imperv.tasks.products.editions import other_editions
 
@@ -83,7 +83,7 @@ def layer_bytes(job: Job, symbol: str) -> int:
     if not layer.resolution:
         return 0
     pixels = int(np.prod(job.grid(layer.resolution).shape))
-    return pixels * sum(np.dtype(v.dtype).itemsize * max(1, len(v.labels)) for v in variables_of(layer))
+    return pixels * sum(np.dtype(v.dtype).itemsize * max(1, len(v.labels)) for v in layer.variables)
 
 
 def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:

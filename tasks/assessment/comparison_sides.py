@@ -22,7 +22,7 @@ from imperv.tasks.assessment.comparison_records import outdated
 from imperv.tasks.checks.delivery_check import check_name, check_paths
 from imperv.tasks.checks.layer_sources import SYMBOLS
 from imperv.tasks.errors import InputError
-from imperv.tasks.job import Job, variables_of
+from imperv.tasks.job import Job
 from imperv.tasks.products.names import delivered_symbols
 from imperv.tasks.scenes.reading import open_full_resolution
 from imperv.tasks.settings.periods import Period, pair_label
@@ -208,7 +208,7 @@ def _is_map(layer: Layer) -> bool:
 
 
 def _stored_raster(text: str, store: Store, layer: Layer, record: Record, tile: str) -> Raster:
-    variable = variables_of(layer)[0]
+    variable = layer.variables[0]
 
     def read(block: Block) -> np.ndarray:
         return np.asarray(store.group(record.href)[variable.name][block.slices])  # type: ignore[index]

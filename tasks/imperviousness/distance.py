@@ -21,7 +21,7 @@ from imperv.layers.network.sampling import CLCPLUS_OUTSIDE
 from imperv.layers.proxy import distance
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.clcplus import GIVEN, SEA_BUFFER, not_needed
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, footprint_sources, sound_polygons
@@ -112,8 +112,8 @@ def make_distance(job: Job, layer: Layer) -> Made:
     pieces = [(block, np.packbits(mask[cells.outer(block, reach)])) for block in job.blocks(10)]
     del mask
     edge = min(1000, max(job.grid(10).shape)) + 2 * reach // 10
-    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        work = _DistanceBlock(layer.symbol, reach, out[variables_of(layer)[0].name])
+    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
+        work = _DistanceBlock(layer.symbol, reach, out[layer.variables[0].name])
         reports = job.engine.map(work, pieces, edge * edge * DISTANCE_PIXEL, layer.symbol)
     digest, statistics = summarise(layer, reports)
     named = {**files, "buildings": files["buildings"] or [source.entry for source in footprints]}

@@ -29,7 +29,7 @@ from imperv.layers.proxy import (
 )
 from imperv.tasks.errors import WorkError
 from imperv.tasks.imperviousness.clcplus import not_needed
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.store.records import digest_of
 
@@ -159,8 +159,8 @@ def make_proxy(job: Job, layer: Layer) -> Made:
     now = job.array("CLCP_now") if record is not None and record.made else None
     model = job.store.read_text(job.place("CLCP_proxy_model").data) or ""
     features = _Features.of(job, "now", parameters)
-    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        array = out[variables_of(layer)[0].name]
+    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
+        array = out[layer.variables[0].name]
         work = _ProxyBlock(layer.symbol, features, job.array("CLCP_then"), now, model, parameters.threshold, array)
         results = job.engine.map(work, blocks, features.bytes(blocks[0]) + len(model) * 4, layer.symbol)
     digest, statistics = summarise(layer, [r for r, _ in results])

@@ -16,12 +16,12 @@ import zarr
 from imperv.calibration import Calibration, apply_calibration, sealing_mask
 from imperv.grids import Block
 from imperv.layers.aggregation import aggregate_fraction, aggregate_mean, aggregate_mean_change
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, MEMBER_SD, Layer
 from imperv.layers.change import classify_change, encode_change, mean_difference, split_change
 from imperv.layers.confidence import confidence
 from imperv.layers.rmsd import rmsd
 from imperv.tasks.errors import WorkError
-from imperv.tasks.job import MEMBER_SD, BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.settings.parameters import Parameters
 
@@ -163,7 +163,7 @@ def _variable(symbol: str, consumer: str) -> str:
         return "harmonics"
     if consumer in ("RIMD_sd", "RIBUD_sd"):
         return MEMBER_SD
-    return variables_of(CATALOGUE[symbol])[0].name
+    return CATALOGUE[symbol].variables[0].name
 
 
 @dataclass(frozen=True)
@@ -259,9 +259,9 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
     grid, blocks = job.grid(layer.resolution), job.blocks(layer.resolution)
     size = _projected(layer, sources.values(), blocks[0])
     with job.store.writing_arrays(
-        job.place(layer.symbol), grid, layer.resolution, variables_of(layer), attributes(job, layer)
+        job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
-        work = _RecipeBlock(layer.symbol, sources, out[variables_of(layer)[0].name], job.production.parameters, calibration)
+        work = _RecipeBlock(layer.symbol, sources, out[layer.variables[0].name], job.production.parameters, calibration)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
     return Made(digest, {**statistics, "made_from": list(sources)} if either else statistics)
 

@@ -20,7 +20,7 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.change_mask import counted_thresholds, sieve_mask, threshold_mask
 from imperv.layers.kernels.percentiles import count_digits
 from imperv.tasks.errors import WorkError
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 
 BYTES_PER_PIXEL = {"CHM": 7.5}
@@ -86,9 +86,9 @@ def make_chm_raw(job: Job, layer: Layer) -> Made:
     if np.isnan(low):
         raise WorkError(f"CHM_raw of tile {job.tile}: no pixel is observed in both periods; check the scenes of then and now")
     with job.store.writing_arrays(
-        job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, variables_of(layer), attributes(job, layer)
+        job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
-        work = _Candidates(layer.symbol, rmsd, out[variables_of(layer)[0].name], low, high)
+        work = _Candidates(layer.symbol, rmsd, out[layer.variables[0].name], low, high)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
     return Made(digest, {**statistics, "lower": low, "upper": high})
 
@@ -105,7 +105,7 @@ def make_chm(job: Job, layer: Layer) -> Made:
     job.engine.at_once(int(rows * columns * BYTES_PER_PIXEL[layer.symbol]), layer.symbol)
     mask = sieve_mask(job.array("CHM_raw")[:], job.production.parameters.change_mask.sieve)
     with job.store.writing_arrays(
-        job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, variables_of(layer), attributes(job, layer)
+        job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
-        out[variables_of(layer)[0].name][:] = mask
+        out[layer.variables[0].name][:] = mask
     return Made(*summarise(layer, [report({layer.symbol: mask})]))

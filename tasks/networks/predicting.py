@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from imperv.grids import Block
-from imperv.layers.catalogue import Layer
+from imperv.layers.catalogue import MEMBER_SD, Layer
 from imperv.layers.network.prediction import bytes_at_once, window_bytes, window_function
 from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.errors import WorkError
-from imperv.tasks.job import MEMBER_SD, BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
 from imperv.tasks.yearly.features import FeatureRows, halo_jobs, open_parts
 
@@ -115,7 +115,7 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     }
     one_more = job.engine.counter(sum(len(lattice.tops) for lattice in lattices.values()))
     reports: dict[Block, BlockReport] = {}
-    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
         for left, lattice in lattices.items():
             first, end = lattice.columns
             read = FeatureRows(parts, unet.names, (left + first, left + end), unet.patch, job.engine.settings.workers)

@@ -24,7 +24,7 @@ from imperv.grids import Block
 from imperv.layers.catalogue import Layer
 from imperv.layers.kernels.coverage import coverage
 from imperv.tasks.errors import disk_trouble
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, Tally, footprint_sources, sound_polygons
 from imperv.tasks.store.file_systems import discard
@@ -109,8 +109,8 @@ def make_footprints(job: Job, layer: Layer) -> Made:
         if not job.store.is_local:
             for piece in sorted(local.iterdir()):
                 job.store.fs.put_file(str(piece), f"{folder}/{piece.name}")
-        with job.store.writing_arrays(place, grid, 10, variables_of(layer), attributes(job, layer)) as out:
-            work = _FootprintBlock(job.store, folder, counts, grid, out[variables_of(layer)[0].name])
+        with job.store.writing_arrays(place, grid, 10, layer.variables, attributes(job, layer)) as out:
+            work = _FootprintBlock(job.store, folder, counts, grid, out[layer.variables[0].name])
             size = int(np.prod(blocks[0].shape)) * PIXEL_BYTES + max(counts.values(), default=0) * POLYGON_BYTES
             digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
     used = sum(t.used for t in tallies)

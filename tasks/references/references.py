@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.scenes.access import PASSING, environment, is_remote
 from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
@@ -110,8 +110,8 @@ def make_reference(job: Job, layer: Layer) -> Made:
                 f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
                 f"resampled ({read.resampling.name}) from full resolution"
             )
-    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
-        array = out[variables_of(layer)[0].name]
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
+        array = out[layer.variables[0].name]
         work = _RasterBlock(read, array)
         size = 1000 * 1000 * 4
         try:

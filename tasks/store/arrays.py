@@ -5,12 +5,12 @@ Where they are kept, and when they count as done, is in `tasks.store.store`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import zarr
 from odc.geo.geobox import GeoBox
 from zarr.codecs import ZstdCodec
+
+from imperv.layers.catalogue import Variable
 
 CHUNK = 500
 """Edge of a Zarr chunk in pixels; divides a block of 1000 pixels at 10 m and of 500 at 20 m."""
@@ -20,19 +20,6 @@ SHARD = {10: 1000, 20: 500, 100: 500}
 
 ZSTD_LEVEL = 3
 """Zstandard level: beyond it, levels cost more time than they save bytes on these layers."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One array of a layer: name, leading axes and how it is stored."""
-
-    name: str
-    dtype: str
-    nodata: float
-    axis: str = ""
-    """Name of a leading axis, or empty."""
-    labels: tuple[str, ...] = ()
-    """Labels along that axis."""
 
 
 def create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: tuple[Variable, ...]) -> None:

@@ -20,11 +20,11 @@ from fsspec.implementations.local import LocalFileSystem
 from odc.geo.geobox import GeoBox
 
 from imperv.grids import Tile
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer, Variable
 from imperv.tasks.errors import InputError, disk_trouble, folder_trouble
 from imperv.tasks.settings.periods import Period, pair_label
 from imperv.tasks.store import opening
-from imperv.tasks.store.arrays import Variable, create_arrays
+from imperv.tasks.store.arrays import create_arrays
 from imperv.tasks.store.debris import is_debris
 from imperv.tasks.store.file_systems import discard, file_system
 from imperv.tasks.store.lease import SECONDS, Lease, holding, is_held

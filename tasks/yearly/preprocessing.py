@@ -22,7 +22,7 @@ from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
 from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError, SceneError, WorkError
-from imperv.tasks.job import BLOCK_METRES, BlockReport, Job, Made, attributes, report, summarise, variables_of
+from imperv.tasks.job import BLOCK_METRES, BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.land import Land
 from imperv.tasks.scenes.access import ACCESS_REFUSED, RAN_OUT
 from imperv.tasks.scenes.offset_check import check_offsets
@@ -174,7 +174,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
     local = not engine.settings.dask_address
     parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
     done = engine.counter(len(STEPS) * parts) if local else None
-    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
         work = _Block(looks, grid, land, plan.edge, plan.threads, out, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         # In the order of the shards, so that the digest does not tell how the blocks were cut.

@@ -6,7 +6,7 @@ import numpy as np
 
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.job import utc_now, variables_of
+from imperv.tasks.job import utc_now
 from imperv.tasks.products.facts import Product
 from imperv.tasks.products.lineage import Lineage, Step
 from imperv.tasks.settings.production import DeliverySettings, EngineSettings, Production
@@ -35,8 +35,8 @@ def put(job, symbol, array=None, made=True, reason=""):
         codes = [c for c in layer.codes if c >= 50] if symbol in ("IMDCL", "IBUCL") else layer.codes
         array = np.resize(np.array(codes, np.uint8), grid.shape)
     if made:
-        with job.store.writing_arrays(place, job.grid(layer.resolution), layer.resolution, variables_of(layer), {}) as out:
-            out[variables_of(layer)[0].name][:] = array
+        with job.store.writing_arrays(place, job.grid(layer.resolution), layer.resolution, layer.variables, {}) as out:
+            out[layer.variables[0].name][:] = array
     record = Record(
         symbol, str(job.tile), key=digest_of([symbol, made]), digest=digest_of(array.tolist()), made=made,
         reason=reason, href=place.data if made else "", bbox=job.bounds, windowed=job.windowed, created=utc_now(),

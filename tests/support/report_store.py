@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from imperv.layers.catalogue import CATALOGUE, topological_order
+from imperv.layers.catalogue import CATALOGUE, MEMBER_SD, topological_order
 from imperv.tasks.delivery.delivery import deliver, delivered_symbols
-from imperv.tasks.job import MEMBER_SD, Job, attributes, report, summarise, utc_now, variables_of
+from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.production import Production
@@ -100,7 +100,7 @@ def put_inputs(job: Job, seed: int = 1) -> None:
 
 def _put(job: Job, symbol: str, arrays: dict, more: dict | None = None, warnings: tuple[str, ...] = ()) -> None:
     layer, place, reports = CATALOGUE[symbol], job.place(symbol), []
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
         for block in job.blocks(10):
             mine = {name: array[(..., *block.slices)] for name, array in arrays.items()}
             for name, array in mine.items():

@@ -13,7 +13,7 @@ from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import FEATURE_SETS, FULL18
 from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet, join_members, save_model
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.networks.registry import weights_digest
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
@@ -90,7 +90,7 @@ def put_features(job: Job, seed: int = 0, period: str = "now") -> None:
     layer, place = CATALOGUE[f"PP_{period}"], job.place(f"PP_{period}")
     rows, columns = job.grid(10).shape
     rng = np.random.default_rng(seed)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
         quantiles = rng.integers(500, 4000, (10, rows, columns)).astype("u2")
         harmonics = rng.uniform(-0.2, 0.6, (7, rows, columns)).astype("f4")
         harmonics[:, rows // 3 : rows // 3 + 20, columns // 2 : columns // 2 + 30] = np.nan

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.store.records import Record
 
 
 def put(job: Job, symbol: str, *arrays: np.ndarray, **statistics) -> None:
     """Store a layer with its record: an array for each of its variables in order, or none, and nothing is known anywhere."""
     layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        for variable, array in zip(variables_of(layer) if arrays else (), arrays, strict=True):
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
+        for variable, array in zip(layer.variables if arrays else (), arrays, strict=True):
             out[variable.name][:] = array
     files, size = job.store.measure(place.data)
     job.store.write_record(

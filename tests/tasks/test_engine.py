@@ -14,7 +14,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.engine import Engine, measured
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.recipes import make_by_recipe
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.settings.production import EngineSettings, Production
 from imperv.tasks.store.records import Record
 
@@ -145,8 +145,8 @@ def job_of(folder, address: str) -> Job:
 
 def put(job: Job, symbol: str, array: np.ndarray) -> None:
     layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        out[variables_of(layer)[0].name][:] = array
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
+        out[layer.variables[0].name][:] = array
     job.store.write_record(place.record, Record(symbol, "E38N31", "key", start="2018-01-01", end="2018-12-31"))
 
 
@@ -194,7 +194,7 @@ def test_a_failed_check_on_a_cluster_is_one_of_ours(tmp_path, cluster):
     job = job_of(tmp_path / "cluster", cluster)
     put(job, "IBUD_now", np.full((1100, 2100), 50, "uint8"))
     # Density of 20 m where 10 m is promised: the first block's check must fail in the worker.
-    with job.store.writing_arrays(job.place("IBUD_now"), job.grid(20), 20, variables_of(CATALOGUE["IBUD_now"]), {}) as out:
+    with job.store.writing_arrays(job.place("IBUD_now"), job.grid(20), 20, CATALOGUE["IBUD_now"].variables, {}) as out:
         out["IBUD_now"][:] = 50
     job.store.write_record(
         job.place("IBUD_now").record, Record("IBUD_now", "E38N31", "key", start="2018-01-01", end="2018-12-31")

@@ -14,7 +14,7 @@ import pytest
 
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.engine import Engine
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production
@@ -48,7 +48,7 @@ def job(tmp_path_factory) -> Job:
     job, rng = Job.of(Production.read(folder), "E38N31"), np.random.default_rng(0)
     for symbol in ("PP_then", "PP_now", "IMD_then", "IBU_then", "IMD_now", "IBU_now", "CHM", "RIMD", "CLCP_now", "IMDC"):
         layer, place = CATALOGUE[symbol], job.place(symbol)
-        variables, shape = variables_of(layer), job.grid(layer.resolution).shape
+        variables, shape = layer.variables, job.grid(layer.resolution).shape
         with job.store.writing_arrays(
             place, job.grid(layer.resolution), layer.resolution, variables, attributes(job, layer)
         ) as out:

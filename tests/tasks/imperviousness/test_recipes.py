@@ -16,7 +16,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
 from imperv.tasks.families import TASKS
 from imperv.tasks.imperviousness.recipes import EITHER, RECIPES, Inputs, make_by_recipe
-from imperv.tasks.job import Job, Made, attributes, variables_of
+from imperv.tasks.job import Job, Made, attributes
 from imperv.tasks.settings.parameters import Parameters
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
@@ -344,7 +344,7 @@ def put(job: Job, symbol: str, *arrays: np.ndarray, made: bool = True, reason: s
     """Store a layer with its record, as the task before would have."""
     layer, place = CATALOGUE[symbol], job.place(symbol)
     if made:
-        variables = variables_of(layer)
+        variables = layer.variables
         with job.store.writing_arrays(
             place, job.grid(layer.resolution), layer.resolution, variables, attributes(job, layer)
         ) as out:

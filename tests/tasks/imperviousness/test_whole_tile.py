@@ -16,7 +16,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.change_mask import change_mask, sieve_mask, threshold_mask
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.whole_tile import BYTES_PER_PIXEL, make_chm, make_chm_raw
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
@@ -37,8 +37,8 @@ def job_of(folder: Path, bbox: str = NINE_BLOCKS, memory: str = "4 GiB", workers
 
 def put(job: Job, symbol: str, array: np.ndarray) -> None:
     layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
-        out[variables_of(layer)[0].name][:] = array
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
+        out[layer.variables[0].name][:] = array
     record = Record(symbol, "E38N31", "key", href=place.data, bbox=job.bounds, start="2018-01-01", end="2021-12-31")
     job.store.write_record(place.record, record)
 
@@ -116,7 +116,7 @@ def test_thresholds_of_a_full_tile_fit_where_the_tile_does_not(tmp_path):
     rmsd = np.full((1000, 1000), 0.01, "f4")
     rmsd[100:200, 100:200] = 0.5
     put(job, "RMSD", np.float32(np.nan))
-    with job.store.writing_arrays(job.place("RMSD"), job.grid(10), 10, variables_of(CATALOGUE["RMSD"]), {}) as out:
+    with job.store.writing_arrays(job.place("RMSD"), job.grid(10), 10, CATALOGUE["RMSD"].variables, {}) as out:
         out["RMSD"][4000:5000, 7000:8000] = rmsd
     peak, made = traced(lambda: make_chm_raw(job, CATALOGUE["CHM_raw"]))
     assert made.statistics["CHM_raw"]["histogram"] == {"1": 990_000, "2": 10_000, "255": 99_000_000}

@@ -11,7 +11,7 @@ import imperv.tasks.networks.models
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
-from imperv.tasks.job import Job, attributes, variables_of
+from imperv.tasks.job import Job, attributes
 from imperv.tasks.networks.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from imperv.tasks.networks.models import make_model
 from imperv.tasks.networks.starting import starting_model
@@ -45,7 +45,7 @@ def job_of(folder: Path, tile: str = "E38N31") -> Job:
 
 def put(job: Job, symbol: str, **arrays: np.ndarray) -> None:
     layer, place = CATALOGUE[symbol], job.place(symbol)
-    with job.store.writing_arrays(place, job.grid(10), 10, variables_of(layer), attributes(job, layer)) as out:
+    with job.store.writing_arrays(place, job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
         for name, array in arrays.items():
             out[name][:] = array
     files, size = job.store.measure(place.data)

@@ -18,7 +18,6 @@ import zarr
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.job import variables_of
 from imperv.tasks.store import object_store as module
 from imperv.tasks.store.object_store import PatientS3
 from imperv.tasks.store.store import Place, Store
@@ -170,7 +169,7 @@ def test_what_was_cut_off_does_not_look_done(moto):
     grid = window_geobox(Tile("E43N32"), 10, (4_300_000, 3_200_000, 4_301_000, 3_201_000))
     store.write_record(place.record, RECORD)
     assert store.read_record(place.record) == RECORD
-    with pytest.raises(ZeroDivisionError), store.writing_arrays(place, grid, 10, variables_of(layer), {}) as group:
+    with pytest.raises(ZeroDivisionError), store.writing_arrays(place, grid, 10, layer.variables, {}) as group:
         assert store.read_record(place.record) is None and store.records("E43N32") == {}
         group["IMD_now"][:] = 7
         raise ZeroDivisionError
