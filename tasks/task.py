@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from imperv.layers.catalogue import Layer
 from imperv.tasks.job import Job, Made
 from imperv.tasks.store.records import Record
+
+Until = Literal["features", "models", "all"]
+"""Passes of a run of several tiles."""
 
 
 def _nothing(job: Job, layer: Layer) -> Mapping[str, Any]:
@@ -20,6 +23,10 @@ def _nothing(job: Job, layer: Layer) -> Mapping[str, Any]:
 
 def _needed(job: Job, symbol: str) -> str:
     return ""
+
+
+def _sound(job: Job, symbol: str) -> None:
+    return None
 
 
 def _not_stale(job: Job, layer: Layer, record: Record) -> str:
@@ -44,5 +51,11 @@ class Task:
     """Why it must be made again although its key is the same; empty where it need not."""
     fixed: Callable[[Job, str, Record], str | None] = _not_fixed
     """Why the record stands whatever its key is, such as that of an imported model; None where the key decides."""
+    preflight: Callable[[Job, str], None] = _sound
+    """Refuses wrong inputs before anything of a tile is made."""
+    until: Until = "all"
+    """First pass that makes it: what neighbouring tiles need of it is made of all tiles before."""
+    alone: Callable[[Job], bool] | None = None
+    """Of a node that borrows of neighbours: whether it needs nothing of them, and is made with the models already."""
     history: tuple[str, ...] = ()
     """Names of `external` that only the making tells, in `Made.external`; until then they are those of the last record."""

@@ -6,22 +6,11 @@ from collections.abc import Sequence
 
 from imperv.layers.catalogue import CATALOGUE, resolve, topological_order
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import TASKS
+from imperv.tasks.task import Until
 
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
-
-FEATURES = ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref")
-
-PASSES: dict[str, tuple[str, ...] | None] = {
-    "features": FEATURES,
-    "models": (*FEATURES, "IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
-    "all": None,
-}
-"""Runs of several tiles: what the next pass of neighbouring tiles uses is made for all of them first (`flows.production.waves`).
-
-Models of small windows learn from the features of their neighbours; predictions use the neighbours' models and features,
-calibrations their samples.
-"""
 
 
 def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
@@ -38,14 +27,14 @@ def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
         raise InputError(f"--target: {error}") from None
 
 
-def steps(targets: Sequence[str] | None, until: str = "all") -> tuple[list[str], list[str]]:
+def steps(targets: Sequence[str] | None, until: Until = "all") -> tuple[list[str], list[str]]:
     """Nodes to make, in order, and final layers to deliver.
 
-    `until` is one of `PASSES`: only that far, and nothing is delivered before the last.
+    Before the pass "all" only what neighbouring tiles need (`Task.until`), and nothing is delivered.
     """
     order = topological_order(targets)
-    wanted_now = PASSES[until]
-    if wanted_now is not None:
-        return topological_order([s for s in wanted_now if s in order]), []
+    if until != "all":
+        passes = ("features",) if until == "features" else ("features", "models")
+        return topological_order([s for s in order if TASKS[s].until in passes]), []
     wanted = CATALOGUE if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imperv.flows.plan.targets import steps
-from imperv.flows.tile.run import CALIBRATION, Until
+from imperv.tasks.families import TASKS
 from imperv.tasks.job import Job
 from imperv.tasks.networks.models import is_small
 from imperv.tasks.networks.starting import starts_anew
 from imperv.tasks.settings.production import Production
+from imperv.tasks.task import Until
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def waves(
             yield from wave(1, "features", lambda tile: True)
         yield from wave(1, "models", lambda tile: starts_anew(jobs[tile].tile))
         yield from wave(1, "models", lambda tile: not starts_anew(jobs[tile].tile))
-    alone = {tile for tile, job in jobs.items() if job.record(CALIBRATION) is not None}
+    borrowers = [symbol for symbol, task in TASKS.items() if task.alone]
+    alone = {tile for tile, job in jobs.items() if all(job.record(symbol) is not None for symbol in borrowers)}
     yield from wave(2, "all", alone.__contains__)
     yield from wave(2, "all", lambda tile: tile not in alone)

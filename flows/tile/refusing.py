@@ -12,12 +12,8 @@ from imperv.flows.plan.targets import steps
 from imperv.flows.runtime.journal import note_run
 from imperv.tasks.delivery.geotiff import load_gdal
 from imperv.tasks.errors import ImpervError, InputError
-from imperv.tasks.imperviousness.clcplus import clcplus_missing
-from imperv.tasks.imperviousness.distance import shape_files
+from imperv.tasks.families import TASKS
 from imperv.tasks.job import Job
-from imperv.tasks.references.references import SETTING, check_reference, open_reference
-from imperv.tasks.references.sources import check_footprints
-from imperv.tasks.vectors.osm import check_shapes
 
 AT_ONCE = 8
 """Tiles looked at together: most of the time goes into waiting for files on servers."""
@@ -63,16 +59,7 @@ def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervE
 def _reason(job: Job, targets: list[str] | None) -> ImpervError | None:
     try:
         for symbol in steps(targets)[0]:
-            if symbol == "CLCP_now" and clcplus_missing(job):
-                for theme, paths in shape_files(job).items():
-                    for path in paths:
-                        check_shapes(path, theme)
-            elif symbol in SETTING:
-                path, source = open_reference(job, symbol)
-                with source:
-                    check_reference(job, symbol, source, path)
-            elif symbol == "IBUD_ref":
-                check_footprints(job)
+            TASKS[symbol].preflight(job, symbol)
     except InputError as error:
         return error
     except (ImpervError, OSError, BotoCoreError, ClientError):  # may pass; the run will say so if it does not

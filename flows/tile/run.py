@@ -15,23 +15,20 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.delivery.stac_series import refresh_series
 from imperv.tasks.errors import ImpervError, TileBusyError
-from imperv.tasks.imperviousness.calibration import calibrates_alone
+from imperv.tasks.families import TASKS
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.products.editions import told
 from imperv.tasks.settings.production import Production, describe_bytes
 from imperv.tasks.store.records import Record
+from imperv.tasks.task import Until
 
 log = logging.getLogger(__name__)
-
-Until = Literal["features", "models", "all"]
 
 Outcome = Literal["ran", "up to date", "not made"]
 
 Maker = Callable[[str, Sequence[str], bool], Outcome]
 """Makes a node: its name, the nodes before it, and whether it is made even if it is up to date."""
-
-CALIBRATION = "IMD_calibration"
 
 
 def job_of(tile: str, config: str) -> Job:
@@ -74,7 +71,7 @@ def walk(
     targets : sequence of str or None
         Layers asked for; all if None.
     until : str
-        One of `targets.PASSES`. With "models" a tile is also calibrated if its own samples suffice; others borrow of their
+        The pass. With "models" a tile is also calibrated if its own samples suffice; others borrow of their
         neighbours in the last pass.
     refresh_scenes : bool
         Ask the catalogue again instead of using the frozen scene lists.
@@ -107,9 +104,9 @@ def walk(
                 before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
                 refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
                 count[make(node, before, refresh)] += 1
-            if until == "models" and CALIBRATION in steps(resolve_targets(targets))[0] and _calibrated_or_alone(job):
-                node = CALIBRATION
-                count[make(node, CATALOGUE[node].inputs, False)] += 1
+            for node in _borrowers(resolve_targets(targets)) if until == "models" else ():
+                if _settled_or_alone(job, node):
+                    count[make(node, CATALOGUE[node].inputs, False)] += 1
         except TileBusyError:  # what is told of the tile is now another's to say
             raise
         except Exception as error:
@@ -128,9 +125,15 @@ def walk(
     return count
 
 
-def _calibrated_or_alone(job: Job) -> bool:
-    """True where the calibration is up to date, or will need nothing of neighbours; samples are read only to find that out."""
-    return standing(job, CALIBRATION).state == "up to date" or calibrates_alone(job)
+def _borrowers(targets: Sequence[str] | None) -> list[str]:
+    """Nodes that may borrow of neighbouring tiles."""
+    return [symbol for symbol in steps(targets)[0] if TASKS[symbol].alone]
+
+
+def _settled_or_alone(job: Job, symbol: str) -> bool:
+    """True where a node is up to date, or will need nothing of neighbours; that is looked at only to find it out."""
+    alone = TASKS[symbol].alone
+    return standing(job, symbol).state == "up to date" or (alone is not None and alone(job))
 
 
 def wants_report(job: Job, whole: bool) -> bool:
