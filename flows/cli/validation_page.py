@@ -16,10 +16,7 @@ from imperv.tasks.errors import InputError
 def plot_scatter(validation: Validation) -> bytes:
     """Densities of map and reference as a PNG: pairs by whole percent, the line of equality and the regression.
 
-    Raises
-    ------
-    InputError
-        If the layer or the reference holds no densities.
+    InputError if the layer or the reference holds no densities.
     """
     import matplotlib
 

@@ -25,13 +25,7 @@ calibrations their samples.
 
 
 def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
-    """Symbols of the layers asked for; None for all.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer.
-    """
+    """Symbols of the layers asked for, None for all; InputError if there is no such layer."""
     try:
         return [resolve(name) for name in targets] if targets else None
     except ValueError as error:
@@ -39,10 +33,7 @@ def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
 
 
 def steps(targets: Sequence[str] | None, until: str = "all") -> tuple[list[str], list[str]]:
-    """Nodes to make, in order, and final layers to deliver.
-
-    `until` is one of `PASSES`: only that far, and nothing is delivered before the last.
-    """
+    """Nodes to make, in order, and final layers to deliver; before the last of `PASSES` nothing is delivered."""
     order = topological_order(targets)
     wanted_now = PASSES[until]
     if wanted_now is not None:

@@ -79,10 +79,7 @@ class _Numbers(Collector):
 def write_metrics(config: Path, production: Production) -> None:
     """Write the metrics of a production into its ``watch.metrics`` at once or not at all; none if it has not run.
 
-    Raises
-    ------
-    WorkError
-        If the file cannot be written.
+    WorkError if the file cannot be written.
     """
     store, path = store_of(production), production.path(production.watch.metrics)
     state = read_state(store)

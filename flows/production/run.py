@@ -45,12 +45,8 @@ async def run_production(
 ) -> Ledger:
     """Run a production from its first wave to its summary; parameters as those of the flow `europe`.
 
-    Raises
-    ------
-    InputError
-        If the request is wrong, or would make again what a newer production uses.
-    WorkError
-        If another parent runs a production in the store.
+    InputError if the request is wrong, or would make again what a newer production uses; WorkError if another parent runs a
+    production in the store.
     """
     config = str(Path(config).absolute())
     production = Production.read(config)

@@ -44,18 +44,7 @@ class Taken:
 def taken_from_newer(production: Production, tiles: Sequence[str], targets: Sequence[str] | None) -> list[Taken]:
     """Tiles of which a run would make something again that a newer production uses, or started from.
 
-    Parameters
-    ----------
-    production : Production
-        The one that is to run.
-    tiles : sequence of str
-        Tiles to run.
-    targets : sequence of str or None
-        Layers asked for; all if None.
-
-    Notes
-    -----
-    One listing a tile where no newer production has been there.
+    Costs one listing a tile where no newer production has been there.
     """
     if store_of(production).layered:  # its base is never written
         return []
@@ -66,13 +55,7 @@ def taken_from_newer(production: Production, tiles: Sequence[str], targets: Sequ
 
 
 def refuse_taken(found: Sequence[Taken]) -> None:
-    """Refuse to make again what a newer production uses.
-
-    Raises
-    ------
-    InputError
-        If there is anything.
-    """
+    """Raise InputError if a run would make again what a newer production uses."""
     if found:
         raise InputError(f"{describe(found)}; give --yes to do it (`yes` of the flow), or run it in a store of its own")
 
