@@ -23,18 +23,9 @@ _HALF = 1 << 31
 
 @njit(cache=True, nogil=True)
 def cells_with_weight(weights, overpass):
-    """Cells of the mapping in which any pixel of an overpass has weight.
+    """Cells of the mapping, (ceil(y / CELL), ceil(x / CELL)) bool, in which any pixel of an overpass has weight.
 
-    Parameters
-    ----------
-    weights : ndarray (y, time, x) of uint8
-        Weights of all overpasses.
-    overpass : int
-        Index along time.
-
-    Returns
-    -------
-    ndarray (ceil(y / CELL), ceil(x / CELL)) of bool
+    `weights` are (y, time, x) uint8 of all overpasses.
     """
     rows, _, columns = weights.shape
     found = np.zeros(((rows + CELL - 1) // CELL, (columns + CELL - 1) // CELL), np.bool_)

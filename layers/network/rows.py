@@ -56,10 +56,10 @@ def predict_rows(
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Mean (uint8 percent, 255 no data) and spread (float32 fraction, NaN no data) of all members, row by row of windows.
 
-    Yields the first row of each piece with it; pieces are gapless. Equal, to float tolerance, to what `windows.predict_blended`
-    and `ensemble.ensemble` make of the area at once: no data where the pixel itself lacks any feature. `read` gives features with
-    the area's context; a model sees each window that holds a valid pixel once, `at_once` at most. ValueError if there is no
-    model.
+    Yields gapless pieces, each with its first row. Equal, to float tolerance, to what `windows.predict_blended` and
+    `ensemble.ensemble` make of the area at once: no data where the pixel itself lacks any feature. `read` gives the features,
+    context of the area included; a model sees each window with a valid pixel once, at most `at_once` in a call. ValueError if
+    there is no model.
     """
     if not models:
         raise ValueError("no model to predict with")

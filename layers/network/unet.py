@@ -331,13 +331,7 @@ def save_model(model: Any, path: Path | str) -> None:
 
 
 def load_model(path: Path | str) -> Any:
-    """Read a model written by `save_model`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file, or it is not a model of this module.
-    """
+    """Read a model written by `save_model`; ValueError if there is no such file, or it is not a model of this module."""
     import keras
 
     try:
