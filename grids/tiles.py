@@ -50,9 +50,10 @@ def official_tiles(edition: str) -> tuple[str, ...]:
 def country_tiles(code: str) -> tuple[str, ...]:
     """Tiles of the official lists that a country touches, in alphabetical order; ValueError if there is no such country.
 
-    `code` is the ISO 3166 code of a member of the EEA or a cooperating country, ``"GB"`` or ``"XK"`` (Kosovo, as Eurostat writes
-    it). From the land polygons of Natural Earth 1:110 million (public domain) with 15 km around them, and rectangles for islands
-    and small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to the kilometre, give an
+    `code` is the ISO 3166 code of a member of the EEA or a cooperating country, ``"GB"`` or ``"XK"`` (Kosovo, as Eurostat does).
+
+    From the land polygons of Natural Earth 1:110 million (public domain) with 15 km around them, and rectangles for islands and
+    small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to the kilometre, give an
     outline of your own (`aoi` of the production file).
     """
     table = _countries()

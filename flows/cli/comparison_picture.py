@@ -1,7 +1,7 @@
 """The picture of `imperv compare`: A, B and their difference side by side, with legends and a scale bar.
 
-Maps are thinned block by block while they are read, in the way that suits their codes, so that a whole tile takes no more
-memory than a block; of differences the largest of each cell is shown, so that single buildings stay visible.
+Maps are thinned block by block while they are read, as suits their codes, so that a tile takes no more memory than a block;
+of differences the largest of each cell is shown, so that single buildings stay visible.
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> 
     """Scores of maps by name, all on one grid, against a truth: density and built-up over the pixels that all maps know.
 
     `truth` has ``imd_then``, ``imd_now`` (percent), ``ibu_now`` (1 built-up) and ``change`` (1 sealing changed, 2 other change,
-    0 none), (y, x) uint8, 255 outside. Changes are judged over the pixels of 20 m that it knows and that changed wholly, or not.
+    0 none), (y, x) uint8, 255 outside. Changes are judged over the pixels of 20 m that it knows and that changed wholly or not at
+    all.
     """
     known = truth["imd_now"] != OUTSIDE
     for one in found.values():

@@ -39,7 +39,7 @@ def run_many(
     deployment: str,
     yes: bool,
 ) -> dict[str, Any]:
-    """Run a production here; parameters as those of the flow `europe`, the summary of `outcomes.Ledger` comes back.
+    """Run a production here, as the flow `europe` does; the summary of `outcomes.Ledger` comes back.
 
     InputError if the request is wrong, WorkError if the server cannot be used.
     """

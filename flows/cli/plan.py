@@ -54,10 +54,7 @@ def _looks(production: Production) -> str:
 
 
 def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:
-    """Those of some tiles that countries and an area touch.
-
-    InputError if there is no such country, the area's file is wrong, or no tile is left.
-    """
+    """Those of some tiles that countries and an area touch; InputError for a wrong country or area, or if none is left."""
     try:
         wanted = {tile for code in countries for tile in country_tiles(code.upper())}
     except ValueError as error:

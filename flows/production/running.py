@@ -23,7 +23,7 @@ from imperv.tasks.settings.production import Production
 def run_tiles(
     tiles: Sequence[str], config: str, targets: Sequence[str] | None = None, refresh_scenes: bool = False
 ) -> dict[str, ImpervError]:
-    """Run tiles one after another; returns those that failed and why, as one failure does not stop the others.
+    """Run tiles one after another; returns those that failed and why, for one failure does not stop the others.
 
     Of several tiles, what neighbours need of each other (models, features, samples) is made first. `refresh_scenes` asks the
     catalogue again in place of the frozen scene lists, and says what that changes. InputError if the request itself is wrong.

@@ -32,10 +32,7 @@ class Wave:
 def waves(
     production: Production, tiles: Sequence[str], targets: list[str] | None, left_out: Callable[[str], bool] = lambda tile: False
 ) -> Iterator[Wave]:
-    """Waves one after another; what the next one holds is decided when the one before has ended.
-
-    `left_out`, asked when a wave begins, is True for a tile that failed.
-    """
+    """Waves, each decided when the one before has ended; `left_out`, asked when a wave begins, is True for a tile that failed."""
     jobs = {tile: Job.of(production, tile) for tile in dict.fromkeys(tiles)}
 
     def wave(number: int, until: Until, wanted: Callable[[str], bool]) -> Iterator[Wave]:

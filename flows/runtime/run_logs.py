@@ -189,7 +189,7 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 def add_to_log(job: Job, text: str, seconds: float) -> None:
     """Say in the log of a run how its process ended, where that could not say so itself.
 
-    `seconds` is the age of the run: an older log belongs to another run, and this one ended before it had a log.
+    `seconds` have passed since the run was begun: an older log is that of another run, and this one gets a log of its own.
     """
     since = (datetime.now(UTC) - timedelta(seconds=seconds + SKEW)).strftime(STAMP)
     now = datetime.now(UTC).strftime(FORM.datefmt or "")

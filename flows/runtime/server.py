@@ -42,10 +42,7 @@ def named() -> bool:
 
 
 def prepare_command() -> None:
-    """Set up Prefect, before it is imported, as the client of a command: quiet, and steered by the environment alone.
-
-    InputError if a variable has a wrong value.
-    """
+    """Set up Prefect, before its import, as a quiet client that the environment alone steers; InputError for a wrong variable."""
     if "PREFECT_HOME" in os.environ:
         home = Path(os.environ["PREFECT_HOME"])
         try:
@@ -62,10 +59,7 @@ def prepare_command() -> None:
 
 
 def prepare_worker() -> None:
-    """Import Prefect as its own commands do, with profiles and logs.
-
-    InputError if a variable or a profile has a wrong value, or no server is named.
-    """
+    """Import Prefect as its own commands do, with profiles and logs; InputError for a wrong variable or profile, or no server."""
     _import_prefect()
     from prefect.settings import get_current_settings
 

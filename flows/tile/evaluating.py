@@ -1,6 +1,6 @@
 """`imperv evaluate`: how good the models and the maps of finished tiles are, against a truth; as tables and JSON.
 
-Pictures are in `evaluation_plots`, the work in `tasks.assessment.evaluation` and `tasks.assessment.stored`.
+The work is in `tasks.assessment`, pictures in `evaluation_plots`.
 """
 
 from __future__ import annotations

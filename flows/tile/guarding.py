@@ -1,7 +1,7 @@
 """What a production must not replace unasked: layers and models that a newer production in the same store was made from.
 
-Productions of several pairs of years share a store: features of a year by its folder, delivered maps as references, and one model
-a tile, which an update replaces by that of its own year. Running an older production again would replace it back.
+Productions of several pairs of years share a store: features of a year, delivered maps as references, and one model a tile,
+which an update replaces by that of its own year. Running an older production again would replace it back.
 """
 
 from __future__ import annotations

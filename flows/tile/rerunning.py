@@ -14,7 +14,7 @@ from imperv.tasks.settings.production import Production
 
 
 def scratch_production(config: Path, tile: str, scratch: Path, changes: Sequence[str]) -> Path:
-    """Write the production file of a scratch run into `scratch`, with its store; the production and its store stay as they are.
+    """Write the production file of a scratch run, whose store is in `scratch` too; the production and its store stay as they are.
 
     `changes` are lines of TOML with dotted names: ``parameters.unet.epochs=40``. InputError if one is none, or the scratch folder
     is the production's own store.

@@ -76,9 +76,9 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def kernel(function: Callable) -> Any:
-    """Compile a function without the GIL, and keep its code on disk until any of the modules with kernels changes.
+    """Compile a function without the GIL, and keep its code on disk until any module with kernels changes.
 
-    Numba itself keeps it until the function's own file changes, but compiled code holds all that it calls, of other modules too.
+    Numba itself keeps it until the function's own file changes, but compiled code holds what it calls in other modules too.
     """
     compiled: Any = njit(nogil=True)(function)
     compiled._cache = _Cache(function)

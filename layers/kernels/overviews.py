@@ -1,7 +1,7 @@
 """Overviews: coded layers at 1/2, 1/4, ... of their resolution, for looking at them from far.
 
-Quantities as the ATBD aggregates them (4.2.4), from full resolution and never over codes that are no quantity; classes by
-the pixel in the middle. Layers that are products of their own at 20 m or 100 m do not belong here.
+Quantities as the ATBD aggregates them (4.2.4), from full resolution and never over codes that are no quantity; classes by the
+pixel in the middle.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Percentiles of arrays too large to be held, exactly, from a few passes over their blocks.
 
 Floating point numbers are ordered as their bits are, so digit after digit of a value of a given rank is found by counting; no
-value is kept. Which percentiles matter is decided in `change_mask`; weighted quantiles over time are in `quantiles`.
+value is kept.
 """
 
 from __future__ import annotations

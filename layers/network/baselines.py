@@ -33,10 +33,7 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 def sample_pixels(regions: Sequence[Region], count: int = PIXELS, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """At most `count` random pixels with all features and a known target: (pixel, feature) float32, (pixel,) fractions 0..1.
-
-    ValueError if there is none.
-    """
+    """At most `count` random pixels with all features, (pixel, feature), and a target 0..1, (pixel,); ValueError without any."""
     masks = [region.valid() for region in regions]
     total = sum(int(np.count_nonzero(m)) for m in masks)
     if not total:

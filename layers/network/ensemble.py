@@ -1,7 +1,4 @@
-"""Mean and spread of the predictions of several models (ATBD 4.7; RIMD, RIBUD and their _sd layers).
-
-Which models take part is decided elsewhere; turning the spread into a confidence is in `confidence`.
-"""
+"""Mean and spread of the predictions of several models (ATBD 4.7; RIMD, RIBUD and their _sd layers)."""
 
 from __future__ import annotations
 

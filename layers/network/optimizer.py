@@ -1,7 +1,4 @@
-"""The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices.
-
-Keras, and TensorFlow with it, is imported inside the function.
-"""
+"""The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices; Keras is imported inside."""
 
 from __future__ import annotations
 

@@ -198,10 +198,7 @@ def choose_split(
 
 
 def crop_size(valid: Sequence[np.ndarray], largest: int, multiple: int) -> int:
-    """Edge of the training crops: `largest`, or less where no region holds so much valid ground; at least `multiple`.
-
-    Pixels, a multiple of `multiple`.
-    """
+    """Edge of the training crops, at least `multiple` and a multiple of it: `largest`, or less where no region is so large."""
     extent = 0
     for mask in valid:
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -50,9 +50,9 @@ def windows_over(rows: int, cols: int, origin: tuple[int, int], patch: int, over
 
 
 def blend_weights(patch: int, overlap: int) -> np.ndarray:
-    """Weight in (0, 1] of each pixel of a window in the blend: raised-cosine ramps over the overlap, 1 between them.
+    """Weight in (0, 1] of each pixel of a window: raised-cosine ramps over the overlap, 1 between; over a pixel they add up to 1.
 
-    The weights of all windows that hold a pixel add up to 1. ValueError for an overlap as in `halo`.
+    ValueError for an overlap as in `halo`.
     """
     _check(patch, overlap)
     ramp = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2

@@ -123,10 +123,7 @@ def joint_histogram(spread: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def spearman(histogram: np.ndarray) -> float:
-    """Rank correlation -1..1 of the two axes of a joint histogram, exact for its steps: ties have their mean rank.
-
-    NaN where an axis holds one value only.
-    """
+    """Rank correlation of a joint histogram, exact for its steps; ties have their mean rank, an axis of one value gives NaN."""
     n = histogram.sum(dtype="f8")
     if not n:
         return float("nan")
