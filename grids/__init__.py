@@ -1,7 +1,4 @@
-"""Where pixels lie: EEA 100 km tiles, their pixel grids, blocks and halos, all in EPSG:3035.
-
-No raster is opened here; grids are odc-geo GeoBoxes.
-"""
+"""Where pixels lie: EEA 100 km tiles, their GeoBoxes, blocks and halos, all in EPSG:3035; no raster is opened here."""
 
 from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
 from imperv.grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles

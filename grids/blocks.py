@@ -43,15 +43,7 @@ class Block:
 
 
 def block_grid(grid: GeoBox, edge: int | None = None) -> Iterator[Block]:
-    """All blocks of a grid, row by row.
-
-    Parameters
-    ----------
-    grid : GeoBox
-        Pixel grid.
-    edge : int, optional
-        Edge of a block in pixels of the grid; 10 km by default.
-    """
+    """All blocks of a grid, row by row, `edge` pixels wide; 10 km by default."""
     rows, columns = grid.shape
     size = edge or max(1, round(BLOCK_METRES / abs(grid.resolution.x)))
     for y in range(0, rows, size):

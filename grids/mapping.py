@@ -42,18 +42,7 @@ class Mapping:
         return cls(x, y)
 
     def in_raster(self, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
-        """Column and row of the nodes in a raster, in pixels from its corner.
-
-        Parameters
-        ----------
-        affine : Affine
-            From pixels to coordinates of the mapping's reference system.
-
-        Returns
-        -------
-        tuple of ndarray
-            Columns and rows, float64.
-        """
+        """Column and row of the nodes in a raster, float64 pixels from its corner; `affine` leads from pixels to coordinates."""
         if affine.b == affine.d == 0:  # exact where coordinates are whole pixels
             return (self.x - affine.c) / affine.a, (self.y - affine.f) / affine.e
         inverse = ~affine

@@ -39,18 +39,7 @@ _NAME = re.compile(r"E(\d{2})N(\d{2})")
 
 @cache
 def official_tiles(edition: str) -> tuple[str, ...]:
-    """Names of all tiles of an official list, in alphabetical order.
-
-    Parameters
-    ----------
-    edition : str
-        ``"eea38-2021"`` or ``"eea38-2024"``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such list.
-    """
+    """Names of all tiles of an official list, "eea38-2021" or "eea38-2024", in alphabetical order; ValueError for another."""
     if edition not in EDITIONS:
         raise ValueError(f"no official tile list {edition!r}: choose one of {', '.join(EDITIONS)}")
     text = resources.files("imperv.grids").joinpath("data", EDITIONS[edition]).read_text(encoding="ascii")
@@ -59,23 +48,13 @@ def official_tiles(edition: str) -> tuple[str, ...]:
 
 @cache
 def country_tiles(code: str) -> tuple[str, ...]:
-    """Tiles of the official lists that a country touches, in alphabetical order.
+    """Tiles of the official lists that a country touches, in alphabetical order; ValueError if there is no such country.
 
-    Parameters
-    ----------
-    code : str
-        ISO 3166 code of a member of the EEA or a cooperating country, ``"GB"`` or ``"XK"`` (Kosovo, as Eurostat writes it).
+    `code` is the ISO 3166 code of a member of the EEA or a cooperating country, ``"GB"`` or ``"XK"`` (Kosovo, as Eurostat does).
 
-    Raises
-    ------
-    ValueError
-        If there is no such country.
-
-    Notes
-    -----
-    From the land polygons of Natural Earth 1:110 million (public domain) with 15 km around them, and rectangles for
-    islands and small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to
-    the kilometre, give an outline of your own (`aoi` of the production file).
+    From the land polygons of Natural Earth 1:110 million (public domain) with 15 km around them, and rectangles for islands and
+    small states that it leaves out. Tiles of open sea belong to no country. Where borders matter to the kilometre, give an
+    outline of your own (`aoi` of the production file).
     """
     table = _countries()
     if code not in table:
@@ -166,13 +145,7 @@ class Tile:
 
 
 def resolve_tile(text: str) -> Tile:
-    """The tile that somebody means, who may write its name in any case.
-
-    Raises
-    ------
-    ValueError
-        If there is no such tile; the text names close ones.
-    """
+    """The tile that somebody means, who may write its name in any case; ValueError names close ones if there is none."""
     return Tile(text.strip().upper())
 
 

@@ -17,10 +17,7 @@ KILOMETRE = 1000
 def snap_outward(bbox: Sequence[float]) -> tuple[int, int, int, int]:
     """Bounds (left, bottom, right, top) moved outward to whole kilometres.
 
-    Raises
-    ------
-    ValueError
-        If the bounds are not four finite numbers with left < right and bottom < top.
+    ValueError if they are not four finite numbers with left < right and bottom < top.
     """
     if len(bbox) != 4 or not all(math.isfinite(v) for v in bbox) or bbox[0] >= bbox[2] or bbox[1] >= bbox[3]:
         raise ValueError(f"bbox {list(bbox)} is not [left, bottom, right, top] in EPSG:3035 metres")
@@ -32,10 +29,7 @@ def snap_outward(bbox: Sequence[float]) -> tuple[int, int, int, int]:
 def window_geobox(tile: Tile, resolution: int, bbox: Sequence[float] | None = None) -> GeoBox:
     """Pixel grid of a tile, or of the part of it inside `bbox` snapped outward to whole kilometres.
 
-    Raises
-    ------
-    ValueError
-        If the area does not touch the tile, or the resolution is not an HRL one.
+    ValueError if the area does not touch the tile, or the resolution is not an HRL one.
     """
     return _geobox(tile, resolution, None if bbox is None else tuple(bbox))
 

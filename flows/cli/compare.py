@@ -1,8 +1,4 @@
-"""The command ``imperv compare``: two stores, productions or folders of maps held against each other.
-
-Pixels are compared in `tasks.assessment.comparing`, records in `tasks.assessment.comparison_records`; the picture is
-`flows.cli.comparison_picture`.
-"""
+"""The command ``imperv compare``: two stores, productions or folders of maps held against each other."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The picture of `imperv compare`: A, B and their difference side by side, with legends and a scale bar.
 
-Maps are thinned block by block while they are read, in the way that suits their codes, so that a whole tile takes no more
-memory than a block; of differences the largest of each cell is shown, so that single buildings stay visible.
+Maps are thinned block by block while they are read, as suits their codes, so that a tile takes no more memory than a block;
+of differences the largest of each cell is shown, so that single buildings stay visible.
 """
 
 from __future__ import annotations
@@ -60,13 +60,7 @@ class Drawn:
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file that cannot be drawn, before anything is computed.
-
-    Raises
-    ------
-    InputError
-        If its ending is none of `FORMS`.
-    """
+    """Raise InputError, before anything is computed, if a file's ending is none of `FORMS`."""
     if path.suffix.lower() not in FORMS:
         raise InputError(f"--picture: {path}: name a file that ends in {', '.join(FORMS)}")
 
@@ -144,23 +138,9 @@ def _padded(a: np.ndarray, factor: int, fill: float) -> np.ndarray:
 
 
 def draw(path: Path, a: Side, b: Side, found: Sequence[tuple[Pair, Tally]], every: bool) -> str:
-    """Draw maps below each other; what was drawn, in words.
+    """Draw maps below each other; returns what was drawn, in words. InputError if the picture cannot be written.
 
-    Parameters
-    ----------
-    path : Path
-        Picture to be made; the folder must be there.
-    a, b : Side
-        For the titles.
-    found : sequence
-        Maps and what was found of them.
-    every : bool
-        Every one, as its layer was asked for; else imperviousness density, or the first layer, of every tile.
-
-    Raises
-    ------
-    InputError
-        If the picture cannot be written.
+    With `every` all maps, else imperviousness density, or the first layer, of every tile.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

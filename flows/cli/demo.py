@@ -25,26 +25,9 @@ KILOMETRE = 100
 
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
-    """Simulate, run, compare.
+    """Simulate, run, compare on a site of `size` pixels of 10 m each way; returns tiles that failed and why.
 
-    Parameters
-    ----------
-    directory : Path
-        Folder to work in; what is already there and fits is used again.
-    size : int
-        Edge of the site in pixels of 10 m.
-    out, err : Console
-        Where results and progress go.
-
-    Returns
-    -------
-    dict
-        Tiles that failed and why.
-
-    Raises
-    ------
-    InputError
-        If the size is out of range.
+    What is already in the folder and fits is used again. InputError if the size is out of range.
     """
     from imperv.flows.cli.showing import run_view
     from imperv.flows.production.running import run_tiles

@@ -1,7 +1,7 @@
 """What a finished map is worth: its scores against the truth beside those of what a person would use without it.
 
-Without the run there is the map of then, used as if it were of now, and CLC+ Backbone: its sealed pixels at the mean density
-that the map of then has in them, and its two years compared.
+That is the map of then, used as if it were of now, and CLC+ Backbone: its sealed pixels at the mean density that the map of
+then has in them, and its two years compared.
 """
 
 from __future__ import annotations
@@ -106,21 +106,11 @@ def _percent(codes: np.ndarray) -> np.ndarray:
 
 
 def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> list[Score]:
-    """Scores of maps against a truth.
+    """Scores of maps by name, all on one grid, against a truth: density and built-up over the pixels that all maps know.
 
-    Parameters
-    ----------
-    found : mapping of Candidate
-        By name, all on one grid.
-    truth : mapping
-        ``imd_then``, ``imd_now`` (percent), ``ibu_now`` (1 built-up) and ``change`` (1 sealing changed, 2 other change, 0 none),
-        (y, x) uint8, 255 outside.
-
-    Returns
-    -------
-    list of Score
-        Density and built-up over the pixels that all maps know; changes over the pixels of 20 m that the truth knows and that
-        changed wholly, or not at all.
+    `truth` has ``imd_then``, ``imd_now`` (percent), ``ibu_now`` (1 built-up) and ``change`` (1 sealing changed, 2 other change,
+    0 none), (y, x) uint8, 255 outside. Changes are judged over the pixels of 20 m that it knows and that changed wholly or not at
+    all.
     """
     known = truth["imd_now"] != OUTSIDE
     for one in found.values():

@@ -32,25 +32,13 @@ BARS = {"ecolor": "#555555", "lw": 1, "capsize": 3}
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file that cannot be a picture, before hours are spent.
-
-    Raises
-    ------
-    InputError
-        For another ending than ``.png`` and ``.html``.
-    """
+    """Raise InputError, before hours are spent, for another ending than ``.png`` and ``.html``."""
     if path.suffix not in (".png", ".html"):
         raise InputError(f"--plot: {path}: name a file that ends in .png or .html")
 
 
 def save(found: Row, path: Path) -> None:
-    """Write the pictures, as the file's name ends: ``.png``, or ``.html`` with the tables.
-
-    Raises
-    ------
-    InputError
-        For another ending, or a file that cannot be written.
-    """
+    """Write the pictures as ``.png``, or as ``.html`` with the tables; InputError for another ending, or if that fails."""
     check_name(path)
     picture = draw(found)
     try:

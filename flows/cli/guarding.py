@@ -10,13 +10,7 @@ from imperv.tasks.settings.production import Production
 
 
 def ask_taken(production: Production, tiles: Sequence[str], targets: Sequence[str] | None, yes: bool) -> None:
-    """Ask on a terminal, refuse elsewhere; with `yes` neither.
-
-    Raises
-    ------
-    InputError
-        If it is not to be.
-    """
+    """Ask on a terminal, refuse elsewhere; with `yes` neither. InputError if it is not to be."""
     if yes:
         return
     found = taken_from_newer(production, tiles, targets)

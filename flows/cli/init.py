@@ -94,15 +94,7 @@ def init(
 
 
 def starting_file(tile: str, file: Path) -> str:
-    """Text of the production file of a tile.
-
-    Parameters
-    ----------
-    tile : str
-        EEA tile.
-    file : Path
-        What it will be called.
-    """
+    """Text of the production file of a tile, which will be called `file`."""
     from imperv.grids import Tile
     from imperv.grids.tiles import countries_of
 

@@ -39,14 +39,9 @@ def run_many(
     deployment: str,
     yes: bool,
 ) -> dict[str, Any]:
-    """Run a production here; parameters as those of the flow `europe`, the summary of `outcomes.Ledger` comes back.
+    """Run a production here, as the flow `europe` does; the summary of `outcomes.Ledger` comes back.
 
-    Raises
-    ------
-    InputError
-        If the request is wrong.
-    WorkError
-        If the server cannot be used.
+    InputError if the request is wrong, WorkError if the server cannot be used.
     """
     rest: dict[str, Any] = {
         "tiles": tiles, "targets": targets, "at_once": at_once, "tile_timeout": tile_timeout, "max_failures": max_failures,

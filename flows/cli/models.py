@@ -1,7 +1,6 @@
 """The commands ``imperv model``: the registry of density models for people, and models as files.
 
-Which models are of use is decided in `tasks.networks.registry`, files are checked in `tasks.networks.model_files`, and
-`flows.tile.models` says what is shown.
+`tasks.networks.registry` decides which models are of use, `tasks.networks.model_files` checks files.
 """
 
 from __future__ import annotations

@@ -17,13 +17,7 @@ from imperv.tasks.errors import InputError
 
 
 def tile_name(text: str | None) -> str | None:
-    """The right spelling of a tile's name; None for None.
-
-    Raises
-    ------
-    InputError
-        If there is no such tile.
-    """
+    """The right spelling of a tile's name, None for None; InputError if there is no such tile."""
     from imperv.grids.tiles import resolve_tile
 
     try:
@@ -48,13 +42,7 @@ def tile_names(texts: list[str] | None) -> list[str] | None:
 
 
 def layer_name(text: str) -> str:
-    """Symbol of a layer.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer.
-    """
+    """Symbol of a layer; InputError if there is no such layer."""
     from imperv.layers.catalogue import resolve
 
     try:

@@ -25,27 +25,10 @@ COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
 
 
 def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Production, str]:
-    """The production to plan, with what a plan needs in the place of what its file does not say yet.
+    """The production to plan and, in one line, what was assumed for what its file does not say yet; empty for a complete file.
 
-    Parameters
-    ----------
-    config : Path or None
-        Production file; by default production.toml of this folder, which may be missing where tiles are named.
-    tiles : sequence of str
-        Tiles that the command names.
-    named : bool
-        True where tiles are named in whatever way; those of a country or an area are chosen from the newest list.
-
-    Returns
-    -------
-    production : Production
-    assumed : str
-        What was assumed, one line; empty for a complete file.
-
-    Raises
-    ------
-    InputError
-        If the file is wrong, or there is none and no tile is named.
+    `config` is by default production.toml of this folder, which may be missing where tiles are `named` in whatever way; those of
+    a country or an area come from the newest list. InputError if the file is wrong, or there is none and no tile is named.
     """
     file = config or Path("production.toml")
     file = file / "production.toml" if file.is_dir() else file
@@ -71,13 +54,7 @@ def _looks(production: Production) -> str:
 
 
 def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:
-    """Those of some tiles that countries and an area touch.
-
-    Raises
-    ------
-    InputError
-        If there is no such country, the area's file is wrong, or no tile is left.
-    """
+    """Those of some tiles that countries and an area touch; InputError for a wrong country or area, or if none is left."""
     try:
         wanted = {tile for code in countries for tile in country_tiles(code.upper())}
     except ValueError as error:

@@ -15,10 +15,7 @@ from imperv.tasks.errors import InputError
 def draw_plans(plans: Sequence[TilePlan], path: Path) -> None:
     """Draw tiles on the grid of Europe: coloured by core hours where there is work, grey where everything is up to date.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    InputError if the file cannot be written.
     """
     import matplotlib
 

@@ -14,13 +14,7 @@ from imperv.tasks.errors import InputError
 
 
 def plot_scatter(validation: Validation) -> bytes:
-    """Densities of map and reference as a PNG: pairs by whole percent, the line of equality and the regression.
-
-    Raises
-    ------
-    InputError
-        If the layer or the reference holds no densities.
-    """
+    """Pairs of densities by whole percent, line of equality and regression as a PNG; InputError if there are no densities."""
     import matplotlib
 
     matplotlib.use("Agg")

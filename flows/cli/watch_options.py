@@ -24,14 +24,9 @@ Metrics = Annotated[
 
 @contextmanager
 def watched(notify: Sequence[str] | None, metrics: Path | None) -> Iterator[None]:
-    """Have every production that is read in the block watched so.
+    """Have every production that is read in the block watched so; InputError if an option cannot be used.
 
     By the environment, which beats the file: parameters of flows are kept by Prefect, and addresses are secrets.
-
-    Raises
-    ------
-    InputError
-        If an option cannot be used.
     """
     from pydantic import ValidationError
 

@@ -14,13 +14,7 @@ DELIVER = "deliver "
 
 
 def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
-    """Symbols of the layers asked for; None for all.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer.
-    """
+    """Symbols of the layers asked for, None for all; InputError if there is no such layer."""
     try:
         return [resolve(name) for name in targets] if targets else None
     except ValueError as error:

@@ -18,17 +18,7 @@ MOST = 10
 
 
 class Alerts:
-    """Tells the notifiers of a production; made in the loop that runs it.
-
-    Parameters
-    ----------
-    settings : WatchSettings
-        Whom to tell.
-    ledger : Ledger
-        Of the run.
-    facts : dict of str
-        What every alert says by name: production, store, ...
-    """
+    """Tells the notifiers of a production; made in the loop that runs it. Every alert says `facts`: production, store, ..."""
 
     def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str]) -> None:
         self.notifiers, self.ledger, self.facts = settings.notify, ledger, facts

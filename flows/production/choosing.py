@@ -13,23 +13,10 @@ from imperv.tasks.settings.production import Production
 def chosen_tiles(
     production: Production, tiles: Sequence[str] | None = None, first: Sequence[str] | None = None, retry_failed: bool = False
 ) -> tuple[str, ...]:
-    """Tiles of a run, in the order in which each wave takes them.
+    """Tiles of a run, in the order in which each wave takes them: `first` before the others.
 
-    Parameters
-    ----------
-    production : Production
-        Settings.
-    tiles : sequence of str, optional
-        Tiles asked for, by default all of the production.
-    first : sequence of str, optional
-        Of them, those that go before the others.
-    retry_failed : bool
-        Only tiles whose last run failed; none is left where none did.
-
-    Raises
-    ------
-    InputError
-        If a tile that shall be first is none of them, or one is unknown.
+    With `retry_failed` only tiles whose last run failed, maybe none. InputError for an unknown tile, or a first one that is not
+    in the run.
     """
     names = tuple(dict.fromkeys(tiles or production.tile_names))
     before = tuple(dict.fromkeys(first or ()))

@@ -1,4 +1,4 @@
-"""Signs of life of a production's parent: written into the store at an interval, and read by whoever asks whether it still lives.
+"""Signs of life of a production's parent, written into the store at an interval.
 
 A sign names its process and its own interval, so that a reader needs neither the parent nor a server. Its age is told by the
 store's clock, which wrote the file's time: that of the parent's machine may be wrong.
@@ -102,17 +102,7 @@ def say(store: Store, state: Literal["running", "stopped"], note: str) -> None:
 
 
 def life_of(store: Store, state: Mapping[str, Any], now: datetime | None = None) -> Life:
-    """Whether a production lives.
-
-    Parameters
-    ----------
-    store : Store
-        Of the production.
-    state : mapping
-        What `production_state.read_state` says of its last run; not empty.
-    now : datetime, optional
-        By the reader's clock.
-    """
+    """Whether a production lives, by its last run's `state` (`production_state.read_state`, not empty) and the reader's clock."""
     moment = now or datetime.now(UTC)
     sign = last_sign(store)
     if sign is not None and sign.run != state["run"]:  # of an earlier run

@@ -77,13 +77,7 @@ class _Numbers(Collector):
 
 
 def write_metrics(config: Path, production: Production) -> None:
-    """Write the metrics of a production into its ``watch.metrics`` at once or not at all; none if it has not run.
-
-    Raises
-    ------
-    WorkError
-        If the file cannot be written.
-    """
+    """Write a production's metrics, all or nothing, to its ``watch.metrics``; none if it has not run. WorkError if that fails."""
     store, path = store_of(production), production.path(production.watch.metrics)
     state = read_state(store)
     if not state:

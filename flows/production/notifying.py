@@ -89,13 +89,7 @@ def shown(notifier: SecretStr) -> str:
 
 
 def check_notifiers(notifiers: Iterable[SecretStr]) -> None:
-    """Look whether their commands are there.
-
-    Raises
-    ------
-    InputError
-        If one is not.
-    """
+    """Raise InputError if the command of a notifier is not there."""
     for notifier in notifiers:
         text = notifier.get_secret_value()
         if "://" not in text and shutil.which(shlex.split(text)[0]) is None:

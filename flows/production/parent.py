@@ -15,14 +15,9 @@ from imperv.tasks.store.store import Store
 
 @contextmanager
 def only_parent(store: Store, production: Production) -> Iterator[Lease]:
-    """Be the one parent of a store while the block runs.
+    """Be the one parent of a store while the block runs; WorkError if another one lives.
 
     A dead one's place is free at once on its own machine; elsewhere as soon as its heartbeat counts as silent.
-
-    Raises
-    ------
-    WorkError
-        If another one lives.
     """
     seconds = MISSED * production.watch.heartbeat
     with ExitStack() as stack:

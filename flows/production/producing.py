@@ -33,32 +33,10 @@ async def produce(
     ledger: Ledger,
     check: Callable[[], None] = lambda: None,
 ) -> Ledger:
-    """Run all tiles through both passes; one that fails for good never stops the others.
+    """Run all tiles through both passes and note everything in the ledger; one that fails for good never stops the others.
 
-    Parameters
-    ----------
-    production : Production
-        Settings.
-    tiles : sequence of str
-        Tiles.
-    targets : list of str or None
-        Layers asked for; all if None.
-    runner : Runner
-        Runs one pass of one tile.
-    ledger : Ledger
-        Takes note of everything; no further runs are begun once it is `stopped`.
-    check : callable
-        Called before a run is begun; raises where this process is not to go on.
-
-    Returns
-    -------
-    Ledger
-        The same.
-
-    Raises
-    ------
-    ImpervError
-        If `check` raises, or the store cannot be used.
+    `check` is called before a run is begun and raises where this process is not to go on; no run begins once the ledger is
+    `stopped`. ImpervError if `check` raises, or the store cannot be used.
     """
     places = asyncio.Semaphore(runner.at_once)
 

@@ -20,13 +20,7 @@ def report_tile(production: Production, tile: str) -> str:
 
 
 def report_production(production: Production) -> str:
-    """Make the report of all tiles from their records; where it is.
-
-    Raises
-    ------
-    InputError
-        If the production names no tile.
-    """
+    """Make the report of all tiles from their records; returns where it is. InputError if the production names no tile."""
     if not production.tile_names:
         raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
     jobs = [remembering(Job.of(production, tile)) for tile in production.tile_names]

@@ -1,6 +1,6 @@
-"""A production from its first wave to its summary: each pass of a tile a process of this machine, or a deployment's run.
+"""A production from its first wave to its summary, each pass of a tile a process of this machine, or a deployment's run.
 
-Prefect is imported by neither unless its server is used; the flow is in `flows.europe`.
+Prefect is imported only where its server is used; the flow is in `flows.europe`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,9 @@ async def run_production(
     yes: bool = False,
     artifacts: bool = False,
 ) -> Ledger:
-    """Run a production from its first wave to its summary; parameters as those of the flow `europe`.
+    """Run a production from its first wave to its summary, with the parameters of the flow `europe`.
 
-    Raises
-    ------
-    InputError
-        If the request is wrong, or would make again what a newer production uses.
-    WorkError
-        If another parent runs a production in the store.
+    InputError if the request is wrong, or would make again what a newer production uses; WorkError if another parent is at work.
     """
     config = str(Path(config).absolute())
     production = Production.read(config)

@@ -23,30 +23,10 @@ from imperv.tasks.settings.production import Production
 def run_tiles(
     tiles: Sequence[str], config: str, targets: Sequence[str] | None = None, refresh_scenes: bool = False
 ) -> dict[str, ImpervError]:
-    """Run tiles one after another.
+    """Run tiles one after another; returns those that failed and why, for one failure does not stop the others.
 
-    Where there are several, what neighbours need of each other (models, features, samples) is made for all of them first.
-
-    Parameters
-    ----------
-    tiles : sequence of str
-        EEA tiles.
-    config : str
-        Production file.
-    targets : sequence of str, optional
-        Layers asked for, all by default.
-    refresh_scenes : bool
-        Ask the catalogue again instead of using the frozen scene lists; what that changes is said.
-
-    Returns
-    -------
-    dict
-        Tiles that failed and why. One failed tile does not stop the others.
-
-    Raises
-    ------
-    InputError
-        If the request itself is wrong.
+    Of several tiles, what neighbours need of each other (models, features, samples) is made first. `refresh_scenes` asks the
+    catalogue again in place of the frozen scene lists, and says what that changes. InputError if the request itself is wrong.
     """
     symbols = resolve_targets(targets)
     config = str(Path(config).absolute())

@@ -19,14 +19,10 @@ NAMES = {"core_hours": "core hours", "gigabytes_read": "GB of scenes read", "gig
 
 
 def tile_costs(job: Job) -> dict[str, Any]:
-    """What a tile has taken and what all its layers and products were planned to take.
+    """What a tile has taken, ``so_far``, and what all its layers and products were ``planned`` to take, each by `NAMES`.
 
-    Returns
-    -------
-    dict
-        ``so_far`` and ``planned``, each with `NAMES`, and with ``money`` where the production has prices (without networks on
-        GPUs; a month of storing); ``reading_not_counted``: features of a year that were made before their reading was counted.
-        What was made twice counts once, as a record is that of the last time.
+    Both have ``money`` too where the production has prices (without networks on GPUs; a month of storing). What was made twice
+    counts once: a record is that of the last time. ``reading_not_counted``: a year's features made before reading was counted.
     """
     sums, prices = tile_sums(job), job.production.prices
     order, products = steps(None)

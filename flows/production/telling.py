@@ -1,7 +1,7 @@
 """Telling people of what `imperv status --check` finds: once, again after a while, and when it is well again.
 
-A dead parent can tell nobody, so this is for cron or a timer, on any machine that reaches the store. What was told is kept in
-the store, by a digest of the notifier, as addresses are secrets.
+A dead parent can tell nobody, so this is for cron or a timer, on any machine that reaches the store. The store keeps what was
+told, by a digest of the notifier, as addresses are secrets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REMIND = timedelta(hours=6)
 def tell_troubles(
     store: Store, notifiers: Sequence[SecretStr], found: Sequence[Trouble], facts: dict[str, str], now: datetime | None = None
 ) -> list[bool]:
-    """Tell every notifier that does not know yet; for each that was told, whether it took the alert.
+    """Tell every notifier that does not know yet; returns for each that was told whether it took the alert.
 
     Trouble of a kind that was told already is told again after `REMIND` only: of many failed tiles the first one wakes people.
     """

@@ -28,36 +28,11 @@ def next_production(
     catalogue: str = "",
     only_finished: bool = False,
 ) -> tuple[Path, list[str]]:
-    """Write the production file of the next pair of years beside the last one, or where `out` says.
+    """Write the production file of the next pair of years to `out`; the last one stays as it is.
 
-    Parameters
-    ----------
-    last : Path
-        Production file of the last pair; it stays as it is.
-    now : str
-        New year, or twelve months.
-    out : Path
-        File to write.
-    clcplus_now : str
-        CLCplus Backbone of `now`; without it the proxy stands in (docs/proxy.md).
-    footprints : sequence of str
-        Footprints of the new `then`; by default those of the last production.
-    catalogue : str
-        Scenes, by default those of the last production.
-    only_finished : bool
-        Leave out tiles without delivered IMD and IBU, which are otherwise an error.
-
-    Returns
-    -------
-    file : Path
-        Checked: it can be read as a production.
-    left_out : list of str
-        Tiles of the last production that are not in it; the file names them too.
-
-    Raises
-    ------
-    InputError
-        If the last production's maps are not there, or a value is wrong.
+    Returns the file, checked, and the tiles left out. `now` is a year or twelve months. Without `clcplus_now` the proxy stands in
+    (docs/proxy.md); `footprints`, of the new `then`, and `catalogue` are by default those of the last production. A tile without
+    delivered IMD and IBU is an error, or with `only_finished` left out and named in the file. InputError if a value is wrong.
     """
     production = Production.read(last)
     file = file_of(last)

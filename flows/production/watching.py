@@ -51,13 +51,7 @@ def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def check_watching(production: Production) -> None:
-    """Look whether what watches a production can be used.
-
-    Raises
-    ------
-    InputError
-        If a command is not there, or the folder of the metrics.
-    """
+    """Raise InputError if a command or the folder of the metrics, by which a production is watched, is not there."""
     check_notifiers(production.watch.notify)
     folder = Path(production.path(production.watch.metrics)).parent
     if production.watch.metrics and not folder.is_dir():
@@ -67,20 +61,7 @@ def check_watching(production: Production) -> None:
 class Watch:
     """Gives signs of life, tells people, and keeps metrics, Prefect's artifacts and the report fresh until it is left.
 
-    Parameters
-    ----------
-    config : Path
-        Production file.
-    production : Production
-        What it says.
-    run : str
-        Name of the run.
-    ledger : Ledger
-        Of the run.
-    artifacts : bool
-        Whether there is a flow run that shows artifacts.
-    deployment : str, optional
-        Whose runs the tiles are; its work pool is watched.
+    `artifacts` says whether a flow run shows artifacts; `deployment` is whose runs the tiles are: its work pool is watched.
     """
 
     def __init__(

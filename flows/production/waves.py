@@ -1,7 +1,7 @@
-"""In which order the tiles of a production run, so that every result is the same whatever ran beside it, or was killed.
+"""The order in which the tiles of a production run, so that results do not depend on what ran beside them, or was killed.
 
 Pass 1 goes to the models, in waves: features first where windows are so small that models learn from their neighbours' too; then
-the models of every other tile each way, which start from nothing; then those of the others, which start from the nearest of these
+the models of every other tile each way, which start from nothing; then the others, which start from the nearest of these
 (`tasks.networks.starting`). Pass 2 does the rest: tiles that could be calibrated alone, then those that borrow of their
 neighbours. Nothing in a wave depends on another tile of the same wave.
 """
@@ -33,19 +33,7 @@ class Wave:
 def waves(
     production: Production, tiles: Sequence[str], targets: list[str] | None, left_out: Callable[[str], bool] = lambda tile: False
 ) -> Iterator[Wave]:
-    """Waves one after another; what the next one holds is decided when the one before has ended.
-
-    Parameters
-    ----------
-    production : Production
-        Settings.
-    tiles : sequence of str
-        Tiles to run.
-    targets : list of str or None
-        Layers asked for; all if None.
-    left_out : callable
-        True for a tile that failed, asked when a wave begins.
-    """
+    """Waves, each decided when the one before has ended; `left_out`, asked when a wave begins, is True for a tile that failed."""
     jobs = {tile: Job.of(production, tile) for tile in dict.fromkeys(tiles)}
 
     def wave(number: int, until: Until, wanted: Callable[[str], bool]) -> Iterator[Wave]:

@@ -37,19 +37,9 @@ def automations(webhook: UUID) -> list[AutomationCore]:
 
 
 async def create_automations(url: str) -> list[str]:
-    """Create the automations on the configured server, or replace those of the same names; their names.
+    """Create the automations on the configured server, or replace those of the same names; returns the names.
 
-    Parameters
-    ----------
-    url : str
-        Web address that takes Slack's JSON.
-
-    Raises
-    ------
-    InputError
-        If it is no web address.
-    WorkError
-        If the server does not take them.
+    `url` takes Slack's JSON. InputError if it is no web address, WorkError if the server does not take the automations.
     """
     if "://" not in url:
         raise InputError("--notify: a server calls web addresses only; give one such as 'https://hooks.example.org/...'")

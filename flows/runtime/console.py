@@ -45,13 +45,7 @@ def take_any_character() -> None:
 
 
 def named(tiles: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """The tiles that a command names, each once, or all that are known.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """The tiles that a command names, each once, or all that are known; InputError if there is none."""
     names = list(dict.fromkeys(tiles or known))
     if not names:
         raise InputError("no tile is named; give one, or set tiles in the production file")
@@ -72,13 +66,7 @@ def end(failed: Mapping[str, ImpervError]) -> None:
 
 
 def asked(question: str) -> bool:
-    """The answer of a person; False where there is none to be asked.
-
-    Raises
-    ------
-    InputError
-        If the answer is no.
-    """
+    """The answer of a person, False where there is none to be asked; InputError if the answer is no."""
     if not (sys.stdin.isatty() and err.is_terminal):
         return False
     if not typer.confirm(f"imperv: {question}", err=True):

@@ -23,13 +23,7 @@ class _Shown(logging.LogRecord):
 
 
 def configure() -> None:
-    """Send logs of this process to standard error; IMPERV_LOG_LEVEL says from which level on, WARNING without it.
-
-    Raises
-    ------
-    InputError
-        If a variable has a value that is none of these.
-    """
+    """Send logs to standard error, from the level IMPERV_LOG_LEVEL (WARNING by default) on; InputError for a wrong variable."""
     logging.setLogRecordFactory(_Shown)
     form, level = os.environ.get(FORM, ""), (os.environ.get(LEVEL) or "WARNING").upper()
     if form not in ("", "json"):

@@ -18,12 +18,9 @@ class Pool:
 
 
 async def pool_of(deployment: str) -> Pool | None:
-    """The pool that a deployment's runs wait in; None for a deployment without one.
+    """The work pool of a deployment, None for a deployment without one.
 
-    Raises
-    ------
-    prefect.exceptions.PrefectException, httpx.HTTPError, RuntimeError
-        If the server does not answer, or there is no such deployment.
+    PrefectException, httpx.HTTPError or RuntimeError if the server does not answer or does not know the deployment.
     """
     from prefect import get_client
     from prefect.client.schemas.objects import WorkerStatus

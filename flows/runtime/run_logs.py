@@ -1,8 +1,8 @@
 """The logs of a tile's runs, kept in the store, so that one command finds them wherever a run was: here, a child, a worker.
 
-A run writes one file, `runs/logs/<tile>/<time>-<process>.log`: what it made and how long it took, warnings of whatever library,
-and why it failed. A folder gets every line at once, an object store the whole text every few seconds. Of a log that grows too
-long the middle is left out, and only the last runs of a tile keep theirs. Secrets are taken out before a line is written.
+A run writes `runs/logs/<tile>/<time>-<process>.log`: what it made and how long it took, all warnings, and why it failed.
+A folder gets every line at once, an object store the whole text every few seconds. A long log loses its middle, and only the
+last runs of a tile keep theirs. Secrets are taken out before a line is written.
 """
 
 from __future__ import annotations
@@ -62,15 +62,7 @@ FORM.converter = time.gmtime
 
 
 class RunLog(logging.Handler):
-    """The log of one run: hears what passes the levels of all loggers, and what `RUN` says.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is kept.
-    path : str
-        Its file.
-    """
+    """The log of one run, the file `path` of the store: hears what passes the levels of all loggers, and what `RUN` says."""
 
     def __init__(self, store: Store, path: str) -> None:
         super().__init__()
@@ -150,15 +142,7 @@ def _append(store: Store, path: str, text: str) -> None:
 
 @contextmanager
 def kept_log(job: Job, until: str) -> Iterator[None]:
-    """Keep the log of what happens in the block, a run of a tile that is this process's.
-
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    until : str
-        How far the run goes.
-    """
+    """Keep the log of what happens in the block: a run of a tile by this process as far as `until`."""
     me, flow_run = this_process(), os.environ.get("PREFECT__FLOW_RUN_ID", "")
     handler = RunLog(job.store, _new_path(str(job.tile)))
     for logger in (logging.getLogger(), RUN):
@@ -205,14 +189,7 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 def add_to_log(job: Job, text: str, seconds: float) -> None:
     """Say in the log of a run how its process ended, where that could not say so itself.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    text : str
-        Any number of lines.
-    seconds : float
-        Since the run was begun: an older log is another run's, and this one came not so far as to have one.
+    `seconds` have passed since the run was begun: an older log is that of another run, and this one gets a log of its own.
     """
     since = (datetime.now(UTC) - timedelta(seconds=seconds + SKEW)).strftime(STAMP)
     now = datetime.now(UTC).strftime(FORM.datefmt or "")

@@ -42,13 +42,7 @@ def named() -> bool:
 
 
 def prepare_command() -> None:
-    """Set up Prefect, before it is imported, as the client of a command: quiet, and steered by the environment alone.
-
-    Raises
-    ------
-    InputError
-        If a variable has a wrong value.
-    """
+    """Set up Prefect, before its import, as a quiet client that the environment alone steers; InputError for a wrong variable."""
     if "PREFECT_HOME" in os.environ:
         home = Path(os.environ["PREFECT_HOME"])
         try:
@@ -65,13 +59,7 @@ def prepare_command() -> None:
 
 
 def prepare_worker() -> None:
-    """Import Prefect as its own commands do, with profiles and logs.
-
-    Raises
-    ------
-    InputError
-        If a variable or a profile has a wrong value, or no server is named.
-    """
+    """Import Prefect as its own commands do, with profiles and logs; InputError for a wrong variable or profile, or no server."""
     _import_prefect()
     from prefect.settings import get_current_settings
 
@@ -104,23 +92,10 @@ def _variable(setting: str) -> str:
 
 
 def check_server(deployment: str = "", pool: str = "", patience: float = PATIENCE) -> None:
-    """See whether the server answers, is of the right version, and has a deployment or a pool of processes.
+    """See whether the server answers, has the right version, and the deployment or the pool of processes that is named.
 
-    Parameters
-    ----------
-    deployment : str
-        Name such as ``imperviousness/tile``; any if empty.
-    pool : str
-        Name of a work pool; any if empty.
-    patience : float
-        Seconds that it is waited for.
-
-    Raises
-    ------
-    InputError
-        If its address, key, version, deployment or pool is wrong.
-    WorkError
-        If it does not answer.
+    A deployment is named like ``imperviousness/tile``. WorkError if nothing answers for `patience` seconds, InputError if the
+    address, key, version, deployment or pool is wrong.
     """
     deadline, told = time.monotonic() + patience, False
     while True:

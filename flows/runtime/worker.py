@@ -31,23 +31,9 @@ base.critical_service_loop = partial(base.critical_service_loop, printer=_say)  
 
 
 def work(pool: str, name: str | None, limit: int) -> None:
-    """Serve a work pool until this process is told to stop.
+    """Serve a work pool of the type "process", `limit` runs at the same time, until this process is told to stop.
 
-    Parameters
-    ----------
-    pool : str
-        Work pool of the type "process".
-    name : str, optional
-        Of the worker, by default one that Prefect makes up.
-    limit : int
-        Runs at the same time.
-
-    Raises
-    ------
-    InputError
-        If the name is none.
-    WorkError
-        If the server went away for too long.
+    InputError if the name is none, WorkError if the server was away for too long.
     """
 
     if set(name or "") & set("/%"):

@@ -53,18 +53,7 @@ class Finding:
 
 
 def check_production(production: Production) -> Iterator[Finding]:
-    """What is right, doubtful and wrong, as it is found; nothing is left in the store or elsewhere.
-
-    Parameters
-    ----------
-    production : Production
-        Read from a file; its form is right already.
-
-    Yields
-    ------
-    Finding
-        Each error once, also where several tiles have it.
-    """
+    """What is right, doubtful and wrong, each error once, as it is found; nothing is left in the store or elsewhere."""
     if not production.tile_names:
         yield Finding(Level.ERROR, 'tiles: no tile is named; add one such as tiles = ["E43N32"]')
     told: set[str] = set()

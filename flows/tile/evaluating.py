@@ -1,6 +1,6 @@
 """`imperv evaluate`: how good the models and the maps of finished tiles are, against a truth; as tables and JSON.
 
-Pictures are in `evaluation_plots`, the work in `tasks.assessment.evaluation` and `tasks.assessment.stored`.
+The work is in `tasks.assessment`, pictures in `evaluation_plots`.
 """
 
 from __future__ import annotations
@@ -37,30 +37,11 @@ def evaluate_tiles(
     only: Product | None = None,
     told: Callable[[str], None] = lambda text: None,
 ) -> Row:
-    """Evaluate tiles of one production.
+    """Evaluate tiles of one production, which need features and references; what more they have is judged too.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Tiles with features and references; what more they have is judged too.
-    truth : Truth
-        Covers them, or parts of them.
-    trials : int
-        Trainings of every method with other blocks held out; 0 judges the stored layers alone.
-    only : str, optional
-        "IMD" or "IBU"; both by default, as far as the truth has them.
-    told : callable
-        Called with a line of text at each step.
-
-    Returns
-    -------
-    dict
-        ``tiles``, ``thresholds``, ``settings``, ``scores``, ``differences``, ``years``, ``training``, ``stored``.
-
-    Raises
-    ------
-    ImpervError
-        If a tile is not ready, the truth does not fit, or a training fails.
+    Every method is trained `trials` times with other blocks held out; 0 judges the stored layers alone. The result has ``tiles``,
+    ``thresholds``, ``settings``, ``scores``, ``differences``, ``years``, ``training`` and ``stored``. ImpervError if a tile is
+    not ready, the truth does not fit, or a training fails.
     """
     # One without a density judges nothing of IMD, and one of densities of IMD alone nothing of IBU.
     held = {key.partition("_")[0] for key in truth.files}

@@ -1,7 +1,7 @@
 """What a production must not replace unasked: layers and models that a newer production in the same store was made from.
 
-Productions of several pairs of years share a store: features of a year by its folder, delivered maps as references, and one model
-a tile, which an update replaces by that of its own year. Running an older production again would replace it back.
+Productions of several pairs of years share a store: features of a year, delivered maps as references, and one model a tile,
+which an update replaces by that of its own year. Running an older production again would replace it back.
 """
 
 from __future__ import annotations
@@ -44,18 +44,7 @@ class Taken:
 def taken_from_newer(production: Production, tiles: Sequence[str], targets: Sequence[str] | None) -> list[Taken]:
     """Tiles of which a run would make something again that a newer production uses, or started from.
 
-    Parameters
-    ----------
-    production : Production
-        The one that is to run.
-    tiles : sequence of str
-        Tiles to run.
-    targets : sequence of str or None
-        Layers asked for; all if None.
-
-    Notes
-    -----
-    One listing a tile where no newer production has been there.
+    Costs one listing a tile where no newer production has been there.
     """
     if store_of(production).layered:  # its base is never written
         return []
@@ -66,13 +55,7 @@ def taken_from_newer(production: Production, tiles: Sequence[str], targets: Sequ
 
 
 def refuse_taken(found: Sequence[Taken]) -> None:
-    """Refuse to make again what a newer production uses.
-
-    Raises
-    ------
-    InputError
-        If there is anything.
-    """
+    """Raise InputError if a run would make again what a newer production uses."""
     if found:
         raise InputError(f"{describe(found)}; give --yes to do it (`yes` of the flow), or run it in a store of its own")
 

@@ -99,13 +99,7 @@ def age(created: str) -> str:
 
 
 def describe(job: Job, product: str) -> dict[str, Any]:
-    """What is known of the model of a tile.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """What is known of the model of a tile; InputError if there is none."""
     symbol, tile = PRODUCTS[product], Tile(str(job.tile))
     record = read_records(job.store, product, [tile]).get(tile)
     if record is None:

@@ -20,32 +20,13 @@ AT_ONCE = 8
 
 
 def refuse_without_gdal(targets: list[str] | None) -> None:
-    """Look for what writes the maps, hours before the first one is there.
-
-    Parameters
-    ----------
-    targets : list of str or None
-        Layers asked for; all if None.
-
-    Raises
-    ------
-    InputError
-        If layers are to be delivered, and GDAL's Python bindings cannot be imported.
-    """
+    """Raise InputError, hours before the first map, if layers are to be delivered and GDAL's bindings cannot be imported."""
     if steps(targets)[1]:
         load_gdal()
 
 
 def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
-    """Tiles that cannot be made, and why; their journals say so too.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Tiles.
-    targets : list of str or None
-        Layers asked for; all if None.
-    """
+    """Tiles that cannot be made, and why; their journals say so too."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(lambda job: _reason(job, targets), jobs)
         failed = {str(job.tile): error for job, error in zip(jobs, found, strict=True) if error}

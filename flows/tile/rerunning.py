@@ -14,28 +14,10 @@ from imperv.tasks.settings.production import Production
 
 
 def scratch_production(config: Path, tile: str, scratch: Path, changes: Sequence[str]) -> Path:
-    """Write the production file of a scratch run.
+    """Write the production file of a scratch run, whose store is in `scratch` too; the production and its store stay as they are.
 
-    Parameters
-    ----------
-    config : Path
-        Production file; it and its store stay as they are.
-    tile : str
-        Tile to run.
-    scratch : Path
-        Folder for the file and its store.
-    changes : sequence of str
-        What differs, as lines of TOML with dotted names: ``parameters.unet.epochs=40``.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If a change is none, or the scratch folder is the production's own store.
+    `changes` are lines of TOML with dotted names: ``parameters.unet.epochs=40``. InputError if one is none, or the scratch folder
+    is the production's own store.
     """
     production, file = Production.read(config), file_of(config)
     Job.of(production, tile)

@@ -64,31 +64,9 @@ def walk(
 ) -> dict[str, int]:
     """Make what a tile needs, in order, while this process holds the tile.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    targets : sequence of str or None
-        Layers asked for; all if None.
-    until : str
-        The pass. With "models" a tile is also calibrated if its own samples suffice; others borrow of their
-        neighbours in the last pass.
-    refresh_scenes : bool
-        Ask the catalogue again instead of using the frozen scene lists.
-    make : callable
-        Makes a node; raises what made it fail.
-    finish : callable
-        Called with True at the end of a last pass, and with False after a failure.
-
-    Returns
-    -------
-    dict
-        Number of nodes that ran, were up to date, and are not made.
-
-    Raises
-    ------
-    ImpervError
-        The first node's failure; nothing after it is tried.
+    Returns counts of nodes that ran, were up to date, and are not made. `until` is the pass; "models" also
+    calibrates a tile whose own samples suffice, others borrow of their neighbours in the last pass. `finish` is called with True
+    at the end of a last pass, with False after a failure. ImpervError is the first node's failure; nothing after it is tried.
     """
     order, products = steps(resolve_targets(targets), until)
     count: dict[str, int] = {"ran": 0, "up to date": 0, "not made": 0}

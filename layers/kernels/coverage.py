@@ -51,18 +51,7 @@ def coverage(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
 
 
 def dissolve(polygons: np.ndarray) -> np.ndarray:
-    """Polygons of the same union that do not overlap each other; only those that do are merged.
-
-    Parameters
-    ----------
-    polygons : (n,) array of valid shapely Polygons and MultiPolygons
-        Any order.
-
-    Returns
-    -------
-    (m,) array of shapely Polygons and MultiPolygons
-        At most as many.
-    """
+    """Polygons and MultiPolygons of the same union that do not overlap each other; only those that do are merged."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

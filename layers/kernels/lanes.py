@@ -43,15 +43,9 @@ _INDEX = ir.IntType(32)
 class Vector(types.Type):
     """Type of a vector of numbers, or of truth values, that lie in registers.
 
-    Numbers of one type and count are added, subtracted, multiplied, divided and compared by the operators; unsigned integers
-    wrap around, and also have ``&``, ``|``, ``^`` and ``>>``. A comparison with NaN is false except for ``!=``.
-
-    Parameters
-    ----------
-    element : numba.types.Type
-        bool, uint8, uint16, uint32, float32 or float64.
-    lanes : int
-        Numbers in the vector, a power of two.
+    Numbers of one type and count are added, subtracted, multiplied, divided and compared by the operators; unsigned integers wrap
+    around, and also have ``&``, ``|``, ``^`` and ``>>``. A comparison with NaN is false except for ``!=``. `element` is bool,
+    uint8, uint16, uint32, float32 or float64, `lanes` a power of two.
     """
 
     def __init__(self, element: types.Type, lanes: int) -> None:
@@ -82,10 +76,9 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def kernel(function: Callable) -> Any:
-    """Compile a function without the GIL, and keep its code on disk until any of the modules with kernels changes.
+    """Compile a function without the GIL, and keep its code on disk until any module with kernels changes.
 
-    Numba itself keeps it until the function's own file changes. But compiled code holds all that it calls, here from other
-    modules too.
+    Numba itself keeps it until the function's own file changes, but compiled code holds what it calls in other modules too.
     """
     compiled: Any = njit(nogil=True)(function)
     compiled._cache = _Cache(function)

@@ -1,7 +1,7 @@
 """Overviews: coded layers at 1/2, 1/4, ... of their resolution, for looking at them from far.
 
-Quantities as the ATBD aggregates them (4.2.4), from full resolution and never over codes that are no quantity; classes by
-the pixel in the middle. Layers that are products of their own at 20 m or 100 m do not belong here.
+Quantities as the ATBD aggregates them (4.2.4), from full resolution and never over codes that are no quantity; classes by the
+pixel in the middle.
 """
 
 from __future__ import annotations
@@ -16,20 +16,7 @@ LARGEST = 512
 
 
 def overview_factors(shape: tuple[int, int], largest: int = LARGEST) -> tuple[int, ...]:
-    """Factors 2, 4, 8, ... until the longer edge is no longer than `largest`.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns at full resolution.
-    largest : int
-        Pixels.
-
-    Returns
-    -------
-    tuple of int
-        Empty where the raster is that small itself.
-    """
+    """Factors 2, 4, 8, ... until the longer edge of (rows, columns) has at most `largest` pixels; empty for a small raster."""
     factors: list[int] = []
     while -(-max(shape) // (factors[-1] if factors else 1)) > largest:
         factors.append(2 * (factors[-1] if factors else 1))
@@ -37,27 +24,11 @@ def overview_factors(shape: tuple[int, int], largest: int = LARGEST) -> tuple[in
 
 
 def overview(pixels: np.ndarray, factor: int, palette: Palette) -> np.ndarray:
-    """Pixels of an overview.
+    """Overview, uint8, of a layer or of rows of it that begin with a multiple of `factor`; the palette tells its codes.
 
-    Parameters
-    ----------
-    pixels : ndarray (y, x) of uint8
-        Layer, or rows of it that begin with a multiple of `factor`.
-    factor : int
-        Pixels that become one, each way.
-    palette : Palette
-        The layer's: tells what its codes are.
-
-    Returns
-    -------
-    ndarray (ceil(y / factor), ceil(x / factor)) of uint8
-        The mean of the valid pixels for quantities, rounded half up, 255 where there is none; changes with 201 where all are
-        201, which otherwise count as unchanged. For classes the pixel in the middle. Blocks at the edge may be smaller.
-
-    Raises
-    ------
-    ValueError
-        For a wrong dtype or shape.
+    For quantities the mean of the valid pixels, rounded half up, 255 where there is none; changes with 201 where all are 201,
+    which otherwise count as unchanged. For classes the pixel in the middle. Blocks at the edge may be smaller. ValueError for a
+    wrong dtype or shape.
     """
     rows, columns = pixels.shape
     if palette.overview == "nearest":

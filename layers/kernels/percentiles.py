@@ -1,7 +1,7 @@
 """Percentiles of arrays too large to be held, exactly, from a few passes over their blocks.
 
 Floating point numbers are ordered as their bits are, so digit after digit of a value of a given rank is found by counting; no
-value is kept. Which percentiles matter is decided in `change_mask`; weighted quantiles over time are in `quantiles`.
+value is kept.
 """
 
 from __future__ import annotations
@@ -21,26 +21,10 @@ CountDigits = Callable[[int, Sequence[int]], np.ndarray]
 
 
 def count_digits(values: np.ndarray, known: int, prefixes: Sequence[int]) -> np.ndarray:
-    """Count values by their next digit.
+    """Count values, float32 or float64, by their next digit: (prefix, 65536) int64, digits in the order of the values.
 
-    Parameters
-    ----------
-    values : ndarray of float32 or float64, any shape
-        NaN does not count.
-    known : int
-        Number of leading digits that a value must share with a prefix.
-    prefixes : sequence of int
-        Leading digits of interest; ``[0]`` where none is known.
-
-    Returns
-    -------
-    ndarray (prefix, 65536) of int64
-        Number of values with that prefix and that next digit, digits in the order of the values.
-
-    Raises
-    ------
-    ValueError
-        For wrong dtypes, or where no digit is left to count.
+    A value counts for the prefix that its `known` leading digits make; `prefixes` is ``[0]`` where none is known. NaN does not
+    count. ValueError for wrong dtypes, or where no digit is left to count.
     """
     values = np.asarray(values)
     if values.dtype not in (np.float32, np.float64):
@@ -56,26 +40,10 @@ def count_digits(values: np.ndarray, known: int, prefixes: Sequence[int]) -> np.
 
 
 def exact_percentiles(count: CountDigits, percentiles: Sequence[float], dtype: np.dtype | type) -> np.ndarray:
-    """Percentiles with linear interpolation, equal to ``numpy.percentile`` of the values that are not NaN.
+    """Percentiles (0 to 100) with linear interpolation, float64, as ``numpy.percentile`` of the values that are not NaN.
 
-    Parameters
-    ----------
-    count : callable
-        `count_digits` of all values; called once a digit of `dtype`.
-    percentiles : sequence of float
-        0 to 100.
-    dtype : dtype
-        Of the values, float32 or float64.
-
-    Returns
-    -------
-    ndarray (percentile,) of float64
-        NaN if there is no value.
-
-    Raises
-    ------
-    ValueError
-        For percentiles outside 0 to 100.
+    `count` is `count_digits` of all values, called once a digit of their `dtype`, float32 or float64. NaN if there is no value;
+    ValueError for percentiles out of range.
     """
     shares = np.asarray(percentiles, np.float64) / 100
     if not ((shares >= 0) & (shares <= 1)).all():

@@ -23,18 +23,9 @@ _HALF = 1 << 31
 
 @njit(cache=True, nogil=True)
 def cells_with_weight(weights, overpass):
-    """Cells of the mapping in which any pixel of an overpass has weight.
+    """Cells of the mapping, (ceil(y / CELL), ceil(x / CELL)) bool, in which any pixel of an overpass has weight.
 
-    Parameters
-    ----------
-    weights : ndarray (y, time, x) of uint8
-        Weights of all overpasses.
-    overpass : int
-        Index along time.
-
-    Returns
-    -------
-    ndarray (ceil(y / CELL), ceil(x / CELL)) of bool
+    `weights` are (y, time, x) uint8 of all overpasses.
     """
     rows, _, columns = weights.shape
     found = np.zeros(((rows + CELL - 1) // CELL, (columns + CELL - 1) // CELL), np.bool_)
@@ -150,20 +141,8 @@ def _among_valid(source, sx, sy):
 def nearest_weights(source, first, nodes_x, nodes_y, table, out, overpass):
     """Weights of one granule by the class of the nearest pixel, in place where they are higher.
 
-    Parameters
-    ----------
-    source : ndarray (rows, columns) of uint8
-        Window of the scene classification.
-    first : tuple of int
-        Row and column of the window's first pixel in the raster.
-    nodes_x, nodes_y : ndarray of float64
-        As for `bilinear`.
-    table : ndarray (256,) of uint8
-        Weight of every class.
-    out : ndarray (y, time, x) of uint8
-        Weights of all overpasses; outside of the raster nothing changes.
-    overpass : int
-        Index along time.
+    Outside of the raster nothing changes. `source` is the (rows, columns) uint8 scene classification, `table` the (256,) uint8
+    weight of every class, `out` the (y, time, x) uint8 weights of all overpasses; the rest as in `bilinear`.
     """
     rows, _, columns = out.shape
     height, width = source.shape
@@ -188,18 +167,8 @@ def nearest_weights(source, first, nodes_x, nodes_y, table, out, overpass):
 def take_better(values, weights, best, out, overpass):
     """Put one granule's pixels where they are valid and weigh more than what is there, in place.
 
-    Parameters
-    ----------
-    values : ndarray (y, 1, x) of uint16
-        Digital numbers of the granule; 0 is no data.
-    weights : ndarray (y, 1, x) of uint8
-        Weights of the granule.
-    best : ndarray (y, 1, x) of uint8
-        Weights of what is there.
-    out : ndarray (y, time, x) of uint16
-        Digital numbers of all overpasses.
-    overpass : int
-        Index along time.
+    `values` (uint16, 0 no data) and `weights` (uint8) of the granule and `best`, the weights (uint8) of what is there, are
+    (y, 1, x); `out` is (y, time, x) uint16 of all overpasses.
     """
     for y in range(values.shape[0]):
         for x in range(values.shape[2]):

@@ -33,28 +33,7 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 def sample_pixels(regions: Sequence[Region], count: int = PIXELS, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Random pixels with all features and a known target.
-
-    Parameters
-    ----------
-    regions : sequence of Region
-        As the networks are trained on.
-    count : int
-        Most pixels.
-    seed : int
-        Of the choice.
-
-    Returns
-    -------
-    features : (pixel, feature) float32
-    target : (pixel,) float32
-        Fraction 0..1.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """At most `count` random pixels with all features, (pixel, feature), and a target 0..1, (pixel,); ValueError without any."""
     masks = [region.valid() for region in regions]
     total = sum(int(np.count_nonzero(m)) for m in masks)
     if not total:
@@ -72,29 +51,11 @@ def sample_pixels(regions: Sequence[Region], count: int = PIXELS, seed: int = 1)
 
 
 def fit_baseline(name: str, features: np.ndarray, target: np.ndarray, seed: int = 1, workers: int = 1) -> Predictor:
-    """Fit a per-pixel model of a fraction.
+    """Fit one of `BASELINES` to finite features, (pixel, feature) float32, and fractions 0..1, (pixel,) float32.
 
-    The forest and the boosted trees regress the fraction. The logistic regression, over the features, their squares and
-    products, is fitted to each pixel twice: as sealed with the weight of its fraction, and as not sealed with that of the rest.
-    Its loss is the cross-entropy that the networks have.
-
-    Parameters
-    ----------
-    name : str
-        One of `BASELINES`.
-    features : (pixel, feature) float32
-        Finite.
-    target : (pixel,) float32
-        Fraction 0..1.
-    seed : int
-        Of what is random in the fit.
-    workers : int
-        Threads of the forest.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
+    The forest and the boosted trees regress the fraction. The logistic regression, over the features, their squares and products,
+    is fitted to each pixel twice: as sealed with the weight of its fraction, and as not sealed with that of the rest. Its loss is
+    the cross-entropy that the networks have. ValueError for an unknown name.
     """
     fitters = {RANDOM_FOREST: _forest, BOOSTING: _boosted, LOGISTIC: _logistic}
     if name not in fitters:

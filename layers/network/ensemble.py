@@ -1,7 +1,4 @@
-"""Mean and spread of the predictions of several models (ATBD 4.7; RIMD, RIBUD and their _sd layers).
-
-Which models take part is decided elsewhere; turning the spread into a confidence is in `confidence`.
-"""
+"""Mean and spread of the predictions of several models (ATBD 4.7; RIMD, RIBUD and their _sd layers)."""
 
 from __future__ import annotations
 
@@ -12,13 +9,7 @@ NODATA = 255
 
 
 class RunningEnsemble:
-    """Sums over members that come one after another, so that they need not be held together.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Of a member.
-    """
+    """Sums over members of one shape that come one after another, so that they need not be held together."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.count = 0
@@ -38,13 +29,7 @@ class RunningEnsemble:
         self.count += 1
 
     def result(self, valid: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation, as `ensemble` returns them.
-
-        Parameters
-        ----------
-        valid : (y, x) bool, optional
-            Pixels with data, besides those that a member lacks; all by default. Where there is no member, there is no data.
-        """
+        """Mean and deviation, as of `ensemble`; no data where `valid` is False, a member lacks a pixel, or there is no member."""
         count = max(self.count, 1)
         offset = self._sum / count
         # Float64, so that a mean of float32 fractions that is exactly half a percent rounds up as documented.

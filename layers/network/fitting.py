@@ -1,8 +1,8 @@
 """Fitting one U-Net to crops: loss, schedule, averaged weights, early stop, mixed precision, resuming (ATBD 4.3.1).
 
-Which crops there are is decided in `sampling`, which ground is held out in `training`. Every epoch has random numbers of its
-own, so a training that was cut off and goes on from its last epoch ends with the same weights as one that was not.
-TensorFlow is imported inside the functions that need it.
+Crops come from `sampling`, held-out ground from `training`. Every epoch has random numbers of its own, so a training that was
+cut off and goes on from its last epoch ends with the same weights as one that was not. TensorFlow is imported inside the
+functions that need it.
 """
 
 from __future__ import annotations
@@ -60,38 +60,10 @@ def fit(
 ) -> dict[str, Any]:
     """Train one network in place, leaving the averaged weights of its best epoch.
 
-    Parameters
-    ----------
-    member : keras.Model
-        (batch, y, x, feature) standardised -> (batch, y, x, 1).
-    sampler : CropSampler
-        Where batches come from.
-    checks : Batch
-        Validation crops with features as stored.
-    normalisation : Normalisation
-        Applied to all features.
-    parameters : UNetParameters
-        Loss, learning rate, averaging, epochs and patience are used.
-    steps : int
-        Training steps an epoch.
-    seed : int
-        Start of the random shifts of features.
-    report : callable
-        Told epoch, training loss and validation loss after each epoch.
-    state : mapping, optional
-        What `keep` was given in a training that was cut off; goes on after that epoch.
-    keep : callable, optional
-        Given the state after every epoch but the last.
-
-    Returns
-    -------
-    dict
-        ``best_epoch``, and ``loss`` and ``validation`` of every epoch.
-
-    Raises
-    ------
-    DivergenceError
-        If a loss is not finite.
+    The network maps standardised (batch, y, x, feature) to (batch, y, x, 1); features of `sampler` and `checks`, the validation
+    crops, are as stored. `report` is told epoch, training and validation loss. `keep` is given the state after every epoch but
+    the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and ``validation`` of
+    every epoch. DivergenceError if a loss is not finite.
     """
     import tensorflow as tf
 
@@ -175,14 +147,10 @@ def cross_entropy(p: Any, y: Any, w: Any) -> Any:
 def loss_sum(p: Any, y: Any, w: Any, absolute: float) -> Any:
     """Weighted sum of the loss of predicted fractions p against fractions y.
 
-    The cross-entropy, (1 - absolute) of it, asks for the mean of what the reference says of such pixels, the absolute error for
-    its median: where half of the buildings are missing or a few metres off, the mean smears a little density over all that
-    looks alike, and a threshold of 10 % takes it for built-up.
-
-    Notes
-    -----
-    Source: ATBD 4.3.1 (binary cross-entropy). The absolute error is robust against wrong references: Ghosh et al. 2017,
-    arXiv:1712.09482.
+    The cross-entropy (ATBD 4.3.1), (1 - absolute) of it, asks for the mean of what the reference says of such pixels, the
+    absolute error for its median, robust against wrong references (Ghosh et al. 2017, arXiv:1712.09482): where half of the
+    buildings are missing or a few metres off, the mean smears a little density over all that looks alike, and a threshold of 10 %
+    takes it for built-up.
     """
     import tensorflow as tf
 

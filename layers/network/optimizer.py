@@ -1,7 +1,4 @@
-"""The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices.
-
-Keras, and TensorFlow with it, is imported inside the function.
-"""
+"""The optimizer of the networks: Muon, for kernels of convolutions as well as for matrices; Keras is imported inside."""
 
 from __future__ import annotations
 
@@ -18,26 +15,11 @@ RMS_RATE = 2 * ADAM_RMS
 
 
 def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
-    """Keras' Muon: kernels make steps of which all singular values are alike, biases and the last layer take Adam's.
+    """Keras' Muon, gradients clipped together at norm 1: kernels step with equal singular values, biases and `last` take Adam.
 
-    Parameters
-    ----------
-    rate : float or schedule
-        Learning rate.
-    weight_decay : float
-        Share of a kernel that a step takes away, times the rate.
-    last : str
-        Name of the last layer.
-
-    Returns
-    -------
-    keras.optimizers.Optimizer
-        Clips the norm of all gradients together at 1.
-
-    Notes
-    -----
-    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon, who flatten kernels of convolutions as is done here; size of
-    the step: Liu et al. 2025, arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
+    `weight_decay` is the share of a kernel that a step takes away, times the rate; `last` names the last layer. Source: Jordan et
+    al. 2024, kellerjordan.github.io/posts/muon, who flatten kernels of convolutions as is done here; size of the step: Liu et al.
+    2025, arXiv:2502.16982. Keras gives its Muon to variables of two axes only.
     """
     import keras
 

@@ -29,19 +29,7 @@ def bytes_at_once() -> int:
 def window_function(model: Any, normalisation: Normalisation, patch: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function that predicts windows; its graph is traced once, whatever number of windows comes.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Of one or several members.
-    normalisation : Normalisation
-        Stored with the model.
-    patch : int
-        Edge of a window, pixels.
-
-    Returns
-    -------
-    callable
-        (window, patch, patch, feature) float32 with NaN -> (window, patch, patch, member) float32 in 0..1.
+    It takes (window, patch, patch, feature) float32 with NaN and gives (window, patch, patch, member) float32 in 0..1.
     """
     import tensorflow as tf
 

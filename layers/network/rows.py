@@ -54,34 +54,12 @@ class Lattice:
 def predict_rows(
     read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Mean and spread of all members, row by row of windows.
+    """Mean (uint8 percent, 255 no data) and spread (float32 fraction, NaN no data) of all members, row by row of windows.
 
-    Equal, to float tolerance, to what `windows.predict_blended` and `ensemble.ensemble` make of the area at once.
-
-    Parameters
-    ----------
-    read : callable
-        Gives the features, context of the area included; NaN where there is no data.
-    models : sequence of callable
-        Each sees every window that holds a valid pixel of the area once.
-    lattice : Lattice
-        Area and windows.
-    at_once : int
-        Most windows handed to a model in one call.
-
-    Yields
-    ------
-    first : int
-        First row of what follows; pieces are gapless from 0 to the end.
-    mean : (y, x) uint8
-        Percent, 255 no data: where the pixel itself lacks any feature.
-    sd : (y, x) float32
-        Fraction, NaN no data.
-
-    Raises
-    ------
-    ValueError
-        If there is no model.
+    Yields gapless pieces, each with its first row. Equal, to float tolerance, to what `windows.predict_blended` and
+    `ensemble.ensemble` make of the area at once: no data where the pixel itself lacks any feature. `read` gives the features,
+    context of the area included; a model sees each window with a valid pixel once, at most `at_once` in a call. ValueError if
+    there is no model.
     """
     if not models:
         raise ValueError("no model to predict with")

@@ -54,58 +54,23 @@ class Region:
 
 
 def imd_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
-    """Sealed fraction to learn: the greater of the old density and CLC+ class 1, which counts as fully sealed.
+    """Sealed fraction 0..1 to learn: the greater of the old density and CLC+ class 1, which counts as fully sealed.
 
-    Parameters
-    ----------
-    imd_then : (y, x) uint8
-        Imperviousness density 0..100 percent, 254 and 255 outside.
-    clcplus : (y, x) uint8
-        CLC+ Backbone codes, 253 to 255 outside.
-
-    Returns
-    -------
-    (y, x) float32
-        0..1; NaN where both inputs are outside. Where one is outside, the other decides.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Notes
-    -----
-    Source: ATBD 4.2.3 (training data) and 4.3.2: CLC+ "is beneficial for improving the detection of low-density areas
-    such as smaller roads".
+    Takes (y, x) uint8 density in percent (254 and 255 outside) and CLC+ codes (253 to 255 outside). Where one is outside, the
+    other decides; NaN where both are. ValueError if the shapes differ. Source: ATBD 4.2.3 (training data) and 4.3.2: CLC+ "is
+    beneficial for improving the detection of low-density areas such as smaller roads".
     """
     density, sealed = _references(imd_then, clcplus)
     return np.fmax(density, sealed)
 
 
 def density_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
-    """Sealed fraction to learn: the old density where it knows of sealing; CLC+ class 1 adds what it has overlooked.
+    """Sealed fraction 0..1 to learn: the old density where it knows of sealing; CLC+ class 1 adds what it has overlooked.
 
-    Where both say sealed, the density is the better informed: CLC+ calls a pixel sealed from about a third on, and counting
-    that as fully sealed teaches a network a mask instead of a density.
-
-    Parameters
-    ----------
-    imd_then, clcplus : (y, x) uint8
-        As in `imd_reference`.
-
-    Returns
-    -------
-    (y, x) float32
-        0..1: the density where it is above 0, else 1 in CLC+ class 1, else 0; NaN where both inputs are outside.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Notes
-    -----
-    Source: ATBD 4.2.3 and 4.3.2, which name both inputs and not how they are joined; figures in docs/accuracy.md.
+    The density where it is above 0, else 1 in CLC+ class 1, else 0; inputs, no data and errors as in `imd_reference`. Where both
+    say sealed, the density is the better informed: CLC+ calls a pixel sealed from about a third on, and counting that as fully
+    sealed teaches a network a mask instead of a density. Source: ATBD 4.2.3 and 4.3.2, which name both inputs and not how they
+    are joined; figures in docs/accuracy.md.
     """
     density, sealed = _references(imd_then, clcplus)
     return np.where(density > 0, density, np.fmax(density, sealed))
@@ -204,30 +169,11 @@ def choose_split(
     seed: int = 1,
     fold: int = 0,
 ) -> tuple[list[np.ndarray], int]:
-    """Split of all regions of a training with one block size, halved on small sites until both parts are really there.
+    """`spatial_split` of all regions of a training with one block size, halved on small sites until both parts are really there.
 
-    Parameters
-    ----------
-    valid : sequence of (y, x) bool
-        Usable pixels of each region.
-    origins : sequence of (int, int)
-        Global (row, column) of each region's first pixel.
-    block, share, guard, seed, fold
-        As in `spatial_split`; `block` is the greatest that is tried. The guard band narrows with the block, to no less
-        than one pixel.
-
-    Returns
-    -------
-    splits : list of (y, x) uint8
-        As `spatial_split`, one for each region.
-    block : int
-        Edge of the blocks used, pixels. The validation part is between half and one and a half of the share asked for,
-        or, if no block size reaches that, as near to the share as any comes.
-
-    Raises
-    ------
-    ValueError
-        If no block size gives both parts a pixel.
+    `block` is the greatest that is tried; the guard band narrows with it, to no less than one pixel. Returns the splits and the
+    block size in pixels. The validation part is between half and one and a half of the share asked for, or, if no block size
+    reaches that, as near to the share as any comes. ValueError if no block size gives both parts a pixel.
     """
     best: tuple[float, int, list[np.ndarray]] | None = None
     count = sum(int(np.count_nonzero(v)) for v in valid)
@@ -252,13 +198,7 @@ def choose_split(
 
 
 def crop_size(valid: Sequence[np.ndarray], largest: int, multiple: int) -> int:
-    """Edge of the training crops: `largest`, or less where no region holds that much valid ground.
-
-    Returns
-    -------
-    int
-        Pixels, a multiple of `multiple`, at most `largest` rounded down, at least `multiple`.
-    """
+    """Edge of the training crops, at least `multiple` and a multiple of it: `largest`, or less where no region is so large."""
     extent = 0
     for mask in valid:
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -282,27 +222,10 @@ def cut(array: np.ndarray, row: int, col: int, size: int, fill: float) -> np.nda
 class CropSampler:
     """Random training crops (features, target, weight) from regions, balanced towards sealed ground.
 
-    A part of the crops is centred near sealed training pixels, the rest near any training pixel. The weight of a crop
-    makes up for that, so that the expected loss is that of an even sample and predicted fractions keep their level.
-    Crops are mirrored and turned by quarters: the features are made pixel by pixel, no direction is special.
-
-    Parameters
-    ----------
-    regions : sequence of Region
-        At least one with a training pixel.
-    masks : sequence of (y, x) bool
-        Training pixels of each region: valid, and in the training part of the split.
-    size : int
-        Edge of a crop, pixels.
-    balance : float
-        Share of the crops that are centred near sealed pixels, 0 to less than 1.
-    seed : int
-        Same seed, same crops in the same order.
-
-    Raises
-    ------
-    ValueError
-        If there is no training pixel.
+    A part of the crops (`balance`, 0 to less than 1) is centred near sealed training pixels, the rest near any training pixel.
+    The weight of a crop makes up for that, so that the expected loss is that of an even sample and predicted fractions keep their
+    level. Crops are mirrored and turned by quarters: the features are made pixel by pixel, no direction is special. `masks` are
+    the valid training pixels of each region; same seed, same crops. ValueError if there is no training pixel.
     """
 
     def __init__(
@@ -339,16 +262,10 @@ class CropSampler:
         self._rng = np.random.default_rng([self._seed, 7, epoch])
 
     def draw(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A batch of crops.
+        """A batch of features (count, size, size, feature), target and weight (count, size, size), all float32.
 
-        Returns
-        -------
-        features : (count, size, size, feature) float32
-            NaN no data and beyond a region.
-        target : (count, size, size) float32
-            0..1, 0 where the weight is 0.
-        weight : (count, size, size) float32
-            0 where a pixel is not in the training part or has no data, else the weight of its crop.
+        Features are NaN where there is no data and beyond a region; the target is 0..1. The weight is 0 where a pixel is not in
+        the training part or has no data, else that of its crop.
         """
         size, rng = self._size, self._rng
         features = np.empty((count, size, size, self._regions[0].features.shape[0]), "f4")

@@ -206,28 +206,10 @@ def _plain(members: Sequence[Any], parameters: UNetParameters) -> list[Any]:
 
 
 def renormalised(kernel: np.ndarray, bias: np.ndarray, old: Normalisation, new: Normalisation) -> tuple[np.ndarray, np.ndarray]:
-    """First layer of a network that gives for features standardised anew what it gave before.
+    """First layer of a network that gives for features standardised anew what it gave before; ValueError for other features.
 
-    Exact but for pixels at the edge of what is seen, where the layer sees padding, and for values that `CLIP` cuts.
-
-    Parameters
-    ----------
-    kernel : (y, x, feature, filter) float32
-        Of the first convolution.
-    bias : (filter,) float32
-        Of the same.
-    old, new : Normalisation
-        What it was trained with, and what it will see.
-
-    Returns
-    -------
-    kernel, bias
-        Of the same shapes.
-
-    Raises
-    ------
-    ValueError
-        If the features are not the same.
+    The kernel of the first convolution is (y, x, feature, filter). Exact but for pixels at the edge of what is seen, where the
+    layer sees padding, and for values that `CLIP` cuts.
     """
     if old.names != new.names:
         raise ValueError(f"the initial model was trained on {old.names}, not on {new.names}")
@@ -255,13 +237,7 @@ def _parts(
 
 
 def normalise(regions: Sequence[Region], masks: Sequence[np.ndarray], names: Sequence[str]) -> Normalisation:
-    """Mean and standard deviation of the features over the pixels of the masks.
-
-    Raises
-    ------
-    ValueError
-        If the masks hold no pixel.
-    """
+    """Mean and standard deviation of the features over the pixels of the masks; ValueError if there is no pixel."""
     count = sum(int(np.count_nonzero(m)) for m in masks)
     if not count:
         raise ValueError("no pixel to take the normalisation from")
@@ -349,11 +325,8 @@ def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], si
 def validation_scores(member: Any, checks: Batch, normalisation: Normalisation, batch: int) -> dict[str, Any]:
     """Scores of a network on its validation pixels against the reference, not the truth, each with a 95 % interval.
 
-    Returns
-    -------
-    dict
-        ``mae``, ``rmse``, ``bias`` in percent and ``r2`` of the density; ``precision``, ``recall``, ``f1`` and ``iou`` of the
-        mask from `SEALED_FRACTION` on: value, low and high, None where not defined. Intervals are of a bootstrap over crops.
+    ``mae``, ``rmse``, ``bias`` in percent and ``r2`` of the density; ``precision``, ``recall``, ``f1`` and ``iou`` of the mask
+    from `SEALED_FRACTION` on: value, low and high, None where not defined. Intervals are of a bootstrap over crops.
     """
     x, y, w = checks
     parts = [np.asarray(member(normalisation.apply(x[k : k + batch]), training=False))[..., 0] for k in range(0, len(x), batch)]

@@ -146,13 +146,8 @@ class Normalisation:
 def configure_threads(count: int) -> bool:
     """Import TensorFlow, limit it to `count` threads and look for devices.
 
-    What its libraries print about themselves meanwhile is not shown: it goes past Python to the file descriptor. Errors are
-    raised as ever.
-
-    Returns
-    -------
-    bool
-        False if TensorFlow had started before: its threads stay as they are.
+    False if TensorFlow had started before: its threads stay as they are. What its libraries print about themselves meanwhile is
+    not shown: it goes past Python to the file descriptor.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # As `flows` has it: without AVX-512 TensorFlow leaves oneDNN out, though it is faster there too (docs/performance.md).
@@ -336,13 +331,7 @@ def save_model(model: Any, path: Path | str) -> None:
 
 
 def load_model(path: Path | str) -> Any:
-    """Read a model written by `save_model`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file, or it is not a model of this module.
-    """
+    """Read a model written by `save_model`; ValueError if there is no such file, or it is not a model of this module."""
     import keras
 
     try:

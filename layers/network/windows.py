@@ -24,12 +24,8 @@ def _check(patch: int, overlap: int) -> int:
 def halo(patch: int, overlap: int) -> int:
     """Pixels of context that a block needs on every side so that each window that touches it is complete.
 
-    A window that only just reaches a block begins `patch - 1` pixels outside of it, wherever the lattice lies.
-
-    Raises
-    ------
-    ValueError
-        If the overlap is negative or more than half of the window.
+    A window that only just reaches a block begins `patch - 1` pixels outside of it, wherever the lattice lies. ValueError if the
+    overlap is negative or more than half of the window.
     """
     _check(patch, overlap)
     return patch - 1
@@ -45,24 +41,8 @@ def starts(first: int, count: int, patch: int, overlap: int) -> np.ndarray:
 def windows_over(rows: int, cols: int, origin: tuple[int, int], patch: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Windows that touch an array, row by row, as (row, column) of their first pixel relative to the array's first.
 
-    Parameters
-    ----------
-    rows, cols : int
-        Size of the array in pixels.
-    origin : (int, int)
-        Global (row, column) of its first pixel: ``row = -top / 10 m``, ``col = left / 10 m`` in EPSG:3035.
-    patch, overlap : int
-        Edge of a window and what neighbours share, pixels.
-
-    Yields
-    ------
-    (int, int)
-        May be negative and may reach beyond the array: windows are never cut or moved.
-
-    Raises
-    ------
-    ValueError
-        If the overlap is negative or more than half of the window.
+    They may begin before the array and reach beyond it: windows are never cut or moved. `origin` is the global (row, column) of
+    the array's first pixel: ``-top / 10 m``, ``left / 10 m`` in EPSG:3035. ValueError for an overlap as in `halo`.
     """
     for row in starts(origin[0], rows, patch, overlap):
         for col in starts(origin[1], cols, patch, overlap):
@@ -70,19 +50,9 @@ def windows_over(rows: int, cols: int, origin: tuple[int, int], patch: int, over
 
 
 def blend_weights(patch: int, overlap: int) -> np.ndarray:
-    """Weight of each pixel of a window in the blend: raised-cosine ramps over the overlap, 1 between them.
+    """Weight in (0, 1] of each pixel of a window: raised-cosine ramps over the overlap, 1 between; over a pixel they add up to 1.
 
-    Strictly positive, and the weights of all windows that hold a pixel add up to 1.
-
-    Returns
-    -------
-    (patch, patch) float64
-        In (0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the overlap is negative or more than half of the window.
+    ValueError for an overlap as in `halo`.
     """
     _check(patch, overlap)
     ramp = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
@@ -101,34 +71,12 @@ def predict_blended(
     inner: tuple[slice, slice] | None = None,
     at_once: int = 8,
 ) -> np.ndarray:
-    """Prediction of an area from overlapping windows.
+    """Prediction of an area from overlapping windows: (member, y, x) float32, NaN where the pixel itself lacks any feature.
 
-    Equal, to float tolerance, whether an area is predicted at once or in blocks with `halo` pixels of context.
-
-    Parameters
-    ----------
-    features : (feature, y, x) float32
-        NaN no data. Beyond the array there is no data either.
-    predict : Predictor
-        Called with one to many complete windows; always windows of `patch` pixels.
-    origin : (int, int)
-        Global (row, column) of the first pixel of `features`.
-    patch, overlap : int
-        Edge of a window and what neighbours share, pixels.
-    inner : (slice, slice), optional
-        Part of the array to predict, by default all of it; the rest is context.
-    at_once : int
-        Most windows handed to `predict` in one call; at least one is.
-
-    Returns
-    -------
-    (member, y, x) float32
-        Of the inner part; NaN where the pixel itself lacks any feature.
-
-    Raises
-    ------
-    ValueError
-        If the overlap does not fit, or nothing can be predicted from the shape given.
+    Equal, to float tolerance, whether an area is predicted at once or in blocks with `halo` pixels of context. `features` are
+    (feature, y, x) float32, NaN no data, as beyond the array; `origin` is the global (row, column) of their first pixel. Only the
+    `inner` part is predicted, the rest is context. `predict` gets `at_once` complete windows at most. ValueError if the overlap
+    does not fit, or nothing can be predicted from the shape given.
     """
     if features.ndim != 3:
         raise ValueError(f"features have shape {features.shape}: expected (feature, y, x)")

@@ -2,8 +2,7 @@
 
 One estimator, a ratio of weighted totals with linearised variance within strata. With map classes as strata it is that of
 Olofsson et al. 2014 (Remote Sensing of Environment 148:42-57), with others that of Stehman 2014 (Int. J. Remote Sensing
-35:4923-4939).
-Which points and which weights is decided elsewhere.
+35:4923-4939). Which points and which weights is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -202,17 +201,9 @@ def accuracy(matrices: np.ndarray, weights: np.ndarray | None = None, strata: np
 
 
 def density_moments(mapped: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """What `density_error` needs of every unit.
+    """What `density_error` needs of every unit, (n, 7) float64, from densities (n,) or (n, pixels), NaN in both where not valid.
 
-    Parameters
-    ----------
-    mapped, reference : ndarray (n,) or (n, pixels)
-        Densities; NaN in both where a block's pixel is not valid.
-
-    Returns
-    -------
-    ndarray (n, 7) of float64
-        Number of values, and sums of map, reference, their squares, their product, and the absolute difference.
+    Number of values, and sums of map, reference, their squares, their product, and the absolute difference.
     """
     m, r = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (mapped, reference))
     parts = np.ones_like(m) + 0 * m, m, r, m * m, r * r, m * r, np.abs(m - r)

@@ -50,22 +50,10 @@ class DarkEnd:
 
 
 def dark_end(bands: tuple[np.ndarray, ...], scl: np.ndarray, subtract: int) -> float | None:
-    """Lowest among the first percentiles of some bands over clear pixels.
+    """Lowest among the first percentiles of some bands over clear pixels, in digital numbers less `subtract`; may be negative.
 
-    Parameters
-    ----------
-    bands : tuple of ndarray
-        (y, x) uint16 digital numbers, 0 where there is no data, on the grid of `scl`.
-    scl : ndarray
-        (y, x) uint8 scene classes.
-    subtract : int
-        Digital numbers to subtract.
-
-    Returns
-    -------
-    float or None
-        Digital numbers after the subtraction, may be negative; None where fewer than `FEWEST` pixels are clear, or
-        they are all alike.
+    Bands are (y, x) uint16, 0 no data, on the grid of the scene classes `scl`. None where fewer than `FEWEST` pixels are clear,
+    or they are all alike.
     """
     clear = np.isin(scl, DARK_CLASSES)
     found = []

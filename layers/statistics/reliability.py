@@ -32,25 +32,10 @@ FEWEST = 200
 
 
 def confidence_sums(confidence: np.ndarray, error: np.ndarray, wrong: np.ndarray, block: np.ndarray, blocks: int) -> np.ndarray:
-    """Sums of the errors by code of confidence, for each block.
+    """Sums of the errors for each block: (block, 51 * 4) float64, for each code 50..100 of confidence the `SUMS`.
 
-    Parameters
-    ----------
-    confidence : (pixel,) uint8
-        50..100.
-    error : (pixel,) float
-        Predicted minus true density, percent; zeros where there is no true density.
-    wrong : (pixel,) bool
-        Whether the mask is wrong.
-    block : (pixel,) int
-        Block of each pixel, 0 to `blocks` - 1.
-    blocks : int
-        Number of blocks.
-
-    Returns
-    -------
-    (block, 51 * 4) float64
-        Codes 50..100, of each the sums of `SUMS`.
+    `error` is predicted minus true density in percent, zeros where there is no true density; `wrong` says where the mask is
+    wrong; `block` counts from 0.
     """
     k = block.astype("i8") * LEVELS + (confidence.astype("i8") - LOWEST)
     error = error.astype("f8")
@@ -80,20 +65,9 @@ def quantile_classes(sums: np.ndarray, count: int = 5) -> np.ndarray:
 
 
 def class_errors(sums: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
-    """Errors of each class.
+    """Errors of each class: ``pixels``, ``mae`` and ``rmse`` in percent, ``wrong`` as a share of pixels; NaN without a pixel.
 
-    Parameters
-    ----------
-    sums : (..., 51 * 4) float
-        From `confidence_sums`, blocks added up.
-    classes : (class, code) float
-        From `fixed_classes` or `quantile_classes`.
-
-    Returns
-    -------
-    dict of (..., class) float64
-        ``pixels``; ``mae`` and ``rmse`` in percent; ``wrong``, the share of pixels whose mask is wrong. NaN in a class
-        without a pixel.
+    `sums` are (..., 51 * 4) `confidence_sums`, blocks added up, `classes` (class, code); the results are (..., class).
     """
     by_class = np.einsum("ck,...ks->...cs", classes, sums.reshape(*sums.shape[:-1], LEVELS, len(SUMS)))
     n, absolute, square, wrong = np.moveaxis(by_class, -1, 0)
@@ -104,10 +78,7 @@ def class_errors(sums: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]
 def lowest_to_highest(errors: Mapping[str, np.ndarray], fewest: float = FEWEST) -> dict[str, np.ndarray]:
     """Error of the lowest class over that of the highest, among the classes with at least `fewest` pixels.
 
-    Returns
-    -------
-    dict of (...) float64
-        For ``mae``, ``rmse`` and ``wrong``; NaN where fewer than two classes are filled, or the highest has no error.
+    For ``mae``, ``rmse`` and ``wrong``; NaN where fewer than two classes are filled, or the highest has no error.
     """
     filled = errors["pixels"] >= fewest
     low, high = filled.argmax(axis=-1), filled.shape[-1] - 1 - filled[..., ::-1].argmax(axis=-1)
@@ -142,19 +113,9 @@ def ratios(sums: np.ndarray, classes: np.ndarray, seed: int = 1, fewest: float =
 
 
 def joint_histogram(spread: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Pixels by standard deviation and by absolute error.
+    """Pixels by standard deviation in steps of 0.001 and by absolute error in steps of one percent, (501, 101) int64.
 
-    Parameters
-    ----------
-    spread : (pixel,) float
-        Standard deviation of the members as a fraction, 0..0.5.
-    error : (pixel,) float
-        Predicted minus true, percent.
-
-    Returns
-    -------
-    (501, 101) int64
-        In steps of 0.001 and of one percent.
+    `spread` is the members' deviation, a fraction 0..0.5; `error` is predicted minus true in percent.
     """
     row = np.clip(np.rint(spread / SPREAD_STEP), 0, SPREADS - 1).astype("i8")
     column = np.clip(np.rint(np.abs(error)), 0, 100).astype("i8")
@@ -162,13 +123,7 @@ def joint_histogram(spread: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def spearman(histogram: np.ndarray) -> float:
-    """Rank correlation of the two axes of a joint histogram, exact for its steps: ties have their mean rank.
-
-    Returns
-    -------
-    float
-        -1..1; NaN where an axis holds one value only.
-    """
+    """Rank correlation of a joint histogram, exact for its steps; ties have their mean rank, an axis of one value gives NaN."""
     n = histogram.sum(dtype="f8")
     if not n:
         return float("nan")

@@ -50,21 +50,9 @@ class Estimate:
 
 
 def density_sums(predicted: np.ndarray, truth: np.ndarray, block: np.ndarray, blocks: int) -> np.ndarray:
-    """Sums of a density for each block.
+    """Sums of a density for each block, (block, 6) float64 with columns `DENSITY_SUMS`, from finite percent of each pixel.
 
-    Parameters
-    ----------
-    predicted, truth : (pixel,) float
-        Percent, finite.
-    block : (pixel,) int
-        Block of each pixel, 0 to `blocks` - 1.
-    blocks : int
-        Number of blocks.
-
-    Returns
-    -------
-    (block, 6) float64
-        Columns as `DENSITY_SUMS`.
+    `block` is the block of each pixel, 0 to `blocks` - 1.
     """
     p, t = predicted.astype("f8"), truth.astype("f8")
     error = p - t
@@ -75,36 +63,16 @@ def density_sums(predicted: np.ndarray, truth: np.ndarray, block: np.ndarray, bl
 def threshold_counts(percent: np.ndarray, truth: np.ndarray, block: np.ndarray, blocks: int) -> np.ndarray:
     """Pixels of each block by predicted percent and by whether they are in the true mask: enough for a mask of any threshold.
 
-    Parameters
-    ----------
-    percent : (pixel,) uint8
-        Predicted density 0..100; a predicted mask as 0 and 100.
-    truth : (pixel,) bool
-        True mask.
-    block, blocks
-        As in `density_sums`.
-
-    Returns
-    -------
-    (block, 202) float64
-        Percent 0..100 outside the true mask, then 0..100 inside.
+    (block, 202) float64: percent 0..100 outside the true mask, then inside. `percent` is uint8, a predicted mask as 0 and 100.
     """
     index = (block.astype("i8") * 2 + truth) * CODES + percent
     return np.bincount(index, minlength=blocks * 2 * CODES).reshape(blocks, 2 * CODES).astype("f8")
 
 
 def bin_sums(predicted: np.ndarray, truth: np.ndarray, block: np.ndarray, blocks: int) -> np.ndarray:
-    """Sums for the expected calibration error of a density.
+    """Sums for the expected calibration error of a density, from inputs as of `density_sums`: (block, 3 * BINS) float64.
 
-    Parameters
-    ----------
-    predicted, truth, block, blocks
-        As in `density_sums`.
-
-    Returns
-    -------
-    (block, 3 * BINS) float64
-        For each class of predicted density of 10 percent: pixels, then sums of the prediction, then of the truth.
+    For each class of predicted density of 10 percent: pixels, then sums of the prediction, then of the truth.
     """
     k = np.clip((predicted * BINS / 100).astype("i8"), 0, BINS - 1) + block.astype("i8") * BINS
     parts = [np.bincount(k, w, blocks * BINS).reshape(blocks, BINS) for w in (np.ones(len(k)), predicted, truth)]
@@ -221,10 +189,7 @@ def differences(
 ) -> dict[str, Estimate]:
     """Ours minus theirs: median over the trials of the differences, with intervals from drawing the same blocks for both.
 
-    Raises
-    ------
-    ValueError
-        If the trials or their blocks are not the same in number.
+    ValueError if the trials or their blocks are not the same in number.
     """
     if [len(p) for p in ours] != [len(p) for p in theirs]:
         raise ValueError("only results of the same trials and blocks can be compared in pairs")
