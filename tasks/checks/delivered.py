@@ -45,7 +45,7 @@ def verify_delivered(
     return found, {str(job.tile): missing_products(job, products) for job in jobs}
 
 
-def _other_editions(jobs: list[Job]) -> dict[Path, Finding]:
+def _other_editions(jobs: Sequence[Job]) -> dict[Path, Finding]:
     """Products of other editions, and their zips: named, and not judged as what a production has delivered."""
     found = {}
     for job in jobs:

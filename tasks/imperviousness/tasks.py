@@ -72,8 +72,7 @@ TASKS: dict[str, Task] = {
 
 # Models of small windows learn from the features of their neighbours; predictions use the neighbours' models and features,
 # calibrations their samples.
-for _pass, _symbols in {
-    "features": ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"),
-    "models": ("IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"),
-}.items():
-    TASKS |= {symbol: replace(TASKS[symbol], until=_pass) for symbol in _symbols}
+for _symbol in ("PP_then", "PP_now", "IMD_then", "CLCP_then", "IBUD_ref"):
+    TASKS[_symbol] = replace(TASKS[_symbol], until="features")
+for _symbol in ("IMD_model", "IBUD_model", "NDVI_p0_then", "IMD_MSK_then", "IBU_then"):
+    TASKS[_symbol] = replace(TASKS[_symbol], until="models")
