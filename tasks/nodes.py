@@ -132,15 +132,8 @@ class Standing:
 def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
     """Whether a layer is up to date, and why not.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    symbol : str
-        Layer.
-    changing : mapping, optional
-        For a plan: state of the layers before it. "run" means that its key will differ; "maybe" that the same pixels are
-        expected to come again.
+    For a plan, `changing` gives the state of the layers before it: "run" if its key will differ, "maybe" if the same pixels are
+    expected to come again.
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
@@ -167,19 +160,9 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
 
 
 def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]:
-    """Make a layer unless it is up to date.
+    """Make a layer unless it is up to date: its record, and False if there was nothing to do.
 
-    Returns
-    -------
-    record : Record
-        Its record.
-    ran : bool
-        False if it was up to date.
-
-    Raises
-    ------
-    InputError, WorkError
-        If it cannot be made. Nothing is left that looks done.
+    InputError or WorkError if it cannot be made. Nothing is left that looks done.
     """
     layer = CATALOGUE[symbol]
     found = standing(job, symbol)

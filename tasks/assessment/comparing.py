@@ -119,13 +119,7 @@ class Common:
 
 
 def common_ground(a: Raster, b: Raster) -> Common:
-    """The pixels that two maps share.
-
-    Raises
-    ------
-    InputError
-        If their pixels are not those of one grid, or there are none.
-    """
+    """The pixels that two maps share; InputError if there are none, or their grids differ."""
     one, two = a.grid, b.grid
     pixel = one.resolution
     if one.crs != two.crs or (pixel.x, pixel.y) != (two.resolution.x, two.resolution.y):
@@ -294,14 +288,9 @@ class Tally:
 
 
 def compare(pair: Pair, truth: Truth | None = None) -> Tally:
-    """Hold two maps against each other on their common ground.
+    """Compare two maps on their common ground.
 
-    Parameters
-    ----------
-    pair : Pair
-        The maps.
-    truth : Truth, optional
-        Judges both, on the pixels that all three have, if it knows the layer.
+    A truth that knows the layer judges both, on the pixels that all three have.
     """
     a, b, metres = pair.a, pair.b, abs(float(pair.ground.grid.resolution.x))
     if a.dtype != np.uint8 or b.dtype != np.uint8:

@@ -99,13 +99,7 @@ def true_mask(job: Job, product: Product, year: Year, truth: Truth, block: Block
 
 
 def require(job: Job, product: Product) -> None:
-    """Refuse a tile that is not ready.
-
-    Raises
-    ------
-    InputError
-        If features or references are missing.
-    """
+    """Raise InputError if a tile lacks features or references."""
     if missing := [symbol for symbol in NEEDED[product] if (r := job.record(symbol)) is None or not r.made]:
         targets = " ".join(f"--target {symbol}" for symbol in missing)
         raise InputError(f"tile {job.tile}: {', '.join(missing)} not done; first imperv run {job.tile} {targets}")
@@ -114,27 +108,10 @@ def require(job: Job, product: Product) -> None:
 def run_trial(
     job: Job, product: Product, truth: Truth, number: int = 0, told: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Train every method with blocks held out and judge them there.
+    """Train every method with blocks held out and judge them there, on a tile with features of both years and references.
 
-    Parameters
-    ----------
-    job : Job
-        A tile with features of both years and references.
-    product : str
-        "IMD" or "IBU".
-    truth : Truth
-        Of one year or both.
-    number : int
-        Of the trial, from 0: other blocks and other seeds.
-    told : callable
-        Called with a line of text at each step.
-
-    Raises
-    ------
-    InputError
-        If the tile is not ready, or truth and tile do not meet.
-    WorkError
-        If nothing is left to learn from.
+    `number`, from 0, gives other blocks and other seeds. InputError if the tile is not ready, or truth and tile do not meet;
+    WorkError if nothing is left to learn from.
     """
     from imperv.layers.network.training import train
 

@@ -57,19 +57,9 @@ class Design:
 
 
 def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
-    """Delivered files of a layer.
+    """Maps of a layer from GeoTIFFs and folders of them; files of other layers are passed over.
 
-    Parameters
-    ----------
-    paths : iterable of str or Path
-        Files, and folders of them; files of other layers are passed over.
-    symbol : str
-        Layer.
-
-    Raises
-    ------
-    InputError
-        If there is none, or there are several years or issues of a tile.
+    InputError if there is none, or a tile has several years or issues.
     """
     found: dict[str, tuple[Path, object]] = {}
     for path in check_paths(paths):
@@ -88,13 +78,7 @@ def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
 
 
 def maps_of_jobs(jobs: Sequence[Job], symbol: str) -> list[Map]:
-    """A layer of the tiles of a production that have it.
-
-    Raises
-    ------
-    InputError
-        If no tile has it.
-    """
+    """A layer of the tiles of a production that have it; InputError if none has."""
     found = [(str(job.tile), stored_source(job, symbol)) for job in jobs]
     maps = [Map(tile, source) for tile, source in found if source is not None]
     if not maps:
@@ -288,7 +272,7 @@ def _sample(
 ) -> Sample:  # fmt: skip
     """The sample of a place.
 
-    Of strata the whole sample stays, with nothing in units elsewhere: how many fell into a tile is part of the chance.
+    Strata keep their whole sample, with nothing in units elsewhere: how many of them fell into a tile is part of the chance.
     """
     k = len(legend.names)
     matrices = np.zeros((len(mapped), k, k))

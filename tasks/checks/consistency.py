@@ -339,24 +339,10 @@ RELATIONS: tuple[Relation, ...] = (
 
 
 def compare(sources: Mapping[str, Source], relations: Sequence[Relation] = RELATIONS) -> list[tuple[str, Finding]]:
-    """Hold every relation whose layers are at hand against all pixels.
+    """Check every relation whose layers are at hand on all pixels: symbol of the layer that it is about, and the finding.
 
-    Parameters
-    ----------
-    sources : mapping
-        Layers by the catalogue's symbol, all of the same bounds; ``IMD_then``, ``IBU_then`` and ``SBU_then`` are the previous
-        production's. Codes are those of the products.
-    relations : sequence of Relation
-
-    Returns
-    -------
-    list of (str, Finding)
-        Symbol of the layer it is about, and what was found.
-
-    Raises
-    ------
-    ValueError
-        If the layers do not cover the same bounds.
+    `sources` are by the catalogue's symbol, with the codes of the products; ``IMD_then``, ``IBU_then`` and ``SBU_then`` are the
+    previous production's. ValueError if their bounds differ.
     """
     if len({source.bounds for source in sources.values()}) > 1:
         raise ValueError("layers to compare must cover the same bounds")

@@ -35,22 +35,7 @@ class Row:
 
 
 def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> list[Row]:
-    """Rows of the table of a file.
-
-    Parameters
-    ----------
-    counts : mapping
-        Pixels of each code.
-    palette : Palette
-        Meaning of the codes.
-    resolution : int
-        Edge of a pixel, metres.
-
-    Returns
-    -------
-    list of Row
-        By code; pixels outside the mapped area are left out and do not count for the shares.
-    """
+    """Rows of a file's attribute table, by code; pixels outside the mapped area do not count, nor for the shares."""
     mapped = {code: count for code, count in sorted(counts.items()) if code != OUTSIDE and count}
     total = sum(mapped.values())
     return [
@@ -60,23 +45,9 @@ def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> 
 
 
 def write_table(path: Path, rows: Sequence[Row], day: str) -> None:
-    """Write the rows as a dBASE table.
+    """Write the rows as a dBASE table (``.dbf``).
 
-    Parameters
-    ----------
-    path : Path
-        File to be made, ending in ``.dbf``.
-    rows : sequence of Row
-        What it holds.
-    day : str
-        Day of its last change that the file tells, ISO 8601: the same rows give the same bytes.
-
-    Raises
-    ------
-    InputError
-        If GDAL's Python bindings are missing.
-    WorkError
-        If it cannot be written.
+    The file tells `day`, ISO 8601, as the day of its last change, so that the same rows give the same bytes.
     """
     gdal = load_gdal()
     from osgeo import ogr

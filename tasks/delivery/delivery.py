@@ -48,21 +48,9 @@ VERSION = 3
 
 
 def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
-    """Whether a product must be written, and why.
+    """Whether a product must be written, and why; the record in it is the product's.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    symbol : str
-        Layer.
-    changing : mapping, optional
-        For a plan: state of the layers, as for `tasks.nodes.standing`.
-
-    Returns
-    -------
-    Standing
-        The record in it is the product's.
+    For a plan, `changing` gives the state of the layers, as for `tasks.nodes.standing`.
     """
     layer, ahead = delivered_layer(symbol), (changing or {}).get(resolve(symbol))
     href, place = product_paths(job, symbol)

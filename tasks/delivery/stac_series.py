@@ -52,19 +52,9 @@ class Series:
 
 
 def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, float, float]]) -> str:
-    """The STAC Collection of a production.
+    """The STAC Collection of a production as JSON, with a link to the catalog of each tile in the folder of its name.
 
-    Parameters
-    ----------
-    series : Series
-        What is known of the production.
-    tiles : mapping
-        Tiles that have a catalog, with their bounds in EPSG:3035; at least one.
-
-    Returns
-    -------
-    str
-        JSON, with a link to the catalog of each tile in the folder of its name.
+    `tiles`, at least one, are those with a catalog, with their bounds in EPSG:3035.
     """
     boxes = np.array([TO_LONLAT.transform_bounds(*bounds, densify_pts=21) for bounds in tiles.values()])
     whole = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
@@ -96,10 +86,7 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
 def refresh_series(job: Job) -> None:
     """Bring the catalog of a tile, and the collection, in line with the products that are there; nothing changes if they are.
 
-    Parameters
-    ----------
-    job : Job
-        Tile, on which nobody else works.
+    Nobody else may work on the tile meanwhile.
     """
     name, store = collection_name(job.production), job.store
     records = {symbol: places_of(job, symbol) for symbol in delivered_symbols()}

@@ -52,13 +52,9 @@ SEALED_PREFERENCE = 10
 def make_model(job: Job, layer: Layer) -> Made:
     """Train and store the model of a tile.
 
-    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile
-    that has nothing to learn from gets no model: those of the nearest tiles serve it.
-
-    Raises
-    ------
-    WorkError
-        If the ground is too small to be split, or the training diverges twice.
+    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile that
+    has nothing to learn from gets no model: those of the nearest tiles serve it. WorkError if the ground is too small to be
+    split, or the training diverges twice.
     """
     parameters = job.production.parameters.unet
     configure_threads(job.engine.settings.workers)
@@ -150,7 +146,7 @@ def is_small(job: Job) -> bool:
 
 
 def training_jobs(job: Job, symbol: str) -> list[Job]:
-    """Tiles to learn from: the tile itself; for a small window also what its neighbours know, as far as it is in the store.
+    """Tiles to learn from: the tile itself; for a small window also its neighbours, as far as they are in the store.
 
     A model that has seen a few square kilometres only errs on all that is not there, such as water.
     """

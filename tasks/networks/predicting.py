@@ -47,21 +47,8 @@ class Plan:
 def plan_prediction(job: Job, what: str, members: int, window: int) -> Plan:
     """Widest strips that fit into memory; the fewer there are, the fewer windows are predicted twice.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    what : str
-        Layer, for messages.
-    members : int
-        Networks of all models together.
-    window : int
-        What a network needs for one window, bytes.
-
-    Raises
-    ------
-    InputError
-        If not even a strip of one block fits.
+    `members` counts the networks of all models; `window` is the bytes that a network needs for one window. InputError if not even
+    a strip of one block fits.
     """
     budget, columns, edge = job.engine.budget, job.grid(10).shape[1], job.blocks(10)[0].shape[1]
     windows = max(1, int(min(bytes_at_once(), WINDOW_SHARE * budget)) // window)
@@ -93,12 +80,7 @@ def strip_bytes(job: Job, width: int, members: int) -> int:
 def make_prediction(job: Job, layer: Layer) -> Made:
     """RIMD or RIBUD: mean and deviation of the members, in percent and as a fraction.
 
-    Raises
-    ------
-    WorkError
-        If no model can be used, neither of the tile nor of others.
-    InputError
-        If `engine.memory` is too small.
+    WorkError if no model, the tile's or another, can be used; InputError if `engine.memory` is too small.
     """
     symbol, unet = layer.inputs[1], job.production.parameters.unet
     found = ensemble_models(job, symbol)

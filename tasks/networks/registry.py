@@ -132,9 +132,9 @@ def members_of(record: Record) -> int:
 
 
 def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
-    """Files and their bytes in the folder of every tile that has a model of a product: one listing.
+    """Files, with their bytes, of every tile that has a model of a product: one listing.
 
-    A model whose record is missing is being written, or its writing was cut off.
+    A model without a record is being written, or its writing was cut off.
     """
     found: dict[Tile, dict[str, int]] = {}
     for path, size in store.find(f"models/{product}").items():
@@ -150,12 +150,9 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
 
 
 def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile, Record]:
-    """Records of models, read together; those missing or unreadable are left out.
+    """Records of models, read together, without missing or unreadable ones.
 
-    Raises
-    ------
-    OSError
-        If the store does not answer: which models take part must not depend on that.
+    OSError if the store does not answer: which models take part must not depend on that.
     """
     paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
     found = {}
@@ -205,28 +202,10 @@ class Found:
 
 
 def find(store: Store, symbol: str, tile: Tile, wanted: Wanted, members: int, reach: float) -> Found:
-    """The nearest useful models around a tile; its own is not looked at.
+    """The nearest useful models within `reach` kilometres of a tile, without its own: at most `members` networks.
 
-    Parameters
-    ----------
-    store : Store
-        Where models are.
-    symbol : str
-        ``IMD_model`` or ``IBUD_model``.
-    tile : Tile
-        Distance is counted from here.
-    wanted : Wanted
-        What they must be.
-    members : int
-        Most networks altogether; a model with more than are still missing is left out.
-    reach : float
-        Largest distance, kilometres.
-
-    Returns
-    -------
-    Found
-        With the reason for every model that was looked at and not taken. Records are read nearest first, only until there
-        are enough.
+    A model with more networks than are still missing is left out. The result has the reason for every model that was looked at
+    and not taken.
     """
     product = symbol.removesuffix("_model")
     listed = list_models(store, product)
@@ -297,10 +276,7 @@ def imported(record: Record | None) -> bool:
 def imported_reason(job: Job, symbol: str, record: Record) -> str:
     """Why an imported model of the tile itself is used as it is, whatever it was trained from.
 
-    Raises
-    ------
-    InputError
-        If it is of no use to this production. It is never replaced without being asked for.
+    InputError if it is of no use to this production: only a user's order replaces it.
     """
     product = symbol.removesuffix("_model")
     why = trouble(record, Wanted.of(job.production, symbol, same=False))
@@ -326,13 +302,7 @@ def weights_digest(model: Any, normalisation: Mapping[str, Any]) -> str:
 
 
 def load(store: Store, record: Record) -> tuple[Any, Normalisation]:
-    """A stored model and the normalisation of its features.
-
-    Raises
-    ------
-    WorkError
-        If it cannot be read.
-    """
+    """A stored model and the normalisation of its features."""
     from imperv.layers.network.unet import load_model
 
     normalisation = Normalisation.from_json(record.statistics["normalisation"])

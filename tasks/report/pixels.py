@@ -57,18 +57,9 @@ def thinning_factor(shape: tuple[int, ...], resolution: int, longest: int) -> in
 
 
 def thinned(job: Job, array: Any, resolution: int, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
-    """An array of a tile, thinned block by block.
+    """An array (..., y, x) of a tile at `resolution`, thinned block by block to at most `longest` pixels each way.
 
-    Parameters
-    ----------
-    array : zarr.Array
-        (..., y, x) at `resolution`.
-    longest : int
-        Most pixels each way.
-    thin : callable
-        Of the pixels of a block and the factor.
-    lead : tuple of int
-        Index along leading axes.
+    `thin` takes the pixels of a block and the factor; `lead` is the index along the leading axes.
     """
     factor = thinning_factor(tuple(job.grid(resolution).shape), resolution, longest)
     blocks = job.blocks(resolution)
@@ -109,15 +100,7 @@ def thin_of(symbol: str) -> Thin:
 
 
 def composite(job: Job, period: str, longest: int) -> tuple[np.ndarray, Picture]:
-    """Yearly 20 % quantiles of red, green and blue of the whole tile.
-
-    Returns
-    -------
-    bands : (3, y, x) float32
-        Digital numbers, NaN no data.
-    picture : Picture
-        Of the first band.
-    """
+    """Yearly 20 % quantiles of red, green and blue, (3, y, x) digital numbers, NaN no data; and the picture of the first."""
     quantiles = job.group(f"PP_{period}")["quantiles"]
     found = [thinned(job, quantiles, 10, longest, mean_values, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
     return np.stack([picture.codes for picture in found]), found[0]
@@ -198,19 +181,7 @@ def sealed_ground(job: Job, symbol: str = "IMD_now") -> np.ndarray:
 
 
 def best_windows(job: Job, amount: np.ndarray, edge: int, count: int, taken: Sequence[Bounds] = ()) -> list[Bounds]:
-    """Windows with the largest sums of cells, none of which overlap.
-
-    Parameters
-    ----------
-    amount : (y, x)
-        Of each cell of `CELL`.
-    edge : int
-        Edge of a window, metres.
-    count : int
-        Most windows.
-    taken : sequence of Bounds
-        Windows that must not be overlapped.
-    """
+    """Windows of `edge` metres with the largest sums of `amount` (cells of `CELL`), without overlaps, with `taken` neither."""
     size = min(edge // CELL, *amount.shape)
     total = np.lib.stride_tricks.sliding_window_view(amount, (size, size)).sum(axis=(2, 3))
     left, _, _, top = job.bounds

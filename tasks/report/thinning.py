@@ -14,20 +14,7 @@ CHANGE_CLASSES = (1, 2, 11, 12)
 
 
 def mean_share(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of a layer in percent.
-
-    Parameters
-    ----------
-    a : (y, x) uint8
-        0 to 100, 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        0 to 100, 255 where a cell has no valid pixel.
-    """
+    """Mean percent, 0 to 100, of each cell of `factor` x `factor` pixels; 255 where a cell has no valid pixel."""
     return np.asarray(a, "u1") if factor == 1 else aggregate_mean(np.ascontiguousarray(a, "u1"), factor)
 
 
@@ -39,17 +26,8 @@ def share_of_ones(a: np.ndarray, factor: int) -> np.ndarray:
 def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
     """The largest change of each cell, as the mean of a cell would hide single buildings.
 
-    Parameters
-    ----------
-    a : (y, x) uint8
-        100 + change in percent, 201 never sealed, 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        Code of the pixel that changed most; without a change 100 where anything is sealed, else 201; 255 outside.
+    Codes are 100 + change in percent, 201 never sealed, 255 outside. A cell without change is 100 where anything is sealed, else
+    201.
     """
     a = np.asarray(a, "u1")
     if factor == 1:
@@ -63,19 +41,9 @@ def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
-    """The most frequent class of change of each cell, or, where nothing changed, its most frequent class.
+    """The most frequent class of change of each cell; where nothing changed, its most frequent class; 255 outside.
 
-    Parameters
-    ----------
-    a : (y, x) uint8
-        Classes 0, 1, 2, 10, 11, 12; 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        A class, or 255 where a cell has no valid pixel; of equally frequent ones the first.
+    Of equally frequent classes the first one counts.
     """
     a = np.asarray(a, "u1")
     if factor == 1:
@@ -91,20 +59,7 @@ def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def mean_values(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of numbers, such as counts or digital numbers.
-
-    Parameters
-    ----------
-    a : (y, x)
-        Values; 0 is no data and does not count.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) float32
-        NaN where a cell has no valid pixel.
-    """
+    """Mean of each cell as float32, without pixels of 0 (no data); NaN where a cell has no valid pixel."""
     count = sums(np.asarray(a) > 0, factor)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (sums(a, factor) / np.where(count > 0, count, np.nan)).astype("f4")

@@ -48,13 +48,7 @@ LISTS_OFFSETS = "safe:lists_offsets"
 
 
 def number(said: object, what: str) -> float:
-    """A number that an item says, text of one included.
-
-    Raises
-    ------
-    ItemError
-        If it is none.
-    """
+    """A number that an item says, also as text; ItemError if it is none."""
     try:
         if isinstance(said, str | int | float) and not isinstance(said, bool) and isfinite(found := float(said)):
             return found
@@ -93,11 +87,6 @@ def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = N
     """File or URL of every band of an item; the finest where an item has a band twice.
 
     Where GeoTIFFs are missing, all files are the provider's JPEG 2000: both are never mixed, their offsets differ.
-
-    Raises
-    ------
-    ItemError
-        If a pixel size is no number.
     """
     return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured).items()}
 
@@ -128,10 +117,7 @@ def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
 
 
 def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
-    """True for Level-1C, which measures the air along with the ground.
-
-    Told by product type or level, then by collection, then by the name of the product.
-    """
+    """True for Level-1C, by product type or level, then by collection, then by the product's name."""
     if level := stated_level(item):
         return level == "1C"
     if match := re.search(r"l(1c|2a)", str(item.get("collection") or "").lower()):
@@ -144,19 +130,8 @@ def offset_decision(
 ) -> tuple[int, str]:
     """Digital numbers to subtract from an item's reflectance, and why (docs/dev/sentinel2.md, section 2).
 
-    Parameters
-    ----------
-    item : mapping
-        STAC item.
-    setting : str
-        ``auto`` for the rule; ``none`` and ``subtract`` overrule it.
-    configured : mapping, optional
-        Asset keys that the production names for bands.
-
-    Raises
-    ------
-    ItemError
-        If a flag or an offset is none, or bands have different offsets.
+    `setting` is ``auto`` for the rule; ``none`` and ``subtract`` overrule it. ItemError if a flag or an offset is no number, or
+    bands have different offsets.
     """
     if setting == "none":
         return 0, "boa_offset = none"

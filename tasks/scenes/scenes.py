@@ -169,13 +169,7 @@ def select_scenes(
 
 
 def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None) -> Scene:
-    """The scene of an item, which may lack bands.
-
-    Raises
-    ------
-    ItemError
-        If a property is of a wrong kind.
-    """
+    """The scene of an item, which may lack bands; ItemError if a property is of a wrong kind."""
     subtract, reason = offset_decision(item, boa_offset, bands)
     cloud = item["properties"].get("eo:cloud_cover")
     return Scene(

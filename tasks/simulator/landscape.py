@@ -108,19 +108,7 @@ class Landscape:
 
 
 def build(extent: float, seed: tuple[int, ...]) -> Landscape:
-    """Lay out a landscape.
-
-    Parameters
-    ----------
-    extent : float
-        Edge of the square site, metres.
-    seed : tuple of int
-        The same seed gives the same landscape.
-
-    Returns
-    -------
-    Landscape
-    """
+    """Lay out a landscape of `extent` metres each way; the same seed gives the same landscape."""
     rng = np.random.default_rng([*seed, 1])
     shapes = Shapes(Warp(rng))
     land = Terrain(shapes, rng, extent)

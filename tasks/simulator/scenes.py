@@ -115,22 +115,7 @@ class Picture:
 def render(land: Landscape, of: Ground, look: Traits, seen: Overpass, clouds: Weather, elevation: float, index: int) -> Picture:
     """One overpass over a strip.
 
-    Parameters
-    ----------
-    land : Landscape
-        For its seed.
-    of : Ground
-        The strip.
-    look : Traits
-        Traits of the objects in the overpass's year.
-    seen : Overpass
-        Date and swath.
-    clouds : Weather
-        Clouds of the overpass.
-    elevation : float
-        Of the sun, degrees.
-    index : int
-        Distinct for each strip of each granule: seeds noise and registration.
+    `elevation` of the sun is in degrees; `index` is distinct for each strip of each granule: it seeds noise and registration.
     """
     common = np.random.default_rng([*land.seed, 14, seen.when.year, seen.number])
     wet = float(np.clip(common.normal(0.55 + 0.3 * math.cos(2 * math.pi * seen.time), 0.25), 0, 1))

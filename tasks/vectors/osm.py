@@ -43,10 +43,7 @@ TROUBLE = (OSError, ValueError, RuntimeError)
 def check_shapes(path: str, theme: Theme) -> list[str]:
     """Layers of a vector file that hold roads or buildings.
 
-    Raises
-    ------
-    InputError
-        If it is missing, no vector file, has no such layer, or one without coordinate reference system.
+    InputError if the file is missing, no vector file, has no such layer, or one without coordinate reference system.
     """
     import pyogrio
 
@@ -68,26 +65,9 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
 
 
 def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
-    """Roads or buildings that touch EPSG:3035 bounds, some thousand at a time, so that a country's file needs no memory.
+    """Roads or buildings that touch EPSG:3035 bounds, in EPSG:3035 and not empty.
 
-    Parameters
-    ----------
-    path : str
-        File of any of GDAL's vector formats.
-    theme : "roads" or "buildings"
-        Which of OpenStreetMap's layers and tags to take, where there are such.
-    bounds : (left, bottom, right, top)
-        Metres.
-
-    Yields
-    ------
-    (n,) array of shapely geometries
-        In EPSG:3035, not empty.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be used.
+    They come some thousand at a time, so that a country's file needs no memory.
     """
     for layer in check_shapes(path, theme):
         try:

@@ -86,23 +86,11 @@ class Looks:
 
 
 def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> int:
-    """Projected memory of a block.
+    """Projected memory, bytes, of a block of `pixels` pixels of 10 m, with `threads` files read at once.
 
-    Parameters
-    ----------
-    pixels : int
-        Pixels of 10 m.
-    overpasses, granules : int
-        Looks that may show it.
-    threads : int
-        Files read at once (`Looks.readers`).
-
-    Returns
-    -------
-    int
-        Bytes: weights at 10 and 20 m, red and near infrared with the next band at 20 m; the classification of overpasses that
-        were seen in several granules; features; and for each thread a window of a file with a fifth more pixels than the block,
-        a granule on the grid, its weights and those of the other.
+    It counts weights at 10 and 20 m; red, near infrared and the next band at 20 m; the classification of overpasses in several
+    granules; features; and for each thread a window of a file (a fifth more pixels than the block), a granule on the grid and two
+    arrays of weights.
     """
     per_look = 1 + 1 / 4 + 2 * 2 + 2 / 4
     several = min(granules, 2 * (granules - overpasses))

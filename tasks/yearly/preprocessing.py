@@ -122,13 +122,8 @@ class _Block:
 def make_pp(job: Job, layer: Layer) -> Made:
     """Compute and store the yearly features of a tile.
 
-    Raises
-    ------
-    WorkError
-        If too many scenes cannot be read, or a server does not answer.
-    InputError
-        If too few scenes or too few clear looks are left, scenes do not show enough of the land, a block does not fit into
-        memory, or the offset of some scenes was decided wrongly.
+    WorkError if too many scenes cannot be read, or a server does not answer. InputError if too few scenes or clear looks are
+    left, scenes show too little of the land, a block does not fit into memory, or the offset of some scenes was decided wrongly.
     """
     settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
     access = job.production.scenes.access
@@ -254,7 +249,7 @@ def _require_extent(job: Job, layer: Layer, scenes: SceneList, found: Survey, la
 def plan_blocks(job: Job, looks: Looks) -> Plan:
     """The blocks that decode least among those that fit into memory.
 
-    In this process one block at a time keeps all workers busy, so that it may take all memory; on a cluster each worker has one.
+    In this process one block at a time keeps all workers busy, so it may take all memory; on a cluster each worker has one.
     """
     grid, engine = job.grid(10), job.engine
     threads, at_once = (1, engine.settings.workers) if engine.settings.dask_address else (engine.settings.workers, 1)
