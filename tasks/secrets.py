@@ -24,12 +24,7 @@ SHORTEST = 6
 def redacted(text: str, options: Mapping[str, Any] | None = None) -> str:
     """Text without secrets: values of variables and options with such names, users and queries of addresses.
 
-    Parameters
-    ----------
-    text : str
-        Any number of lines.
-    options : mapping, optional
-        Options of a store, which may hold keys, at any depth.
+    `options` are those of a store, which may hold keys at any depth.
     """
     for value in _values({**os.environ, **(options or {})}):
         text = text.replace(value, "...")

@@ -111,7 +111,7 @@ class Pixels:
     ) -> None:
         """Gather errors by confidence; all (pixel,).
 
-        `level`, `error` and `wrong` go to `confidence_sums`, `spread` and the errors `against` which it is ranked to
+        `level`, `error` and `wrong` go to `confidence_sums`; `spread`, and the errors `against` which it is ranked, to
         `joint_histogram`.
         """
         self.gather(into.sums, confidence_sums, level, error, wrong)

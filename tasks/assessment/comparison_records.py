@@ -76,15 +76,7 @@ def _is_path(name: str, value: Any) -> bool:
 
 
 def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: Iterable[str]) -> Nodes:
-    """How the nodes that layers of a tile are made from differ.
-
-    Parameters
-    ----------
-    a, b : mapping
-        Records by symbol.
-    layers : iterable of str
-        Symbols.
-    """
+    """How the nodes that layers of a tile are made from differ, by their records."""
     same = other = equal = 0
     causes = []
     for symbol in topological_order(layers):
@@ -112,7 +104,7 @@ def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: I
 def outdated(job: Job) -> list[str]:
     """Nodes of a tile that were made with other settings than the production has now, or from such nodes.
 
-    Neither files nor versions of algorithms are looked at: an old production is none the worse for a new release.
+    Neither files nor versions of algorithms count: a new release does not spoil an old production.
     """
     found: list[str] = []
     for symbol in topological_order():

@@ -52,10 +52,7 @@ class Stored:
 def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
     """Judge what the store holds of a product, block by block.
 
-    Returns
-    -------
-    Stored or None
-        None where the truth has nothing of `now`, or no layer of the product is made.
+    None where the truth has nothing of `now`, or no layer of the product is made.
     """
     if true_mask(job, product, "now", truth, Block(0, 0, 1, 1)) is None:
         return None

@@ -46,18 +46,9 @@ _SIDES = ("west", "east", "south", "north")
 
 
 def check_metadata(file: Path, root: Path, named: Named | None, *, asked: bool) -> Finding:
-    """Metadata of a delivered GeoTIFF.
+    """Metadata of a GeoTIFF in a delivery below `root`: the file's folder, or what was in the zip.
 
-    Parameters
-    ----------
-    file : Path
-        GeoTIFF.
-    root : Path
-        Folder of the delivery: that of the file, or what was in the zip.
-    named : Named or None
-        What the file name says; without it the extent cannot be compared.
-    asked : bool
-        True for a zip, which must hold metadata; a folder of GeoTIFFs need not.
+    Only a zip must hold metadata (`asked`). Without `named`, what the file name says, the extent cannot be compared.
     """
     # A zip is searched through, as the EEA check does; below a folder of somebody's there may be anything.
     folders = sorted(

@@ -45,15 +45,7 @@ class OverviewCheck:
     _first: int = 0
 
     def add(self, strip: np.ndarray, *, last: bool) -> None:
-        """Look at the next rows of the raster, (y, x) uint8.
-
-        Parameters
-        ----------
-        strip : ndarray
-            Rows that follow those given before.
-        last : bool
-            True for the lowest rows of the raster.
-        """
+        """Look at the next rows of the raster, (y, x) uint8; `last` for its lowest ones."""
         if not self.overviews:
             return
         base = strip if self._tail is None else np.concatenate([self._tail, strip])

@@ -53,19 +53,9 @@ class Conformance:
 
 
 def metadata_xml(product: Product, checks: tuple[str, ...]) -> str:
-    """Metadata of a product.
+    """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2), in English.
 
-    Parameters
-    ----------
-    product : Product
-        What is known of it.
-    checks : tuple of str
-        Rules of the delivery check, all of which it passes.
-
-    Returns
-    -------
-    str
-        ``gmd:MD_Metadata`` of ISO 19139 (GML 3.2), in English. Without a contact in the production its fields say "missing".
+    Without a contact in the production its fields say "missing".
     """
     words = (*WORDS, NAMES[product.part], product.part, str(product.tile))
     conformance = (

@@ -65,19 +65,9 @@ ASSETS: dict[str, Asset] = {
 
 
 def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
-    """The STAC Item of a product.
+    """The STAC Item of a product as JSON, with the extensions projection, raster, processing, classification and file.
 
-    Parameters
-    ----------
-    product : Product
-        What is known of it.
-    files : mapping
-        Key of `ASSETS` -> (place relative to the item, file as it lies now); "data" must be among them.
-
-    Returns
-    -------
-    str
-        JSON, with the extensions projection, raster, processing, classification and file.
+    `files`: key of `ASSETS` -> (place relative to the item, file as it lies now); "data" must be among them.
     """
     start, end = times_of(product.start, product.end)
     item = pystac.Item(

@@ -29,10 +29,7 @@ GIVEN = "CLCplus of now is given"
 def clcplus_missing(job: Job) -> str:
     """Why a tile has no CLC+ of `now`; empty where it has.
 
-    Raises
-    ------
-    InputError
-        If the file that is named cannot be used, or there is none and no roads for a proxy either.
+    InputError if the named file cannot be used, or there is none and no roads for a proxy either.
     """
     reason = _clcplus_missing(job)
     if reason and not job.production.references.roads:
@@ -59,13 +56,7 @@ def _clcplus_missing(job: Job) -> str:
 
 
 def make_clcplus_now(job: Job, layer: Layer) -> Made:
-    """CLCP_now, or that there is none and a proxy takes its place.
-
-    Raises
-    ------
-    InputError
-        As `clcplus_missing` and `tasks.references.references.make_reference`.
-    """
+    """CLCP_now, or that there is none and a proxy takes its place."""
     if reason := clcplus_missing(job):
         return Made("", made=False, reason=f"references.clcplus_now: {reason}: CLCP_proxy takes its place")
     made = make_reference(job, layer)

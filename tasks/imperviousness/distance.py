@@ -41,13 +41,7 @@ DISTANCE_PIXEL = 22
 
 
 def shape_files(job: Job) -> dict[Theme, list[str]]:
-    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`).
-
-    Raises
-    ------
-    InputError
-        If no roads are named.
-    """
+    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`)."""
     references = job.production.references
     if not references.roads:
         raise InputError(
@@ -93,10 +87,7 @@ def _pixels_to_fill(job: Job) -> int:
 def make_distance(job: Job, layer: Layer) -> Made:
     """OSM_distance: metres to the nearest road or building.
 
-    Raises
-    ------
-    InputError
-        If a file cannot be used, or the mask of the tile does not fit into memory.
+    InputError if a file cannot be used, or the mask of the tile does not fit into memory.
     """
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)

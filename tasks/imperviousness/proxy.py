@@ -85,15 +85,7 @@ class _SampleBlock:
 
 
 def make_proxy_model(job: Job, layer: Layer) -> Made:
-    """CLCP_proxy_model: trees that know CLC+ class 1 of `then`.
-
-    Raises
-    ------
-    WorkError
-        If no pixel has features and CLC+ of `then`.
-    InputError
-        If the samples do not fit into memory.
-    """
+    """CLCP_proxy_model: trees that know CLC+ class 1 of `then`; WorkError if no pixel has features and CLC+ of `then`."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     parameters, record = job.production.parameters.proxy, job.record("CLCP_then")

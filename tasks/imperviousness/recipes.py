@@ -236,13 +236,7 @@ def without_data(array: np.ndarray) -> np.ndarray:
 
 
 def make_by_recipe(job: Job, layer: Layer) -> Made:
-    """Make a layer block by block.
-
-    Raises
-    ------
-    WorkError
-        If a block fails its checks: codes, or holes that the inputs do not explain.
-    """
+    """Make a layer block by block; WorkError if a block has wrong codes, or holes that the inputs do not explain."""
     rasters = [name for name in layer.inputs if CATALOGUE[name].resolution]
     either = EITHER.get(layer.symbol, ())
     absent = [name for name in rasters if not _is_made(job, name)]

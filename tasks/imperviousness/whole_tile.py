@@ -62,15 +62,7 @@ class _Candidates:
 
 
 def make_chm_raw(job: Job, layer: Layer) -> Made:
-    """CHM_raw: RMSD against the tile's own lower and upper percentile.
-
-    Raises
-    ------
-    WorkError
-        If no pixel is observed in both periods.
-    InputError
-        If a block does not fit into memory.
-    """
+    """CHM_raw: RMSD against the tile's own lower and upper percentile; WorkError if no pixel is observed in both periods."""
     settings, rmsd = job.production.parameters.change_mask, job.array("RMSD")
     blocks = job.blocks(layer.resolution)
     # Row by row, so that few counters wait to be added up.
@@ -94,13 +86,7 @@ def make_chm_raw(job: Job, layer: Layer) -> Made:
 
 
 def make_chm(job: Job, layer: Layer) -> Made:
-    """CHM: patches that pass the upper threshold and are large enough.
-
-    Raises
-    ------
-    InputError
-        If the tile does not fit into memory.
-    """
+    """CHM: patches that pass the upper threshold and are large enough; InputError if the tile does not fit into memory."""
     rows, columns = job.grid(layer.resolution).shape
     job.engine.at_once(int(rows * columns * BYTES_PER_PIXEL[layer.symbol]), layer.symbol)
     mask = sieve_mask(job.array("CHM_raw")[:], job.production.parameters.change_mask.sieve)

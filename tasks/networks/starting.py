@@ -29,12 +29,8 @@ def starts_anew(tile: Tile) -> bool:
 def starting_model(job: Job, symbol: str) -> Record | None:
     """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
 
-    Of the same year only models of tiles that started anew are taken, and none for these themselves.
-
-    Returns
-    -------
-    Record or None
-        None where no model within ``parameters.ensemble.reach`` has the architecture asked for.
+    Of the same year only models of tiles that started anew are taken, and none for these themselves. None where no model within
+    ``parameters.ensemble.reach`` has the architecture asked for.
     """
     unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
     wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)

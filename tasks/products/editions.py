@@ -20,13 +20,9 @@ def period_of(job: Job, symbol: str) -> tuple[str, str]:
 
 
 def other_editions(job: Job) -> dict[str, str]:
-    """GeoTIFFs in a tile's folder that are products of its production under names of another edition.
+    """GeoTIFFs of a tile that are products of its production under names of another edition, each with its place now.
 
-    Returns
-    -------
-    dict
-        Place of each, relative to the store -> that of the same layer now. Products of other years, such as those of the
-        pair before, are none.
+    Places are relative to the store. Products of other years, such as those of the pair before, do not count.
     """
     own = {symbol: places_of(job, symbol).tif for symbol in delivered_symbols()}
     present = job.store.find(f"products/{job.tile}")

@@ -95,7 +95,7 @@ def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[SceneSummary
 def check_products(job: Job, layers: tuple[LayerFact, ...]) -> dict[str, list[Finding]]:
     """Findings of the delivery check for every delivered file, by layer.
 
-    Files in object stores are not fetched for it: they passed when they were written, or they would not be there.
+    Files in object stores are not fetched for it: they passed when they were written.
     """
     if not job.store.is_local:
         return {}

@@ -162,14 +162,9 @@ def enlarge(codes: np.ndarray) -> np.ndarray:
 
 
 def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, title: str, note: str = "") -> Map:
-    """A colour composite as JPEG.
+    """A colour composite of red, green, blue (3, y, x), NaN no data, as JPEG.
 
-    Parameters
-    ----------
-    bands : (3, y, x) float32
-        Red, green, blue; NaN no data.
-    limits : (3, 2)
-        Values that become black and white, as `stretch` gives them.
+    `limits` (3, 2) are the values that become black and white, as of `stretch`.
     """
     with np.errstate(invalid="ignore"):
         scaled = (bands - limits[:, :1, None]) / np.maximum(limits[:, 1:, None] - limits[:, :1, None], 1)

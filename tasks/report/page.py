@@ -26,7 +26,7 @@ _PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
 
 
 def public(text: str) -> str:
-    """Text as it may leave the house: of absolute paths the last name, of addresses neither user nor query.
+    """Text that may be published: of absolute paths the last name, of addresses neither user nor query.
 
     Relative paths and addresses of catalogues and web servers stay readable.
     """
@@ -113,15 +113,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from a template.
-
-    Parameters
-    ----------
-    template : str
-        Name, such as ``"tile.html.j2"``.
-    **values
-        What it shows.
-    """
+    """A page from a template, such as ``"tile.html.j2"``, with the values that it shows."""
     style = resources.files("imperv.tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
     return (
         _environment()

@@ -55,16 +55,9 @@ def _limits(value: float, good: float, bad: float) -> Light:
 
 
 def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]], level: Level | None = None) -> list[Verdict]:
-    """All lights of a tile.
+    """All lights of a tile, from its records and the findings of the delivery check by layer (none for layers without a file).
 
-    Parameters
-    ----------
-    facts : TileFacts
-        What the records say.
-    findings : mapping
-        Of the delivery check, by layer; layers without a file are not in it.
-    level : Level, optional
-        Where the difference of the maps comes from, to be told beside it.
+    `level`, where the difference of the maps comes from, is told beside them.
     """
     return [
         _complete(facts),

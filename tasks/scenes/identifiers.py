@@ -129,10 +129,7 @@ def product_of(item: Item) -> Product | None:
 
 
 def baseline_of(item: Item) -> str:
-    """Processing baseline such as ``05.10``; empty if the item does not tell.
-
-    Numbers have lost the zeros at their ends: 4.0 is 04.00, 5.1 is 05.10.
-    """
+    """Processing baseline such as ``05.10``, empty if unknown; of numbers that lost their zeros too: 4.0 is 04.00."""
     for text in _said(item, "s2:processing_baseline", "processing:version", "sentinel:processing_baseline"):
         if match := re.fullmatch(r"N?(\d{1,2})\.(\d{1,2})|N?(\d\d)(\d\d)", text):
             major, minor = match[1] or match[3], match[2] or match[4]

@@ -91,7 +91,7 @@ def overpass_of(item: Mapping[str, Any]) -> str:
 
 
 def age_of(item: Mapping[str, Any]) -> tuple[tuple[int, ...], dt.datetime, dt.datetime]:
-    """What is newer of two products is greater: baseline, generation time, time of update in the catalogue.
+    """Sort key of products, newer is greater: baseline, generation time, time of update in the catalogue.
 
     Sen2Cor's own number is no baseline of the provider; what has one is preferred.
     """

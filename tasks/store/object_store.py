@@ -48,15 +48,7 @@ _answered: set[str] = set()
 
 
 class PatientS3(S3FileSystem):
-    """s3fs whose requests are made again as long as the server is silent or busy.
-
-    Parameters
-    ----------
-    patience : float
-        Seconds that the server is waited for.
-    options
-        Those of `s3fs.S3FileSystem`.
-    """
+    """s3fs whose requests are made again, for `patience` seconds, as long as the server is silent or busy."""
 
     def __init__(
         self, *args: Any, patience: float = PATIENCE, config_kwargs: Mapping[str, Any] | None = None, **options: Any
