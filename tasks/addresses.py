@@ -1,7 +1,7 @@
 """Addresses of files on servers: what of one says which file it is, and what of one may be shown.
 
-Signed addresses carry leave to read for a while, in their query. It is renewed without the file being another one, and it is
-nobody's to read but the server's: it stands in the frozen list of scenes and nowhere else.
+Signed addresses carry leave to read for a while, in their query: it is renewed without the file being another one. It stands in
+the frozen list of scenes and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Making one node of the graph, unless it is up to date: which task makes which layer, keys, and the record written last.
-
-What runs and in which order is decided in `flows`.
-"""
+"""Making one node of the graph, unless it is up to date: which task makes which layer, keys, and the record written last."""
 
 from __future__ import annotations
 

@@ -87,19 +87,7 @@ class Pixels:
             into.add(self.keys, sums(*arrays, self.block, len(self.keys)))
 
     def judge(self, into: Judged, percent: np.ndarray, density: np.ndarray | None, mask: np.ndarray) -> None:
-        """Judge a prediction.
-
-        Parameters
-        ----------
-        into : Judged
-            Added to.
-        percent : (pixel,) float
-            Predicted density of the chosen pixels, finite.
-        density : (pixel,) uint8, optional
-            True density.
-        mask : (pixel,) bool
-            True mask.
-        """
+        """Add the judgement of a prediction of the chosen pixels, all (pixel,); `percent` is finite, the others are true."""
         if density is not None:
             self.gather(into.density, density_sums, percent, density)
             self.gather(into.bins, bin_sums, percent, density)

@@ -1,8 +1,7 @@
-"""Two maps of the same ground held against each other, block by block: where they differ, by how much, and what became what.
+"""Two maps of the same ground compared block by block: where they differ, by how much, and what became what.
 
-Everything that is said of coded maps follows from one table, the pixels of each pair of codes; of other maps from a few sums.
-So whole tiles take the memory of a block, and the tables of tiles add up. Where maps come from is
-`tasks.assessment.comparison_sides`.
+Of coded maps all follows from one table, the pixels of each pair of codes; of other maps from a few sums. So whole tiles take the
+memory of a block, and the tables of tiles add up.
 """
 
 from __future__ import annotations

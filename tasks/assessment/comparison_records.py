@@ -1,7 +1,4 @@
-"""What two productions differ in beside their pixels: settings, nodes with other keys and why, versions of software.
-
-Told from production files and records only; pixels are compared in `tasks.assessment.comparing`.
-"""
+"""What two productions differ in beside their pixels, from files and records: settings, nodes and why, versions of software."""
 
 from __future__ import annotations
 

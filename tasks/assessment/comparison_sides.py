@@ -1,7 +1,4 @@
-"""What `imperv compare` compares: the maps of a production, of a store, or of GeoTIFFs, by tile and layer.
-
-How two maps are compared is `tasks.assessment.comparing`; what their records say is `tasks.assessment.comparison_records`.
-"""
+"""What `imperv compare` compares: the maps of a production, of a store, or of GeoTIFFs, by tile and layer."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""Verification of maps against a reference: what is compared, how the sample is weighted, and the result.
-
-Method: docs/dev/algorithms.md, section 12.
-
-Estimators are `layers.statistics.accuracy`; points are read in `tasks.assessment.reference_points`, maps and reference rasters
-in `tasks.assessment.maps`.
-"""
+"""Verification of maps against a reference: comparison, weights of the sample, result (docs/dev/algorithms.md, section 12)."""
 
 from __future__ import annotations
 

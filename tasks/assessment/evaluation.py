@@ -1,7 +1,7 @@
 """Trials on a finished tile: networks and per-pixel models learn with blocks of space held out, and are judged there.
 
-All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1) and are judged against a truth that none has seen, in
-the year that they learnt from and in the next. What the store holds already is judged in `stored_evaluation`.
+All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1) and are judged against a truth that none has seen, in the
+year that they learnt from and in the next.
 """
 
 from __future__ import annotations

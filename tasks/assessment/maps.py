@@ -1,8 +1,4 @@
-"""Maps of a production, or of any folder of delivered files, held against reference points or a reference raster.
-
-Maps are read in strips and once; a reference raster is brought to their grid by the warper. What the numbers mean is
-`tasks.assessment.estimators`.
-"""
+"""Maps of a production, or of any folder of delivered files, verified by reference points or a reference raster."""
 
 from __future__ import annotations
 

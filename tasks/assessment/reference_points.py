@@ -1,7 +1,4 @@
-"""Reference points for the verification of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035.
-
-Values are read and their form is checked here; what they say about a map is `tasks.assessment.estimators`.
-"""
+"""Reference points for the verification of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035."""
 
 from __future__ import annotations
 

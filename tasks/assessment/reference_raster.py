@@ -1,7 +1,6 @@
-"""A reference raster on the grid of a map, and both compared in blocks of pixels.
+"""A reference raster on the grid of a map, and both compared in blocks of pixels, in strips.
 
-In strips, never whole; densities finer than the map are averaged, everything else is taken from the nearest pixel. What the
-numbers mean is `tasks.assessment.estimators`.
+Densities finer than the map are averaged; everything else is taken from the nearest pixel.
 """
 
 from __future__ import annotations

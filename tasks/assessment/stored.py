@@ -1,7 +1,4 @@
-"""The finished layers of a tile against a truth of `now`: densities, masks, own model against ensemble, confidence (ATBD 4.7).
-
-Nothing is trained here; trials with held-out blocks are in `evaluation`.
-"""
+"""The finished layers of a tile against a truth of `now`: densities, masks, own model against ensemble, confidence (ATBD 4.7)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Truth rasters that maps are judged against: which files there are, and reading them piece by piece on a tile's grid.
-
-Simulations and city kits bring them; any other raster of densities or masks may stand in.
-"""
+"""Truth rasters that maps are judged against: which files there are, and reading them piece by piece on a tile's grid."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Check of what lies beside a delivered GeoTIFF: its attribute table, and side files that would speak for it.
 
-Looked up as GDAL and the EEA check do: a raster attribute table in ``.tif.aux.xml``, else ``.tif.vat.dbf``. Metadata of a
-delivery is checked in `tasks.checks.metadata`; tables are written elsewhere.
+As GDAL and the EEA check do, it looks for a raster attribute table in ``.tif.aux.xml``, else for ``.tif.vat.dbf``.
 """
 
 from __future__ import annotations

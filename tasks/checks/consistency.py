@@ -1,8 +1,7 @@
 """What the final layers of a tile say together: ATBD 4.2.4, 4.5 to 4.7.
 
-A table of relations, each between a layer and those it was made from; all that can be asked of the layers at hand are held
-against every pixel, in one pass of strips. Form of single files is `tasks.checks.delivery_check`, neighbouring tiles are
-`tasks.checks.seams`.
+Each relation is between a layer and those it was made from; all that the layers at hand allow are checked on every pixel, in one
+pass of strips.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Check of a delivered GeoTIFF: the rules of the EEA delivery check, and stricter where a wrong file would pass it.
 
-One small function a rule, each returning a `Finding`; what is asked is in `tasks.products.rules`. Files are read with rasterio.
-Only what is inside the TIFF counts for its pixels. Nothing is written here; what files say together is
-`tasks.checks.consistency`.
+Only what is inside the TIFF counts for its pixels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where the pixels of a layer come from for checks of meaning: a delivered file, another raster, or the store.
-
-Read in rows on the EEA grid, never whole. What is done with them is `tasks.checks.consistency`.
-"""
+"""Where the pixels of a layer come from for checks of meaning: a delivered file, another raster, or the store, in rows."""
 
 from __future__ import annotations
 

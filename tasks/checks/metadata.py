@@ -1,7 +1,7 @@
 """Check of a delivery's INSPIRE metadata (EEA check `inspire`): where it lies, and that it is a whole ISO 19139 record.
 
-The EEA sends it to an INSPIRE reference validator; here its place, form, mandatory elements and extent are looked at, without
-a network. Writing it is not the matter of this module.
+The EEA sends it to an INSPIRE reference validator; here its place, form, mandatory elements and extent are looked at, without a
+network.
 """
 
 from __future__ import annotations

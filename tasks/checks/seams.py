@@ -1,7 +1,7 @@
 """Seams: whether a layer jumps at the edge of two tiles more than it does inside of them.
 
-A statistic of the pixels along a shared edge, in segments, so that neighbouring pixels that resemble each other do not count as
-independent. The edge must stand out in size, in significance and among the lines beside it before it is called a seam.
+Pixels along the edge count in segments, since neighbours are not independent. A seam must stand out in size, in significance and
+among the lines beside it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Verification of delivered files, ours and others': each by itself, together with the layers beside it, at the tile's edges.
-
-Takes files, folders and delivery zips, and gives findings by file; the rules are in `tasks.checks.delivery_check`,
-`tasks.checks.metadata`, `tasks.checks.consistency` and `tasks.checks.seams`. Deliveries ask `check_meaning` before a file gets
-its name.
-"""
+"""Verification of delivered files, ours and others': each by itself, together with the layers beside it, at the tile's edges."""
 
 from __future__ import annotations
 

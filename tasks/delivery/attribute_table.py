@@ -1,7 +1,6 @@
 """The attribute table beside a delivered file: one row for each code that occurs, as ``.tif.vat.dbf``.
 
-A dBASE table and not a GDAL raster attribute table: that one lives in ``.tif.aux.xml``, where stored statistics live too, which
-the EEA check believes. Written with GDAL's own dBASE driver.
+It is no GDAL raster attribute table: that one lives in ``.tif.aux.xml``, with stored statistics, which the EEA check believes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Delivery: final layers of a tile as the GeoTIFFs that are handed over, each checked before it gets its name.
 
 A product is done if and only if its record, beside it, exists: it is written last and speaks for all files of the product.
-What is in these files is the matter of `tasks.delivery.geotiff` and its like; the check is `tasks.checks.delivery_check`.
 """
 
 from __future__ import annotations

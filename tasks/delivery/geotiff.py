@@ -1,7 +1,7 @@
 """Writing a coded raster as the GeoTIFF that is handed over: Byte, LZW, tiled, palette inside, cloud optimised with overviews.
 
-Written with the system's GDAL. Overviews are computed by `layers.kernels.overviews` and given to GDAL, whose own averages would
-mix colours of the palette and codes that are no quantity.
+Overviews are computed by `layers.kernels.overviews`: GDAL's averages would mix colours of the palette and codes that are no
+quantity.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""INSPIRE metadata of a product: ISO 19139 XML with all that the EEA check's good sample has, lineage from the records.
-
-Its shape is `tasks/templates/metadata.xml.j2`; the words are those of `tasks.products.facts` and `tasks.products.lineage`.
-"""
+"""INSPIRE metadata of a product: ISO 19139 XML with all that the EEA check's good sample has, lineage from the records."""
 
 from __future__ import annotations
 

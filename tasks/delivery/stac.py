@@ -1,7 +1,6 @@
 """The STAC Item of a product, with relative links, so that the folder of products may be moved and served as it is.
 
-Records, which are Items too, belong to `tasks.store.records`: they are the truth about what is done, these here are for
-catalogues. What binds the items together is `tasks.delivery.stac_series`.
+Records are Items too: they are the truth about what is done; these here are for catalogues.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What binds the STAC Items of products: a Catalog for every tile, and the Collection of the production.
+"""What binds the STAC Items of products, by relative links: a Catalog for every tile, and the Collection of the production.
 
-Self-contained: every link is relative. The catalog of a tile is written by whoever works on the tile; the collection by one
-process at a time, from the catalogs that it finds, so that it is right whatever ran before.
+The catalog of a tile is written by whoever works on the tile; the collection by one process at a time, from the catalogs that it
+finds, so that it is right whatever ran before.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""CLC+ Backbone of `now`: whether a tile has it, and what follows for the nodes of its proxy (ATBD 4.3.3).
-
-Reading it as any other reference is in `tasks.references.references`; the proxy is in `tasks.imperviousness.distance` and
-`tasks.imperviousness.proxy`.
-"""
+"""CLC+ Backbone of `now`: whether a tile has it, and what follows for the nodes of its proxy (ATBD 4.3.3)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""OSM_distance: roads and buildings drawn into a mask of the tile, and the distance to it by blocks (ATBD 4.3.3).
-
-The distance itself is in `layers.proxy`, reading vectors in `tasks.vectors.osm` and `tasks.references.sources`.
-"""
+"""OSM_distance: roads and buildings drawn into a mask of the tile, and the distance to it by blocks (ATBD 4.3.3)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""CLCP_proxy_model and CLCP_proxy: boosted trees in the place of CLC+ class 1 of `now` (ATBD 4.3.3).
-
-Here features are read, samples gathered and blocks written. Choice of pixels, training and prediction are in `layers.proxy`;
-whether a proxy is needed is decided in `tasks.imperviousness.clcplus` and `tasks.imperviousness.distance`.
-"""
+"""CLCP_proxy_model and CLCP_proxy: boosted trees in the place of CLC+ class 1 of `now` (ATBD 4.3.3)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Layers made block by block: which function turns which inputs into each (docs/dev/algorithms.md, sections 4 to 11).
 
-Every recipe is a pure function of a block of its inputs. Layers that need the whole tile, scenes, models or files have
-modules of their own.
+Every recipe is a pure function of a block of its inputs.
 """
 
 from __future__ import annotations

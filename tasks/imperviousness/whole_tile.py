@@ -1,7 +1,7 @@
 """Layers that need the whole tile: thresholds and connected components of the change mask (ATBD 4.2.5).
 
-Percentiles are of the tile, and a patch must never be cut at a block edge. The percentiles come from passes over the blocks; only
-the components hold a tile: 0.7 GB at 10 000 x 10 000 pixels, whatever is in it.
+Percentiles are of the tile, from passes over the blocks. A patch must never be cut at a block edge, so the components hold a
+tile: 0.7 GB at 10 000 x 10 000 pixels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Training the density models of a tile: IMD_model, IBUD_model (ATBD 4.2.3; docs/dev/algorithms.md, sections 6 and 7).
-
-Here features and targets are read and regions chosen within memory. The network is in `layers.network.unet`; the models in the
-store are in `tasks.networks.registry`, applying them in `tasks.networks.predicting`.
-"""
+"""Training the density models of a tile: IMD_model, IBUD_model (ATBD 4.2.3; docs/dev/algorithms.md, sections 6 and 7)."""
 
 from __future__ import annotations
 

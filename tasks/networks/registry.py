@@ -1,7 +1,6 @@
 """The density models in the store: which are there, which take part for a tile and why others do not, loading one (ATBD 4.7).
 
-A model is ``model.keras`` with its record ``model.json``. Training them is in `tasks.networks.models`, applying them in
-`tasks.networks.predicting`, carrying them as one file in `tasks.networks.model_files`.
+A model is ``model.keras`` with its record ``model.json``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Transfer learning: which stored model a training starts from (ATBD 4.3.1; docs/dev/algorithms.md, section 7).
-
-Whether to, and what it is worth, is in `layers.network.training`; which models there are, in `tasks.networks.registry`.
-"""
+"""Transfer learning: which stored model a training starts from (ATBD 4.3.1; docs/dev/algorithms.md, section 7)."""
 
 from __future__ import annotations
 

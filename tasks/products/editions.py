@@ -1,4 +1,4 @@
-"""Products of other editions: what a tile was delivered as before years, theme, version or release in names were changed.
+"""Products of other editions: deliveries of a tile before years, theme, version or release in names were changed.
 
 They stay where they are, for nobody here knows who uses them; they are told, and count for nothing.
 """

@@ -1,7 +1,4 @@
-"""Names and places of what is handed over: a final layer of a tile, the files beside it, and its record.
-
-Names follow the EEA product definitions; what is in the files does not belong here.
-"""
+"""Names, by the EEA product definitions, and places of a final layer of a tile, the files beside it, and its record."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """IBUD_ref: share of each pixel covered by building footprints, the union of any number of sources (ATBD 4.4.1).
 
 Every source is read once a tile and its sound polygons are laid down by block of work, so that neither a country nor a tile is
-ever held. How files are read is in `tasks.references.shapes`, how shares are computed in `layers.kernels.coverage`.
+ever held.
 """
 
 from __future__ import annotations

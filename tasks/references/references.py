@@ -1,8 +1,4 @@
-"""Reference rasters on the tile's grid: earlier productions and CLCplus (ATBD 4.1.5). Footprints are in
-`tasks.references.footprints`.
-
-Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
-"""
+"""Reference rasters on the tile's grid, resampled from full resolution: earlier productions and CLCplus (ATBD 4.1.5)."""
 
 from __future__ import annotations
 

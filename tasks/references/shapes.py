@@ -1,6 +1,6 @@
 """Shapes of vector files near a window, in batches of bounded size: what OGR reads, GeoParquet, and text (`tasks.vectors.lines`).
 
-Shapes come as they are in the file, in its reference system; what they mean and whether they are sound is for others to judge.
+Shapes come as they are in the file, in its reference system.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Charts of a report as SVG: calibration, training, NDVI curves, observations, confidence, areas, scenes.
-
-All share one sober style, and text stays text. Matplotlib takes a second to import, so that it is loaded late.
-"""
+"""Charts of a report as SVG: calibration, training, NDVI curves, observations, confidence, areas, scenes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A few typical pixels and their NDVI: harmonics of both periods, and the single observations where scenes lie on this disk.
 
-Pixels are chosen by rule among those of one block, never by hand. The model of the year is `layers.harmonics`.
+Pixels are chosen by rule among those of one block, never by hand.
 """
 
 from __future__ import annotations

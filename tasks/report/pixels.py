@@ -1,7 +1,4 @@
-"""Pixels for a report, read block by block: thinned overviews of whole layers, and windows at full resolution.
-
-No layer is held at full resolution: a block is thinned as soon as it is read. What is drawn is decided in `tasks.report.maps`.
-"""
+"""Pixels for a report, read and thinned block by block: overviews of whole layers, and windows at full resolution."""
 
 from __future__ import annotations
 

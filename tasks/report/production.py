@@ -1,7 +1,6 @@
 """The report of a production: where its tiles stand, how much of them is sealed, and which of them are unlike the others.
 
-Numbers come from the records of the tiles; no pixel is read. The state of each tile is told by the caller
-(`flows.plan.planning`).
+Numbers come from the records of the tiles; no pixel is read.
 """
 
 from __future__ import annotations

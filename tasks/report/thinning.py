@@ -1,6 +1,6 @@
 """Fewer pixels for the maps of a report: one small function for each kind of layer.
 
-What is delivered is never made here: these maps are looked at on a screen, and rare changes must stay visible on them.
+Edges of arrays (y, x) are multiples of `factor`, the pixels of a cell each way. Rare changes must stay visible.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Traffic lights: what a person should know of a tile in one minute, each with the number it rests on.
 
-Limits are ours: they ask for a look, and refuse nothing. What may be delivered is decided by `tasks.checks.delivery_check`.
+Limits are ours: they ask for a look, and refuse nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Files of scenes on object stores and web servers: how GDAL is told to reach them, and what is done when a server is silent.
 
 A file that its server refuses (403, 404), never gives although it gives others, or whose content is damaged is the trouble of a
-scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. The server
-itself is asked which it is: messages of GDAL do not tell reliably.
+scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. Messages
+of GDAL do not tell them apart reliably, so the server itself is asked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Which file of a STAC item is which band of Sentinel-2, and what its digital numbers mean: level, baseline, offset.
-
-The rules of band names and of the offset of processing baseline 04.00 are here; which items are used is decided in
-`tasks.scenes.scenes`.
-"""
+"""Which file of a STAC item is which band of Sentinel-2, and what its digital numbers mean: level, baseline, offset."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What identifies a Sentinel-2 product, in one spelling: platform, MGRS tile, datatake, datastrip, baseline, level, name.
 
 Catalogues write the same look as ``sentinel-2a`` or ``S2A``, ``31UDS`` or ``T31UDS``, with or without the baseline at the end of
-a datatake; read here from what STAC items say, in any of these forms. What a band file is, is in `tasks.scenes.bands`.
+a datatake.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""STAC items in files: items and ItemCollections, folders of them, and static catalogues that are followed by their links.
-
-Servers that are searched are in `tasks.scenes.stac_api`.
-"""
+"""STAC items in files: items and ItemCollections, folders of them, and static catalogues that are followed by their links."""
 
 from __future__ import annotations
 

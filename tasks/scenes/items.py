@@ -1,8 +1,4 @@
-"""STAC items as plain dictionaries: whether one is sound, when and where it was seen, and whether a search wants it.
-
-What its bands are is in `tasks.scenes.bands`, where items come from in `tasks.scenes.item_files`, `tasks.scenes.stac_api` and
-`tasks.scenes.safe`.
-"""
+"""STAC items as plain dictionaries: whether one is sound, when and where it was seen, and whether a search wants it."""
 
 from __future__ import annotations
 

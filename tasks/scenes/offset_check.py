@@ -1,7 +1,4 @@
-"""Whether pixels bear out the offset that was decided from metadata: a small sample of a dozen scenes of each kind is read.
-
-What the numbers mean is in `layers.statistics.dark_end`; the decision itself is in `tasks.scenes.scenes`.
-"""
+"""Whether pixels bear out the offset that was decided from metadata: a small sample of a dozen scenes of each kind is read."""
 
 from __future__ import annotations
 

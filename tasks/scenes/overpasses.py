@@ -1,7 +1,7 @@
 """Which STAC items show the same look: items of one overpass, and whether one of a tile is another processing or another part.
 
 A datatake is received in datastrips; where one ends within an MGRS tile, the tile comes as two products with complementary data
-(Products Specification Document, S2-PDGS-TAS-DI-PSD). Which items are used is decided in `tasks.scenes.scenes`.
+(Products Specification Document, S2-PDGS-TAS-DI-PSD).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Sentinel-2 L2A scenes: STAC items become scenes with band files, an offset decision and an overpass.
-
-Which of them are used is decided here; band names and offsets in `tasks.scenes.bands`, pixels are read in
-`tasks.scenes.reading`. A catalogue is anything with `search`: item files, static catalogues, STAC APIs, SAFE products.
-"""
+"""Sentinel-2 L2A scenes: STAC items become scenes with band files, an offset decision and an overpass; which are used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Covers of the simulated landscape: their Sentinel-2 reflectance, and how it goes through the year.
 
-A vegetated cover lies between a dormant and a green spectrum; vigour moves it from one to the other. Values are typical
-surface reflectances of Central Europe as published in spectral libraries (ECOSTRESS, KLUM) and seen in Level-2A data.
+Vigour moves a vegetated cover from a dormant to a green spectrum. Values are typical surface reflectances of Central Europe as
+published in spectral libraries (ECOSTRESS, KLUM) and seen in Level-2A data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The simulated landscape of both years as one drawing: fields, forest, water, roads, settlements, planted changes.
-
-`landscape` decides where things lie; `settlement` fills towns, `changes` plants what differs in `now`.
-"""
+"""The simulated landscape of both years as one drawing: fields, forest, water, roads, settlements, planted changes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Truth of a simulated site, and the reference layers a producer would hold: with the errors of older products.
-
-Everything here is EPSG:3035 on the 10 m EEA grid of the site.
-"""
+"""Truth of a simulated site, and a producer's reference layers with the errors of older products, on the site's 10 m EEA grid."""
 
 from __future__ import annotations
 

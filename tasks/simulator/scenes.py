@@ -1,8 +1,4 @@
-"""Pixels of a simulated overpass in a granule: reflectance of ten bands and the scene classification (SCL).
-
-What the ground looks like comes from `covers`, what a pixel sees of it from `granules`, the weather from `sky`.
-Files and STAC items are written in `archive`.
-"""
+"""Pixels of a simulated overpass in a granule: reflectance of ten bands and the scene classification (SCL)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Polygons of a simulated landscape: collecting them, drawing them as object numbers, and smooth random fields.
 
-Coordinates are local metres: x east and y south from the upper-left corner of the site. What the polygons mean is
-decided in `covers`, where they lie in `landscape` and `settlement`.
+Coordinates are local metres: x east and y south from the upper-left corner of the site.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A whole simulated input in one call: scenes, references, truth and production file of a square site in an EEA tile.
-
-The parts are in `landscape`, `archive` and `references`; here they are put together and the site is placed.
-"""
+"""A whole simulated input in one call: scenes, references, truth and production file of a square site in an EEA tile."""
 
 from __future__ import annotations
 

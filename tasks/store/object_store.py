@@ -1,7 +1,6 @@
 """The store on S3: s3fs with patience for a server that is gone for a while, and mistakes of access told in one line.
 
-fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported; files of scenes are GDAL's to read
-(`tasks.scenes.access`).
+fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported.
 """
 
 from __future__ import annotations

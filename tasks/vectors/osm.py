@@ -1,7 +1,6 @@
 """Roads and buildings from vector files, read by window and in pieces: any format of GDAL, OpenStreetMap's own among them.
 
-Only what may be sealed is read, where the file tells it by OpenStreetMap's tags. What is done with the shapes does not belong
-here.
+Only what may be sealed is read, where the file tells it by OpenStreetMap's tags.
 """
 
 from __future__ import annotations

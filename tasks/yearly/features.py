@@ -1,8 +1,4 @@
-"""Features of a tile for its density models (ATBD 4.2.3): by block or by rows, with a halo from the neighbouring tiles.
-
-What a feature is stands in `layers.features`; training and prediction are in `tasks.networks.models` and
-`tasks.networks.predicting`.
-"""
+"""Features of a tile for its density models (ATBD 4.2.3): by block or by rows, with a halo from the neighbouring tiles."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Yearly features of a block from all looks at it: what is read when (ATBD 4.2.1; docs/dev/algorithms.md, sections 1 to 3).
 
 Each file is read once a block. First the classification of all scenes, which tells the weights and what need not be read; then
-band after band, the next one being read while the present one is computed. Stacks are (y, time, x): what a row of pixels needs
-lies together. Which scenes there are is decided in `tasks.scenes.scenes`, what a block may cost in `tasks.yearly.preprocessing`.
+band after band, the next one being read while the present one is computed. Stacks are (y, time, x): a row of pixels lies
+together.
 """
 
 from __future__ import annotations

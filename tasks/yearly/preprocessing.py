@@ -1,7 +1,6 @@
 """PP: yearly quantiles and harmonics of every pixel of a tile (ATBD 4.2.1): what is read in which blocks, and what is lost.
 
-Blocks are as large as memory allows, because each block of a file is decoded again for every block of pixels that it touches. How
-one is computed is in `tasks.yearly.looks`, which scenes there are in `tasks.scenes.scenes`.
+Blocks are as large as memory allows: each block of a file is decoded again for every block of pixels that it touches.
 """
 
 from __future__ import annotations
