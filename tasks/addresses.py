@@ -35,10 +35,7 @@ BESIDE_SIG = re.compile(
 
 
 def identity(href: str) -> str:
-    """An address without leave to read: two that agree are the same file, whoever signed them and when.
-
-    Other parameters of the query stay, for they may choose what is read, such as ``?id=7`` or ``?versionId=3``.
-    """
+    """An address without leave to read, the same whoever signed it; other parameters, such as ``?versionId=3``, stay."""
     address, mark, query = href.partition("?")
     if not mark or "://" not in address:
         return href

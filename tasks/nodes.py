@@ -88,10 +88,7 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
 
 
 def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """Everything that a layer's key is made of; None while an input is not done.
-
-    `external`, what comes from beside the tile's layers, is looked up unless it is given.
-    """
+    """Everything that a layer's key is made of, None while an input is not done; `external` is looked up unless given."""
     inputs = {}
     for name in layer.inputs:
         record = job.record(name)
@@ -157,10 +154,7 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
 
 
 def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]:
-    """Make a layer unless it is up to date: its record, and False if there was nothing to do.
-
-    InputError or WorkError if it cannot be made. Nothing is left that looks done.
-    """
+    """Make a layer unless it is up to date: its record, and False if it was. A failure leaves nothing that looks done."""
     layer = CATALOGUE[symbol]
     found = standing(job, symbol)
     if found.state == "up to date" and found.record is not None and not force:

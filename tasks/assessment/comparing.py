@@ -287,10 +287,7 @@ class Tally:
 
 
 def compare(pair: Pair, truth: Truth | None = None) -> Tally:
-    """Compare two maps on their common ground.
-
-    A truth that knows the layer judges both, on the pixels that all three have.
-    """
+    """Compare two maps on their common ground; a truth that knows the layer judges both, on the pixels that all three have."""
     a, b, metres = pair.a, pair.b, abs(float(pair.ground.grid.resolution.x))
     if a.dtype != np.uint8 or b.dtype != np.uint8:
         tally = Tally(_VALUES, metres)

@@ -1,4 +1,4 @@
-"""What two productions differ in beside their pixels, from files and records: settings, nodes and why, versions of software."""
+"""What two productions differ in beside pixels, from files and records: settings, nodes with other keys, software versions."""
 
 from __future__ import annotations
 
@@ -99,10 +99,7 @@ def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: I
 
 
 def outdated(job: Job) -> list[str]:
-    """Nodes of a tile that were made with other settings than the production has now, or from such nodes.
-
-    Neither files nor versions of algorithms count: a new release does not spoil an old production.
-    """
+    """Nodes made with other settings than the production has now, or from such nodes; files and versions do not count."""
     found: list[str] = []
     for symbol in topological_order():
         layer, record = CATALOGUE[symbol], job.record(symbol)

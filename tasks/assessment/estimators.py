@@ -215,10 +215,7 @@ def result(place: str, sample: Sample, legend: Legend, histogram: np.ndarray, pi
 
 
 def post_stratified(mapped: np.ndarray, sizes: Mapping[Any, float]) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
-    """Weights of a simple random sample by the areas of the map classes it fell into, the design, and notes.
-
-    The weights are None where a class has too few points.
-    """
+    """Weights by the areas of the map classes that points fell into (None: too few in a class), the design, and notes."""
     try:
         weights = stratum_weights(mapped, sizes)
     except ValueError as error:

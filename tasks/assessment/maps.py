@@ -53,10 +53,7 @@ class Design:
 
 
 def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
-    """Maps of a layer from GeoTIFFs and folders of them; files of other layers are passed over.
-
-    InputError if there is none, or a tile has several years or issues.
-    """
+    """Maps of a layer from GeoTIFFs and folders, others passed over; InputError if none, or several years or issues of a tile."""
     found: dict[str, tuple[Path, object]] = {}
     for path in check_paths(paths):
         _, named = check_name(path.name)
@@ -266,10 +263,7 @@ def _sample(
     points: Points, mapped: np.ndarray, reference: np.ndarray, moments: np.ndarray | None, values: np.ndarray,
     inside: np.ndarray, legend: Legend, weights: np.ndarray | None,
 ) -> Sample:  # fmt: skip
-    """The sample of a place.
-
-    Strata keep their whole sample, with nothing in units elsewhere: how many of them fell into a tile is part of the chance.
-    """
+    """The sample of a place; strata keep their whole sample, for how many of them fell into a tile is part of the chance."""
     k = len(legend.names)
     matrices = np.zeros((len(mapped), k, k))
     matrices[np.arange(len(mapped)), mapped, reference] = 1

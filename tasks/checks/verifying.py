@@ -119,10 +119,7 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
 
 
 def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
-    """Findings of the layers in the store about a written file (`draft`) that is to replace one of them.
-
-    Only relations to layers made before it count; later layers check it in their turn.
-    """
+    """Findings of a written file (`draft`), not yet in place, from its relations to layers made before it."""
     asked = [r for r in RELATIONS if r.layer == symbol]
     sources = {**job_sources(job), symbol: file_source(draft, symbol)}
     found = [finding for _, finding in compare(sources, asked)]

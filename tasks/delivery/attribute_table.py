@@ -44,10 +44,7 @@ def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> 
 
 
 def write_table(path: Path, rows: Sequence[Row], day: str) -> None:
-    """Write the rows as a dBASE table (``.dbf``).
-
-    The file tells `day`, ISO 8601, as the day of its last change, so that the same rows give the same bytes.
-    """
+    """Write the rows as a dBASE table (``.dbf``) of a given day, ISO 8601, so that the same rows give the same bytes."""
     gdal = load_gdal()
     from osgeo import ogr
 

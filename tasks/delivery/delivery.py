@@ -47,10 +47,7 @@ VERSION = 3
 
 
 def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
-    """Whether a product must be written, and why; the record in it is the product's.
-
-    For a plan, `changing` gives the state of the layers, as for `tasks.nodes.standing`.
-    """
+    """Whether a product must be written, and why, with its record; `changing` as for `tasks.nodes.standing`."""
     layer, ahead = delivered_layer(symbol), (changing or {}).get(resolve(symbol))
     href, place = product_paths(job, symbol)
     made, record = job.record(layer.symbol), job.store.read_record(place)

@@ -50,10 +50,7 @@ class Conformance:
 
 
 def metadata_xml(product: Product, checks: tuple[str, ...]) -> str:
-    """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2), in English.
-
-    Without a contact in the production its fields say "missing".
-    """
+    """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2); without a contact its fields say "missing"."""
     words = (*WORDS, NAMES[product.part], product.part, str(product.tile))
     conformance = (
         # Products are delivered in the EEA's form and not in that of INSPIRE's data specification.

@@ -15,7 +15,7 @@ LARGEST = 1024
 
 
 def write_quicklook(path: Path, product: Path, palette: Palette) -> tuple[int, int]:
-    """Draw a delivered GeoTIFF, with overviews, as PNG; its width and height, at most 1024.
+    """Draw a GeoTIFF as PNG, and return its width and height, at most 1024.
 
     It is the first overview that is small enough, so that no viewer averages codes.
     """

@@ -52,10 +52,7 @@ class Series:
 
 
 def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, float, float]]) -> str:
-    """The STAC Collection of a production as JSON, with a link to the catalog of each tile in the folder of its name.
-
-    `tiles`, at least one, are those with a catalog, with their bounds in EPSG:3035.
-    """
+    """The STAC Collection as JSON, with a link to each tile's catalog; `tiles`, at least one, have bounds in EPSG:3035."""
     boxes = np.array([TO_LONLAT.transform_bounds(*bounds, densify_pts=21) for bounds in tiles.values()])
     whole = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
     roles = [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR]
@@ -84,10 +81,7 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
 
 
 def refresh_series(job: Job) -> None:
-    """Bring the catalog of a tile, and the collection, in line with the products that are there; nothing changes if they are.
-
-    Nobody else may work on the tile meanwhile.
-    """
+    """Bring the tile's catalog, and the collection, in line with its products; nobody else may work on the tile."""
     name, store = collection_name(job.production), job.store
     records = {symbol: places_of(job, symbol) for symbol in delivered_symbols()}
     there = [

@@ -1,7 +1,4 @@
-"""IMD_calibration: fits the tile's calibration, or borrows one where it has too few samples (docs/dev/algorithms.md, section 8).
-
-The mathematics is in `calibration`.
-"""
+"""IMD_calibration: fits the calibration, or borrows one where there are too few samples (docs/dev/algorithms.md, section 8)."""
 
 from __future__ import annotations
 

@@ -23,10 +23,7 @@ GIVEN = "CLCplus of now is given"
 
 
 def clcplus_missing(job: Job) -> str:
-    """Why a tile has no CLC+ of `now`; empty where it has.
-
-    InputError if the named file cannot be used, or there is none and no roads for a proxy either.
-    """
+    """Why a tile has no CLC+ of `now`, else empty; InputError if its file cannot be used, or no roads for a proxy are named."""
     reason = _clcplus_missing(job)
     if reason and not job.production.references.roads:
         raise InputError(

@@ -82,10 +82,7 @@ def _pixels_to_fill(job: Job) -> int:
 
 
 def make_distance(job: Job, layer: Layer) -> Made:
-    """OSM_distance: metres to the nearest road or building.
-
-    InputError if a file cannot be used, or the mask of the tile does not fit into memory.
-    """
+    """OSM_distance: metres to the nearest road or building; InputError if the tile's mask does not fit into memory."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     clcplus = job.record("CLCP_now")

@@ -144,10 +144,7 @@ def _measure(path: Path) -> _Part:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Manifest, Record, Path]]:
-    """Manifest, record and network of a model file, all checked; the network's folder goes when the block ends.
-
-    InputError if the file is damaged or its version unknown.
-    """
+    """Manifest, record and network of a model file, checked (else InputError); the network's folder goes when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "model.keras"
         try:

@@ -78,10 +78,7 @@ def make_model(job: Job, layer: Layer) -> Made:
 
 
 def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
-    """Why a tile gets no model of its own; empty if it gets one.
-
-    A model that has seen no building, or no sealed land, would say that there is none anywhere.
-    """
+    """Why a tile gets no model, empty if it gets one: one that has seen no building would find none anywhere."""
     what, where = ("built-up land", "footprints") if layer.symbol == "IBUD_model" else ("sealed land", "IMD_then and CLCP_then")
     if not regions:
         return f"no pixel of tile {job.tile} has both features and a reference"
@@ -165,10 +162,7 @@ def training_versions(job: Job, symbol: str) -> dict[str, str]:
 
 
 def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list[Region]:
-    """Regions to learn from: the whole ground where memory allows, otherwise a sample that prefers sealed land.
-
-    None where no pixel has both features and a reference, as on the open sea.
-    """
+    """The whole ground where memory allows, else a sample that prefers sealed land; none without features and reference."""
     tiles = training_jobs(job, layer.symbol)
     pixel = 4 * (len(parameters.names) + 1)
     room = int(job.engine.budget * TRAINING_SHARE) // pixel // len(tiles)

@@ -131,10 +131,7 @@ def members_of(record: Record) -> int:
 
 
 def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
-    """Files, with their bytes, of every tile that has a model of a product: one listing.
-
-    A model without a record is being written, or its writing was cut off.
-    """
+    """Files, with their bytes, of every tile that has a model of a product; one without a record is not finished."""
     found: dict[Tile, dict[str, int]] = {}
     for path, size in store.find(f"models/{product}").items():
         name = PurePosixPath(path)
@@ -149,10 +146,7 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
 
 
 def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile, Record]:
-    """Records of models, read together, without missing or unreadable ones.
-
-    OSError if the store does not answer: which models take part must not depend on that.
-    """
+    """Records of models, without missing or unreadable ones; OSError if the store does not answer."""
     paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
     found = {}
     for path, text in read_together(store, list(paths)).items():
@@ -273,10 +267,7 @@ def imported(record: Record | None) -> bool:
 
 
 def imported_reason(job: Job, symbol: str, record: Record) -> str:
-    """Why an imported model of the tile itself is used as it is, whatever it was trained from.
-
-    InputError if it is of no use to this production: only a user's order replaces it.
-    """
+    """Why an imported model of the tile is used whatever it was trained from; InputError if it is of no use to the production."""
     product = symbol.removesuffix("_model")
     why = trouble(record, Wanted.of(job.production, symbol, same=False))
     if not why and not job.store.data_in_place(record):

@@ -16,10 +16,7 @@ LOOKED_AT = 25
 
 
 def starts_anew(tile: Tile) -> bool:
-    """True for every other tile each way: its training starts from nothing, so that those between have something to start from.
-
-    Which model a tile starts from must not hang on which was there first.
-    """
+    """True for every other tile each way, which starts from nothing, so that no start hangs on which model was there first."""
     return all(number % 2 == 0 for number in tile.index)
 
 

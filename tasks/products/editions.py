@@ -20,10 +20,7 @@ def period_of(job: Job, symbol: str) -> tuple[str, str]:
 
 
 def other_editions(job: Job) -> dict[str, str]:
-    """GeoTIFFs of a tile that are products of its production under names of another edition, each with its place now.
-
-    Places are relative to the store. Products of other years, such as those of the pair before, do not count.
-    """
+    """GeoTIFFs of a tile under names of another edition -> their places now, in the store; other years do not count."""
     own = {symbol: places_of(job, symbol).tif for symbol in delivered_symbols()}
     present = job.store.find(f"products/{job.tile}")
     found = {}

@@ -30,10 +30,7 @@ def write_package(path: Path, files: Mapping[str, Path]) -> None:
 
 
 def contents(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list[Finding]]:
-    """Entries of a ZIP by their names, with slashes between folders, and notes on how it was packed.
-
-    Folders themselves and debris are left out.
-    """
+    """Entries of a ZIP by their names, with slashes, without folders and debris; and notes on how it was packed."""
     named = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
     notes, files = [], {name: entry for name, entry in named.items() if not name.endswith("/")}
     if any("\\" in entry.filename for entry in named.values()):

@@ -87,10 +87,7 @@ class _RasterBlock:
 
 
 def make_reference(job: Job, layer: Layer) -> Made:
-    """Put a reference raster on the tile's 10 m grid.
-
-    InputError if it is missing, unreadable, of another type, holds unknown codes or does not touch the area.
-    """
+    """Put a reference raster on the tile's 10 m grid; InputError if it cannot serve, holds unknown codes or lies elsewhere."""
     grid, warnings = job.grid(10), []
     path, opened = open_reference(job, layer.symbol)
     with opened as source:

@@ -90,10 +90,7 @@ def open_vectors(path: str) -> Vectors:
 
 
 def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 0) -> Iterator[Batch]:
-    """Shapes of a file that may touch a window of EPSG:3035, and some beside it; all without a window.
-
-    Rows of CSV with a confidence below `least_confidence` are left out.
-    """
+    """Shapes that may touch a window of EPSG:3035 (None: all), and some beside it; CSV rows of less confidence are left out."""
     reach = 0 if vectors.kind in ("ogr", "parquet") else REACH
     box = (
         None if bounds is None else box_in(vectors, (bounds[0] - reach, bounds[1] - reach, bounds[2] + reach, bounds[3] + reach))
@@ -231,10 +228,7 @@ def _read_parquet(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
 
 
 def _beside(edges: np.ndarray, box: Bounds) -> np.ndarray:
-    """True where boxes, (4, n), lie elsewhere.
-
-    A box that is not finite, or ends before it begins, as across the antimeridian, tells nothing.
-    """
+    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which tell nothing."""
     west, south, east, north = edges
     tells = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
     return tells & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))

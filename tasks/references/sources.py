@@ -167,10 +167,7 @@ def _expanded(entry: str) -> tuple[list[str], list[str]]:
 
 
 def _parted(entry: str, exists: Callable[[str], bool]) -> tuple[str, str]:
-    """Folder at the beginning of an entry, and the pattern below it: empty for a file or folder that exists.
-
-    An existing name is that name, even with signs of patterns in it.
-    """
+    """Folder at the beginning of an entry, and the pattern below it: empty for what exists, even with signs of patterns."""
     fixed, rest = "/" if entry.startswith("/") else "", entry.strip("/").split("/")
     while rest and (not glob.has_magic(rest[0]) or exists(f"{fixed}{rest[0]}")):
         fixed += f"{rest.pop(0)}/"
@@ -202,10 +199,7 @@ def _may_touch(path: str, bounds: Bounds) -> bool:
 
 
 def sound_polygons(source: Source, bounds: Bounds, tally: Tally, least_confidence: float = 0) -> Iterator[np.ndarray]:
-    """Valid polygons of a source that touch a window, both in EPSG:3035, batch by batch; `tally` counts them.
-
-    Footprints with a confidence below `least_confidence` are left out.
-    """
+    """Valid polygons that touch a window, both in EPSG:3035, batch by batch, without those of less confidence; `tally` counts."""
     for path in source.files:
         tally.files += 1
         vectors = _opened(path)

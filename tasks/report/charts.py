@@ -69,10 +69,7 @@ class Chart:
 
 
 class _Canvas:
-    """A figure in the common style; becomes a chart when it is finished.
-
-    Margins are in inches: finding them by drawing everything first takes Matplotlib twice the time.
-    """
+    """A figure in the common style, which becomes a chart when it is finished; margins are in inches."""
 
     def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
                  bottom: float = 0.52) -> None:  # fmt: skip

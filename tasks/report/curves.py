@@ -137,10 +137,7 @@ def middle_of(mask: np.ndarray, values: np.ndarray) -> tuple[int, int] | None:
 
 
 def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]]) -> list[list[Look]]:
-    """Observations of points (EPSG:3035) in every scene on this disk, interpolated as for the features.
-
-    Empty lists where there are too many.
-    """
+    """Observations of points (EPSG:3035) in every scene on this disk, as for the features; empty if there are too many."""
     wanted = [s for s in scenes.scenes if not is_remote(s.bands["B04"])]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:

@@ -54,10 +54,7 @@ def thinning_factor(shape: tuple[int, ...], resolution: int, longest: int) -> in
 
 
 def thinned(job: Job, array: Any, resolution: int, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
-    """An array (..., y, x) of a tile at `resolution`, thinned block by block to at most `longest` pixels each way.
-
-    `thin` takes the pixels of a block and the factor; `lead` is the index along the leading axes.
-    """
+    """An array (..., y, x) of a tile, thinned block by block by `thin(pixels, factor)` to at most `longest` pixels each way."""
     factor = thinning_factor(tuple(job.grid(resolution).shape), resolution, longest)
     blocks = job.blocks(resolution)
 

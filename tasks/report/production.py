@@ -206,10 +206,7 @@ def _share_legend() -> list[tuple[str, str]]:
 
 
 def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
-    """The EEA grid with the tiles of a production coloured, as SVG; tiles lead to their own reports.
-
-    Of a production in a part of Europe, that part is shown.
-    """
+    """The EEA grid, or the part of Europe in question, with coloured tiles that lead to their reports, as SVG."""
     mine = {row.tile: row for row in rows}
     places = {name: (int(name[1:3]), int(name[4:6])) for name in official_tiles("eea38-2024")}
     shown = [places[name] for name in mine if name in places] or list(places.values())

@@ -41,10 +41,7 @@ def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
-    """The most frequent class of change of each cell; where nothing changed, its most frequent class; 255 outside.
-
-    Of equally frequent classes the first one counts.
-    """
+    """The most frequent class of change of each cell, or class if nothing changed; the first of equals; 255 outside."""
     a = np.asarray(a, "u1")
     if factor == 1:
         return a

@@ -55,10 +55,7 @@ def _limits(value: float, good: float, bad: float) -> Light:
 
 
 def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]], level: Level | None = None) -> list[Verdict]:
-    """All lights of a tile, from its records and the findings of the delivery check by layer (none for layers without a file).
-
-    `level`, where the difference of the maps comes from, is told beside them.
-    """
+    """All lights of a tile, from its records and the delivery check's findings by layer; `level` is told beside them."""
     return [
         _complete(facts),
         _checks(facts, findings),

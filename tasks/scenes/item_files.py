@@ -46,10 +46,7 @@ class ItemFiles:
         return path.suffix == ".json" or any((path / name).is_file() for name in ("items.json", *CATALOGUES))
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
-        """Items that touch the bounds in the period; broken ones that may be such are given as unusable.
-
-        InputError if all of them are of other collections.
-        """
+        """Items that touch the bounds in the period, broken ones as unusable; InputError if all are of other collections."""
         found: list[Mapping[str, Any]] = []
         others: set[str] = set()
         for source, place, item in self._items():

@@ -44,10 +44,7 @@ def time_of(item: Mapping[str, Any]) -> dt.datetime:
 
 
 def unusable(name: str, reason: str, *, asked_for: bool = True) -> dict[str, Any]:
-    """An item of a catalogue that cannot be used, with the reason, for the scene list to name it.
-
-    `asked_for` is False for an item that no search for its tile and period would want.
-    """
+    """An unusable item for the scene list to name; `asked_for` is False if no search for its tile and period would want it."""
     return {"id": name, "unusable": reason, "asked_for": asked_for}
 
 
@@ -154,10 +151,7 @@ def parsed(text: str | bytes, source: object) -> Any:
 
 
 def items_in(table: Any, source: object) -> list[Any]:
-    """Features of a JSON document: an ItemCollection's, the item itself, or none for a Catalog or Collection.
-
-    InputError for a document of another kind, or one whose features are no STAC items.
-    """
+    """Features of an ItemCollection, the item itself, or none of a Catalog or Collection; InputError for any other JSON."""
     kind = table.get("type") if isinstance(table, dict) else None
     if kind == "FeatureCollection":
         items = table.get("features")
@@ -175,10 +169,7 @@ def items_in(table: Any, source: object) -> list[Any]:
 
 
 def with_absolute_hrefs(item: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
-    """A copy of an item with absolute asset hrefs, relative ones seen from the file or URL that holds it.
-
-    What is no asset, or has no href, is left out.
-    """
+    """A copy of an item with absolute asset hrefs, relative ones seen from its file or URL; what has none is left out."""
     assets = {
         key: {**asset, "href": absolute(asset["href"], source)}
         for key, asset in item["assets"].items()

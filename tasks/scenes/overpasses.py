@@ -91,10 +91,7 @@ def overpass_of(item: Mapping[str, Any]) -> str:
 
 
 def age_of(item: Mapping[str, Any]) -> tuple[tuple[int, ...], dt.datetime, dt.datetime]:
-    """Sort key of products, newer is greater: baseline, generation time, time of update in the catalogue.
-
-    Sen2Cor's own number is no baseline of the provider; what has one is preferred.
-    """
+    """Sort key, greater is newer: baseline (Sen2Cor's own number is none), generation time, update in the catalogue."""
     baseline = baseline_of(item)
     numbers = () if baseline in ("", OWN_BASELINE) else tuple(int(n) for n in baseline.split("."))
     return numbers, _instant(item, "s2:generation_time"), _instant(item, "updated")

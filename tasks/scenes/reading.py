@@ -274,10 +274,7 @@ def _window(
 
 
 def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: int, right: int) -> int:
-    """Bytes of all blocks of a file that a window of its first band touches.
-
-    The block size is known of TIFFs only; of other files `FILE_SHARE` of the pixels is taken.
-    """
+    """Bytes of all blocks of a file that a window touches; of a file that is no TIFF, `FILE_SHARE` of the pixels."""
     if top >= bottom or left >= right:
         return 0
     height, width = source.block_shapes[0]

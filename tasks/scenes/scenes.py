@@ -1,4 +1,7 @@
-"""Sentinel-2 L2A scenes: STAC items become scenes with band files, an offset decision and an overpass; which are used."""
+"""Sentinel-2 L2A scenes from STAC items: which are used, their band files, offset decision and overpass.
+
+A catalogue is anything with `search`: item files, static catalogues, STAC APIs, SAFE products.
+"""
 
 from __future__ import annotations
 

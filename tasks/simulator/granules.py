@@ -128,10 +128,7 @@ class Scenery:
 def local_coordinates(
     granule: Granule, rows: slice, pixel: float, corner: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Local coordinates (x east, y south of the site's corner) of the pixel centres of some rows of a granule.
-
-    The projection is computed at every 32nd pixel and interpolated, which is exact to a few centimetres.
-    """
+    """Local coordinates (x east, y south) of pixel centres in some rows; interpolated from every 32nd, exact to centimetres."""
     n, columns = rows.stop - rows.start, round(granule.shape[1] * 10 / pixel)
     r = np.unique(np.r_[np.arange(rows.start, rows.stop, 32), rows.stop - 1])
     c = np.unique(np.r_[np.arange(0, columns, 32), columns - 1])

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """The file system of a folder or URL, and the path in it.
-
-    ValueError, ImportError or TypeError if fsspec does not know it.
-    """
+    """The file system of a folder or URL, and the path in it; ValueError, ImportError or TypeError if fsspec does not know it."""
     if "://" in url:
         return fsspec.core.url_to_fs(url, **options)
     local = LocalFileSystem(**options)  # ``::`` in a folder's name chains nothing

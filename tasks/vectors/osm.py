@@ -40,10 +40,7 @@ TROUBLE = (OSError, ValueError, RuntimeError)
 
 
 def check_shapes(path: str, theme: Theme) -> list[str]:
-    """Layers of a vector file that hold roads or buildings.
-
-    InputError if the file is missing, no vector file, has no such layer, or one without coordinate reference system.
-    """
+    """Layers of a vector file with roads or buildings; InputError if there are none, or one has no reference system."""
     import pyogrio
 
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
@@ -64,10 +61,7 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
 
 
 def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
-    """Roads or buildings that touch EPSG:3035 bounds, in EPSG:3035 and not empty.
-
-    They come some thousand at a time, so that a country's file needs no memory.
-    """
+    """Roads or buildings that touch EPSG:3035 bounds, in EPSG:3035, some thousand at a time: files may be a country's."""
     for layer in check_shapes(path, theme):
         try:
             yield from _read_layer(ogr_name(path), layer, theme, bounds)

@@ -69,10 +69,7 @@ def _runs(indices: Sequence[int]) -> Iterator[slice]:
 
 
 def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True) -> list[Part]:
-    """Stored features of the tile, and of its neighbours where they are in the store.
-
-    Those of `now` come `aligned` to `then`, by the tile's own shift (`alignment`), unless the production does not want it.
-    """
+    """Stored features of the tile and its neighbours; those of `now` `aligned` to `then` if the production wants that."""
     row, column = job.global_index()
     shift = shift_of(job) if aligned and period == "now" else {}
     found = []

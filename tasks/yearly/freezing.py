@@ -69,8 +69,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
 def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
     """Raise InputError, before any pixel is read, if scenes cannot describe a year.
 
-    That is: there are none, more are lost than `max_lost_share`, fewer overpasses are left than `min_observations`, or a time
-    without any is longer than `max_gap_days`.
+    Limits are `max_lost_share` (lost scenes), `min_observations` (overpasses) and `max_gap_days` (time without an overpass).
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
     where = job.path(job.production.scenes.catalogue)

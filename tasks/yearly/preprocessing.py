@@ -328,10 +328,7 @@ def _size(path: str) -> int:
 
 
 def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
-    """Why features must be made again although nothing that they are made from has changed; empty if they need not.
-
-    Limits that only decide between use and failure are no part of the key; scenes that could not be read may be mended.
-    """
+    """Why features must be made again though their key is the same (limits have changed, scenes may be mended); else empty."""
     settings, found = job.production.parameters.preprocessing, record.statistics
     lost, looks = found["lost_scenes"], found["looks"]
     if found["overpasses"] < settings.min_observations:
