@@ -83,33 +83,11 @@ def validate(
     maps: Sequence[Map], layer: str, reference: str | Path, *, columns: Columns | None = None, threshold: float = 1,
     crs: str = "", design: Design | None = None,
 ) -> Validation:  # fmt: skip
-    """Hold maps against a reference.
+    """Verify maps of a layer, of one or more tiles, against reference points or a raster with codes like the map's.
 
-    Parameters
-    ----------
-    maps : sequence of Map
-        The same layer of one or more tiles.
-    layer : str
-        Its name, in any spelling.
-    reference : str or Path
-        Points (CSV or a vector file) or a raster with codes like the map's.
-    columns : Columns, optional
-        Columns of the points.
-    threshold : float
-        Percent from which densities of map and reference count as sealed, and changes of density as changes.
-    crs : str
-        Reference system of points that do not tell theirs.
-    design : Design, optional
-
-    Returns
-    -------
-    Validation
-        Every tile with points, and all together where there are several.
-
-    Raises
-    ------
-    InputError
-        If the reference cannot serve, does not touch the maps, or a stratum has too few points; with the remedy.
+    Every tile with points has its result, and all together where there are several. `threshold` is the percent from which
+    densities count as sealed, and changes of density as changes; `crs` the reference system of points that do not tell theirs.
+    InputError, with the remedy, if the reference cannot serve, does not touch the maps, or a stratum has too few points.
     """
     symbol = _symbol(layer)
     legend, design, path = legend_of(symbol, threshold), design or Design(), Path(reference)

@@ -65,7 +65,7 @@ def _all_scores(judged: Sequence[Sequence[Judged]], cut: float) -> tuple[dict[st
 
 
 def _pairs(a: Sequence[Sequence[Judged]], b: Sequence[Sequence[Judged]], cut: float) -> dict[str, Estimate]:
-    """a minus b over the blocks that both have."""
+    """Differences, a minus b, over the blocks that both have."""
     found: dict[str, Estimate] = {}
     for field, scores in _scores(cut).items():
         ours, theirs = [], []

@@ -139,10 +139,7 @@ def is_small(job: Job) -> bool:
 
 
 def training_jobs(job: Job, symbol: str) -> list[Job]:
-    """Tiles to learn from: the tile itself; for a small window also its neighbours, as far as they are in the store.
-
-    A model that has seen a few square kilometres only errs on all that is not there, such as water.
-    """
+    """Tiles to learn from: the tile itself; for a small window, which may lack water, also its neighbours in the store."""
     found = [job]
     if is_small(job):
         for other in job.area_neighbours():

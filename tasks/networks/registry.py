@@ -238,10 +238,7 @@ def _unusable(record: Record | None, tile: Tile, product: str, files: Mapping[st
 
 
 def ensemble_models(job: Job, symbol: str) -> Found:
-    """Models that predict a tile: its own first, if it has one, then the nearest useful ones.
-
-    At most `parameters.ensemble.members` networks altogether (ATBD 4.7: up to 10 predictions), but the own model whole.
-    """
+    """Models that predict a tile: its own, whole, then the nearest useful, up to `parameters.ensemble.members` (ATBD 4.7)."""
     settings = job.production.parameters.ensemble
     own = job.record(symbol)
     mine = (own,) if own is not None and own.made else ()

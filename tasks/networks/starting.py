@@ -16,7 +16,7 @@ LOOKED_AT = 25
 
 
 def starts_anew(tile: Tile) -> bool:
-    """True for every other tile each way, which starts from nothing, so that no start hangs on which model was there first."""
+    """True for every other tile each way: it starts from nothing, whatever models are there, and serves those between."""
     return all(number % 2 == 0 for number in tile.index)
 
 

@@ -199,7 +199,7 @@ def _may_touch(path: str, bounds: Bounds) -> bool:
 
 
 def sound_polygons(source: Source, bounds: Bounds, tally: Tally, least_confidence: float = 0) -> Iterator[np.ndarray]:
-    """Valid polygons that touch a window, both in EPSG:3035, batch by batch, without those of less confidence; `tally` counts."""
+    """Valid polygons of a source that touch a window, both in EPSG:3035, batch by batch; `tally` counts them all."""
     for path in source.files:
         tally.files += 1
         vectors = _opened(path)

@@ -82,7 +82,7 @@ def _entries(asset: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
 def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
     """File or URL of every band of an item; the finest where an item has a band twice.
 
-    Where GeoTIFFs are missing, all files are the provider's JPEG 2000: both are never mixed, their offsets differ.
+    GeoTIFFs and the provider's JPEG 2000 are never mixed, since their offsets differ: JPEG 2000 only where GeoTIFFs are missing.
     """
     return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured).items()}
 

@@ -1,8 +1,8 @@
-"""Sentinel-2 products in the provider's SAFE format, unpacked or zipped, as STAC items (Products Specification Document,
-S2-PDGS-TAS-DI-PSD, sections on the product and tile metadata).
+"""Sentinel-2 products in the provider's SAFE format, unpacked or zipped, as STAC items.
 
-Only metadata is read here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``. A product is where its metadata
-is: tools unpack ``X.SAFE`` into another ``X.SAFE``, into ``X``, or into files with backslashes in their names.
+Source: Products Specification Document, S2-PDGS-TAS-DI-PSD, sections on the product and tile metadata. Only metadata is read
+here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``. A product is where its metadata is: tools unpack
+``X.SAFE`` into another ``X.SAFE``, into ``X``, or into files with backslashes in their names.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ _answered: set[str] = set()
 
 
 class PatientS3(S3FileSystem):
-    """s3fs whose requests are made again, for `patience` seconds, as long as the server is silent or busy."""
+    """File system of s3fs whose requests are made again, for `patience` seconds, while the server is silent or busy."""
 
     def __init__(
         self, *args: Any, patience: float = PATIENCE, config_kwargs: Mapping[str, Any] | None = None, **options: Any

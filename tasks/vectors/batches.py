@@ -44,10 +44,7 @@ class Batch:
 
 
 def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray], unbuilt: np.ndarray | None = None) -> Batch:
-    """Shapes from well-known text or binary, (n,), by `parse`: rings are closed, arcs become short straight lines.
-
-    `unbuilt`, (n,) uint8, is what is known of each shape, as in `Batch`.
-    """
+    """Shapes from well-known text or binary, (n,), by `parse`, with rings closed; `unbuilt` is what is known of each."""
     import pandas as pd
 
     missing = pd.isna(texts)
@@ -128,7 +125,7 @@ def objects(column: pa.Array) -> np.ndarray:
 
 
 def fsspec_name(path: str) -> str:
-    """fsspec's name of a file of GDAL's virtual file systems; InputError if there is none, as inside of archives."""
+    """Name for fsspec of a file of GDAL's virtual file systems; InputError if there is none, as inside of archives."""
     if path.startswith("/vsis3/"):
         return f"s3://{path.removeprefix('/vsis3/')}"
     if path.startswith("/vsicurl/"):

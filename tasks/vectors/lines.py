@@ -1,5 +1,7 @@
-"""Shapes of text files, in degrees: lines of GeoJSON, as Microsoft gives its buildings (their names end with .csv), and CSV in
-the form of Google's Open Buildings. Read chunk by chunk; where a shape lies is seen before it is parsed.
+"""Shapes of text files, in degrees: lines of GeoJSON, and CSV in the form of Google's Open Buildings.
+
+Lines of GeoJSON are Microsoft's form of buildings; their names end with .csv. Files are read chunk by chunk; where a shape lies
+is seen before it is parsed.
 """
 
 from __future__ import annotations

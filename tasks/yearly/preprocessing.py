@@ -328,7 +328,7 @@ def _size(path: str) -> int:
 
 
 def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
-    """Why features must be made again though their key is the same (limits have changed, scenes may be mended); else empty."""
+    """Why features must be made again although their key fits (limits, scenes that may be mended); empty if they need not."""
     settings, found = job.production.parameters.preprocessing, record.statistics
     lost, looks = found["lost_scenes"], found["looks"]
     if found["overpasses"] < settings.min_observations:
