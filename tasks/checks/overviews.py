@@ -1,8 +1,8 @@
 """Check of a GeoTIFF's overviews against its pixels: no zoomed-out map may show a class that is not there.
 
 An overview pixel must be one of the pixels that it stands for; of percentages and changes it may be the mean of the valid ones,
-as the ATBD aggregates them (4.2.4): 201, never sealed, is no change there. Averages of 255, of 201 as it is, or of colours, as
-GDAL makes them of a raster with a colour table, fail.
+as the ATBD aggregates them (4.2.4): 201, never sealed, is no change there. Averages with 255, with 201 as it is, or of colours,
+as GDAL makes them of a raster with a colour table, fail.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Picture:
 
 
 def render(land: Landscape, of: Ground, look: Traits, seen: Overpass, clouds: Weather, elevation: float, index: int) -> Picture:
-    """One overpass over a strip; `index`, distinct for each strip of each granule, seeds noise and registration."""
+    """One overpass over a strip; the sun's `elevation` in degrees; `index`, one for each strip of each granule, seeds noise."""
     common = np.random.default_rng([*land.seed, 14, seen.when.year, seen.number])
     wet = float(np.clip(common.normal(0.55 + 0.3 * math.cos(2 * math.pi * seen.time), 0.25), 0, 1))
     gain = 1 + 0.020 * common.standard_normal() - 0.03 * math.cos(2 * math.pi * seen.time)

@@ -37,7 +37,7 @@ def discard(fs: Any, path: str) -> None:
 
 
 def read_together(store: Store, paths: Sequence[str]) -> dict[str, str]:
-    """Texts of files, by their paths relative to the store; those missing or no text are left out."""
+    """Texts of files, by their paths in the store, without those missing or no text; OSError if the store does not answer."""
     if store.is_local or store.layered or not paths:
         return {path: text for path in paths if (text := store.read_text(path)) is not None}
     answers = store.fs.cat_ranges([store.full(path) for path in paths], None, None, on_error="return")  # `cat` takes patterns
