@@ -1,7 +1,7 @@
 """Addresses of files on servers: what of one says which file it is, and what of one may be shown.
 
-Signed addresses carry leave to read for a while, in their query. It is renewed without the file being another one, and it is
-nobody's to read but the server's: it stands in the frozen list of scenes and nowhere else.
+Signed addresses carry leave to read for a while, in their query: it is renewed without the file being another one. It stands in
+the frozen list of scenes and nowhere else.
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ BESIDE_SIG = re.compile(
 
 
 def identity(href: str) -> str:
-    """An address without leave to read: two that agree are the same file, whoever signed them and when.
-
-    Other parameters of the query stay, for they may choose what is read, such as ``?id=7`` or ``?versionId=3``.
-    """
+    """An address without leave to read, the same whoever signed it; other parameters, such as ``?versionId=3``, stay."""
     address, mark, query = href.partition("?")
     if not mark or "://" not in address:
         return href

@@ -45,13 +45,7 @@ class Engine:
         return max(int((memory - RESERVED) * (1 - RESERVED_SHARE)), memory // 2)
 
     def at_once(self, block_bytes: int, what: str) -> int:
-        """Number of blocks that may be computed at the same time.
-
-        Raises
-        ------
-        InputError
-            If not even one fits.
-        """
+        """Number of blocks that may be computed at the same time; InputError if not even one fits."""
         if block_bytes > self.budget:
             needed = min(block_bytes / (1 - RESERVED_SHARE) + RESERVED, 2 * block_bytes)
             raise InputError(
@@ -72,20 +66,9 @@ class Engine:
     ) -> list[T]:
         """Results of ``function(block)`` for all blocks, in order.
 
-        Parameters
-        ----------
-        function : callable
-            Pure but for what it writes; picklable where a cluster is used.
-        blocks : sequence
-            Its arguments.
-        block_bytes : int
-            Projected memory of one call.
-        what : str
-            Layer, for messages.
-        most : int, optional
-            Most calls at once, for functions that keep several workers busy.
-        tell : bool
-            False where the function tells its progress itself.
+        The function is pure but for what it writes, and picklable where a cluster is used; `block_bytes` is the projected memory
+        of one call. `most` limits the calls at once, for functions that keep several workers busy; without `tell` the function
+        tells its progress itself.
         """
         count = min(self.at_once(block_bytes, what), most or len(blocks))
         if not tell:

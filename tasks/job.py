@@ -187,13 +187,7 @@ def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
 
 
 def summarise(layer: Layer, reports: Sequence[BlockReport]) -> tuple[str, dict[str, Any]]:
-    """Digest and statistics of a layer from those of its blocks.
-
-    Raises
-    ------
-    WorkError
-        If a coded layer holds a code that it must not hold.
-    """
+    """Digest and statistics of a layer from those of its blocks; WorkError if a coded layer holds a wrong code."""
     digest = hashlib.blake2b("".join(r.digest for r in reports).encode(), digest_size=16).hexdigest()
     statistics: dict[str, Any] = {}
     for name in reports[0].counts:

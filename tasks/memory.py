@@ -24,18 +24,7 @@ IN_FLIGHT = 10
 
 
 def block_bytes(inputs: Iterable[tuple[int, DTypeLike]], outputs: Iterable[tuple[int, DTypeLike]] = ()) -> int:
-    """Projected memory of reading blocks, computing from them and writing the result.
-
-    Parameters
-    ----------
-    inputs, outputs : iterable of (int, dtype)
-        Number of values and type of every block that is read and written.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Projected memory, bytes, of reading blocks, computing and writing the result; of each its values and data type."""
     size, widest = 0.0, 1
     for count, kind in inputs:
         dtype = np.dtype(kind)

@@ -1,7 +1,4 @@
-"""Making one node of the graph, unless it is up to date: keys, and the record written last.
-
-What runs and in which order is decided in `flows`.
-"""
+"""Making one node of the graph, unless it is up to date: keys, and the record written last."""
 
 from __future__ import annotations
 
@@ -20,10 +17,7 @@ from imperv.tasks.store.store import with_measured
 
 
 def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """Everything that a layer's key is made of; None while an input is not done.
-
-    `external`, what comes from beside the tile's layers, is looked up unless it is given.
-    """
+    """Everything that a layer's key is made of, None while an input is not done; `external` is looked up unless given."""
     inputs = {}
     for name in layer.inputs:
         record = job.record(name)
@@ -61,15 +55,8 @@ class Standing:
 def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
     """Whether a layer is up to date, and why not.
 
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    symbol : str
-        Layer.
-    changing : mapping, optional
-        For a plan: state of the layers before it. "run" means that its key will differ; "maybe" that the same pixels are
-        expected to come again.
+    For a plan, `changing` gives the state of the layers before it: "run" if its key will differ, "maybe" if the same pixels are
+    expected to come again.
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
@@ -96,20 +83,7 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
 
 
 def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]:
-    """Make a layer unless it is up to date.
-
-    Returns
-    -------
-    record : Record
-        Its record.
-    ran : bool
-        False if it was up to date.
-
-    Raises
-    ------
-    InputError, WorkError
-        If it cannot be made. Nothing is left that looks done.
-    """
+    """Make a layer unless it is up to date: its record, and False if it was. A failure leaves nothing that looks done."""
     layer = CATALOGUE[symbol]
     found = standing(job, symbol)
     if found.state == "up to date" and found.record is not None and not force:

@@ -22,15 +22,7 @@ SHORTEST = 6
 
 
 def redacted(text: str, options: Mapping[str, Any] | None = None) -> str:
-    """Text without secrets: values of variables and options with such names, users and queries of addresses.
-
-    Parameters
-    ----------
-    text : str
-        Any number of lines.
-    options : mapping, optional
-        Options of a store, which may hold keys, at any depth.
-    """
+    """Text without secret values of variables and of options (at any depth), and without users and queries of addresses."""
     for value in _values({**os.environ, **(options or {})}):
         text = text.replace(value, "...")
     return NAMED.sub(r"\1...", QUERY.sub(r"\1", USER.sub(r"\1", text)))

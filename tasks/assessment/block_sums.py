@@ -87,19 +87,7 @@ class Pixels:
             into.add(self.keys, sums(*arrays, self.block, len(self.keys)))
 
     def judge(self, into: Judged, percent: np.ndarray, density: np.ndarray | None, mask: np.ndarray) -> None:
-        """Judge a prediction.
-
-        Parameters
-        ----------
-        into : Judged
-            Added to.
-        percent : (pixel,) float
-            Predicted density of the chosen pixels, finite.
-        density : (pixel,) uint8, optional
-            True density.
-        mask : (pixel,) bool
-            True mask.
-        """
+        """Add the judgement of a prediction of the chosen pixels, all (pixel,); `percent` is finite, the others are true."""
         if density is not None:
             self.gather(into.density, density_sums, percent, density)
             self.gather(into.bins, bin_sums, percent, density)
@@ -111,7 +99,7 @@ class Pixels:
     ) -> None:
         """Gather errors by confidence; all (pixel,).
 
-        `level`, `error` and `wrong` go to `confidence_sums`, `spread` and the errors `against` which it is ranked to
+        `level`, `error` and `wrong` go to `confidence_sums`; `spread`, and the errors `against` which it is ranked, to
         `joint_histogram`.
         """
         self.gather(into.sums, confidence_sums, level, error, wrong)

@@ -1,8 +1,7 @@
-"""Two maps of the same ground held against each other, block by block: where they differ, by how much, and what became what.
+"""Two maps of the same ground compared block by block: where they differ, by how much, and what became what.
 
-Everything that is said of coded maps follows from one table, the pixels of each pair of codes; of other maps from a few sums.
-So whole tiles take the memory of a block, and the tables of tiles add up. Where maps come from is
-`tasks.assessment.comparison_sides`.
+Of coded maps all follows from one table, the pixels of each pair of codes; of other maps from a few sums. So whole tiles take the
+memory of a block, and the tables of tiles add up.
 """
 
 from __future__ import annotations
@@ -119,13 +118,7 @@ class Common:
 
 
 def common_ground(a: Raster, b: Raster) -> Common:
-    """The pixels that two maps share.
-
-    Raises
-    ------
-    InputError
-        If their pixels are not those of one grid, or there are none.
-    """
+    """The pixels that two maps share; InputError if there are none, or their grids differ."""
     one, two = a.grid, b.grid
     pixel = one.resolution
     if one.crs != two.crs or (pixel.x, pixel.y) != (two.resolution.x, two.resolution.y):
@@ -294,15 +287,7 @@ class Tally:
 
 
 def compare(pair: Pair, truth: Truth | None = None) -> Tally:
-    """Hold two maps against each other on their common ground.
-
-    Parameters
-    ----------
-    pair : Pair
-        The maps.
-    truth : Truth, optional
-        Judges both, on the pixels that all three have, if it knows the layer.
-    """
+    """Compare two maps on their common ground; a truth that knows the layer judges both, on the pixels that all three have."""
     a, b, metres = pair.a, pair.b, abs(float(pair.ground.grid.resolution.x))
     if a.dtype != np.uint8 or b.dtype != np.uint8:
         tally = Tally(_VALUES, metres)

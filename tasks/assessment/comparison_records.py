@@ -1,7 +1,4 @@
-"""What two productions differ in beside their pixels: settings, nodes with other keys and why, versions of software.
-
-Told from production files and records only; pixels are compared in `tasks.assessment.comparing`.
-"""
+"""What two productions differ in beside pixels, from files and records: settings, nodes with other keys, software versions."""
 
 from __future__ import annotations
 
@@ -76,15 +73,7 @@ def _is_path(name: str, value: Any) -> bool:
 
 
 def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: Iterable[str]) -> Nodes:
-    """How the nodes that layers of a tile are made from differ.
-
-    Parameters
-    ----------
-    a, b : mapping
-        Records by symbol.
-    layers : iterable of str
-        Symbols.
-    """
+    """How the nodes that layers of a tile are made from differ, by their records."""
     same = other = equal = 0
     causes = []
     for symbol in topological_order(layers):
@@ -110,10 +99,7 @@ def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: I
 
 
 def outdated(job: Job) -> list[str]:
-    """Nodes of a tile that were made with other settings than the production has now, or from such nodes.
-
-    Neither files nor versions of algorithms are looked at: an old production is none the worse for a new release.
-    """
+    """Nodes made with other settings than the production has now, or from such nodes; files and versions do not count."""
     found: list[str] = []
     for symbol in topological_order():
         layer, record = CATALOGUE[symbol], job.record(symbol)

@@ -1,7 +1,4 @@
-"""What `imperv compare` compares: the maps of a production, of a store, or of GeoTIFFs, by tile and layer.
-
-How two maps are compared is `tasks.assessment.comparing`; what their records say is `tasks.assessment.comparison_records`.
-"""
+"""What `imperv compare` compares: the maps of a production, of a store, or of GeoTIFFs, by tile and layer."""
 
 from __future__ import annotations
 
@@ -66,25 +63,10 @@ class Side:
 
 
 def open_sides(a: str, b: str, layers: Collection[str] | None = None, tiles: Collection[str] | None = None) -> tuple[Side, Side]:
-    """The two sides of a comparison.
+    """The two sides of a comparison, each a production file or its folder, a store, a GeoTIFF, or a folder of GeoTIFFs.
 
-    Parameters
-    ----------
-    a, b : str
-        Production file, or a folder with one; store; GeoTIFF, or folder of such.
-    layers : collection of str, optional
-        Symbols of the layers that matter; the final ones, and files that are not named as products, by default.
-    tiles : collection of str, optional
-        Tiles that matter; all by default.
-
-    Returns
-    -------
-    (Side, Side)
-
-    Raises
-    ------
-    InputError
-        If one of them is nothing of the kind, or a store holds several pairs of years and the other does not say which.
+    `layers` and `tiles` limit it; by default the final layers, files without a product's name, and all tiles. InputError if a
+    side is nothing of the kind, or a store holds several pairs of years and the other side does not say which.
     """
     chosen = _Chosen(frozenset(layers or delivered_symbols()), tiles, named=bool(layers))
     places = _place(a), _place(b)
@@ -283,13 +265,7 @@ def _two_files(a: Side, b: Side, layers: Collection[str] | None) -> tuple[Side, 
 
 
 def matched(a: Side, b: Side) -> list[Pair]:
-    """Maps that both sides have, by tile and in the order of the catalogue.
-
-    Raises
-    ------
-    InputError
-        If there is none, or two of them do not lie on one grid.
-    """
+    """Maps that both sides have, by tile and in the order of the catalogue; InputError if there is none, or grids differ."""
     order = {symbol: k for k, symbol in enumerate(CATALOGUE)}
     keys = sorted(a.rasters.keys() & b.rasters.keys(), key=lambda k: (k[0], order.get(k[1], len(order)), k[1]))
     if not keys:

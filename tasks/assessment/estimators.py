@@ -1,10 +1,4 @@
-"""Verification of maps against a reference: what is compared, how the sample is weighted, and the result.
-
-Method: docs/dev/algorithms.md, section 12.
-
-Estimators are `layers.statistics.accuracy`; points are read in `tasks.assessment.reference_points`, maps and reference rasters
-in `tasks.assessment.maps`.
-"""
+"""Verification of maps against a reference: comparison, weights of the sample, result (docs/dev/algorithms.md, section 12)."""
 
 from __future__ import annotations
 
@@ -57,19 +51,9 @@ class Legend:
 
 
 def legend_of(symbol: str, threshold: float) -> Legend:
-    """How a layer is compared.
+    """How a layer is compared; InputError if it cannot be, or for a threshold out of range.
 
-    Parameters
-    ----------
-    symbol : str
-        Layer of the catalogue.
-    threshold : float
-        Percent from which a density counts as sealed or built-up, and a change of density as a change.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to compare the layer with, or the threshold is none.
+    `threshold` is the percent from which a density counts as sealed or built-up, and a change of density as a change.
     """
     if not 0 < threshold <= 100:
         raise InputError(f"--threshold {threshold:g}: choose a percentage above 0, up to 100")
@@ -207,19 +191,7 @@ class Sample:
 
 def result(place: str, sample: Sample, legend: Legend, histogram: np.ndarray, pixel: int, unit: str, design: str,
            notes: tuple[str, ...] = ()) -> PlaceResult:  # fmt: skip
-    """What a sample says of a map.
-
-    Parameters
-    ----------
-    place, unit, design, notes
-        As of `PlaceResult`.
-    sample : Sample
-    legend : Legend
-    histogram : ndarray (256,)
-        Pixels of the map by code.
-    pixel : int
-        Its pixel size, metres.
-    """
+    """What a sample says of a map: `histogram` (256,) has its pixels by code, `pixel` its pixel size in metres."""
     km2 = pixel**2 / 1e6
     pixels = np.array([histogram[legend.class_of == k].sum() for k in range(len(legend.names))])
     total = float(pixels.sum()) * km2
@@ -243,14 +215,7 @@ def result(place: str, sample: Sample, legend: Legend, histogram: np.ndarray, pi
 
 
 def post_stratified(mapped: np.ndarray, sizes: Mapping[Any, float]) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
-    """Weights of a simple random sample by the areas of the map classes it fell into; None where a class has too few points.
-
-    Returns
-    -------
-    weights : ndarray or None
-    design : str
-    notes : tuple of str
-    """
+    """Weights by the areas of the map classes that points fell into (None: too few in a class), the design, and notes."""
     try:
         weights = stratum_weights(mapped, sizes)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Trials on a finished tile: networks and per-pixel models learn with blocks of space held out, and are judged there.
 
-All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1) and are judged against a truth that none has seen, in
-the year that they learnt from and in the next. What the store holds already is judged in `stored_evaluation`.
+All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1) and are judged against a truth that none has seen, in the
+year that they learnt from and in the next.
 """
 
 from __future__ import annotations
@@ -99,13 +99,7 @@ def true_mask(job: Job, product: Product, year: Year, truth: Truth, block: Block
 
 
 def require(job: Job, product: Product) -> None:
-    """Refuse a tile that is not ready.
-
-    Raises
-    ------
-    InputError
-        If features or references are missing.
-    """
+    """Raise InputError if a tile lacks features or references."""
     if missing := [symbol for symbol in NEEDED[product] if (r := job.record(symbol)) is None or not r.made]:
         targets = " ".join(f"--target {symbol}" for symbol in missing)
         raise InputError(f"tile {job.tile}: {', '.join(missing)} not done; first imperv run {job.tile} {targets}")
@@ -114,27 +108,10 @@ def require(job: Job, product: Product) -> None:
 def run_trial(
     job: Job, product: Product, truth: Truth, number: int = 0, told: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Train every method with blocks held out and judge them there.
+    """Train every method with blocks held out and judge them there, on a tile with features of both years and references.
 
-    Parameters
-    ----------
-    job : Job
-        A tile with features of both years and references.
-    product : str
-        "IMD" or "IBU".
-    truth : Truth
-        Of one year or both.
-    number : int
-        Of the trial, from 0: other blocks and other seeds.
-    told : callable
-        Called with a line of text at each step.
-
-    Raises
-    ------
-    InputError
-        If the tile is not ready, or truth and tile do not meet.
-    WorkError
-        If nothing is left to learn from.
+    `number`, from 0, gives other blocks and other seeds. InputError if the tile is not ready, or truth and tile do not meet;
+    WorkError if nothing is left to learn from.
     """
     from imperv.layers.network.training import train
 

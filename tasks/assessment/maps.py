@@ -1,8 +1,4 @@
-"""Maps of a production, or of any folder of delivered files, held against reference points or a reference raster.
-
-Maps are read in strips and once; a reference raster is brought to their grid by the warper. What the numbers mean is
-`tasks.assessment.estimators`.
-"""
+"""Maps of a production, or of any folder of delivered files, verified by reference points or a reference raster."""
 
 from __future__ import annotations
 
@@ -57,20 +53,7 @@ class Design:
 
 
 def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
-    """Delivered files of a layer.
-
-    Parameters
-    ----------
-    paths : iterable of str or Path
-        Files, and folders of them; files of other layers are passed over.
-    symbol : str
-        Layer.
-
-    Raises
-    ------
-    InputError
-        If there is none, or there are several years or issues of a tile.
-    """
+    """Maps of a layer from GeoTIFFs and folders, others passed over; InputError if none, or several years or issues of a tile."""
     found: dict[str, tuple[Path, object]] = {}
     for path in check_paths(paths):
         _, named = check_name(path.name)
@@ -88,13 +71,7 @@ def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
 
 
 def maps_of_jobs(jobs: Sequence[Job], symbol: str) -> list[Map]:
-    """A layer of the tiles of a production that have it.
-
-    Raises
-    ------
-    InputError
-        If no tile has it.
-    """
+    """A layer of the tiles of a production that have it; InputError if none has."""
     found = [(str(job.tile), stored_source(job, symbol)) for job in jobs]
     maps = [Map(tile, source) for tile, source in found if source is not None]
     if not maps:
@@ -106,33 +83,11 @@ def validate(
     maps: Sequence[Map], layer: str, reference: str | Path, *, columns: Columns | None = None, threshold: float = 1,
     crs: str = "", design: Design | None = None,
 ) -> Validation:  # fmt: skip
-    """Hold maps against a reference.
+    """Verify maps of a layer, of one or more tiles, against reference points or a raster with codes like the map's.
 
-    Parameters
-    ----------
-    maps : sequence of Map
-        The same layer of one or more tiles.
-    layer : str
-        Its name, in any spelling.
-    reference : str or Path
-        Points (CSV or a vector file) or a raster with codes like the map's.
-    columns : Columns, optional
-        Columns of the points.
-    threshold : float
-        Percent from which densities of map and reference count as sealed, and changes of density as changes.
-    crs : str
-        Reference system of points that do not tell theirs.
-    design : Design, optional
-
-    Returns
-    -------
-    Validation
-        Every tile with points, and all together where there are several.
-
-    Raises
-    ------
-    InputError
-        If the reference cannot serve, does not touch the maps, or a stratum has too few points; with the remedy.
+    Every tile with points has its result, and all together where there are several. `threshold` is the percent from which
+    densities count as sealed, and changes of density as changes; `crs` the reference system of points that do not tell theirs.
+    InputError, with the remedy, if the reference cannot serve, does not touch the maps, or a stratum has too few points.
     """
     symbol = _symbol(layer)
     legend, design, path = legend_of(symbol, threshold), design or Design(), Path(reference)
@@ -286,10 +241,7 @@ def _sample(
     points: Points, mapped: np.ndarray, reference: np.ndarray, moments: np.ndarray | None, values: np.ndarray,
     inside: np.ndarray, legend: Legend, weights: np.ndarray | None,
 ) -> Sample:  # fmt: skip
-    """The sample of a place.
-
-    Of strata the whole sample stays, with nothing in units elsewhere: how many fell into a tile is part of the chance.
-    """
+    """The sample of a place; strata keep their whole sample, for how many of them fell into a tile is part of the chance."""
     k = len(legend.names)
     matrices = np.zeros((len(mapped), k, k))
     matrices[np.arange(len(mapped)), mapped, reference] = 1

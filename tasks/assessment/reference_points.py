@@ -1,7 +1,4 @@
-"""Reference points for the verification of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035.
-
-Values are read and their form is checked here; what they say about a map is `tasks.assessment.estimators`.
-"""
+"""Reference points for the verification of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035."""
 
 from __future__ import annotations
 
@@ -79,25 +76,10 @@ class Points:
 
 
 def read_points(path: str | Path, columns: Columns | None = None, crs: str = "") -> Points:
-    """Read reference points.
+    """Read reference points from a CSV or a vector file; InputError if a column or a value is wrong.
 
-    Parameters
-    ----------
-    path : str or Path
-        CSV, or any vector file of points.
-    columns : Columns, optional
-        By default ``density`` and ``class`` are taken where they exist.
-    crs : str
-        Reference system of a CSV, or of a file that does not tell its own.
-
-    Returns
-    -------
-    Points
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, holds no points or lacks a column, or a value cannot be one.
+    Without `columns`, ``density`` and ``class`` are taken where they exist; `crs` is the reference system of files that do not
+    tell theirs.
     """
     file, columns = Path(path), columns or Columns()
     start = f"reference {file}"

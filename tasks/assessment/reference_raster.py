@@ -1,7 +1,6 @@
-"""A reference raster on the grid of a map, and both compared in blocks of pixels.
+"""A reference raster on the grid of a map, and both compared in blocks of pixels, in strips.
 
-In strips, never whole; densities finer than the map are averaged, everything else is taken from the nearest pixel. What the
-numbers mean is `tasks.assessment.estimators`.
+Densities finer than the map are averaged; everything else is taken from the nearest pixel.
 """
 
 from __future__ import annotations
@@ -28,30 +27,10 @@ STRIP_METRES = 5_000
 
 
 def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: Legend, path: Path) -> tuple[Sample, np.ndarray]:
-    """Compare a map with a reference raster.
+    """Compare a map with a reference raster of like codes: blocks that share valid pixels, and the map's pixels by code (256,).
 
-    Parameters
-    ----------
-    source : Source
-        Map.
-    reference : rasterio dataset
-        Opened by `tasks.scenes.reading.open_full_resolution`; codes like those of the map.
-    legend : Legend
-        How the map is read.
-    path : Path
-        What the reference is called.
-
-    Returns
-    -------
-    sample : Sample
-        Blocks that share valid pixels; empty where none does.
-    histogram : ndarray (256,)
-        Pixels of the map by code.
-
-    Raises
-    ------
-    InputError
-        If the reference holds values that the layer does not have.
+    The raster is opened by `tasks.scenes.reading.open_full_resolution`. InputError if it holds values that the layer does not
+    have.
     """
     left, bottom, right, top = source.bounds
     pixel, k = source.resolution, len(legend.names)

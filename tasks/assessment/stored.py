@@ -1,7 +1,4 @@
-"""The finished layers of a tile against a truth of `now`: densities, masks, own model against ensemble, confidence (ATBD 4.7).
-
-Nothing is trained here; trials with held-out blocks are in `evaluation`.
-"""
+"""The finished layers of a tile against a truth of `now`: densities, masks, own model against ensemble, confidence (ATBD 4.7)."""
 
 from __future__ import annotations
 
@@ -50,13 +47,7 @@ class Stored:
 
 
 def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
-    """Judge what the store holds of a product, block by block.
-
-    Returns
-    -------
-    Stored or None
-        None where the truth has nothing of `now`, or no layer of the product is made.
-    """
+    """Judge what the store holds of a product; None if the truth has nothing of `now`, or no layer of it is made."""
     if true_mask(job, product, "now", truth, Block(0, 0, 1, 1)) is None:
         return None
     raw, model = RAW[product]

@@ -65,7 +65,7 @@ def _all_scores(judged: Sequence[Sequence[Judged]], cut: float) -> tuple[dict[st
 
 
 def _pairs(a: Sequence[Sequence[Judged]], b: Sequence[Sequence[Judged]], cut: float) -> dict[str, Estimate]:
-    """a minus b over the blocks that both have."""
+    """Differences, a minus b, over the blocks that both have."""
     found: dict[str, Estimate] = {}
     for field, scores in _scores(cut).items():
         ours, theirs = [], []
@@ -90,17 +90,8 @@ def _joined(parts: Sequence[tuple[BlockSums, frozenset[tuple[int, int]]]]) -> np
 def summarise_trials(trials: Sequence[Trial], cuts: Mapping[Product, float]) -> Row:
     """Scores of every product, year and method; ours minus each other's; next year minus same year.
 
-    Parameters
-    ----------
-    trials : sequence of Trial
-        Of one or more tiles; every tile and product has trials of the same numbers.
-    cuts : mapping
-        Threshold of the mask of each product, percent.
-
-    Returns
-    -------
-    dict
-        ``scores``, ``differences`` and ``years``: lists of rows; ``training``: one row for each trial.
+    Every tile and product has trials of the same numbers; `cuts` are the thresholds of the masks, percent. The result holds the
+    rows ``scores``, ``differences`` and ``years``, and ``training`` with one for each trial.
     """
     scores: list[Row] = []
     differing: list[Row] = []

@@ -1,7 +1,4 @@
-"""Truth rasters that maps are judged against: which files there are, and reading them piece by piece on a tile's grid.
-
-Simulations and city kits bring them; any other raster of densities or masks may stand in.
-"""
+"""Truth rasters that maps are judged against: which files there are, and reading them piece by piece on a tile's grid."""
 
 from __future__ import annotations
 
@@ -34,20 +31,10 @@ class Truth:
 
     @classmethod
     def find(cls, folder: Path | None, others: Sequence[str] = ()) -> Truth:
-        """The rasters of a folder, and those named one by one.
+        """The rasters of a folder, ``truth_KEY.tif``, and those named one by one as ``KEY=FILE``, which go first.
 
-        Parameters
-        ----------
-        folder : Path, optional
-            Holds any of ``truth_imd_then.tif``, ``truth_imd_now.tif``, ``truth_ibu_then.tif``, ``truth_ibu_now.tif``,
-            ``truth_ibud_then.tif``, ``truth_ibud_now.tif``.
-        others : sequence of str
-            ``KEY=FILE``, such as ``imd_now=density.tif``; they go before those of the folder.
-
-        Raises
-        ------
-        InputError
-            If there is none, a key is unknown, or a file does not exist or is no raster.
+        Keys are ``imd``, ``ibu`` or ``ibud`` with ``_then`` or ``_now``. InputError if there is none, a key is unknown, or a file
+        is missing or no raster.
         """
         files = {}
         if folder is not None:
@@ -67,18 +54,9 @@ class Truth:
         return cls(files)
 
     def read(self, key: str, grid: GeoBox) -> np.ndarray | None:
-        """A truth raster on a grid.
+        """A truth raster on a grid, (y, x) uint8: percent, or 0 and 1 for ``ibu``; 255 outside; None where there is none.
 
-        Returns
-        -------
-        (y, x) uint8
-            Percent, or 0 and 1 for ``ibu``; 255 outside. None where there is no such raster; ``ibu`` follows from ``ibud``
-            at 10 percent where it has no raster of its own.
-
-        Raises
-        ------
-        InputError
-            If it holds other values than those.
+        ``ibu`` follows from ``ibud`` at 10 percent where it has no raster of its own. InputError if it holds other values.
         """
         if key not in self.files:
             share = self.read(f"ibud_{key[4:]}", grid) if key.startswith("ibu_") else None

@@ -1,7 +1,6 @@
 """Check of what lies beside a delivered GeoTIFF: its attribute table, and side files that would speak for it.
 
-Looked up as GDAL and the EEA check do: a raster attribute table in ``.tif.aux.xml``, else ``.tif.vat.dbf``. Metadata of a
-delivery is checked in `tasks.checks.metadata`; tables are written elsewhere.
+As GDAL and the EEA check do, it looks for a raster attribute table in ``.tif.aux.xml``, else for ``.tif.vat.dbf``.
 """
 
 from __future__ import annotations
@@ -63,21 +62,10 @@ def _what_else(path: Path) -> str:
 
 
 def check_attributes(file: Path, counts: Mapping[int, int] | None, pixel: float) -> list[Finding]:
-    """The attribute table is there with the columns asked for (EEA check `attribute`), and its numbers are those of the pixels.
+    """The attribute table has the columns asked for (EEA check `attribute`), and its numbers are those of the pixels.
 
-    Parameters
-    ----------
-    file : Path
-        GeoTIFF; the table is looked for beside it.
-    counts : mapping or None
-        Pixels of each code, 255 included; None where the file could not be read.
-    pixel : float
-        Its pixel size, metres.
-
-    Returns
-    -------
-    list of Finding
-        `attribute`, and `attribute_values` where there is a table and a raster.
+    `counts` are the pixels of each code, 255 included, None where the file could not be read; `pixel` is the pixel size in
+    metres. The finding `attribute_values` needs a table and a raster.
     """
     try:
         source, table = _read(file)

@@ -1,8 +1,7 @@
 """What the final layers of a tile say together: ATBD 4.2.4, 4.5 to 4.7.
 
-A table of relations, each between a layer and those it was made from; all that can be asked of the layers at hand are held
-against every pixel, in one pass of strips. Form of single files is `tasks.checks.delivery_check`, neighbouring tiles are
-`tasks.checks.seams`.
+Each relation is between a layer and those it was made from; all that the layers at hand allow are checked on every pixel, in one
+pass of strips.
 """
 
 from __future__ import annotations
@@ -339,24 +338,10 @@ RELATIONS: tuple[Relation, ...] = (
 
 
 def compare(sources: Mapping[str, Source], relations: Sequence[Relation] = RELATIONS) -> list[tuple[str, Finding]]:
-    """Hold every relation whose layers are at hand against all pixels.
+    """Check every relation whose layers are at hand on all pixels: symbol of the layer that it is about, and the finding.
 
-    Parameters
-    ----------
-    sources : mapping
-        Layers by the catalogue's symbol, all of the same bounds; ``IMD_then``, ``IBU_then`` and ``SBU_then`` are the previous
-        production's. Codes are those of the products.
-    relations : sequence of Relation
-
-    Returns
-    -------
-    list of (str, Finding)
-        Symbol of the layer it is about, and what was found.
-
-    Raises
-    ------
-    ValueError
-        If the layers do not cover the same bounds.
+    `sources` are by the catalogue's symbol, with the codes of the products; ``IMD_then``, ``IBU_then`` and ``SBU_then`` are the
+    previous production's. ValueError if their bounds differ.
     """
     if len({source.bounds for source in sources.values()}) > 1:
         raise ValueError("layers to compare must cover the same bounds")

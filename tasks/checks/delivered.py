@@ -16,27 +16,7 @@ from imperv.tasks.store.debris import is_debris
 def verify_delivered(
     jobs: Sequence[Job], products: Sequence[str], request: Request | None = None
 ) -> tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]:
-    """Check the products of tiles.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Tiles.
-    products : sequence of str
-        Layers that they should have delivered.
-    request : Request, optional
-        What else is to be looked at; tiles and what is passed over are put in here.
-
-    Returns
-    -------
-    (dict, dict)
-        Findings by file; and by tile what is missing, by file.
-
-    Raises
-    ------
-    InputError
-        If the store is no folder.
-    """
+    """Check what tiles should have delivered: findings by file, and missing files by tile; fills in `request`."""
     folders = [Path(require_local(job)) for job in jobs]
     files = {folder: [*folder.glob("*.tif"), *folder.glob("*.zip")] for folder in folders}
     places = [folder for folder, names in files.items() if not all(map(is_debris, names))]

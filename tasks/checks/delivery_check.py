@@ -1,8 +1,6 @@
 """Check of a delivered GeoTIFF: the rules of the EEA delivery check, and stricter where a wrong file would pass it.
 
-One small function a rule, each returning a `Finding`; what is asked is in `tasks.products.rules`. Files are read with rasterio.
-Only what is inside the TIFF counts for its pixels. Nothing is written here; what files say together is
-`tasks.checks.consistency`.
+Only what is inside the TIFF counts for its pixels.
 """
 
 from __future__ import annotations
@@ -58,24 +56,10 @@ def covers_a_window(path: Path) -> bool:
 
 
 def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> list[Path]:
-    """Files to check: those named, and all TIFFs, or files of other endings, below folders.
+    """Files to check, each once: those named, and below folders, by name, all with one of `endings` (small letters).
 
-    Parameters
-    ----------
-    paths : iterable of str or Path
-        Files and folders; debris of other systems in folders is passed over (`find_debris`).
-    endings : sequence of str
-        What to look for in folders, in small letters.
-
-    Returns
-    -------
-    list of Path
-        In the order given, files of a folder by name, each once.
-
-    Raises
-    ------
-    InputError
-        If a path does not exist, or a folder holds no such file.
+    Debris of other systems in folders is passed over (`find_debris`). InputError if a path does not exist, or a folder holds no
+    such file.
     """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -108,22 +92,8 @@ def _below(folder: Path, endings: Sequence[str]) -> list[Path]:
 def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
     """Check one delivered GeoTIFF and what lies beside it for GDAL: attribute table and side files.
 
-    Parameters
-    ----------
-    path : str or Path
-        File.
-    window : bool
-        True where it may cover a window of its tile, of whole kilometres, instead of the tile.
-
-    Returns
-    -------
-    list of Finding
-        One for each rule that could be looked at; rules that need the product wait for a right name.
-
-    Raises
-    ------
-    InputError
-        If there is no such file.
+    With `window` it may cover whole kilometres of its tile only. Each rule that could be looked at gives one finding; rules that
+    need the product wait for a right name.
     """
     file = Path(path)
     if not file.is_file():

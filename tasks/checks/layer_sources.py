@@ -1,7 +1,4 @@
-"""Where the pixels of a layer come from for checks of meaning: a delivered file, another raster, or the store.
-
-Read in rows on the EEA grid, never whole. What is done with them is `tasks.checks.consistency`.
-"""
+"""Where the pixels of a layer come from for checks of meaning: a delivered file, another raster, or the store, in rows."""
 
 from __future__ import annotations
 
@@ -31,23 +28,10 @@ INTERIM = ("IMD_then", "IBU_then", "SBU_then", "IMD_MSK_now", "NDVI_p0_now", "IB
 
 
 def file_source(path: Path | str, name: str, bounds: Bounds | None = None, resolution: int = 0) -> Source:
-    """A raster on the EEA grid, or the part of it inside bounds.
+    """A GeoTIFF on the EEA grid, or its part inside bounds; pixels that it does not cover are 255.
 
-    Parameters
-    ----------
-    path : Path or str
-        GeoTIFF in EPSG:3035, north-up.
-    name : str
-        What findings call it.
-    bounds : tuple, optional
-        Area asked for; pixels that the raster does not cover are 255. The raster's own by default.
-    resolution : int
-        Pixel size that it must have, metres; any by default.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or does not lie on the grid.
+    Findings call it `name`. InputError if it cannot be read, does not lie on the grid, or has another pixel size than
+    `resolution`, metres (0: any).
     """
     try:
         source = open_full_resolution(str(path))
@@ -89,11 +73,5 @@ def job_sources(job: Job) -> dict[str, Source]:
 
 
 def reference_sources(paths: Mapping[str, Path], bounds: Bounds) -> dict[str, Source]:
-    """Layers of then by symbol, from rasters that may reach beyond the bounds.
-
-    Raises
-    ------
-    InputError
-        If one cannot serve.
-    """
+    """Layers of then by symbol, from rasters that may reach beyond the bounds; InputError if one cannot serve."""
     return {symbol: file_source(path, path.name, bounds, CATALOGUE[symbol].resolution) for symbol, path in paths.items()}

@@ -1,7 +1,7 @@
 """Check of a delivery's INSPIRE metadata (EEA check `inspire`): where it lies, and that it is a whole ISO 19139 record.
 
-The EEA sends it to an INSPIRE reference validator; here its place, form, mandatory elements and extent are looked at, without
-a network. Writing it is not the matter of this module.
+The EEA sends it to an INSPIRE reference validator; here its place, form, mandatory elements and extent are looked at, without a
+network.
 """
 
 from __future__ import annotations
@@ -46,18 +46,9 @@ _SIDES = ("west", "east", "south", "north")
 
 
 def check_metadata(file: Path, root: Path, named: Named | None, *, asked: bool) -> Finding:
-    """Metadata of a delivered GeoTIFF.
+    """Metadata of a GeoTIFF in a delivery below `root`: the file's folder, or what was in the zip.
 
-    Parameters
-    ----------
-    file : Path
-        GeoTIFF.
-    root : Path
-        Folder of the delivery: that of the file, or what was in the zip.
-    named : Named or None
-        What the file name says; without it the extent cannot be compared.
-    asked : bool
-        True for a zip, which must hold metadata; a folder of GeoTIFFs need not.
+    Only a zip must hold metadata (`asked`). Without `named`, what the file name says, the extent cannot be compared.
     """
     # A zip is searched through, as the EEA check does; below a folder of somebody's there may be anything.
     folders = sorted(

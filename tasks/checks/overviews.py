@@ -1,8 +1,8 @@
-"""Check of a GeoTIFF's overviews against its pixels: nobody's zoomed-out map shows a class that is not there.
+"""Check of a GeoTIFF's overviews against its pixels: no zoomed-out map may show a class that is not there.
 
 An overview pixel must be one of the pixels that it stands for; of percentages and changes it may be the mean of the valid ones,
-as the ATBD aggregates them (4.2.4): 201, never sealed, is no change there. An average with 255 in it or 201 as it is, one of
-colours as GDAL makes it of a raster with a colour table, or an overview of other pixels is neither.
+as the ATBD aggregates them (4.2.4): 201, never sealed, is no change there. Averages with 255, with 201 as it is, or of colours,
+as GDAL makes them of a raster with a colour table, fail.
 """
 
 from __future__ import annotations
@@ -45,15 +45,7 @@ class OverviewCheck:
     _first: int = 0
 
     def add(self, strip: np.ndarray, *, last: bool) -> None:
-        """Look at the next rows of the raster, (y, x) uint8.
-
-        Parameters
-        ----------
-        strip : ndarray
-            Rows that follow those given before.
-        last : bool
-            True for the lowest rows of the raster.
-        """
+        """Look at the next rows of the raster, (y, x) uint8; `last` for its lowest ones."""
         if not self.overviews:
             return
         base = strip if self._tail is None else np.concatenate([self._tail, strip])

@@ -1,7 +1,7 @@
 """Seams: whether a layer jumps at the edge of two tiles more than it does inside of them.
 
-A statistic of the pixels along a shared edge, in segments, so that neighbouring pixels that resemble each other do not count as
-independent. The edge must stand out in size, in significance and among the lines beside it before it is called a seam.
+Pixels along the edge count in segments, since neighbours are not independent. A seam must stand out in size, in significance and
+among the lines beside it.
 """
 
 from __future__ import annotations
@@ -75,24 +75,11 @@ class Seam:
 
 
 def seam(first: np.ndarray, second: np.ndarray, pixel: int, *, coded: bool) -> Seam:
-    """Compare the jump across an edge with jumps on the lines beside it.
+    """Compare the jump across an edge with jumps on the lines beside it, by paired t tests over segments of 1 km.
 
-    Parameters
-    ----------
-    first, second : ndarray (n, depth) of uint8
-        Pixels on either side along the edge; the last column of `first` touches the first of `second`. 255 is outside.
-    pixel : int
-        Pixel size, metres.
-    coded : bool
-        True where codes are classes, so that only being different counts; else differences of codes in percent, 201 as 100.
-
-    Returns
-    -------
-    Seam
-
-    Notes
-    -----
-    Paired t tests over segments of 1 km: jumps across minus mean jump inside, one-sided; signed steps, two-sided.
+    Jump across minus mean jump inside is tested one-sided, signed steps two-sided. `first` and `second`, (n, depth) uint8, 255
+    outside, are the pixels along the edge: the last column of `first` touches the first of `second`. Where codes are classes
+    (`coded`), only being different counts; else differences of codes in percent, 201 as 100. `pixel` is in metres.
     """
     band = np.concatenate([first, second], axis=1)
     valid = band != OUTSIDE

@@ -1,9 +1,4 @@
-"""Verification of delivered files, ours and others': each by itself, together with the layers beside it, at the tile's edges.
-
-Takes files, folders and delivery zips, and gives findings by file; the rules are in `tasks.checks.delivery_check`,
-`tasks.checks.metadata`, `tasks.checks.consistency` and `tasks.checks.seams`. Deliveries ask `check_meaning` before a file gets
-its name.
-"""
+"""Verification of delivered files, ours and others': each by itself, together with the layers beside it, at the tile's edges."""
 
 from __future__ import annotations
 
@@ -124,23 +119,7 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
 
 
 def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
-    """What the layers of a tile in the store say of one about to be delivered.
-
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    symbol : str
-        Final layer.
-    draft : Path
-        Its written file, which takes the place of the stored layer.
-
-    Returns
-    -------
-    list of Finding
-        Of relations that this layer is held to by layers made before; those not made yet, or to be made again, ask when their
-        turn comes.
-    """
+    """Findings of a written file (`draft`), not yet in place, from its relations to layers made before it."""
     asked = [r for r in RELATIONS if r.layer == symbol]
     sources = {**job_sources(job), symbol: file_source(draft, symbol)}
     found = [finding for _, finding in compare(sources, asked)]
@@ -332,20 +311,10 @@ def _box(path: Path, bounds: Bounds) -> np.ndarray:
 
 
 def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
-    """Products that a tile should have and has not, by the path of their file.
+    """Products that a tile lacks, by the path of their file, each with a finding that fails.
 
-    Parameters
-    ----------
-    job : Job
-        Tile of a store that is a folder.
-    symbols : iterable of str
-        Layers that are to be delivered. One that the production does not make, such as a confidence without an ensemble,
-        is not missed.
-
-    Returns
-    -------
-    dict
-        Finding that fails, with the reason. A file without its record counts: its delivery was cut off.
+    Layers that the production does not make, such as a confidence without an ensemble, are not missed. A file without its record
+    is missing: its delivery was cut off.
     """
     present, found = job.store.find(f"products/{job.tile}"), {}
     for symbol in symbols:
@@ -364,13 +333,7 @@ def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
 
 
 def require_local(job: Job) -> str:
-    """Folder of a tile's delivered files.
-
-    Raises
-    ------
-    InputError
-        If the store is no folder.
-    """
+    """Folder of a tile's delivered files; InputError if the store is no folder."""
     if not job.store.is_local:
         raise InputError(f"store: {job.production.store_url} is no folder; copy its products to one and name that")
     return job.store.full(f"products/{job.tile}")

@@ -1,7 +1,6 @@
 """The attribute table beside a delivered file: one row for each code that occurs, as ``.tif.vat.dbf``.
 
-A dBASE table and not a GDAL raster attribute table: that one lives in ``.tif.aux.xml``, where stored statistics live too, which
-the EEA check believes. Written with GDAL's own dBASE driver.
+It is no GDAL raster attribute table: that one lives in ``.tif.aux.xml``, with stored statistics, which the EEA check believes.
 """
 
 from __future__ import annotations
@@ -35,22 +34,7 @@ class Row:
 
 
 def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> list[Row]:
-    """Rows of the table of a file.
-
-    Parameters
-    ----------
-    counts : mapping
-        Pixels of each code.
-    palette : Palette
-        Meaning of the codes.
-    resolution : int
-        Edge of a pixel, metres.
-
-    Returns
-    -------
-    list of Row
-        By code; pixels outside the mapped area are left out and do not count for the shares.
-    """
+    """Rows of a file's attribute table, by code; pixels outside the mapped area do not count, nor for the shares."""
     mapped = {code: count for code, count in sorted(counts.items()) if code != OUTSIDE and count}
     total = sum(mapped.values())
     return [
@@ -60,24 +44,7 @@ def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> 
 
 
 def write_table(path: Path, rows: Sequence[Row], day: str) -> None:
-    """Write the rows as a dBASE table.
-
-    Parameters
-    ----------
-    path : Path
-        File to be made, ending in ``.dbf``.
-    rows : sequence of Row
-        What it holds.
-    day : str
-        Day of its last change that the file tells, ISO 8601: the same rows give the same bytes.
-
-    Raises
-    ------
-    InputError
-        If GDAL's Python bindings are missing.
-    WorkError
-        If it cannot be written.
-    """
+    """Write the rows as a dBASE table (``.dbf``) of a given day, ISO 8601, so that the same rows give the same bytes."""
     gdal = load_gdal()
     from osgeo import ogr
 

@@ -1,7 +1,6 @@
 """Delivery: final layers of a tile as the GeoTIFFs that are handed over, each checked before it gets its name.
 
 A product is done if and only if its record, beside it, exists: it is written last and speaks for all files of the product.
-What is in these files is the matter of `tasks.delivery.geotiff` and its like; the check is `tasks.checks.delivery_check`.
 """
 
 from __future__ import annotations
@@ -48,22 +47,7 @@ VERSION = 3
 
 
 def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
-    """Whether a product must be written, and why.
-
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    symbol : str
-        Layer.
-    changing : mapping, optional
-        For a plan: state of the layers, as for `tasks.nodes.standing`.
-
-    Returns
-    -------
-    Standing
-        The record in it is the product's.
-    """
+    """Whether a product must be written, and why, with its record; `changing` as for `tasks.nodes.standing`."""
     layer, ahead = delivered_layer(symbol), (changing or {}).get(resolve(symbol))
     href, place = product_paths(job, symbol)
     made, record = job.record(layer.symbol), job.store.read_record(place)

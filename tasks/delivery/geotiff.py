@@ -1,7 +1,7 @@
 """Writing a coded raster as the GeoTIFF that is handed over: Byte, LZW, tiled, palette inside, cloud optimised with overviews.
 
-Written with the system's GDAL. Overviews are computed by `layers.kernels.overviews` and given to GDAL, whose own averages would
-mix colours of the palette and codes that are no quantity.
+Overviews are computed by `layers.kernels.overviews`: GDAL's averages would mix colours of the palette and codes that are no
+quantity.
 """
 
 from __future__ import annotations
@@ -50,36 +50,10 @@ def write_geotiff(
     description: str = "",
     units: str = "",
 ) -> dict[int, int]:
-    """Write a layer, strip by strip.
+    """Write a layer strip by strip, by way of a draft beside it: the number of pixels of each code that occurs.
 
-    Parameters
-    ----------
-    path : Path
-        File to be made; a draft lies beside it meanwhile.
-    grid : GeoBox
-        Pixel grid in EPSG:3035.
-    palette : Palette
-        Codes and colours.
-    rows : callable
-        Gives the pixels (y, x) of uint8 from a first row to before a last one.
-    description : str
-        What the band shows; GIS programs name it so.
-    units : str
-        Units of the codes, such as ``"%"``; empty for classes.
-
-    Returns
-    -------
-    dict
-        Pixels of each code that occurs.
-
-    Raises
-    ------
-    InputError
-        If GDAL's Python bindings are missing.
-    WorkError
-        If GDAL cannot write the file, or the layer holds codes that cannot be averaged.
-    OSError
-        If the disk is full.
+    `rows(first, end)` gives pixels (y, x) uint8; `description` is the band's name in GIS programs, `units` those of the codes,
+    empty for classes. WorkError if GDAL cannot write it, or the layer holds codes that cannot be averaged.
     """
     gdal = load_gdal()
     draft, total, failure = path.with_suffix(".draft"), np.zeros(256, np.int64), ""
@@ -103,13 +77,7 @@ def write_geotiff(
 
 
 def load_gdal() -> Any:
-    """GDAL's Python bindings, with errors told by their return values.
-
-    Raises
-    ------
-    InputError
-        If they cannot be imported.
-    """
+    """GDAL's Python bindings, with errors told by their return values; InputError if they are missing."""
     try:
         from osgeo import gdal, gdal_array
 

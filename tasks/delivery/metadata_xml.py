@@ -1,7 +1,4 @@
-"""INSPIRE metadata of a product: ISO 19139 XML with all that the EEA check's good sample has, lineage from the records.
-
-Its shape is `tasks/templates/metadata.xml.j2`; the words are those of `tasks.products.facts` and `tasks.products.lineage`.
-"""
+"""INSPIRE metadata of a product: ISO 19139 XML with all that the EEA check's good sample has, lineage from the records."""
 
 from __future__ import annotations
 
@@ -53,20 +50,7 @@ class Conformance:
 
 
 def metadata_xml(product: Product, checks: tuple[str, ...]) -> str:
-    """Metadata of a product.
-
-    Parameters
-    ----------
-    product : Product
-        What is known of it.
-    checks : tuple of str
-        Rules of the delivery check, all of which it passes.
-
-    Returns
-    -------
-    str
-        ``gmd:MD_Metadata`` of ISO 19139 (GML 3.2), in English. Without a contact in the production its fields say "missing".
-    """
+    """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2); without a contact its fields say "missing"."""
     words = (*WORDS, NAMES[product.part], product.part, str(product.tile))
     conformance = (
         # Products are delivered in the EEA's form and not in that of INSPIRE's data specification.

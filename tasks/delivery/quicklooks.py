@@ -15,21 +15,9 @@ LARGEST = 1024
 
 
 def write_quicklook(path: Path, product: Path, palette: Palette) -> tuple[int, int]:
-    """Draw a delivered GeoTIFF.
+    """Draw a GeoTIFF as PNG, and return its width and height, at most 1024.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to be made.
-    product : Path
-        GeoTIFF with overviews.
-    palette : Palette
-        Its colours.
-
-    Returns
-    -------
-    (int, int)
-        Width and height, at most 1024: the first overview that is small enough, so that no code is averaged by a viewer.
+    It is the first overview that is small enough, so that no viewer averages codes.
     """
     with rasterio.open(product) as source:
         edge = max(source.shape)

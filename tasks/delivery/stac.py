@@ -1,7 +1,6 @@
 """The STAC Item of a product, with relative links, so that the folder of products may be moved and served as it is.
 
-Records, which are Items too, belong to `tasks.store.records`: they are the truth about what is done, these here are for
-catalogues. What binds the items together is `tasks.delivery.stac_series`.
+Records are Items too: they are the truth about what is done; these here are for catalogues.
 """
 
 from __future__ import annotations
@@ -65,19 +64,9 @@ ASSETS: dict[str, Asset] = {
 
 
 def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
-    """The STAC Item of a product.
+    """The STAC Item of a product as JSON, with the extensions projection, raster, processing, classification and file.
 
-    Parameters
-    ----------
-    product : Product
-        What is known of it.
-    files : mapping
-        Key of `ASSETS` -> (place relative to the item, file as it lies now); "data" must be among them.
-
-    Returns
-    -------
-    str
-        JSON, with the extensions projection, raster, processing, classification and file.
+    `files`: key of `ASSETS` -> (place relative to the item, file as it lies now); "data" must be among them.
     """
     start, end = times_of(product.start, product.end)
     item = pystac.Item(

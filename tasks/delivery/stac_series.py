@@ -1,7 +1,7 @@
-"""What binds the STAC Items of products: a Catalog for every tile, and the Collection of the production.
+"""What binds the STAC Items of products, by relative links: a Catalog for every tile, and the Collection of the production.
 
-Self-contained: every link is relative. The catalog of a tile is written by whoever works on the tile; the collection by one
-process at a time, from the catalogs that it finds, so that it is right whatever ran before.
+The catalog of a tile is written by whoever works on the tile; the collection by one process at a time, from the catalogs that it
+finds, so that it is right whatever ran before.
 """
 
 from __future__ import annotations
@@ -52,20 +52,7 @@ class Series:
 
 
 def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, float, float]]) -> str:
-    """The STAC Collection of a production.
-
-    Parameters
-    ----------
-    series : Series
-        What is known of the production.
-    tiles : mapping
-        Tiles that have a catalog, with their bounds in EPSG:3035; at least one.
-
-    Returns
-    -------
-    str
-        JSON, with a link to the catalog of each tile in the folder of its name.
-    """
+    """The STAC Collection as JSON, with a link to each tile's catalog; `tiles`, at least one, have bounds in EPSG:3035."""
     boxes = np.array([TO_LONLAT.transform_bounds(*bounds, densify_pts=21) for bounds in tiles.values()])
     whole = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
     roles = [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR]
@@ -94,13 +81,7 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
 
 
 def refresh_series(job: Job) -> None:
-    """Bring the catalog of a tile, and the collection, in line with the products that are there; nothing changes if they are.
-
-    Parameters
-    ----------
-    job : Job
-        Tile, on which nobody else works.
-    """
+    """Bring the tile's catalog, and the collection, in line with its products; nobody else may work on the tile."""
     name, store = collection_name(job.production), job.store
     records = {symbol: places_of(job, symbol) for symbol in delivered_symbols()}
     there = [

@@ -10,8 +10,8 @@ from imperv.tasks.products.facts import Product
 def style_qml(product: Product) -> str:
     """Style of a product, as QGIS 3 writes it.
 
-    Pixels of 255 are left to the no-data tag, which makes them transparent. Quantities are no list of a hundred classes: the
-    colours of the palette are straight lines between its anchors, and so is QGIS's linear interpolation.
+    Pixels of 255 are left to the no-data tag, which makes them transparent. Colours of quantities are straight lines between the
+    palette's anchors, as is QGIS's linear interpolation.
     """
     palette = product.palette
     shown = palette.anchors or tuple(code for code in palette.codes if code != OUTSIDE)

@@ -17,11 +17,5 @@ def _environment() -> Environment:
 
 
 def fill(template: str, **values: object) -> str:
-    """Text of a template such as ``metadata.xml``, with every value escaped.
-
-    Raises
-    ------
-    jinja2.UndefinedError
-        If the template asks for a value that is not given.
-    """
+    """Text of a template such as ``metadata.xml``, every value escaped; jinja2.UndefinedError if one is missing."""
     return _environment().get_template(f"{template}.j2").render(**values)

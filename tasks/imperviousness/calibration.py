@@ -1,7 +1,4 @@
-"""IMD_calibration: fits the tile's calibration, or borrows one where it has too few samples (docs/dev/algorithms.md, section 8).
-
-The mathematics is in `calibration`.
-"""
+"""IMD_calibration: fits the calibration, or borrows one where there are too few samples (docs/dev/algorithms.md, section 8)."""
 
 from __future__ import annotations
 
@@ -34,15 +31,7 @@ INPUTS = CATALOGUE["IMD_calibration"].inputs
 
 
 def make_calibration(job: Job, layer: Layer) -> Made:
-    """Fit and store the calibration of a tile.
-
-    Raises
-    ------
-    WorkError
-        If neither the tile's samples nor any neighbour gives a calibration.
-    InputError
-        If the samples do not fit into memory.
-    """
+    """Fit and store the calibration of a tile; WorkError if neither it nor any neighbour gives one."""
     job.engine.at_once(projected_bytes(job), layer.symbol)
     versions = calibration_versions(job)  # before anything is read: what changes meanwhile makes it out of date
     calibration, source = _best(job)

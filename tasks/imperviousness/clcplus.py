@@ -1,8 +1,4 @@
-"""CLC+ Backbone of `now`: whether a tile has it, and what follows for the nodes of its proxy (ATBD 4.3.3).
-
-Reading it as any other reference is in `tasks.references.references`; the proxy is in `tasks.imperviousness.distance` and
-`tasks.imperviousness.proxy`.
-"""
+"""CLC+ Backbone of `now`: whether a tile has it, and what follows for the nodes of its proxy (ATBD 4.3.3)."""
 
 from __future__ import annotations
 
@@ -28,13 +24,7 @@ GIVEN = "CLCplus of now is given"
 
 
 def clcplus_missing(job: Job) -> str:
-    """Why a tile has no CLC+ of `now`; empty where it has.
-
-    Raises
-    ------
-    InputError
-        If the file that is named cannot be used, or there is none and no roads for a proxy either.
-    """
+    """Why a tile has no CLC+ of `now`, else empty; InputError if its file cannot be used, or no roads for a proxy are named."""
     reason = _clcplus_missing(job)
     if reason and not job.production.references.roads:
         raise InputError(
@@ -60,13 +50,7 @@ def _clcplus_missing(job: Job) -> str:
 
 
 def make_clcplus_now(job: Job, layer: Layer) -> Made:
-    """CLCP_now, or that there is none and a proxy takes its place.
-
-    Raises
-    ------
-    InputError
-        As `clcplus_missing` and `tasks.references.references.make_reference`.
-    """
+    """CLCP_now, or that there is none and a proxy takes its place."""
     if reason := clcplus_missing(job):
         return Made("", made=False, reason=f"references.clcplus_now: {reason}: CLCP_proxy takes its place")
     made = make_reference(job, layer)

@@ -1,7 +1,4 @@
-"""OSM_distance: roads and buildings drawn into a mask of the tile, and the distance to it by blocks (ATBD 4.3.3).
-
-The distance itself is in `layers.proxy`, reading vectors in `tasks.vectors.osm` and `tasks.references.sources`.
-"""
+"""OSM_distance: roads and buildings drawn into a mask of the tile, and the distance to it by blocks (ATBD 4.3.3)."""
 
 from __future__ import annotations
 
@@ -42,13 +39,7 @@ DISTANCE_PIXEL = 22
 
 
 def shape_files(job: Job) -> dict[Theme, list[str]]:
-    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`).
-
-    Raises
-    ------
-    InputError
-        If no roads are named.
-    """
+    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`)."""
     references = job.production.references
     if not references.roads:
         raise InputError(
@@ -92,13 +83,7 @@ def _pixels_to_fill(job: Job) -> int:
 
 
 def make_distance(job: Job, layer: Layer) -> Made:
-    """OSM_distance: metres to the nearest road or building.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be used, or the mask of the tile does not fit into memory.
-    """
+    """OSM_distance: metres to the nearest road or building; InputError if the tile's mask does not fit into memory."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     clcplus = job.record("CLCP_now")

@@ -1,8 +1,4 @@
-"""CLCP_proxy_model and CLCP_proxy: boosted trees in the place of CLC+ class 1 of `now` (ATBD 4.3.3).
-
-Here features are read, samples gathered and blocks written. Choice of pixels, training and prediction are in `layers.proxy`;
-whether a proxy is needed is decided in `tasks.imperviousness.clcplus` and `tasks.imperviousness.distance`.
-"""
+"""CLCP_proxy_model and CLCP_proxy: boosted trees in the place of CLC+ class 1 of `now` (ATBD 4.3.3)."""
 
 from __future__ import annotations
 
@@ -85,15 +81,7 @@ class _SampleBlock:
 
 
 def make_proxy_model(job: Job, layer: Layer) -> Made:
-    """CLCP_proxy_model: trees that know CLC+ class 1 of `then`.
-
-    Raises
-    ------
-    WorkError
-        If no pixel has features and CLC+ of `then`.
-    InputError
-        If the samples do not fit into memory.
-    """
+    """CLCP_proxy_model: trees that know CLC+ class 1 of `then`; WorkError if no pixel has features and CLC+ of `then`."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     parameters, record = job.production.parameters.proxy, job.record("CLCP_then")

@@ -1,7 +1,6 @@
 """Layers made block by block: which function turns which inputs into each (docs/dev/algorithms.md, sections 4 to 11).
 
-Every recipe is a pure function of a block of its inputs. Layers that need the whole tile, scenes, models or files have
-modules of their own.
+Every recipe is a pure function of a block of its inputs.
 """
 
 from __future__ import annotations
@@ -236,13 +235,7 @@ def without_data(array: np.ndarray) -> np.ndarray:
 
 
 def make_by_recipe(job: Job, layer: Layer) -> Made:
-    """Make a layer block by block.
-
-    Raises
-    ------
-    WorkError
-        If a block fails its checks: codes, or holes that the inputs do not explain.
-    """
+    """Make a layer block by block; WorkError if a block has wrong codes, or holes that the inputs do not explain."""
     rasters = [name for name in layer.inputs if CATALOGUE[name].resolution]
     either = EITHER.get(layer.symbol, ())
     absent = [name for name in rasters if not _is_made(job, name)]

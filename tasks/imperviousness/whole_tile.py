@@ -1,7 +1,7 @@
 """Layers that need the whole tile: thresholds and connected components of the change mask (ATBD 4.2.5).
 
-Percentiles are of the tile, and a patch must never be cut at a block edge. The percentiles come from passes over the blocks; only
-the components hold a tile: 0.7 GB at 10 000 x 10 000 pixels, whatever is in it.
+Percentiles are of the tile, from passes over the blocks. A patch must never be cut at a block edge, so the components hold a
+tile: 0.7 GB at 10 000 x 10 000 pixels.
 """
 
 from __future__ import annotations
@@ -62,15 +62,7 @@ class _Candidates:
 
 
 def make_chm_raw(job: Job, layer: Layer) -> Made:
-    """CHM_raw: RMSD against the tile's own lower and upper percentile.
-
-    Raises
-    ------
-    WorkError
-        If no pixel is observed in both periods.
-    InputError
-        If a block does not fit into memory.
-    """
+    """CHM_raw: RMSD against the tile's own lower and upper percentile; WorkError if no pixel is observed in both periods."""
     settings, rmsd = job.production.parameters.change_mask, job.array("RMSD")
     blocks = job.blocks(layer.resolution)
     # Row by row, so that few counters wait to be added up.
@@ -94,13 +86,7 @@ def make_chm_raw(job: Job, layer: Layer) -> Made:
 
 
 def make_chm(job: Job, layer: Layer) -> Made:
-    """CHM: patches that pass the upper threshold and are large enough.
-
-    Raises
-    ------
-    InputError
-        If the tile does not fit into memory.
-    """
+    """CHM: patches that pass the upper threshold and are large enough; InputError if the tile does not fit into memory."""
     rows, columns = job.grid(layer.resolution).shape
     job.engine.at_once(int(rows * columns * BYTES_PER_PIXEL[layer.symbol]), layer.symbol)
     mask = sieve_mask(job.array("CHM_raw")[:], job.production.parameters.change_mask.sieve)

@@ -1,7 +1,6 @@
 """What a training that is cut off leaves behind, so that the next run goes on from its last epoch.
 
-One file beside the model, replaced whole after every epoch and removed when the model is stored. What is in it is decided in
-`layers.network.training`.
+One file beside the model, replaced whole after every epoch and removed when the model is stored.
 """
 
 from __future__ import annotations

@@ -93,13 +93,7 @@ class Manifest(BaseModel):
 
 
 def export_model(store: Store, product: str, tile: Tile, output: Path) -> Manifest:
-    """Write the model of a tile as one file, at once or not at all.
-
-    Raises
-    ------
-    InputError
-        If there is no such model, it is damaged, or the file cannot be written.
-    """
+    """Write the model of a tile as one file, at once or not at all; InputError if it is missing or damaged."""
     symbol, path = PRODUCTS[product], f"models/{product}/{tile}/model.json"
     text = store.read_text(path)
     record = store.read_record(path)
@@ -150,13 +144,7 @@ def _measure(path: Path) -> _Part:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Manifest, Record, Path]]:
-    """Manifest, record and network of a model file, all checked; the network lies in a folder that goes when the block ends.
-
-    Raises
-    ------
-    InputError
-        If it is not a sound model file of a version that is known.
-    """
+    """Manifest, record and network of a model file, checked (else InputError); the network's folder goes when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "model.keras"
         try:
@@ -290,32 +278,10 @@ def _classes(node: Any) -> Iterator[tuple[str, str]]:
 
 
 def import_model(production: Production, path: Path, tile: str | None = None, replace_own: bool = False) -> tuple[Record, str]:
-    """Put the model of a file into the store of a production, its record last.
+    """Put the model of a file into the store of a production, its record last: the record, and a note.
 
-    Parameters
-    ----------
-    production : Production
-        Its store is written to, and it must be able to use the model.
-    path : Path
-        From `export_model`.
-    tile : str, optional
-        Tile that it shall belong to; by default the one that it was trained on.
-    replace_own : bool
-        Whether it may take the place of a model that is there.
-
-    Returns
-    -------
-    record : Record
-        As written.
-    note : str
-        Why it will not take part in predictions of other tiles; empty if it will.
-
-    Raises
-    ------
-    InputError
-        If the file is not sound, is of no use to the production, or a model is there already.
-    WorkError
-        If another process works on the tile.
+    It belongs to `tile`, by default the one of its training. The note says why it takes no part in predictions of other tiles;
+    empty if it does. InputError if the file is damaged, of no use to the production, or, without `replace_own`, a model is there.
     """
     with opened(path) as (manifest, source, network):
         symbol = PRODUCTS[manifest.product]
@@ -369,13 +335,7 @@ def _check_weights(path: Path, network: Path, record: Record) -> None:
 
 
 def remove_model(job: Job, product: str) -> bool:
-    """Remove the model of a tile, its record first; False if there is none.
-
-    Raises
-    ------
-    WorkError
-        If another process works on the tile.
-    """
+    """Remove the model of a tile, its record first; False if there is none."""
     with job.store.tile_lock(job.tile):
         place = job.place(PRODUCTS[product])
         there = job.store.read_text(place.record) is not None

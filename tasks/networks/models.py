@@ -1,8 +1,4 @@
-"""Training the density models of a tile: IMD_model, IBUD_model (ATBD 4.2.3; docs/dev/algorithms.md, sections 6 and 7).
-
-Here features and targets are read and regions chosen within memory. The network is in `layers.network.unet`; the models in the
-store are in `tasks.networks.registry`, applying them in `tasks.networks.predicting`.
-"""
+"""Training the density models of a tile: IMD_model, IBUD_model (ATBD 4.2.3; docs/dev/algorithms.md, sections 6 and 7)."""
 
 from __future__ import annotations
 
@@ -53,13 +49,9 @@ SEALED_PREFERENCE = 10
 def make_model(job: Job, layer: Layer) -> Made:
     """Train and store the model of a tile.
 
-    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile
-    that has nothing to learn from gets no model: those of the nearest tiles serve it.
-
-    Raises
-    ------
-    WorkError
-        If the ground is too small to be split, or the training diverges twice.
+    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile that
+    has nothing to learn from gets no model: those of the nearest tiles serve it. WorkError if the ground is too small to be
+    split, or the training diverges twice.
     """
     parameters = job.production.parameters.unet
     configure_threads(job.engine.settings.workers)
@@ -87,10 +79,7 @@ def make_model(job: Job, layer: Layer) -> Made:
 
 
 def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
-    """Why a tile gets no model of its own; empty if it gets one.
-
-    A model that has seen no building, or no sealed land, would say that there is none anywhere.
-    """
+    """Why a tile gets no model, empty if it gets one: one that has seen no building would find none anywhere."""
     what, where = ("built-up land", "footprints") if layer.symbol == "IBUD_model" else ("sealed land", "IMD_then and CLCP_then")
     if not regions:
         return f"no pixel of tile {job.tile} has both features and a reference"
@@ -151,10 +140,7 @@ def is_small(job: Job) -> bool:
 
 
 def training_jobs(job: Job, symbol: str) -> list[Job]:
-    """Tiles to learn from: the tile itself; for a small window also what its neighbours know, as far as it is in the store.
-
-    A model that has seen a few square kilometres only errs on all that is not there, such as water.
-    """
+    """Tiles to learn from: the tile itself; for a small window, which may lack water, also its neighbours in the store."""
     found = [job]
     if is_small(job):
         for other in job.area_neighbours():
@@ -174,10 +160,7 @@ def training_versions(job: Job, symbol: str) -> dict[str, str]:
 
 
 def training_regions(job: Job, layer: Layer, parameters: UNetParameters) -> list[Region]:
-    """Regions to learn from: the whole ground where memory allows, otherwise a sample that prefers sealed land.
-
-    None where no pixel has both features and a reference, as on the open sea.
-    """
+    """The whole ground where memory allows, else a sample that prefers sealed land; none without features and reference."""
     tiles = training_jobs(job, layer.symbol)
     pixel = 4 * (len(parameters.names) + 1)
     room = int(job.engine.budget * TRAINING_SHARE) // pixel // len(tiles)

@@ -1,8 +1,4 @@
-"""Applying the density models of a tile and of its neighbours: RIMD, RIBUD (ATBD 4.2.3, 4.7; docs/dev/algorithms.md, section 7).
-
-Which models take part is in `tasks.networks.registry`, how windows become maps in `layers.network.rows`, the networks in
-`layers.network.unet`.
-"""
+"""Applying the density models of a tile and its neighbours: RIMD, RIBUD (ATBD 4.2.3, 4.7; docs/dev/algorithms.md, section 7)."""
 
 from __future__ import annotations
 
@@ -45,24 +41,7 @@ class Plan:
 
 
 def plan_prediction(job: Job, what: str, members: int, window: int) -> Plan:
-    """Widest strips that fit into memory; the fewer there are, the fewer windows are predicted twice.
-
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    what : str
-        Layer, for messages.
-    members : int
-        Networks of all models together.
-    window : int
-        What a network needs for one window, bytes.
-
-    Raises
-    ------
-    InputError
-        If not even a strip of one block fits.
-    """
+    """Widest strips that fit into memory, so that few windows are predicted twice; InputError if not even one block fits."""
     budget, columns, edge = job.engine.budget, job.grid(10).shape[1], job.blocks(10)[0].shape[1]
     windows = max(1, int(min(bytes_at_once(), WINDOW_SHARE * budget)) // window)
     blocks = -(-columns // edge)
@@ -91,15 +70,7 @@ def strip_bytes(job: Job, width: int, members: int) -> int:
 
 
 def make_prediction(job: Job, layer: Layer) -> Made:
-    """RIMD or RIBUD: mean and deviation of the members, in percent and as a fraction.
-
-    Raises
-    ------
-    WorkError
-        If no model can be used, neither of the tile nor of others.
-    InputError
-        If `engine.memory` is too small.
-    """
+    """RIMD or RIBUD: mean and deviation of the members, in percent and as a fraction; WorkError if no model can be used."""
     symbol, unet = layer.inputs[1], job.production.parameters.unet
     found = ensemble_models(job, symbol)
     if not found.models:

@@ -1,7 +1,6 @@
 """The density models in the store: which are there, which take part for a tile and why others do not, loading one (ATBD 4.7).
 
-A model is ``model.keras`` with its record ``model.json``. Training them is in `tasks.networks.models`, applying them in
-`tasks.networks.predicting`, carrying them as one file in `tasks.networks.model_files`.
+A model is ``model.keras`` with its record ``model.json``.
 """
 
 from __future__ import annotations
@@ -132,10 +131,7 @@ def members_of(record: Record) -> int:
 
 
 def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
-    """Files and their bytes in the folder of every tile that has a model of a product: one listing.
-
-    A model whose record is missing is being written, or its writing was cut off.
-    """
+    """Files, with their bytes, of every tile that has a model of a product; one without a record is not finished."""
     found: dict[Tile, dict[str, int]] = {}
     for path, size in store.find(f"models/{product}").items():
         name = PurePosixPath(path)
@@ -150,13 +146,7 @@ def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
 
 
 def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile, Record]:
-    """Records of models, read together; those missing or unreadable are left out.
-
-    Raises
-    ------
-    OSError
-        If the store does not answer: which models take part must not depend on that.
-    """
+    """Records of models, without missing or unreadable ones; OSError if the store does not answer."""
     paths = {f"models/{product}/{tile}/model.json": tile for tile in tiles}
     found = {}
     for path, text in read_together(store, list(paths)).items():
@@ -205,28 +195,10 @@ class Found:
 
 
 def find(store: Store, symbol: str, tile: Tile, wanted: Wanted, members: int, reach: float) -> Found:
-    """The nearest useful models around a tile; its own is not looked at.
+    """The nearest useful models within `reach` kilometres of a tile, without its own: at most `members` networks.
 
-    Parameters
-    ----------
-    store : Store
-        Where models are.
-    symbol : str
-        ``IMD_model`` or ``IBUD_model``.
-    tile : Tile
-        Distance is counted from here.
-    wanted : Wanted
-        What they must be.
-    members : int
-        Most networks altogether; a model with more than are still missing is left out.
-    reach : float
-        Largest distance, kilometres.
-
-    Returns
-    -------
-    Found
-        With the reason for every model that was looked at and not taken. Records are read nearest first, only until there
-        are enough.
+    A model with more networks than are still missing is left out. The result has the reason for every model that was looked at
+    and not taken.
     """
     product = symbol.removesuffix("_model")
     listed = list_models(store, product)
@@ -266,10 +238,7 @@ def _unusable(record: Record | None, tile: Tile, product: str, files: Mapping[st
 
 
 def ensemble_models(job: Job, symbol: str) -> Found:
-    """Models that predict a tile: its own first, if it has one, then the nearest useful ones.
-
-    At most `parameters.ensemble.members` networks altogether (ATBD 4.7: up to 10 predictions), but the own model whole.
-    """
+    """Models that predict a tile: its own, whole, then the nearest useful, up to `parameters.ensemble.members` (ATBD 4.7)."""
     settings = job.production.parameters.ensemble
     own = job.record(symbol)
     mine = (own,) if own is not None and own.made else ()
@@ -295,13 +264,7 @@ def imported(record: Record | None) -> bool:
 
 
 def imported_reason(job: Job, symbol: str, record: Record) -> str:
-    """Why an imported model of the tile itself is used as it is, whatever it was trained from.
-
-    Raises
-    ------
-    InputError
-        If it is of no use to this production. It is never replaced without being asked for.
-    """
+    """Why an imported model of the tile is used whatever it was trained from; InputError if it is of no use to the production."""
     product = symbol.removesuffix("_model")
     why = trouble(record, Wanted.of(job.production, symbol, same=False))
     if not why and not job.store.data_in_place(record):
@@ -326,13 +289,7 @@ def weights_digest(model: Any, normalisation: Mapping[str, Any]) -> str:
 
 
 def load(store: Store, record: Record) -> tuple[Any, Normalisation]:
-    """A stored model and the normalisation of its features.
-
-    Raises
-    ------
-    WorkError
-        If it cannot be read.
-    """
+    """A stored model and the normalisation of its features."""
     from imperv.layers.network.unet import load_model
 
     normalisation = Normalisation.from_json(record.statistics["normalisation"])

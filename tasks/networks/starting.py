@@ -1,7 +1,4 @@
-"""Transfer learning: which stored model a training starts from (ATBD 4.3.1; docs/dev/algorithms.md, section 7).
-
-Whether to, and what it is worth, is in `layers.network.training`; which models there are, in `tasks.networks.registry`.
-"""
+"""Transfer learning: which stored model a training starts from (ATBD 4.3.1; docs/dev/algorithms.md, section 7)."""
 
 from __future__ import annotations
 
@@ -19,22 +16,15 @@ LOOKED_AT = 25
 
 
 def starts_anew(tile: Tile) -> bool:
-    """True for every other tile each way: its training starts from nothing, so that those between have something to start from.
-
-    Which model a tile starts from must not hang on which was there first.
-    """
+    """True for every other tile each way: it starts from nothing, whatever models are there, and serves those between."""
     return all(number % 2 == 0 for number in tile.index)
 
 
 def starting_model(job: Job, symbol: str) -> Record | None:
     """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
 
-    Of the same year only models of tiles that started anew are taken, and none for these themselves.
-
-    Returns
-    -------
-    Record or None
-        None where no model within ``parameters.ensemble.reach`` has the architecture asked for.
+    Of the same year only models of tiles that started anew are taken, and none for these themselves. None where no model within
+    ``parameters.ensemble.reach`` has the architecture asked for.
     """
     unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
     wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)

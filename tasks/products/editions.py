@@ -1,4 +1,4 @@
-"""Products of other editions: what a tile was delivered as before years, theme, version or release in names were changed.
+"""Products of other editions: deliveries of a tile before years, theme, version or release in names were changed.
 
 They stay where they are, for nobody here knows who uses them; they are told, and count for nothing.
 """
@@ -20,14 +20,7 @@ def period_of(job: Job, symbol: str) -> tuple[str, str]:
 
 
 def other_editions(job: Job) -> dict[str, str]:
-    """GeoTIFFs in a tile's folder that are products of its production under names of another edition.
-
-    Returns
-    -------
-    dict
-        Place of each, relative to the store -> that of the same layer now. Products of other years, such as those of the
-        pair before, are none.
-    """
+    """GeoTIFFs of a tile under names of another edition -> their places now, in the store; other years do not count."""
     own = {symbol: places_of(job, symbol).tif for symbol in delivered_symbols()}
     present = job.store.find(f"products/{job.tile}")
     found = {}

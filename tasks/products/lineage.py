@@ -41,22 +41,7 @@ class Lineage:
 
 
 def lineage_of(job: Job, layer: Layer, made: Record) -> Lineage:
-    """Lineage of a layer of a tile.
-
-    Parameters
-    ----------
-    job : Job
-        Tile.
-    layer : Layer
-        Layer.
-    made : Record
-        Its record.
-
-    Returns
-    -------
-    Lineage
-        From all records of its chain that are there; nothing is looked up elsewhere.
-    """
+    """Lineage of a layer of a tile, from all records of its chain that are there; nothing is looked up elsewhere."""
     chain = {symbol: record for symbol in topological_order([layer.symbol]) if (record := job.record(symbol)) is not None}
     sources = tuple(filter(None, (_source(job, symbol, record) for symbol, record in chain.items())))
     steps = tuple(Step(s, _step(CATALOGUE[s], r), r.created) for s, r in chain.items() if r.made)

@@ -1,7 +1,4 @@
-"""Names and places of what is handed over: a final layer of a tile, the files beside it, and its record.
-
-Names follow the EEA product definitions; what is in the files does not belong here.
-"""
+"""Names, by the EEA product definitions, and places of a final layer of a tile, the files beside it, and its record."""
 
 from __future__ import annotations
 
@@ -53,13 +50,7 @@ def delivered_symbols() -> tuple[str, ...]:
 
 
 def delivered_layer(symbol: str) -> Layer:
-    """The layer of a symbol or of another spelling, if it is handed over.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer, or it is not one that is handed over.
-    """
+    """The layer of a symbol, in any spelling; InputError if there is none, or it is not handed over."""
     try:
         layer = CATALOGUE[resolve(symbol)]
     except ValueError as error:
@@ -69,13 +60,7 @@ def delivered_layer(symbol: str) -> Layer:
 
 
 def form_of(layer: Layer) -> Delivery:
-    """How a layer is handed over.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """How a layer is handed over; InputError if it is not."""
     if layer.delivery is None:
         raise InputError(f"{layer.symbol} is not handed over: choose among {', '.join(delivered_symbols())}")
     return layer.delivery
@@ -105,13 +90,7 @@ def timing_of(layer: Layer, production: Production) -> str:
 
 
 def file_name(layer: Layer, production: Production, tile: Tile) -> str:
-    """Name of a delivered file, such as ``CLMS_NVLCC_IMD_S2024_R10m_E43N32_03035_V01_R00.tif``.
-
-    Raises
-    ------
-    InputError
-        If the layer is not one that is handed over.
-    """
+    """Name of a delivered file, such as ``CLMS_NVLCC_IMD_S2024_R10m_E43N32_03035_V01_R00.tif``."""
     form, settings = form_of(layer), production.delivery
     place = f"R{layer.resolution}m_{tile}_{EPSG:05d}"
     timing = timing_of(layer, production)
@@ -125,13 +104,7 @@ def collection_name(production: Production) -> str:
 
 
 def places_of(job: Job, symbol: str) -> Places:
-    """Places of a product and of what belongs to it, relative to the store.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer, or it is not one that is handed over.
-    """
+    """Places of a product and of what belongs to it, relative to the store."""
     folder = f"products/{job.tile}"
     stem = file_name(delivered_layer(symbol), job.production, job.tile).removesuffix(".tif")
     path = f"{folder}/{stem}"
@@ -148,12 +121,6 @@ def places_of(job: Job, symbol: str) -> Places:
 
 
 def product_paths(job: Job, symbol: str) -> tuple[str, str]:
-    """Places of a product and of its record, relative to the store.
-
-    Raises
-    ------
-    InputError
-        If there is no such layer, or it is not one that is handed over.
-    """
+    """Places of a product and of its record, relative to the store."""
     places = places_of(job, symbol)
     return places.tif, places.record

@@ -19,15 +19,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_package(path: Path, files: Mapping[str, Path]) -> None:
-    """Pack files.
-
-    Parameters
-    ----------
-    path : Path
-        ZIP to be made.
-    files : mapping
-        File to pack by its name inside. They are stored as they are: a GeoTIFF is compressed already.
-    """
+    """Pack files, by their names inside, as a ZIP without compression: a GeoTIFF is compressed already."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as package:
         for name, file in files.items():
             entry = zipfile.ZipInfo(name, EPOCH)
@@ -38,15 +30,7 @@ def write_package(path: Path, files: Mapping[str, Path]) -> None:
 
 
 def contents(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list[Finding]]:
-    """What is in a ZIP.
-
-    Returns
-    -------
-    files : dict
-        Entries by their names, with slashes between folders; folders themselves and debris are left out.
-    notes : list of Finding
-        What a person should know of how it was packed.
-    """
+    """Entries of a ZIP by their names, with slashes, without folders and debris; and notes on how it was packed."""
     named = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
     notes, files = [], {name: entry for name, entry in named.items() if not name.endswith("/")}
     if any("\\" in entry.filename for entry in named.values()):
@@ -59,13 +43,7 @@ def contents(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list
 
 
 def unpack(path: Path, folder: Path) -> list[Finding]:
-    """Unpack a ZIP into a folder of its own.
-
-    Returns
-    -------
-    list of Finding
-        Notes, or the one failure.
-    """
+    """Unpack a ZIP into a folder of its own; notes, or the one failure."""
     try:
         with zipfile.ZipFile(path) as archive:
             files, notes = contents(archive)

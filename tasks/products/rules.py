@@ -1,7 +1,6 @@
 """What is asked of each delivered product, and what its file name says; EEA product definitions of both editions.
 
-Rules are typed here, not taken from `layers.catalogue` or `layers.palette`, so that a mistake there is found. No raster is
-read here.
+Rules are typed here, not taken from `layers.catalogue` or `layers.palette`, so that a mistake there is found.
 """
 
 from __future__ import annotations

@@ -25,10 +25,9 @@ SIDECARS = (".msk", ".aux.xml")
 
 
 def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
-    """Size and digest of reference files and of the files that belong to them, such as the tiles of a VRT.
+    """Size and digest of reference files and of those that belong to them, such as the tiles of a VRT.
 
-    The answer for a file whose size and modification time are unchanged is remembered in the store. For URLs it is what
-    the server tells: size and ETag.
+    The store remembers them as long as size and modification time are unchanged. Of URLs they are size and ETag.
     """
     try:
         remembered: dict[str, Any] = json.loads(job.store.read_text(FINGERPRINTS) or "{}")

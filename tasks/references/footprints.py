@@ -1,7 +1,7 @@
 """IBUD_ref: share of each pixel covered by building footprints, the union of any number of sources (ATBD 4.4.1).
 
 Every source is read once a tile and its sound polygons are laid down by block of work, so that neither a country nor a tile is
-ever held. How files are read is in `tasks.references.shapes`, how shares are computed in `layers.kernels.coverage`.
+ever held.
 """
 
 from __future__ import annotations
@@ -44,13 +44,7 @@ PIECES = pa.schema([("outline", pa.binary())])
 
 
 def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
-    """Sound polygons of a file that touch EPSG:3035 bounds, in EPSG:3035. For files of which a window fits into memory.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable or has no coordinate reference system.
-    """
+    """Sound polygons of a file that touch EPSG:3035 bounds, in EPSG:3035. For files of which a window fits into memory."""
     import geopandas as gpd
 
     parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
@@ -58,13 +52,7 @@ def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd
 
 
 def count_footprints(job: Job) -> list[Tally]:
-    """What each source holds inside the area.
-
-    Raises
-    ------
-    InputError
-        If no footprints are named or a file cannot be used.
-    """
+    """What each source holds inside the area; InputError if no footprints are named or a file cannot be used."""
     least = job.production.references.footprint_confidence
     tallies = []
     for source in footprint_sources(job):
@@ -96,13 +84,7 @@ class _FootprintBlock:
 
 
 def make_footprints(job: Job, layer: Layer) -> Made:
-    """IBUD_ref: building density from footprints.
-
-    Raises
-    ------
-    InputError
-        If no footprints are named or a file cannot be used.
-    """
+    """IBUD_ref: building density from footprints; InputError if none are named or a file cannot be used."""
     grid, blocks, place = job.grid(10), job.blocks(10), job.place(layer.symbol)
     with _scratch(job.store, place.data) as (folder, local):
         tallies, counts = _lay_down(job, blocks, local)

@@ -1,7 +1,4 @@
-"""Land of a tile as its references know it: scenes must show it, but not the sea, of which Sentinel-2 takes a strip only.
-
-The references themselves are made in `tasks.references.references`.
-"""
+"""Land of a tile as its references know it: scenes must show it, but not the sea, of which Sentinel-2 takes a strip only."""
 
 from __future__ import annotations
 

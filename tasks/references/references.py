@@ -1,8 +1,4 @@
-"""Reference rasters on the tile's grid: earlier productions and CLCplus (ATBD 4.1.5). Footprints are in
-`tasks.references.footprints`.
-
-Rasters in another grid are resampled from full resolution; what cannot be used is refused with the reason.
-"""
+"""Reference rasters on the tile's grid, resampled from full resolution: earlier productions and CLCplus (ATBD 4.1.5)."""
 
 from __future__ import annotations
 
@@ -93,13 +89,7 @@ class _RasterBlock:
 
 
 def make_reference(job: Job, layer: Layer) -> Made:
-    """Put a reference raster on the tile's 10 m grid.
-
-    Raises
-    ------
-    InputError
-        If the raster is missing, unreadable, of another type, holds unknown codes or does not touch the area.
-    """
+    """Put a reference raster on the tile's 10 m grid; InputError if it cannot serve, holds unknown codes or lies elsewhere."""
     grid, warnings = job.grid(10), []
     path, opened = open_reference(job, layer.symbol)
     with opened as source:
@@ -140,13 +130,7 @@ def partly_covered(path: str, share: float) -> str:
 
 
 def reference_path(job: Job, symbol: str) -> str:
-    """Path of a reference raster.
-
-    Raises
-    ------
-    InputError
-        If the production names none.
-    """
+    """Path of a reference raster; InputError if the production names none."""
     key = SETTING[symbol]
     text = getattr(job.production.references, key)
     if not text:
@@ -155,15 +139,7 @@ def reference_path(job: Job, symbol: str) -> str:
 
 
 def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
-    """Path of a reference raster, and the raster opened.
-
-    Raises
-    ------
-    InputError
-        If it is not named, missing or unreadable.
-    WorkError
-        If its server does not answer.
-    """
+    """Path of a reference raster, and the raster opened; WorkError if its server does not answer."""
     key, path = SETTING[symbol], reference_path(job, symbol)
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"references.{key}: {path} does not exist; correct the path")
@@ -176,13 +152,7 @@ def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
 
 
 def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
-    """Refuse a raster that cannot serve as the reference; the share of the area that its extent covers otherwise.
-
-    Raises
-    ------
-    InputError
-        With the reason and the remedy.
-    """
+    """Share of the area that a reference raster's extent covers; InputError, with the remedy, if it cannot serve."""
     start = f"references.{SETTING[symbol]}: {path}"
     share = covered_share(job, symbol, source, path)
     if data_bands(source) != 1 or source.dtypes[0] != "uint8":
@@ -196,13 +166,7 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
 
 
 def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
-    """Share of the area that the extent of a raster covers.
-
-    Raises
-    ------
-    InputError
-        If its place is not known.
-    """
+    """Share of the area that the extent of a raster covers; InputError if its place is not known."""
     start = f"references.{SETTING[symbol]}: {path}"
     if source.crs is None:
         raise InputError(f"{start} has no coordinate reference system; assign one")

@@ -1,6 +1,6 @@
 """Shapes of vector files near a window, in batches of bounded size: what OGR reads, GeoParquet, and text (`tasks.vectors.lines`).
 
-Shapes come as they are in the file, in its reference system; what they mean and whether they are sound is for others to judge.
+Shapes come as they are in the file, in its reference system.
 """
 
 from __future__ import annotations
@@ -61,17 +61,10 @@ class Vectors:
 
 
 def open_vectors(path: str) -> Vectors:
-    """Find out how a file is read; little of it is.
+    """How a file, URL or name of GDAL's virtual file systems is read, from little of it.
 
-    Parameters
-    ----------
-    path : str
-        File, URL or name of GDAL's virtual file systems; a layer of several is named by ``|layername=`` at the end.
-
-    Raises
-    ------
-    InputError
-        If it is missing, no vector file, has several layers of polygons, or no coordinate reference system.
+    ``|layername=`` at the end names one of several layers. InputError if it is missing, no vector file, has several layers of
+    polygons, or no coordinate reference system.
     """
     import pyogrio
 
@@ -97,22 +90,7 @@ def open_vectors(path: str) -> Vectors:
 
 
 def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 0) -> Iterator[Batch]:
-    """Shapes of a file that may touch a window, and some beside it.
-
-    Parameters
-    ----------
-    vectors : Vectors
-        From `open_vectors`.
-    bounds : (left, bottom, right, top) or None
-        Window in EPSG:3035; None for the whole file.
-    least_confidence : float
-        Rows of CSV with a lower confidence are left out.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or its reference system does not reach the window.
-    """
+    """Shapes that may touch a window of EPSG:3035 (None: all), and some beside it; CSV rows of less confidence are left out."""
     reach = 0 if vectors.kind in ("ogr", "parquet") else REACH
     box = (
         None if bounds is None else box_in(vectors, (bounds[0] - reach, bounds[1] - reach, bounds[2] + reach, bounds[3] + reach))
@@ -134,13 +112,7 @@ def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: floa
 
 
 def box_in(vectors: Vectors, bounds: Bounds) -> Bounds:
-    """Box of a window of EPSG:3035 in the file's reference system.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Box of a window of EPSG:3035 in the file's reference system; InputError if there is none."""
     try:
         to_file = Transformer.from_crs("EPSG:3035", vectors.crs, always_xy=True)
         box = to_file.transform_bounds(*bounds, densify_pts=21)
@@ -256,10 +228,7 @@ def _read_parquet(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
 
 
 def _beside(edges: np.ndarray, box: Bounds) -> np.ndarray:
-    """True where boxes, (4, n), lie elsewhere.
-
-    One that is not finite tells nothing, nor does one that ends before it begins, as across the antimeridian.
-    """
+    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which tell nothing."""
     west, south, east, north = edges
     tells = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
     return tells & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
@@ -280,8 +249,8 @@ def _nested(batch: pa.RecordBatch, name: list[str]) -> np.ndarray:
 def _group_meets(file: pa.parquet.ParquetFile, number: int, covering: dict[str, list[str]], box: Bounds, trusted: bool) -> bool:
     """True where a shape of a row group may touch a window.
 
-    Statistics pass over what is no number, so boxes are looked at themselves; not those of a remote file (`trusted`), which
-    would cost most of what they are to save.
+    Statistics pass over NaN, so the boxes themselves are read; not those of a remote file (`trusted`), where reading them would
+    cost most of what they save.
     """
     group, names = file.metadata.row_group(number), [".".join(covering[name]) for name in EDGES]
     found = {c.path_in_schema: c.statistics for c in (group.column(k) for k in range(group.num_columns))}

@@ -107,13 +107,7 @@ class Tally:
 
 
 def footprint_sources(job: Job) -> list[Source]:
-    """The entries of the production file with the files that they stand for.
-
-    Raises
-    ------
-    InputError
-        If there are none, or an entry stands for no file.
-    """
+    """Entries of the production file with their files; InputError if there are none, or one has no file."""
     texts = job.production.references.footprints
     if not texts:
         raise InputError(f"references.footprints: is missing; IBUD_ref of tile {job.tile} needs at least one file")
@@ -132,13 +126,7 @@ def footprint_sources(job: Job) -> list[Source]:
 
 
 def check_footprints(job: Job) -> None:
-    """Open every file of every source.
-
-    Raises
-    ------
-    InputError
-        If one cannot be used.
-    """
+    """Open every file of every source; InputError if one cannot be used."""
     for source in footprint_sources(job):
         for file in source.files:
             _opened(file)
@@ -179,10 +167,7 @@ def _expanded(entry: str) -> tuple[list[str], list[str]]:
 
 
 def _parted(entry: str, exists: Callable[[str], bool]) -> tuple[str, str]:
-    """The folder that an entry begins with, and the pattern below it, empty for a file or folder that is there.
-
-    A name that exists is that name, whatever signs of patterns are in it.
-    """
+    """Folder at the beginning of an entry, and the pattern below it: empty for what exists, even with signs of patterns."""
     fixed, rest = "/" if entry.startswith("/") else "", entry.strip("/").split("/")
     while rest and (not glob.has_magic(rest[0]) or exists(f"{fixed}{rest[0]}")):
         fixed += f"{rest.pop(0)}/"
@@ -214,28 +199,7 @@ def _may_touch(path: str, bounds: Bounds) -> bool:
 
 
 def sound_polygons(source: Source, bounds: Bounds, tally: Tally, least_confidence: float = 0) -> Iterator[np.ndarray]:
-    """Polygons of a source that touch a window, in EPSG:3035, batch by batch.
-
-    Parameters
-    ----------
-    source : Source
-        Its files are read one after another.
-    bounds : (left, bottom, right, top)
-        Window in EPSG:3035.
-    tally : Tally
-        Counts what is found.
-    least_confidence : float
-        Lowest confidence of footprints that carry one.
-
-    Yields
-    ------
-    (n,) array of valid shapely Polygons and MultiPolygons
-
-    Raises
-    ------
-    InputError
-        If a file cannot be used.
-    """
+    """Valid polygons of a source that touch a window, both in EPSG:3035, batch by batch; `tally` counts them all."""
     for path in source.files:
         tally.files += 1
         vectors = _opened(path)

@@ -1,7 +1,4 @@
-"""Charts of a report as SVG: calibration, training, NDVI curves, observations, confidence, areas, scenes.
-
-All share one sober style, and text stays text. Matplotlib takes a second to import, so that it is loaded late.
-"""
+"""Charts of a report as SVG: calibration, training, NDVI curves, observations, confidence, areas, scenes."""
 
 from __future__ import annotations
 
@@ -72,10 +69,7 @@ class Chart:
 
 
 class _Canvas:
-    """A figure in the common style; becomes a chart when it is finished.
-
-    Margins are given in inches: finding them by drawing everything first takes Matplotlib twice the time.
-    """
+    """A figure in the common style, which becomes a chart when it is finished; margins are in inches."""
 
     def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
                  bottom: float = 0.52) -> None:  # fmt: skip
@@ -104,17 +98,7 @@ def _plain(value: float, _: object = None) -> str:
 
 
 def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], fitted: Mapping[str, Any]) -> Chart:
-    """Samples of the regression with the fitted line, minimum and maximum.
-
-    Parameters
-    ----------
-    counts : (ndvi, density)
-        Samples by cell.
-    edges : two arrays
-        Edges of the cells: NDVI and percent.
-    fitted : mapping
-        The calibration's numbers.
-    """
+    """Samples of the regression by cell (NDVI, density in percent), with the fitted line, minimum and maximum."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     canvas = _Canvas(height=3.5, top=0.12, right=1.05)

@@ -1,6 +1,6 @@
 """A few typical pixels and their NDVI: harmonics of both periods, and the single observations where scenes lie on this disk.
 
-Pixels are chosen by rule among those of one block, never by hand. The model of the year is `layers.harmonics`.
+Pixels are chosen by rule among those of one block, never by hand.
 """
 
 from __future__ import annotations
@@ -137,13 +137,7 @@ def middle_of(mask: np.ndarray, values: np.ndarray) -> tuple[int, int] | None:
 
 
 def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]]) -> list[list[Look]]:
-    """Observations of points in every scene on this disk, interpolated as for the features; empty lists where there are too many.
-
-    Parameters
-    ----------
-    points : sequence of (float, float)
-        EPSG:3035.
-    """
+    """Observations of points (EPSG:3035) in every scene on this disk, as for the features; empty if there are too many."""
     wanted = [s for s in scenes.scenes if not is_remote(s.bands["B04"])]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:

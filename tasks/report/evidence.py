@@ -93,10 +93,7 @@ def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[SceneSummary
 
 
 def check_products(job: Job, layers: tuple[LayerFact, ...]) -> dict[str, list[Finding]]:
-    """Findings of the delivery check for every delivered file, by layer.
-
-    Files in object stores are not fetched for it: they passed when they were written, or they would not be there.
-    """
+    """Findings of the delivery check for every delivered file, by layer; files in object stores are not fetched for it."""
     if not job.store.is_local:
         return {}
     found = {}

@@ -1,6 +1,6 @@
 """What the records of a tile say, gathered for its report: layers, products, areas, scenes, models, costs. No pixel is read here.
 
-What is missing stays missing: every layer is listed with the reason why it is not there.
+Every layer that is missing is listed with the reason.
 """
 
 from __future__ import annotations

@@ -91,21 +91,10 @@ def level(job: Job) -> Level | None:
 
 
 def sums_by_kind(then: np.ndarray, now: np.ndarray, clcplus: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Pixels, and sums of both densities, of each kind of unchanged ground.
+    """Pixels, sum of then and sum of now (as fractions) of each kind of unchanged ground: (4, 3), rows as `TITLES`.
 
-    Parameters
-    ----------
-    then, now : (y, x) uint8
-        Density in percent; above 100 outside.
-    clcplus : (y, x) uint8
-        CLC+ of then; 1 sealed.
-    change : (y / 2, x / 2) uint8
-        IMDC: 100 no change, 201 never sealed; all others changed or are outside.
-
-    Returns
-    -------
-    (4, 3) float64
-        Rows as `TITLES`; pixels, sum of then and sum of now as fractions.
+    `then` and `now` are percent, above 100 outside; in `clcplus` 1 is sealed; `change` is IMDC at half their resolution, where
+    all but 100 (no change) and 201 (never sealed) has changed or is outside.
     """
     quiet = np.kron((change == NO_CHANGE) | (change == NEVER_SEALED), np.ones((2, 2), bool))
     known = quiet & (then <= _FULL) & (now <= _FULL)

@@ -162,15 +162,7 @@ def enlarge(codes: np.ndarray) -> np.ndarray:
 
 
 def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, title: str, note: str = "") -> Map:
-    """A colour composite as JPEG.
-
-    Parameters
-    ----------
-    bands : (3, y, x) float32
-        Red, green, blue; NaN no data.
-    limits : (3, 2)
-        Values that become black and white, as `stretch` gives them.
-    """
+    """Colour composite as JPEG of (3, y, x), NaN no data; `limits` (3, 2) become black and white, as of `stretch`."""
     with np.errstate(invalid="ignore"):
         scaled = (bands - limits[:, :1, None]) / np.maximum(limits[:, 1:, None] - limits[:, :1, None], 1)
     # A little lighter in the middle, as dark ground is most of what there is.

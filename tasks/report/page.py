@@ -26,10 +26,7 @@ _PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
 
 
 def public(text: str) -> str:
-    """Text as it may leave the house: of absolute paths the last name, of addresses neither user nor query.
-
-    Relative paths and addresses of catalogues and web servers stay readable.
-    """
+    """Text to publish: of absolute paths the last name, of addresses neither user nor query; relative paths stay."""
     text = shown(_FILE.sub("/", str(text)))
     text = _SECRET.sub(r"\1...", text)
     return _PATH.sub(r"\1", text)
@@ -47,10 +44,7 @@ FEW_KM2 = 100.0
 
 
 def area(km2: float | None, most: float | None = None) -> str:
-    """Square kilometres with digits that suit their size; hectares where there are few.
-
-    With `most`, the largest area of a table, the unit and the digits are those that suit the whole table.
-    """
+    """Area in digits and unit (km2, or ha if small) that suit it, or the whole table if `most`, its largest, is given."""
     if km2 is None:
         return "–"
     if most is not None:
@@ -113,15 +107,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from a template.
-
-    Parameters
-    ----------
-    template : str
-        Name, such as ``"tile.html.j2"``.
-    **values
-        What it shows.
-    """
+    """A page from a template, such as ``"tile.html.j2"``, with the values that it shows."""
     style = resources.files("imperv.tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
     return (
         _environment()

@@ -1,7 +1,4 @@
-"""Pixels for a report, read block by block: thinned overviews of whole layers, and windows at full resolution.
-
-No layer is held at full resolution: a block is thinned as soon as it is read. What is drawn is decided in `tasks.report.maps`.
-"""
+"""Pixels for a report, read and thinned block by block: overviews of whole layers, and windows at full resolution."""
 
 from __future__ import annotations
 
@@ -57,19 +54,7 @@ def thinning_factor(shape: tuple[int, ...], resolution: int, longest: int) -> in
 
 
 def thinned(job: Job, array: Any, resolution: int, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
-    """An array of a tile, thinned block by block.
-
-    Parameters
-    ----------
-    array : zarr.Array
-        (..., y, x) at `resolution`.
-    longest : int
-        Most pixels each way.
-    thin : callable
-        Of the pixels of a block and the factor.
-    lead : tuple of int
-        Index along leading axes.
-    """
+    """An array (..., y, x) of a tile, thinned block by block by `thin(pixels, factor)` to at most `longest` pixels each way."""
     factor = thinning_factor(tuple(job.grid(resolution).shape), resolution, longest)
     blocks = job.blocks(resolution)
 
@@ -109,15 +94,7 @@ def thin_of(symbol: str) -> Thin:
 
 
 def composite(job: Job, period: str, longest: int) -> tuple[np.ndarray, Picture]:
-    """Yearly 20 % quantiles of red, green and blue of the whole tile.
-
-    Returns
-    -------
-    bands : (3, y, x) float32
-        Digital numbers, NaN no data.
-    picture : Picture
-        Of the first band.
-    """
+    """Yearly 20 % quantiles of red, green and blue, (3, y, x) digital numbers, NaN no data; and the picture of the first."""
     quantiles = job.group(f"PP_{period}")["quantiles"]
     found = [thinned(job, quantiles, 10, longest, mean_values, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
     return np.stack([picture.codes for picture in found]), found[0]
@@ -198,19 +175,7 @@ def sealed_ground(job: Job, symbol: str = "IMD_now") -> np.ndarray:
 
 
 def best_windows(job: Job, amount: np.ndarray, edge: int, count: int, taken: Sequence[Bounds] = ()) -> list[Bounds]:
-    """Windows with the largest sums of cells, none of which overlap.
-
-    Parameters
-    ----------
-    amount : (y, x)
-        Of each cell of `CELL`.
-    edge : int
-        Edge of a window, metres.
-    count : int
-        Most windows.
-    taken : sequence of Bounds
-        Windows that must not be overlapped.
-    """
+    """Windows of `edge` metres with the largest sums of `amount` (cells of `CELL`), without overlaps, with `taken` neither."""
     size = min(edge // CELL, *amount.shape)
     total = np.lib.stride_tricks.sliding_window_view(amount, (size, size)).sum(axis=(2, 3))
     left, _, _, top = job.bounds

@@ -1,7 +1,6 @@
 """The report of a production: where its tiles stand, how much of them is sealed, and which of them are unlike the others.
 
-Numbers come from the records of the tiles; no pixel is read. The state of each tile is told by the caller
-(`flows.plan.planning`).
+Numbers come from the records of the tiles; no pixel is read.
 """
 
 from __future__ import annotations
@@ -104,25 +103,10 @@ class Outlier:
 def write_production_report(
     production: Production, statuses: Sequence[Mapping[str, Any]], costs: Sequence[tuple[str, float, float]] = ()
 ) -> str:
-    """Make the report of all tiles of a production.
+    """Make the report of all tiles of a production; its path, relative to the store.
 
-    Parameters
-    ----------
-    production : Production
-    statuses : sequence of mapping
-        ``tile``, ``state`` and ``why`` of each tile.
-    costs : sequence of (str, float, float)
-        What is paid for, how much of it so far, and how much was planned for all tiles.
-
-    Returns
-    -------
-    str
-        Path of the report, relative to the store.
-
-    Raises
-    ------
-    InputError, WorkError
-        If it cannot be written.
+    `statuses` hold ``tile``, ``state`` and ``why``; `costs` what is paid for, how much so far, and how much was planned for all
+    tiles.
     """
     rows = [tile_row(production, status) for status in statuses]
     store = store_of(production)
@@ -179,8 +163,8 @@ def row_of(facts: TileFacts, state: str, why: str, light: str, report: str) -> T
 def robust_z(values: Sequence[float]) -> np.ndarray:
     """Distance of each value from the median in robust standard deviations.
 
-    Where more than half of the values are equal, the mean absolute deviation takes the place of the median one
-    (Iglewicz and Hoaglin 1993); where all are equal, all are 0.
+    Where more than half of the values are equal, the mean absolute deviation takes the place of the median one (Iglewicz and
+    Hoaglin 1993); where all are equal, all are 0.
     """
     x = np.asarray(values, float)
     away = np.abs(x - np.median(x))
@@ -222,10 +206,7 @@ def _share_legend() -> list[tuple[str, str]]:
 
 
 def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
-    """The EEA grid with the tiles of a production coloured, as SVG; tiles lead to their own reports.
-
-    Where a production has tiles in a part of Europe only, that part is shown.
-    """
+    """The EEA grid, or the part of Europe in question, with coloured tiles that lead to their reports, as SVG."""
     mine = {row.tile: row for row in rows}
     places = {name: (int(name[1:3]), int(name[4:6])) for name in official_tiles("eea38-2024")}
     shown = [places[name] for name in mine if name in places] or list(places.values())

@@ -1,6 +1,6 @@
 """Fewer pixels for the maps of a report: one small function for each kind of layer.
 
-What is delivered is never made here: these maps are looked at on a screen, and rare changes must stay visible on them.
+Edges of arrays (y, x) are multiples of `factor`, the pixels of a cell each way. Rare changes must stay visible.
 """
 
 from __future__ import annotations
@@ -14,20 +14,7 @@ CHANGE_CLASSES = (1, 2, 11, 12)
 
 
 def mean_share(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of a layer in percent.
-
-    Parameters
-    ----------
-    a : (y, x) uint8
-        0 to 100, 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        0 to 100, 255 where a cell has no valid pixel.
-    """
+    """Mean percent, 0 to 100, of each cell of `factor` x `factor` pixels; 255 where a cell has no valid pixel."""
     return np.asarray(a, "u1") if factor == 1 else aggregate_mean(np.ascontiguousarray(a, "u1"), factor)
 
 
@@ -39,17 +26,8 @@ def share_of_ones(a: np.ndarray, factor: int) -> np.ndarray:
 def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
     """The largest change of each cell, as the mean of a cell would hide single buildings.
 
-    Parameters
-    ----------
-    a : (y, x) uint8
-        100 + change in percent, 201 never sealed, 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        Code of the pixel that changed most; without a change 100 where anything is sealed, else 201; 255 outside.
+    Codes are 100 + change in percent, 201 never sealed, 255 outside. A cell without change is 100 where anything is sealed, else
+    201.
     """
     a = np.asarray(a, "u1")
     if factor == 1:
@@ -63,20 +41,7 @@ def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
-    """The most frequent class of change of each cell, or, where nothing changed, its most frequent class.
-
-    Parameters
-    ----------
-    a : (y, x) uint8
-        Classes 0, 1, 2, 10, 11, 12; 255 outside.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) uint8
-        A class, or 255 where a cell has no valid pixel; of equally frequent ones the first.
-    """
+    """The most frequent class of change of each cell, or class if nothing changed; the first of equals; 255 outside."""
     a = np.asarray(a, "u1")
     if factor == 1:
         return a
@@ -91,20 +56,7 @@ def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def mean_values(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of numbers, such as counts or digital numbers.
-
-    Parameters
-    ----------
-    a : (y, x)
-        Values; 0 is no data and does not count.
-    factor : int
-        Pixels of a cell each way; divides both edges.
-
-    Returns
-    -------
-    (y / factor, x / factor) float32
-        NaN where a cell has no valid pixel.
-    """
+    """Mean of each cell as float32, without pixels of 0 (no data); NaN where a cell has no valid pixel."""
     count = sums(np.asarray(a) > 0, factor)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (sums(a, factor) / np.where(count > 0, count, np.nan)).astype("f4")

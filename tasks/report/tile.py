@@ -78,23 +78,7 @@ def report_path(tile: object) -> str:
 
 
 def write_tile_report(job: Job) -> str:
-    """Make the report of a tile, whatever there is of it.
-
-    Parameters
-    ----------
-    job : Job
-        Tile; may be unfinished, failed, or not begun.
-
-    Returns
-    -------
-    str
-        Path of the report, relative to the store.
-
-    Raises
-    ------
-    InputError, WorkError
-        If it cannot be written.
-    """
+    """Make the report of a tile, which may be unfinished, failed or not begun; its path, relative to the store."""
     path = report_path(job.tile)
     page = compose(job)
     html = render("tile.html.j2", page=page, locator=locator(str(job.tile)), class_rows=_class_rows())

@@ -1,6 +1,6 @@
 """Traffic lights: what a person should know of a tile in one minute, each with the number it rests on.
 
-Limits are ours: they ask for a look, and refuse nothing. What may be delivered is decided by `tasks.checks.delivery_check`.
+Limits are ours: they ask for a look, and refuse nothing.
 """
 
 from __future__ import annotations
@@ -55,17 +55,7 @@ def _limits(value: float, good: float, bad: float) -> Light:
 
 
 def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]], level: Level | None = None) -> list[Verdict]:
-    """All lights of a tile.
-
-    Parameters
-    ----------
-    facts : TileFacts
-        What the records say.
-    findings : mapping
-        Of the delivery check, by layer; layers without a file are not in it.
-    level : Level, optional
-        Where the difference of the maps comes from, to be told beside it.
-    """
+    """All lights of a tile, from its records and the delivery check's findings by layer; `level` is told beside them."""
     return [
         _complete(facts),
         _checks(facts, findings),

@@ -1,8 +1,8 @@
 """Files of scenes on object stores and web servers: how GDAL is told to reach them, and what is done when a server is silent.
 
 A file that its server refuses (403, 404), never gives although it gives others, or whose content is damaged is the trouble of a
-scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. The server
-itself is asked which it is: messages of GDAL do not tell reliably.
+scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. Messages
+of GDAL do not tell them apart reliably, so the server itself is asked.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ class _Keys(DummySession):
 def environment(access: SceneAccess = LOCAL, path: str = "", **more: Any) -> rasterio.Env:
     """GDAL's environment for reading a file; for use with ``with``.
 
-    Files on disks may have a mask (``.msk``) or more of their header (``.aux.xml``) beside them; of remote ones, whose addresses
-    are those of single files, nothing beside them is asked for.
+    Local files may have a mask (``.msk``) or more of their header (``.aux.xml``) beside them. Nothing is asked for beside remote
+    files: their addresses are those of single files.
     """
     sidecars = NAMED_SIDECARS if path and not is_remote(path) else {}
     return rasterio.Env(session=_Keys(access), **{**gdal_options(access), **sidecars, **more})
@@ -169,13 +169,7 @@ class Answer(NamedTuple):
 
 
 def ask(path: str, access: SceneAccess) -> Answer:
-    """Ask the server of a file whether it is there, once.
-
-    Raises
-    ------
-    InputError
-        If there are no keys to ask with.
-    """
+    """Ask the server of a file once whether it is there; InputError if there are no keys to ask with."""
     inside = INSIDE_ZIP.match(path)
     found = REMOTE.fullmatch(inside[1] if inside else path)
     if found is None:
@@ -257,25 +251,10 @@ _silence = threading.Lock()
 
 
 def patiently(path: str, scene: str, access: SceneAccess, read: Callable[[], T]) -> T:
-    """The result of reading a file, tried again as long as there is hope.
+    """The result of `read`, which opens a file inside of `environment(access)`, tried again as long as there is hope.
 
-    Parameters
-    ----------
-    path : str
-        File or URL, for the decision and for messages.
-    scene : str
-        Scene that it belongs to.
-    access : SceneAccess
-        Patience among others.
-    read : callable
-        Opens and reads the file inside of `environment(access)`.
-
-    Raises
-    ------
-    SceneError
-        If the file is missing, refused, damaged, or not given within `access.patience` by a server that gives others.
-    WorkError
-        If its server does not answer within `access.patience`.
+    SceneError if the file is missing, refused, damaged, or not given within `access.patience` by a server that gives others;
+    WorkError if its server does not answer within it.
     """
     damaged, pause, began = 0, 0.5, 0.0
     while True:

@@ -1,8 +1,4 @@
-"""Which file of a STAC item is which band of Sentinel-2, and what its digital numbers mean: level, baseline, offset.
-
-The rules of band names and of the offset of processing baseline 04.00 are here; which items are used is decided in
-`tasks.scenes.scenes`.
-"""
+"""Which file of a STAC item is which band of Sentinel-2, and what its digital numbers mean: level, baseline, offset."""
 
 from __future__ import annotations
 
@@ -48,13 +44,7 @@ LISTS_OFFSETS = "safe:lists_offsets"
 
 
 def number(said: object, what: str) -> float:
-    """A number that an item says, text of one included.
-
-    Raises
-    ------
-    ItemError
-        If it is none.
-    """
+    """A number that an item says, also as text; ItemError if it is none."""
     try:
         if isinstance(said, str | int | float) and not isinstance(said, bool) and isfinite(found := float(said)):
             return found
@@ -92,12 +82,7 @@ def _entries(asset: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
 def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
     """File or URL of every band of an item; the finest where an item has a band twice.
 
-    Where GeoTIFFs are missing, all files are the provider's JPEG 2000: both are never mixed, their offsets differ.
-
-    Raises
-    ------
-    ItemError
-        If a pixel size is no number.
+    GeoTIFFs and the provider's JPEG 2000 are never mixed, since their offsets differ: JPEG 2000 only where GeoTIFFs are missing.
     """
     return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured).items()}
 
@@ -128,10 +113,7 @@ def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
 
 
 def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
-    """True for Level-1C, which measures the air along with the ground.
-
-    Told by product type or level, then by collection, then by the name of the product.
-    """
+    """True for Level-1C, by product type or level, then by collection, then by the product's name."""
     if level := stated_level(item):
         return level == "1C"
     if match := re.search(r"l(1c|2a)", str(item.get("collection") or "").lower()):
@@ -144,19 +126,8 @@ def offset_decision(
 ) -> tuple[int, str]:
     """Digital numbers to subtract from an item's reflectance, and why (docs/dev/sentinel2.md, section 2).
 
-    Parameters
-    ----------
-    item : mapping
-        STAC item.
-    setting : str
-        ``auto`` for the rule; ``none`` and ``subtract`` overrule it.
-    configured : mapping, optional
-        Asset keys that the production names for bands.
-
-    Raises
-    ------
-    ItemError
-        If a flag or an offset is none, or bands have different offsets.
+    `setting` is ``auto`` for the rule; ``none`` and ``subtract`` overrule it. ItemError if a flag or an offset is no number, or
+    bands have different offsets.
     """
     if setting == "none":
         return 0, "boa_offset = none"

@@ -1,7 +1,7 @@
 """What identifies a Sentinel-2 product, in one spelling: platform, MGRS tile, datatake, datastrip, baseline, level, name.
 
 Catalogues write the same look as ``sentinel-2a`` or ``S2A``, ``31UDS`` or ``T31UDS``, with or without the baseline at the end of
-a datatake; read here from what STAC items say, in any of these forms. What a band file is, is in `tasks.scenes.bands`.
+a datatake.
 """
 
 from __future__ import annotations
@@ -129,10 +129,7 @@ def product_of(item: Item) -> Product | None:
 
 
 def baseline_of(item: Item) -> str:
-    """Processing baseline such as ``05.10``; empty if the item does not tell.
-
-    Numbers have lost the zeros at their ends: 4.0 is 04.00, 5.1 is 05.10.
-    """
+    """Processing baseline such as ``05.10``, empty if unknown; of numbers that lost their zeros too: 4.0 is 04.00."""
     for text in _said(item, "s2:processing_baseline", "processing:version", "sentinel:processing_baseline"):
         if match := re.fullmatch(r"N?(\d{1,2})\.(\d{1,2})|N?(\d\d)(\d\d)", text):
             major, minor = match[1] or match[3], match[2] or match[4]

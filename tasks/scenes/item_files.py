@@ -1,7 +1,4 @@
-"""STAC items in files: items and ItemCollections, folders of them, and static catalogues that are followed by their links.
-
-Servers that are searched are in `tasks.scenes.stac_api`.
-"""
+"""STAC items in files: items and ItemCollections, folders of them, and static catalogues that are followed by their links."""
 
 from __future__ import annotations
 
@@ -34,15 +31,8 @@ CATALOGUES = ("catalog.json", "collection.json")
 class ItemFiles:
     """STAC items in a file (item, ItemCollection, static catalogue), in a folder of such files, or behind the URL of one.
 
-    A folder is read in this order: its ``items.json``; what its ``catalog.json`` or ``collection.json`` links to; all JSON
-    files in it.
-
-    Raises
-    ------
-    InputError
-        If nothing is there or a file is no STAC.
-    WorkError
-        If a server does not answer.
+    A folder is read in this order: its ``items.json``; what its ``catalog.json`` or ``collection.json`` links to; all JSON files
+    in it.
     """
 
     def __init__(self, path: str | Path, collection: str = "", patience: Patience = PATIENCE) -> None:
@@ -56,13 +46,7 @@ class ItemFiles:
         return path.suffix == ".json" or any((path / name).is_file() for name in ("items.json", *CATALOGUES))
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
-        """Items that touch the bounds in the period; broken ones that may be such are given as unusable.
-
-        Raises
-        ------
-        InputError
-            If all of them are of other collections.
-        """
+        """Items that touch the bounds in the period, broken ones as unusable; InputError if all are of other collections."""
         found: list[Mapping[str, Any]] = []
         others: set[str] = set()
         for source, place, item in self._items():
@@ -127,13 +111,7 @@ class ItemFiles:
 
 
 def _links(table: Any, source: str) -> list[str]:
-    """Files that a catalogue or collection says its parts and items are in.
-
-    Raises
-    ------
-    InputError
-        If such a link leads nowhere.
-    """
+    """Files that a catalogue or collection links to as its parts and items; InputError if such a link leads nowhere."""
     links = table.get("links") if isinstance(table, dict) else None
     found = []
     for link in links if isinstance(links, list) else ():

@@ -1,8 +1,4 @@
-"""STAC items as plain dictionaries: whether one is sound, when and where it was seen, and whether a search wants it.
-
-What its bands are is in `tasks.scenes.bands`, where items come from in `tasks.scenes.item_files`, `tasks.scenes.stac_api` and
-`tasks.scenes.safe`.
-"""
+"""STAC items as plain dictionaries: whether one is sound, when and where it was seen, and whether a search wants it."""
 
 from __future__ import annotations
 
@@ -32,13 +28,7 @@ MOST_ITEMS = 20_000
 
 
 def refuse_flood(count: int, where: str | Path) -> None:
-    """Stop reading a catalogue that gives no end of items.
-
-    Raises
-    ------
-    InputError
-        If there are more than can be.
-    """
+    """Raise InputError if a catalogue gives more items than there can be."""
     if count > MOST_ITEMS:
         raise InputError(
             f"scenes.catalogue: {where}: gives more than {MOST_ITEMS} items for a tile and year; "
@@ -54,10 +44,7 @@ def time_of(item: Mapping[str, Any]) -> dt.datetime:
 
 
 def unusable(name: str, reason: str, *, asked_for: bool = True) -> dict[str, Any]:
-    """What a catalogue gives for an item that it holds but that cannot be used, so that the scene list names it.
-
-    `asked_for` is false for an item that no search for its tile and period would want.
-    """
+    """An unusable item for the scene list to name; `asked_for` is False if no search for its tile and period would want it."""
     return {"id": name, "unusable": reason, "asked_for": asked_for}
 
 
@@ -101,18 +88,9 @@ def looks_like_an_item(item: Any) -> bool:
 
 
 def unwanted(item: Mapping[str, Any], bounds: Bounds, period: Period, collection: str = "") -> str:
-    """Why an item is none that a search asks for; empty if it is one, or may be as far as it can be told.
+    """Why a search with these bounds, period (UTC) and collection does not ask for an item; empty if it does, or may.
 
-    Parameters
-    ----------
-    item : mapping
-        STAC item, or a feature in which `trouble_with` finds something.
-    bounds : tuple of float
-        Area that it must touch.
-    period : Period
-        Days, UTC, in which it must have been seen.
-    collection : str
-        Collection that it must belong to if it names one; empty for any.
+    The item may be a feature in which `trouble_with` finds something; an item that names no collection belongs to any.
     """
     named = item.get("collection")
     if named and collection and named != collection:
@@ -165,13 +143,7 @@ def _boxes(geometry: Mapping[str, Any]) -> Iterator[Bounds]:
 
 
 def parsed(text: str | bytes, source: object) -> Any:
-    """JSON of a catalogue.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
+    """JSON of a catalogue; InputError, which names `source`, if it is none."""
     try:
         return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)  # a byte order mark is no fault
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -179,13 +151,7 @@ def parsed(text: str | bytes, source: object) -> Any:
 
 
 def items_in(table: Any, source: object) -> list[Any]:
-    """The features of a JSON document: of an ItemCollection, the item that it is, or none for a Catalog or Collection.
-
-    Raises
-    ------
-    InputError
-        If it is of another kind, or holds features but no STAC item.
-    """
+    """Features of an ItemCollection, the item itself, or none of a Catalog or Collection; InputError for any other JSON."""
     kind = table.get("type") if isinstance(table, dict) else None
     if kind == "FeatureCollection":
         items = table.get("features")
@@ -203,10 +169,7 @@ def items_in(table: Any, source: object) -> list[Any]:
 
 
 def with_absolute_hrefs(item: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
-    """A copy of an item whose asset hrefs are complete, relative ones seen from the file or URL that holds it.
-
-    What is no asset, or has no href, is left out.
-    """
+    """A copy of an item with absolute asset hrefs, relative ones seen from its file or URL; what has none is left out."""
     assets = {
         key: {**asset, "href": absolute(asset["href"], source)}
         for key, asset in item["assets"].items()

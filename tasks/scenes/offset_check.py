@@ -1,7 +1,4 @@
-"""Whether pixels bear out the offset that was decided from metadata: a small sample of a dozen scenes of each kind is read.
-
-What the numbers mean is in `layers.statistics.dark_end`; the decision itself is in `tasks.scenes.scenes`.
-"""
+"""Whether pixels bear out the offset that was decided from metadata: a small sample of a dozen scenes of each kind is read."""
 
 from __future__ import annotations
 
@@ -36,20 +33,11 @@ EDGE = 5120
 
 
 def check_offsets(job: Job, layer: Layer, scenes: SceneList) -> dict[str, Any]:
-    """Compare the dark end of clear pixels between scenes, and with what reflectance can be.
+    """Compare the dark end of clear pixels between scenes, and with possible reflectance (docs/dev/sentinel2.md, section 2).
 
-    Returns
-    -------
-    dict
-        ``medians`` of the dark end by digital numbers subtracted, after the subtraction; ``scenes`` looked at; ``doubt`` about
-        what a setting has decided, empty without.
-
-    Raises
-    ------
-    InputError
-        If the offset of some scenes was decided wrongly and no setting has decided it.
-    SceneError
-        If a scene cannot be read.
+    ``medians`` of the dark end are by digital numbers subtracted, after the subtraction; ``scenes`` is the number looked at;
+    ``doubt`` is about what a setting has decided, or empty. InputError if an offset that no setting decided was decided wrongly;
+    SceneError if a scene cannot be read.
     """
     chosen = sample(scenes.scenes)
     access = job.production.scenes.access

@@ -1,7 +1,7 @@
 """Which STAC items show the same look: items of one overpass, and whether one of a tile is another processing or another part.
 
 A datatake is received in datastrips; where one ends within an MGRS tile, the tile comes as two products with complementary data
-(Products Specification Document, S2-PDGS-TAS-DI-PSD). Which items are used is decided in `tasks.scenes.scenes`.
+(Products Specification Document, S2-PDGS-TAS-DI-PSD).
 """
 
 from __future__ import annotations
@@ -91,10 +91,7 @@ def overpass_of(item: Mapping[str, Any]) -> str:
 
 
 def age_of(item: Mapping[str, Any]) -> tuple[tuple[int, ...], dt.datetime, dt.datetime]:
-    """What is newer of two products is greater: baseline, generation time, time of update in the catalogue.
-
-    Sen2Cor's own number is no baseline of the provider; what has one is preferred.
-    """
+    """Sort key, greater is newer: baseline (Sen2Cor's own number is none), generation time, update in the catalogue."""
     baseline = baseline_of(item)
     numbers = () if baseline in ("", OWN_BASELINE) else tuple(int(n) for n in baseline.split("."))
     return numbers, _instant(item, "s2:generation_time"), _instant(item, "updated")

@@ -33,13 +33,7 @@ TOLERANCE = 0.001
 
 
 def open_full_resolution(path: str) -> rasterio.DatasetReader:
-    """Open a raster so that GDAL cannot take its overviews.
-
-    Raises
-    ------
-    rasterio.errors.RasterioIOError
-        If it cannot be opened.
-    """
+    """Open a raster so that GDAL cannot take its overviews."""
     return rasterio.open(gdal_path(path), OVERVIEW_LEVEL="NONE")
 
 
@@ -68,25 +62,10 @@ def read_valid(
     *,
     boundless: bool = False,
 ) -> np.ndarray:
-    """Pixels of the first band of a raster, with one value for all that is no data.
+    """Pixels (rows, columns) of the first band, with `nodata` for all that has no data.
 
-    Parameters
-    ----------
-    source : rasterio dataset
-        Opened inside of `tasks.scenes.access.environment`.
-    window : rasterio Window, optional
-        Part of the raster; the whole by default.
-    nodata : float
-        Value without data in the result; in the source it is that as well.
-    others : collection of float, optional
-        Values of the source without data; that of its header by default. What a mask or an alpha band hides has none either.
-    boundless : bool
-        True where the window may reach beyond the raster, where there is no data.
-
-    Returns
-    -------
-    ndarray
-        (rows, columns), data type of the source.
+    `others` are further values without data in the source, by default that of its header; masked pixels have no data either. A
+    window may leave the raster only if `boundless`.
     """
     how = {"boundless": True, "fill_value": nodata} if boundless else {}
     pixels = source.read(1, window=window, **how)
@@ -105,27 +84,10 @@ MARGIN = 4
 def warp(
     source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float, others: Collection[float] = ()
 ) -> np.ndarray:
-    """First band of a raster on another grid.
+    """First band of a raster, from `open_full_resolution`, on another grid: (y, x) in the source's data type.
 
-    Pixels without data, hidden ones included, never take part in the interpolation: weights are those of the valid neighbours.
-
-    Parameters
-    ----------
-    source : rasterio dataset
-        Opened by `open_full_resolution`.
-    grid : GeoBox
-        Target; may lie partly or wholly outside of the raster.
-    resampling : Resampling
-        Kernel.
-    nodata : float
-        Value without data, in the source and in the result.
-    others : collection of float
-        Further values of the source without data.
-
-    Returns
-    -------
-    ndarray
-        (y, x), data type of the source.
+    Pixels without data (`nodata`, `others`, masked ones) never take part in the interpolation: its weights are those of the valid
+    neighbours.
     """
     if others or is_masked(source):
         with _cleaned(source, grid, nodata, others) as clean:
@@ -312,10 +274,7 @@ def _window(
 
 
 def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: int, right: int) -> int:
-    """Bytes of a file that a window of its first band takes: those of all blocks that it touches.
-
-    Of files that are no TIFF nobody tells the size of a block: `FILE_SHARE` of its pixels is taken.
-    """
+    """Bytes of all blocks of a file that a window touches; of a file that is no TIFF, `FILE_SHARE` of the pixels."""
     if top >= bottom or left >= right:
         return 0
     height, width = source.block_shapes[0]
@@ -341,29 +300,7 @@ def _corners(cells: np.ndarray) -> np.ndarray:
 
 
 def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> np.ndarray:
-    """One band of a scene on a grid.
-
-    Parameters
-    ----------
-    path : str
-        File or URL.
-    scene : str
-        Scene, for messages.
-    grid : GeoBox
-        Target grid.
-    classes : bool
-        True for SCL: nearest neighbour, uint8; otherwise bilinear, uint16.
-
-    Returns
-    -------
-    ndarray
-        (y, x), 0 where there is no data.
-
-    Raises
-    ------
-    SceneError
-        If the file is missing, cut short or otherwise unreadable.
-    """
+    """One band of a scene on a grid, (y, x), 0 no data: bilinear, uint16; SCL (`classes`) by nearest neighbour, uint8."""
     target = Target(grid)
     rows, columns = target.shape
     out = np.zeros((rows, 1, columns), "uint8" if classes else "uint16")

@@ -1,8 +1,8 @@
-"""Sentinel-2 products in the provider's SAFE format, unpacked or zipped, as STAC items (Products Specification Document,
-S2-PDGS-TAS-DI-PSD, sections on the product and tile metadata).
+"""Sentinel-2 products in the provider's SAFE format, unpacked or zipped, as STAC items.
 
-Only metadata is read here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``. A product is where its metadata
-is: tools unpack ``X.SAFE`` into another ``X.SAFE``, into ``X``, or into files with backslashes in their names.
+Source: Products Specification Document, S2-PDGS-TAS-DI-PSD, sections on the product and tile metadata. Only metadata is read
+here; the JPEG 2000 files are read by GDAL, in a zip through ``/vsizip/``. A product is where its metadata is: tools unpack
+``X.SAFE`` into another ``X.SAFE``, into ``X``, or into files with backslashes in their names.
 """
 
 from __future__ import annotations
@@ -64,25 +64,13 @@ class _DamagedError(Exception):
 
 
 class SafeProducts:
-    """A SAFE product, or a folder of them.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``.SAFE`` folder, zip of one, or folder in which such are found up to `DEPTH` levels deep.
-    """
+    """A SAFE product (``.SAFE`` folder, or zip of one), or a folder with such up to `DEPTH` levels deep."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
-        """Products that touch the bounds in the period, as items; damaged ones are given as unusable.
-
-        Raises
-        ------
-        InputError
-            If there are no products, or a folder cannot be read.
-        """
+        """Products that touch the bounds in the period, as items; damaged ones are given as unusable."""
         found: list[Mapping[str, Any]] = []
         products = 0
         for place in products_in(self.path):
@@ -100,13 +88,7 @@ class SafeProducts:
 
 
 def products_in(path: Path) -> Iterator[Path]:
-    """Folders and zips of products at or below a path, in the order of their names.
-
-    Raises
-    ------
-    InputError
-        If a folder cannot be read.
-    """
+    """Folders and zips of products at or below a path, by name; InputError if a folder cannot be read."""
     if path.suffix.lower() == ".safe" or (path.suffix.lower() == ".zip" and not path.is_dir()):
         yield path
     elif path.is_dir():
@@ -169,18 +151,9 @@ def _may_be_of(name: str, period: Period) -> bool:
 
 
 def read_product(place: str | Path) -> dict[str, Any]:
-    """A product as a STAC item.
+    """A product (``.SAFE`` folder or zip) as a STAC item: id, footprint in degrees, properties, and assets of `FILES`.
 
-    Parameters
-    ----------
-    place : str or Path
-        ``.SAFE`` folder, or zip of one.
-
-    Returns
-    -------
-    dict
-        STAC item: id, footprint in degrees, properties, and assets of `FILES` with `raster:bands`. A product of level 1C has no
-        assets. A damaged one has `id` and `unusable`, the reason.
+    A product of Level-1C has no assets. A damaged one has only `id` and `unusable`, the reason.
     """
     return next(_read_all(Path(place)))
 

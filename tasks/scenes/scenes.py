@@ -1,7 +1,6 @@
-"""Sentinel-2 L2A scenes: STAC items become scenes with band files, an offset decision and an overpass.
+"""Sentinel-2 L2A scenes from STAC items: which are used, their band files, offset decision and overpass.
 
-Which of them are used is decided here; band names and offsets in `tasks.scenes.bands`, pixels are read in
-`tasks.scenes.reading`. A catalogue is anything with `search`: item files, static catalogues, STAC APIs, SAFE products.
+A catalogue is anything with `search`: item files, static catalogues, STAC APIs, SAFE products.
 """
 
 from __future__ import annotations
@@ -169,13 +168,7 @@ def select_scenes(
 
 
 def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None) -> Scene:
-    """The scene of an item, which may lack bands.
-
-    Raises
-    ------
-    ItemError
-        If a property is of a wrong kind.
-    """
+    """The scene of an item, which may lack bands; ItemError if a property is of a wrong kind."""
     subtract, reason = offset_decision(item, boa_offset, bands)
     cloud = item["properties"].get("eo:cloud_cover")
     return Scene(

@@ -116,15 +116,7 @@ class Connection(StacApiIO):
             yield page
 
     def text(self, url: str) -> str:
-        """Text behind a URL.
-
-        Raises
-        ------
-        InputError
-            If there is nothing.
-        WorkError
-            If the server does not answer.
-        """
+        """Text behind a URL; InputError if there is nothing, WorkError if the server does not answer."""
         try:
             return self.request(url)
         except APIError as error:
@@ -208,17 +200,7 @@ def _self(item: Mapping[str, Any]) -> str:
 
 
 class StacApi:
-    """A STAC API that can be searched.
-
-    Parameters
-    ----------
-    url : str
-        Its landing page.
-    collection : str
-        Collection to search; empty for all.
-    patience : Patience
-        How long it is waited for.
-    """
+    """A STAC API, by the URL of its landing page, and a collection in it; an empty `collection` means all."""
 
     def __init__(self, url: str, collection: str = "", patience: Patience = PATIENCE) -> None:
         self.url, self.collection = url, collection
@@ -227,12 +209,7 @@ class StacApi:
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
         """Items that touch the bounds in the period; strays and broken items are given as unusable.
 
-        Raises
-        ------
-        InputError
-            If there is no such API or collection, or it refuses the question.
-        WorkError
-            If it does not answer, or gives another number of items than it counts.
+        WorkError if the API does not answer, or gives another number of items than it counts.
         """
         try:
             question = self._question(bounds, period)

@@ -81,19 +81,8 @@ class Survey:
 def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> Survey:
     """Look at the header of every file, and at the last pixel of local ones, which those cut short lack.
 
-    Parameters
-    ----------
-    scenes : iterable of Scene
-        Scenes.
-    workers : int
-        Local files opened at once; of remote files `access.concurrency`.
-    access : SceneAccess
-        How remote files are reached.
-
-    Raises
-    ------
-    WorkError
-        If a server does not answer: no scene is lost by that.
+    `workers` local files are opened at once, of remote files `access.concurrency`. WorkError if a server does not answer: no
+    scene is lost by that.
     """
     scenes = list(scenes)
     found = Survey()

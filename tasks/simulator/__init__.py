@@ -1,7 +1,4 @@
-"""Simulator of the chain's whole input: a made-up landscape seen by Sentinel-2 in two years, with references and truth.
-
-For demonstrations, tests and benchmarks; it needs no data. `simulate` does all, the other names are its parts.
-"""
+"""Simulator of the chain's whole input: a made-up landscape seen by Sentinel-2 in two years, with references and truth."""
 
 from imperv.tasks.simulator.archive import write_catalogue, write_scenes
 from imperv.tasks.simulator.granules import Granule, granules

@@ -90,24 +90,8 @@ def write_scenes(
 ) -> list[dict[str, Any]]:
     """Write all granules of a year under ``out/scenes`` and return their STAC items.
 
-    Parameters
-    ----------
-    out : Path
-        Folder of the simulation.
-    land : Landscape
-        From `landscape.build`.
-    bounds : (left, bottom, right, top)
-        Of the site, EPSG:3035 metres.
-    parts : list of Granule
-        From `granules.granules`.
-    year : int
-        Calendar year.
-    index : int
-        0 for `then` (baseline 02), 1 for `now` (baseline 05.00, digital numbers + 1000).
-    count : int
-        Overpasses a year.
-    progress : callable, optional
-        Called with a line of text for each overpass and granule.
+    `bounds` are the site's, EPSG:3035 metres. `index` is 0 for `then` (baseline 02) and 1 for `now` (baseline 05.00, digital
+    numbers + 1000); `count` is the number of overpasses.
     """
     corner = bounds[0], bounds[3]
     to_geographic = transformer("EPSG:3035", "EPSG:4326")

@@ -168,21 +168,11 @@ class _Planter:
 
 
 def plant(land: Terrain) -> tuple[dict[int, tuple[int, int, int]], list[Planted]]:
-    """Plant the changes of a landscape.
+    """Plant the changes of a landscape; polygons of `now` are added to its shapes.
 
-    About 0.7 % of the site changes its sealing and 1.2 % changes otherwise, so that both fit above the 97.5th
-    percentile of the change mask (ATBD 4.2). Real crop rotation is far more common than here.
-
-    Parameters
-    ----------
-    land : Terrain
-        The landscape of `then`; polygons of `now` are added to its shapes.
-
-    Returns
-    -------
-    replaced : dict
-        Objects with other covers: number -> (cover in `then`, cover in `now`, number of the change; 0 for none).
-    planted : list of Planted
+    About 0.7 % of the site changes its sealing and 1.2 % changes otherwise, so that both fit above the 97.5th percentile of the
+    change mask (ATBD 4.2). Real crop rotation is far more common. The first result has the objects with other covers: number ->
+    (cover in `then`, cover in `now`, number of the change; 0 for none).
     """
     planter = _Planter(land)
     scale = min(1.0, max(0.42, land.extent / 5120))

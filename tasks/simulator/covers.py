@@ -1,7 +1,7 @@
 """Covers of the simulated landscape: their Sentinel-2 reflectance, and how it goes through the year.
 
-A vegetated cover lies between a dormant and a green spectrum; vigour moves it from one to the other. Values are typical
-surface reflectances of Central Europe as published in spectral libraries (ECOSTRESS, KLUM) and seen in Level-2A data.
+Vigour moves a vegetated cover from a dormant to a green spectrum. Values are typical surface reflectances of Central Europe as
+published in spectral libraries (ECOSTRESS, KLUM) and seen in Level-2A data.
 """
 
 from __future__ import annotations
@@ -111,24 +111,10 @@ _CURVES[Cover.TREE] = _CURVES[Cover.DECIDUOUS]
 def vigour(
     cover: NDArray[np.integer], time: float, late: NDArray[np.floating], habit: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Vigour of objects at a time of year.
+    """Vigour of objects at a time of year (fraction), float32: 0 dormant to 1 full green; 0 for covers without leaves.
 
-    Parameters
-    ----------
-    cover : ndarray of int
-        Cover of each object.
-    time : float
-        Fraction of the year, 0..1.
-    late : ndarray
-        Delay of each object's season, fraction of the year.
-    habit : ndarray
-        0..1, how the object is managed: meadows are cut one to four times, fields of winter crops above 0.55 carry
-        a catch crop in autumn.
-
-    Returns
-    -------
-    ndarray of float32
-        0 dormant to 1 full green; 0 for covers without leaves.
+    `late` is the delay of each object's season, as a fraction of the year; `habit`, 0 to 1, its management: meadows are cut one
+    to four times, fields of winter crops above 0.55 carry a catch crop in autumn.
     """
     out = np.zeros(len(cover), np.float32)
     for kind, curve in _CURVES.items():
@@ -162,14 +148,8 @@ def reflectance(
 ) -> NDArray[np.float32]:
     """Reflectance (object, band) at a time of year; see `vigour` for `time`, `late` and `habit`.
 
-    Parameters
-    ----------
-    wet : float
-        0 dry to 1 wet ground: wet soil and asphalt are darker.
-    gain : ndarray
-        Brightness of each object relative to its cover.
-    lush : ndarray
-        Vigour of each object relative to its cover.
+    `wet` is 0 for dry to 1 for wet ground, where soil and asphalt are darker; `gain` and `lush` are the brightness and the vigour
+    of each object relative to its cover.
     """
     v = np.clip(vigour(cover, time, late, habit) * lush, 0, 1.1)[:, None]
     dormant = DORMANT[cover] * gain[:, None]

@@ -69,13 +69,7 @@ def _to_utm(zone: int) -> Transformer:
 
 
 def granules(bounds: tuple[int, int, int, int]) -> list[Granule]:
-    """The two granules of a site, west and east of a zone border near the site, or else north and south in one zone.
-
-    Parameters
-    ----------
-    bounds : (left, bottom, right, top)
-        Of the site, EPSG:3035 metres.
-    """
+    """The two granules of a site (bounds in EPSG:3035), west and east of a near zone border, else north and south in one zone."""
     left, bottom, right, top = bounds
     side = np.linspace(0, 1, 33)
     x = np.r_[left + (right - left) * side, right + 0 * side, right - (right - left) * side, left + 0 * side]
@@ -134,10 +128,7 @@ class Scenery:
 def local_coordinates(
     granule: Granule, rows: slice, pixel: float, corner: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Local coordinates (x east, y south of the site's corner) of the pixel centres of some rows of a granule.
-
-    The projection is computed at every 32nd pixel and interpolated, which is exact to a few centimetres.
-    """
+    """Local coordinates (x east, y south) of pixel centres in some rows; interpolated from every 32nd, exact to centimetres."""
     n, columns = rows.stop - rows.start, round(granule.shape[1] * 10 / pixel)
     r = np.unique(np.r_[np.arange(rows.start, rows.stop, 32), rows.stop - 1])
     c = np.unique(np.r_[np.arange(0, columns, 32), columns - 1])
@@ -156,27 +147,10 @@ def local_coordinates(
 def scenery(
     drawing: Drawing, year: int, x: NDArray, y: NDArray, pixel: float, extent: float, margin: float
 ) -> tuple[Scenery, NDArray[np.int64]]:
-    """What pixels see of a landscape through the instrument's blur.
+    """What pixels see of a landscape through the instrument's blur, and the numbers of its objects in the drawing.
 
-    Parameters
-    ----------
-    drawing : Drawing
-        The landscape.
-    year : int
-        0 for `then`, 1 for `now`.
-    x, y : ndarray
-        Local coordinates of pixel centres, metres.
-    pixel : float
-        Edge of a pixel, metres.
-    extent, margin : float
-        The landscape reaches from -margin to extent + margin.
-
-    Returns
-    -------
-    scenery : Scenery
-        With objects numbered 0, 1, ... in the order of `numbers`.
-    numbers : ndarray of int64
-        Numbers of the objects in the drawing.
+    The scenery numbers objects 0, 1, ... in that order. `x`, `y` are pixel centres in local metres; the landscape reaches from
+    -`margin` to `extent` + `margin`; `year` is 0 for `then`, 1 for `now`.
     """
     reach = 2.0 * pixel
     left, upper = max(-margin, float(x.min()) - reach), max(-margin, float(y.min()) - reach)

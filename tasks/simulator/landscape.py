@@ -1,7 +1,4 @@
-"""The simulated landscape of both years as one drawing: fields, forest, water, roads, settlements, planted changes.
-
-`landscape` decides where things lie; `settlement` fills towns, `changes` plants what differs in `now`.
-"""
+"""The simulated landscape of both years as one drawing: fields, forest, water, roads, settlements, planted changes."""
 
 from __future__ import annotations
 
@@ -108,19 +105,7 @@ class Landscape:
 
 
 def build(extent: float, seed: tuple[int, ...]) -> Landscape:
-    """Lay out a landscape.
-
-    Parameters
-    ----------
-    extent : float
-        Edge of the square site, metres.
-    seed : tuple of int
-        The same seed gives the same landscape.
-
-    Returns
-    -------
-    Landscape
-    """
+    """Lay out a landscape of `extent` metres each way; the same seed gives the same landscape."""
     rng = np.random.default_rng([*seed, 1])
     shapes = Shapes(Warp(rng))
     land = Terrain(shapes, rng, extent)

@@ -28,34 +28,11 @@ def simulate_many(
     more: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Simulate a window in each of several tiles.
+    """Simulate a window of `kilometres` (1 to 60) in each of several tiles; the production file of all tiles.
 
-    A tile that is there already, of the same arguments, is left as it is: a call that was killed goes on.
-
-    Parameters
-    ----------
-    out : Path
-        Folder to write to, a folder a tile below it.
-    tiles : sequence of str
-        EEA tiles.
-    kilometres : int
-        Edge of each window, 1 to 60.
-    years, overpasses, seed
-        See `simulate`; every tile has a landscape of its own.
-    more : str
-        Further lines of the production file, TOML.
-    progress : callable, optional
-        Called with a line of text for every tile that is simulated.
-
-    Returns
-    -------
-    Path
-        Production file of all tiles.
-
-    Raises
-    ------
-    ValueError
-        For a bad tile, a window that does not fit, years in the wrong order or too many overpasses.
+    Every tile has a folder and a landscape of its own; `more` holds further lines of the production file, TOML. A tile of the
+    same arguments that is there already is left as it is: a call that was killed goes on. ValueError for a bad tile, a window
+    that does not fit, years in the wrong order or too many overpasses.
     """
     if not 1 <= kilometres <= WIDEST:
         raise ValueError(f"windows of {kilometres} km: choose 1 to {WIDEST}")

@@ -1,7 +1,4 @@
-"""Truth of a simulated site, and the reference layers a producer would hold: with the errors of older products.
-
-Everything here is EPSG:3035 on the 10 m EEA grid of the site.
-"""
+"""Truth of a simulated site, and a producer's reference layers with the errors of older products, on the site's 10 m EEA grid."""
 
 from __future__ import annotations
 
@@ -146,9 +143,9 @@ def write_truth(out: Path, land: Landscape, real: Truth, corner: tuple[int, int]
 def write_references(out: Path, land: Landscape, real: Truth, corner: tuple[int, int]) -> dict[str, Path]:
     """Write ``reference/*``: what a producer would have, with errors; returns the paths by name.
 
-    Densities are blurred, noisy, a little stretched, without small patches, and take some bare ground for sealed.
-    The old built-up map holds what is mostly building. CLC+ confuses grass and crops in places, calls pixels sealed from
-    about 30 % on (roads from about 15 %), and overlooks one new building in `now`. Footprints are some metres off and incomplete.
+    Densities are blurred, noisy, a little stretched, without small patches, and take some bare ground for sealed. The old
+    built-up map holds what is mostly building. CLC+ confuses grass and crops in places, calls pixels sealed from about 30 % on
+    (roads from about 15 %), and overlooks one new building in `now`. Footprints are some metres off and incomplete.
     """
     rng = np.random.default_rng([*land.seed, 20])
     files = {name: out / "reference" / f"{name}.tif" for name in ("imd_then", "ibu_then", "clcplus_then", "clcplus_now")}

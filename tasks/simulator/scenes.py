@@ -1,8 +1,4 @@
-"""Pixels of a simulated overpass in a granule: reflectance of ten bands and the scene classification (SCL).
-
-What the ground looks like comes from `covers`, what a pixel sees of it from `granules`, the weather from `sky`.
-Files and STAC items are written in `archive`.
-"""
+"""Pixels of a simulated overpass in a granule: reflectance of ten bands and the scene classification (SCL)."""
 
 from __future__ import annotations
 
@@ -113,25 +109,7 @@ class Picture:
 
 
 def render(land: Landscape, of: Ground, look: Traits, seen: Overpass, clouds: Weather, elevation: float, index: int) -> Picture:
-    """One overpass over a strip.
-
-    Parameters
-    ----------
-    land : Landscape
-        For its seed.
-    of : Ground
-        The strip.
-    look : Traits
-        Traits of the objects in the overpass's year.
-    seen : Overpass
-        Date and swath.
-    clouds : Weather
-        Clouds of the overpass.
-    elevation : float
-        Of the sun, degrees.
-    index : int
-        Distinct for each strip of each granule: seeds noise and registration.
-    """
+    """One overpass over a strip; the sun's `elevation` in degrees; `index`, one for each strip of each granule, seeds noise."""
     common = np.random.default_rng([*land.seed, 14, seen.when.year, seen.number])
     wet = float(np.clip(common.normal(0.55 + 0.3 * math.cos(2 * math.pi * seen.time), 0.25), 0, 1))
     gain = 1 + 0.020 * common.standard_normal() - 0.03 * math.cos(2 * math.pi * seen.time)

@@ -258,23 +258,10 @@ def _use(rng: np.random.Generator, near: float, works: float, village: bool) -> 
 def settle(
     b: Builder, radius: float, free: Callable[[NDArray, float], bool], *, village: bool = False
 ) -> list[tuple[str, Block]]:
-    """Build a town or a village.
+    """Build a town, or a village: one or two streets of houses and farms; the blocks with their kinds.
 
-    Parameters
-    ----------
-    b : Builder
-        Frame and shapes.
-    radius : float
-        Mean radius of the outline, metres.
-    free : callable
-        Says whether points (planned coordinates) keep a distance from rivers and trunk roads.
-    village : bool
-        One or two streets of houses and farms instead of a town with quarters.
-
-    Returns
-    -------
-    list of (kind, Block)
-        The blocks that were built.
+    `radius` is the mean radius of the outline, metres; `free` says whether points (planned coordinates) keep a distance from
+    rivers and trunk roads.
     """
     rng = b.rng
     quarter, lobes = rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi, 3)

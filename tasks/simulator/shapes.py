@@ -1,7 +1,6 @@
 """Polygons of a simulated landscape: collecting them, drawing them as object numbers, and smooth random fields.
 
-Coordinates are local metres: x east and y south from the upper-left corner of the site. What the polygons mean is
-decided in `covers`, where they lie in `landscape` and `settlement`.
+Coordinates are local metres: x east and y south from the upper-left corner of the site.
 """
 
 from __future__ import annotations
@@ -79,21 +78,9 @@ class Drawing:
         return self.vertices[self.starts[number] : self.starts[number + 1]]
 
     def draw(self, left: float, upper: float, shape: tuple[int, int], year: int) -> NDArray[np.int32]:
-        """Object numbers of a window at the cell size.
+        """Number of the uppermost polygon at each cell's centre, int32; 0, the background, where there is no other.
 
-        Parameters
-        ----------
-        left, upper : float
-            Upper-left corner in local metres.
-        shape : (int, int)
-            Rows and columns of cells.
-        year : int
-            0 for `then`, 1 for `now`.
-
-        Returns
-        -------
-        ndarray of int32
-            Number of the uppermost polygon at each cell's centre; 0, the background, where there is no other.
+        The window begins at `left`, `upper`, local metres, and has `shape` cells; `year` is 0 for `then`, 1 for `now`.
         """
         canvas = np.zeros(shape, np.int32)
         right, lower = left + shape[1] * CELL, upper + shape[0] * CELL
@@ -128,25 +115,10 @@ class Shapes:
         years: int = BOTH,
         change: int = 0,
     ) -> NDArray[np.int64]:
-        """Add polygons of equally many vertices, in planned (not yet bent) coordinates.
+        """Add polygons (n, vertices, 2), in planned (not yet bent) coordinates: the numbers of the new objects.
 
-        Parameters
-        ----------
-        polygons : ndarray
-            (n, vertices, 2), or (vertices, 2) for one.
-        cover, now : int or array
-            Cover in `then`, and in `now` where it differs.
-        layer : int
-            Painter's layer.
-        years : int
-            THEN, NOW or BOTH.
-        change : int
-            Number of a planted change.
-
-        Returns
-        -------
-        ndarray of int64
-            Numbers of the objects.
+        `cover` is that of `then`, `now` that of `now` where it differs; `layer` is the painter's layer, `years` THEN, NOW or
+        BOTH, `change` the number of a planted change.
         """
         stack = np.asarray(polygons, float)
         if stack.ndim == 2:

@@ -1,7 +1,4 @@
-"""A whole simulated input in one call: scenes, references, truth and production file of a square site in an EEA tile.
-
-The parts are in `landscape`, `archive` and `references`; here they are put together and the site is placed.
-"""
+"""A whole simulated input in one call: scenes, references, truth and production file of a square site in an EEA tile."""
 
 from __future__ import annotations
 
@@ -48,22 +45,11 @@ class Simulation:
 
 
 def site_bounds(tile: str, size: int, corner: tuple[int, int] | None = None) -> tuple[int, int, int, int]:
-    """Bounds (left, bottom, right, top) of a site, EPSG:3035 metres.
+    """Bounds (left, bottom, right, top) of a site, EPSG:3035 metres; ValueError if it does not fit into the tile.
 
-    Parameters
-    ----------
-    tile : str
-        EEA tile.
-    size : int
-        Edge in pixels of 10 m, an even number from 128 to 10 000.
-    corner : (left, top), optional
-        Upper-left corner, multiples of 10 m. Default: on a whole kilometre, half-way from north to south, and in a
-        tile that is crossed by the border of two UTM zones with that border near the site's middle.
-
-    Raises
-    ------
-    ValueError
-        If the site does not fit.
+    `size` is its edge in pixels of 10 m, even, 128 to 10 000; `corner` its upper-left corner, multiples of 10 m. By default it
+    lies on a whole kilometre, half-way from north to south, and with a border of UTM zones near its middle if one crosses the
+    tile.
     """
     if not SMALLEST <= size <= LARGEST or size % 2:
         raise ValueError(f"size {size}: choose an even number of pixels from {SMALLEST} to {LARGEST}")

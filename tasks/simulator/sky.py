@@ -55,25 +55,10 @@ class Overpass:
 
 
 def overpasses(year: int, count: int, longitude: float, extent: float, seed: tuple[int, ...]) -> list[Overpass]:
-    """The overpasses of a year: one drawn from each of `count` equal parts of the passes.
+    """The overpasses of a year: one drawn from each of `count` equal parts of the passes, 1 to about 140.
 
-    Parameters
-    ----------
-    year : int
-        Calendar year.
-    count : int
-        Number of overpasses, 1 to about 140.
-    longitude : float
-        Degrees east, for the local hour.
-    extent : float
-        Edge of the site, metres, for swath edges.
-    seed : tuple of int
-        Random seed.
-
-    Raises
-    ------
-    ValueError
-        If the satellites do not pass that often.
+    `longitude`, degrees east, gives the local hour; `extent`, the site's edge in metres, the swath edges. ValueError if the
+    satellites do not pass that often.
     """
     rng = np.random.default_rng([*seed, 10, year])
     first = dt.date(year, 1, 1) + dt.timedelta(days=int(rng.integers(5)))
@@ -125,12 +110,7 @@ def sun(when: dt.datetime, longitude: float, latitude: float) -> tuple[float, fl
 def fractal(rng: np.random.Generator, edge: int, slope: float, outer: float) -> NDArray[np.float32]:
     """A periodic random field (edge, edge) of power-law spectrum, zero mean and unit variance.
 
-    Parameters
-    ----------
-    slope : float
-        Amplitude falls as frequency to minus this half.
-    outer : float
-        Largest structure in cells: frequencies below 1 / outer are damped.
+    Amplitude falls as frequency to minus half the `slope`; frequencies below 1 / `outer` (cells) are damped.
     """
     spectrum = np.fft.rfft2(rng.standard_normal((edge, edge), np.float32))
     f2 = np.fft.fftfreq(edge)[:, None] ** 2 + np.fft.rfftfreq(edge)[None] ** 2
@@ -175,19 +155,7 @@ _COVERED = {
 
 
 def weather(seen: Overpass, elevation: float, azimuth: float, extent: float, seed: tuple[int, ...]) -> Weather:
-    """Clouds of an overpass.
-
-    Parameters
-    ----------
-    seen : Overpass
-        The overpass and its kind of sky.
-    elevation, azimuth : float
-        Of the sun, degrees.
-    extent : float
-        Edge of the site, metres.
-    seed : tuple of int
-        Random seed.
-    """
+    """Clouds of an overpass over a site of `extent` metres; elevation and azimuth of the sun in degrees."""
     rng = np.random.default_rng([*seed, 11, seen.when.year, seen.number])
     edge = int(min(FIELD, max(192, (extent + 3000) // 20)))
     edge += edge % 2

@@ -1,7 +1,4 @@
-"""How layers lie in Zarr: arrays, chunks, shards, and CF coordinates that xarray and GDAL understand.
-
-Where they are kept, and when they count as done, is in `tasks.store.store`.
-"""
+"""How layers lie in Zarr: arrays, chunks, shards, and CF coordinates that xarray and GDAL understand."""
 
 from __future__ import annotations
 

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """The file system of a folder or URL, and the path in it.
-
-    Raises
-    ------
-    ValueError, ImportError, TypeError
-        If fsspec does not know it.
-    """
+    """The file system of a folder or URL, and the path in it; ValueError, ImportError or TypeError if fsspec does not know it."""
     if "://" in url:
         return fsspec.core.url_to_fs(url, **options)
     local = LocalFileSystem(**options)  # ``::`` in a folder's name chains nothing
@@ -43,13 +37,7 @@ def discard(fs: Any, path: str) -> None:
 
 
 def read_together(store: Store, paths: Sequence[str]) -> dict[str, str]:
-    """Texts of files, by their paths relative to the store; those missing or no text are left out.
-
-    Raises
-    ------
-    OSError
-        If the store does not answer.
-    """
+    """Texts of files, by their paths in the store, without those missing or no text; OSError if the store does not answer."""
     if store.is_local or store.layered or not paths:
         return {path: text for path in paths if (text := store.read_text(path)) is not None}
     answers = store.fs.cat_ranges([store.full(path) for path in paths], None, None, on_error="return")  # `cat` takes patterns

@@ -28,7 +28,7 @@ def is_href(said: Any) -> TypeGuard[str]:
 def absolute(href: str, source: str | Path) -> str:
     """An href seen from the file or URL that holds it: a path of this machine, or a URL.
 
-    Escapes such as ``%20`` in paths are decoded; a path that is there only as it is written is taken as it is written. So is one
+    Escapes such as ``%20`` in paths are decoded. A path that exists only as it is written is taken as it is written, as is one
     with the backslashes of Windows.
     """
     href = href.strip()

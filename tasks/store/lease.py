@@ -105,19 +105,7 @@ def _entry(expires: float = 0.0) -> Entry:
 
 
 class Lease:
-    """A tile that this process works on.
-
-    Parameters
-    ----------
-    store : Store
-        Where the tile is.
-    tile : str
-        Its name.
-    number : int
-        That of the lease.
-    seconds : float
-        How long it lasts.
-    """
+    """A tile that this process works on: lease `number`, which lasts `seconds`."""
 
     def __init__(self, store: Store, tile: str, number: int, seconds: float) -> None:
         self.store, self.tile, self.number, self.seconds = store, tile, number, seconds
@@ -131,13 +119,7 @@ class Lease:
         return _path(self.tile, self.number)
 
     def check(self) -> None:
-        """Go on only while the tile is this process's.
-
-        Raises
-        ------
-        TileBusyError
-            If another process took over, since this one did not renew its lease in time.
-        """
+        """Raise TileBusyError if another process took over the tile, since this one did not renew its lease in time."""
         if self._lost or (time.monotonic() > self._until and not self._still_mine()):
             raise TileBusyError(
                 f"{self.what}: this process was away for longer than its lease of {self.seconds:g} s "
@@ -195,13 +177,7 @@ def is_held(store: Store, tile: str) -> bool:
 
 
 def take(store: Store, tile: str, seconds: float = SECONDS) -> Lease:
-    """Take a tile.
-
-    Raises
-    ------
-    TileBusyError
-        If another process works on it.
-    """
+    """Take a tile; TileBusyError if another process works on it."""
     number, entry = latest(store, tile)
     if entry is not None and not entry.free:
         raise TileBusyError(f"tile {tile}: {_who(entry)} is working on it in {store.url}; wait for it to end")
@@ -262,21 +238,9 @@ def _link(whole: Path, full: str) -> None:
 
 @contextlib.contextmanager
 def holding(store: Store, tile: str, seconds: float = SECONDS) -> Iterator[Lease]:
-    """Have a tile while the block runs; the lease is renewed by a thread.
+    """Hold a tile while the block runs, its lease renewed by a thread; TileBusyError if another process works on it.
 
-    Parameters
-    ----------
-    store : Store
-        Where the tile is.
-    tile : str
-        Its name.
-    seconds : float
-        How long others wait at most after this process was killed on another machine; on their own they see it at once.
-
-    Raises
-    ------
-    TileBusyError
-        If another process works on the tile.
+    Others wait at most `seconds` after this process was killed on another machine; on their own they see it at once.
     """
     lease, done = take(store, tile, seconds), threading.Event()
 

@@ -1,7 +1,6 @@
 """The store on S3: s3fs with patience for a server that is gone for a while, and mistakes of access told in one line.
 
-fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported; files of scenes are GDAL's to read
-(`tasks.scenes.access`).
+fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported.
 """
 
 from __future__ import annotations
@@ -48,15 +47,7 @@ _answered: set[str] = set()
 
 
 class PatientS3(S3FileSystem):
-    """s3fs whose requests are made again as long as the server is silent or busy.
-
-    Parameters
-    ----------
-    patience : float
-        Seconds that the server is waited for.
-    options
-        Those of `s3fs.S3FileSystem`.
-    """
+    """File system of s3fs whose requests are made again, for `patience` seconds, while the server is silent or busy."""
 
     def __init__(
         self, *args: Any, patience: float = PATIENCE, config_kwargs: Mapping[str, Any] | None = None, **options: Any

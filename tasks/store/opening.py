@@ -1,7 +1,4 @@
-"""Finished layers as lazy xarray objects: one tile, or many as one mosaic; and the list of what a store holds.
-
-Behind `Store.open`, `Store.mosaic` and `Store.layers`; how layers are stored is in `tasks.store.store` and `tasks.store.arrays`.
-"""
+"""Finished layers as lazy xarray objects: one tile, or many as one mosaic; and the list of what a store holds."""
 
 from __future__ import annotations
 

@@ -34,17 +34,7 @@ ENDINGS = (".data.json", ".zarr", ".keras", ".json")
 
 
 class Overlay(Store):
-    """A store whose layers and models may lie in another one.
-
-    Parameters
-    ----------
-    url : str
-        Of the scratch store.
-    base : Store
-        The production's; only read.
-    options : mapping, optional
-        Of the scratch store's file system.
-    """
+    """A scratch store whose layers and models may lie in another one, `base`, which is only read."""
 
     layered = True
 
@@ -101,13 +91,7 @@ class Overlay(Store):
 
 
 def over_base(store: Store) -> Store:
-    """A store over its base, where a run has noted that it is a scratch store; otherwise the store itself.
-
-    Raises
-    ------
-    InputError
-        If the note cannot be read.
-    """
+    """A store over its base, where a run has noted that it is a scratch store; otherwise the store itself."""
     text = None if store.layered else store.read_text(BASE)
     if text is None:
         return store

@@ -1,7 +1,7 @@
 """Records: the STAC Item that says that a layer is done, what it was made from, and what was noticed.
 
-A record's key is a hash of algorithm version, parameters, window and its inputs' records; same key and data in place
-means up to date. Records are written last and atomically (see `tasks.store.store`).
+A record's key is a hash of algorithm version, parameters, window and its inputs' records; same key and data in place means up to
+date. Records are written last and atomically.
 """
 
 from __future__ import annotations

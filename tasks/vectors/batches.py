@@ -44,17 +44,7 @@ class Batch:
 
 
 def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray], unbuilt: np.ndarray | None = None) -> Batch:
-    """Shapes from well-known text or binary; rings that are not closed are, arcs become short straight lines.
-
-    Parameters
-    ----------
-    texts : (n,) array of str, bytes or None
-        One a shape.
-    parse : callable
-        `shapely.from_wkt` or `shapely.from_wkb`.
-    unbuilt : (n,) uint8 array, optional
-        What is known of each, as in `Batch`; nothing by default.
-    """
+    """Shapes from well-known text or binary, (n,), by `parse`, with rings closed; `unbuilt` is what is known of each."""
     import pandas as pd
 
     missing = pd.isna(texts)
@@ -103,19 +93,10 @@ def _holds_curves(shape: shapely.Geometry) -> bool:
 
 
 def straightened(texts: np.ndarray) -> np.ndarray:
-    """Shapes with curves as polygons and lines, by GDAL, which lays 90 straight lines around a circle.
+    """Shapes with curves, (n,) well-known binary, as polygons and lines by GDAL: 90 lines around a circle; None where it fails.
 
-    GEOS, and so shapely, reckons no areas of curves; pyogrio hands them on as they are where it reads by Arrow.
-
-    Parameters
-    ----------
-    texts : (n,) array of bytes or str
-        Well-known binary. Text is left out.
-
-    Returns
-    -------
-    (n,) array of shapely geometries
-        None where GDAL can make nothing of it.
+    GEOS, and so shapely, computes no areas of curves, and pyogrio hands them on as they are where it reads by Arrow. Text is left
+    out.
     """
     from pyogrio.raw import read, write_arrow
 
@@ -144,13 +125,7 @@ def objects(column: pa.Array) -> np.ndarray:
 
 
 def fsspec_name(path: str) -> str:
-    """The name under which fsspec knows a file of GDAL's virtual file systems.
-
-    Raises
-    ------
-    InputError
-        If there is none, as inside of archives.
-    """
+    """Name for fsspec of a file of GDAL's virtual file systems; InputError if there is none, as inside of archives."""
     if path.startswith("/vsis3/"):
         return f"s3://{path.removeprefix('/vsis3/')}"
     if path.startswith("/vsicurl/"):

@@ -1,5 +1,7 @@
-"""Shapes of text files, in degrees: lines of GeoJSON, as Microsoft gives its buildings (their names end with .csv), and CSV in
-the form of Google's Open Buildings. Read chunk by chunk; where a shape lies is seen before it is parsed.
+"""Shapes of text files, in degrees: lines of GeoJSON, and CSV in the form of Google's Open Buildings.
+
+Lines of GeoJSON are Microsoft's form of buildings; their names end with .csv. Files are read chunk by chunk; where a shape lies
+is seen before it is parsed.
 """
 
 from __future__ import annotations
@@ -30,13 +32,7 @@ GOOGLE = ("latitude", "longitude", "geometry")
 
 
 def kind_of_text(path: str) -> TextKind:
-    """Which of the two forms a text file has, by its first line.
-
-    Raises
-    ------
-    InputError
-        If it has neither.
-    """
+    """Which of the two forms a text file has, by its first line; InputError if it has neither."""
     with open_text(path) as file:
         first = file.readline(LONGEST_LINE).lstrip(b"\xef\xbb\xbf\x1e").strip()
     if first.startswith(b"{"):
@@ -52,17 +48,7 @@ def kind_of_text(path: str) -> TextKind:
 def read_lines(path: str, box: Bounds | None) -> Iterator[Batch]:
     """Shapes of a file with one GeoJSON feature or geometry a line.
 
-    Parameters
-    ----------
-    path : str
-        File or URL.
-    box : (west, south, east, north) or None
-        Lines whose first corner lies outside are not parsed.
-
-    Raises
-    ------
-    InputError
-        If no line can be read.
+    Lines with their first corner outside `box` (west, south, east, north) are not parsed. InputError if no line can be read.
     """
     sound = False
     with open_text(path) as file:
@@ -116,14 +102,8 @@ def _closed(part: list) -> list:
 def read_csv(path: str, box: Bounds | None, least_confidence: float) -> Iterator[Batch]:
     """Shapes of a table with the columns `GOOGLE`, the last as well-known text.
 
-    Parameters
-    ----------
-    path : str
-        File or URL.
-    box : (west, south, east, north) or None
-        Rows whose middle lies outside are not parsed.
-    least_confidence : float
-        Rows with a lower confidence are left out; those without one are kept.
+    Rows with their middle outside `box` (west, south, east, north) are not parsed; those with a confidence below
+    `least_confidence` are left out, those without one are kept.
     """
     import pandas as pd
 

@@ -1,7 +1,6 @@
 """Roads and buildings from vector files, read by window and in pieces: any format of GDAL, OpenStreetMap's own among them.
 
-Only what may be sealed is read, where the file tells it by OpenStreetMap's tags. What is done with the shapes does not belong
-here.
+Only what may be sealed is read, where the file tells it by OpenStreetMap's tags.
 """
 
 from __future__ import annotations
@@ -41,13 +40,7 @@ TROUBLE = (OSError, ValueError, RuntimeError)
 
 
 def check_shapes(path: str, theme: Theme) -> list[str]:
-    """Layers of a vector file that hold roads or buildings.
-
-    Raises
-    ------
-    InputError
-        If it is missing, no vector file, has no such layer, or one without coordinate reference system.
-    """
+    """Layers of a vector file with roads or buildings; InputError if there are none, or one has no reference system."""
     import pyogrio
 
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
@@ -68,27 +61,7 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
 
 
 def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
-    """Roads or buildings that touch EPSG:3035 bounds, some thousand at a time, so that a country's file needs no memory.
-
-    Parameters
-    ----------
-    path : str
-        File of any of GDAL's vector formats.
-    theme : "roads" or "buildings"
-        Which of OpenStreetMap's layers and tags to take, where there are such.
-    bounds : (left, bottom, right, top)
-        Metres.
-
-    Yields
-    ------
-    (n,) array of shapely geometries
-        In EPSG:3035, not empty.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be used.
-    """
+    """Roads or buildings that touch EPSG:3035 bounds, in EPSG:3035, some thousand at a time: files may be a country's."""
     for layer in check_shapes(path, theme):
         try:
             yield from _read_layer(ogr_name(path), layer, theme, bounds)

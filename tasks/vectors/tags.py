@@ -61,20 +61,7 @@ def known(names: Iterable[str]) -> list[str]:
 
 
 def of_columns(table: pa.RecordBatch, names: Sequence[str]) -> np.ndarray:
-    """What columns tell of each shape.
-
-    Parameters
-    ----------
-    table : pyarrow.RecordBatch
-        n rows.
-    names : sequence of str
-        Columns, from `known`.
-
-    Returns
-    -------
-    (n,) uint8
-        0, `NO_BUILDING` or `UNDER_GROUND`.
-    """
+    """What columns (`names`, from `known`) tell of each shape, (n,) uint8: 0, `NO_BUILDING` or `UNDER_GROUND`."""
     columns: dict[str, pa.Array] = {}
     below = np.zeros(table.num_rows, bool)
     for name in names:
@@ -111,18 +98,7 @@ def _no_building(columns: dict[str, pa.Array], rows: int) -> np.ndarray:
 
 
 def of_texts(lines: np.ndarray) -> np.ndarray:
-    """What the properties of GeoJSON features tell of each, read as text.
-
-    Parameters
-    ----------
-    lines : (n,) array of bytes
-        A feature each.
-
-    Returns
-    -------
-    (n,) uint8
-        As for `of_columns`.
-    """
+    """What the properties of GeoJSON features tell of each, read as text; values as of `of_columns`."""
     text = pa.array(lines, pa.binary())
     if not _matches(text, _TEXT_ANY).any():  # of most files nothing is told
         return np.zeros(len(lines), np.uint8)

@@ -57,13 +57,7 @@ class _Difference:
 
 
 def make_shift(job: Job, layer: Layer) -> Made:
-    """Measure and store the shift of each feature between the years.
-
-    Raises
-    ------
-    InputError
-        If the samples do not fit into memory.
-    """
+    """Measure and store the shift of each feature between the years."""
     found = _differences(job, layer.symbol)
     enough = len(found) >= LEAST
     shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(FULL18, found.T, strict=True)}

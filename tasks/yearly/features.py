@@ -1,8 +1,4 @@
-"""Features of a tile for its density models (ATBD 4.2.3): by block or by rows, with a halo from the neighbouring tiles.
-
-What a feature is stands in `layers.features`; training and prediction are in `tasks.networks.models` and
-`tasks.networks.predicting`.
-"""
+"""Features of a tile for its density models (ATBD 4.2.3): by block or by rows, with a halo from the neighbouring tiles."""
 
 from __future__ import annotations
 
@@ -73,10 +69,7 @@ def _runs(indices: Sequence[int]) -> Iterator[slice]:
 
 
 def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True) -> list[Part]:
-    """Stored features of the tile, and of its neighbours where they are in the store.
-
-    Those of `now` come `aligned` to `then`, by the tile's own shift (`alignment`), unless the production does not want it.
-    """
+    """Stored features of the tile and its neighbours; those of `now` `aligned` to `then` if the production wants that."""
     row, column = job.global_index()
     shift = shift_of(job) if aligned and period == "now" else {}
     found = []
@@ -87,13 +80,7 @@ def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True)
 
 
 def shift_of(job: Job) -> dict[str, float]:
-    """What is taken off each feature of `now`, by name; empty where the production does not align years.
-
-    Raises
-    ------
-    InputError
-        If that is not in the store.
-    """
+    """What is taken off each feature of `now`, by name; empty where the production does not align years."""
     if not job.production.parameters.unet.align_years:
         return {}
     text = job.store.read_text(job.place("PP_shift").data)
@@ -108,20 +95,9 @@ def halo_jobs(job: Job, period: str) -> list[Job]:
 
 
 def read_features(job: Job, period: str, block: Block, names: tuple[str, ...]) -> np.ndarray:
-    """Features of a block of the tile, NaN where there is no data; parts outside of the tile come from its neighbours.
+    """Features (feature, y, x) float32 of a block, NaN no data, those of `now` aligned to `then` as in `open_parts`.
 
-    Those of `now` are aligned to `then`, as `open_parts` has it.
-
-    Parameters
-    ----------
-    block : Block
-        In pixels of the job's 10 m grid; may reach beyond it.
-    names : tuple of str
-        Features in order.
-
-    Returns
-    -------
-    (feature, y, x) float32
+    The block is in pixels of the job's 10 m grid; it may reach into neighbour tiles.
     """
     rows, columns = job.grid(10).shape
     beyond = block.y0 < 0 or block.x0 < 0 or block.y1 > rows or block.x1 > columns
@@ -135,18 +111,8 @@ def read_features(job: Job, period: str, block: Block, names: tuple[str, ...]) -
 class FeatureRows:
     """Features of a strip from top to bottom: every chunk of the store is decoded once, and few rows are held.
 
-    Parameters
-    ----------
-    parts : sequence of Part
-        From `open_parts`.
-    names : sequence of str
-        Features in order.
-    columns : (int, int)
-        First column and end of the strip, in pixels of the tile; may reach beyond it.
-    most : int
-        Most rows asked for at once.
-    workers : int
-        Threads that read.
+    `parts` are from `open_parts`; `columns`, first and end in pixels of the tile, may reach beyond it; `most` is the largest
+    number of rows asked for at once.
     """
 
     def __init__(self, parts: Sequence[Part], names: Sequence[str], columns: tuple[int, int], most: int, workers: int) -> None:

@@ -26,13 +26,8 @@ from imperv.tasks.yearly.preprocessing import scene_list_digest, too_few
 def open_catalogue(job: Job) -> SceneCatalogue:
     """The catalogue that the production names; its kind is told from the value.
 
-    A URL is a STAC API, unless it ends in ``.json`` and so is a file of items or a static catalogue. A path is a SAFE
-    product or a folder of them, or else a file or folder of STAC items.
-
-    Raises
-    ------
-    InputError
-        If it is of a kind that is not understood.
+    A URL is a STAC API, unless it ends in ``.json``: then it is a file of items or a static catalogue. A path is a SAFE product
+    or a folder of them, or else a file or folder of STAC items.
     """
     settings = job.production.scenes
     path = local_path(job.path(settings.catalogue))
@@ -72,13 +67,9 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
 
 
 def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
-    """Refuse scenes that cannot describe a year, before anything of them is read.
+    """Raise InputError, before any pixel is read, if scenes cannot describe a year.
 
-    Raises
-    ------
-    InputError
-        If there are none, more are lost than `max_lost_share`, fewer overpasses are left than `min_observations`, or a time
-        without any is longer than `max_gap_days`.
+    Limits are `max_lost_share` (lost scenes), `min_observations` (overpasses) and `max_gap_days` (time without an overpass).
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
     where = job.path(job.production.scenes.catalogue)
@@ -117,13 +108,7 @@ def _some(reasons: Mapping[str, str]) -> str:
 
 
 def make_scene_list(job: Job, layer: Layer) -> Made:
-    """Freeze the scene list.
-
-    Raises
-    ------
-    InputError
-        If there are not enough scenes (`require_enough`).
-    """
+    """Freeze the scene list; InputError if there are not enough scenes (`require_enough`)."""
     found = search_scenes(job, layer)
     require_enough(job, layer, found)
     place = job.place(layer.symbol)

@@ -1,8 +1,8 @@
 """Yearly features of a block from all looks at it: what is read when (ATBD 4.2.1; docs/dev/algorithms.md, sections 1 to 3).
 
 Each file is read once a block. First the classification of all scenes, which tells the weights and what need not be read; then
-band after band, the next one being read while the present one is computed. Stacks are (y, time, x): what a row of pixels needs
-lies together. Which scenes there are is decided in `tasks.scenes.scenes`, what a block may cost in `tasks.yearly.preprocessing`.
+band after band, the next one being read while the present one is computed. Stacks are (y, time, x): a row of pixels lies
+together.
 """
 
 from __future__ import annotations
@@ -86,23 +86,11 @@ class Looks:
 
 
 def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> int:
-    """Projected memory of a block.
+    """Projected memory, bytes, of a block of `pixels` pixels of 10 m, with `threads` files read at once.
 
-    Parameters
-    ----------
-    pixels : int
-        Pixels of 10 m.
-    overpasses, granules : int
-        Looks that may show it.
-    threads : int
-        Files read at once (`Looks.readers`).
-
-    Returns
-    -------
-    int
-        Bytes: weights at 10 and 20 m, red and near infrared with the next band at 20 m; the classification of overpasses that
-        were seen in several granules; features; and for each thread a window of a file with a fifth more pixels than the block,
-        a granule on the grid, its weights and those of the other.
+    It counts weights at 10 and 20 m; red, near infrared and the next band at 20 m; the classification of overpasses in several
+    granules; features; and for each thread a window of a file (a fifth more pixels than the block), a granule on the grid and two
+    arrays of weights.
     """
     per_look = 1 + 1 / 4 + 2 * 2 + 2 / 4
     several = min(granules, 2 * (granules - overpasses))

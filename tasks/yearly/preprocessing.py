@@ -1,7 +1,6 @@
 """PP: yearly quantiles and harmonics of every pixel of a tile (ATBD 4.2.1): what is read in which blocks, and what is lost.
 
-Blocks are as large as memory allows, because each block of a file is decoded again for every block of pixels that it touches. How
-one is computed is in `tasks.yearly.looks`, which scenes there are in `tasks.scenes.scenes`.
+Blocks are as large as memory allows: each block of a file is decoded again for every block of pixels that it touches.
 """
 
 from __future__ import annotations
@@ -122,13 +121,8 @@ class _Block:
 def make_pp(job: Job, layer: Layer) -> Made:
     """Compute and store the yearly features of a tile.
 
-    Raises
-    ------
-    WorkError
-        If too many scenes cannot be read, or a server does not answer.
-    InputError
-        If too few scenes or too few clear looks are left, scenes do not show enough of the land, a block does not fit into
-        memory, or the offset of some scenes was decided wrongly.
+    WorkError if too many scenes cannot be read, or a server does not answer. InputError if too few scenes or clear looks are
+    left, scenes show too little of the land, a block does not fit into memory, or the offset of some scenes was decided wrongly.
     """
     settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
     access = job.production.scenes.access
@@ -254,7 +248,7 @@ def _require_extent(job: Job, layer: Layer, scenes: SceneList, found: Survey, la
 def plan_blocks(job: Job, looks: Looks) -> Plan:
     """The blocks that decode least among those that fit into memory.
 
-    In this process one block at a time keeps all workers busy, so that it may take all memory; on a cluster each worker has one.
+    In this process one block at a time keeps all workers busy, so it may take all memory; on a cluster each worker has one.
     """
     grid, engine = job.grid(10), job.engine
     threads, at_once = (1, engine.settings.workers) if engine.settings.dask_address else (engine.settings.workers, 1)
@@ -334,10 +328,7 @@ def _size(path: str) -> int:
 
 
 def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
-    """Why features must be made again although nothing that they are made from has changed; empty if they need not.
-
-    Limits that only decide between use and failure are no part of the key; scenes that could not be read may be mended.
-    """
+    """Why features must be made again although their key fits (limits, scenes that may be mended); empty if they need not."""
     settings, found = job.production.parameters.preprocessing, record.statistics
     lost, looks = found["lost_scenes"], found["looks"]
     if found["overpasses"] < settings.min_observations:
