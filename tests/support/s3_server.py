@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,9 +20,11 @@ def serving_s3(bucket: str) -> Iterator[str]:
             patch.setenv(name, value)
         running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         running.start()
+        url = "http://{}:{}".format(*running.get_host_and_port())
         try:
-            url = "http://{}:{}".format(*running.get_host_and_port())
             Store(f"s3://{bucket}", {"endpoint_url": url}).fs.mkdir(bucket)
             yield url
         finally:
+            # What moto holds is the process's, not the server's: the next one would find this bucket.
+            urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST"), timeout=30).close()
             running.stop()
