@@ -12,6 +12,9 @@ from imperv.tasks.task import Until
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
 
+UP_TO = {"features": ("features",), "models": ("features", "models")}
+"""Passes before the last one, and what each has made at its end."""
+
 
 def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
     """Symbols of the layers asked for, None for all; InputError if there is no such layer."""
@@ -28,7 +31,6 @@ def steps(targets: Sequence[str] | None, until: Until = "all") -> tuple[list[str
     """
     order = topological_order(targets)
     if until != "all":
-        passes = ("features",) if until == "features" else ("features", "models")
-        return topological_order([s for s in order if TASKS[s].until in passes]), []
+        return topological_order([s for s in order if TASKS[s].until in UP_TO[until]]), []
     wanted = CATALOGUE if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]
