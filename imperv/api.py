@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Tiles = str | Iterable[str] | None
 """A tile, several, or None for all of the production."""
 
+Targets = str | Sequence[str] | None
+"""A layer, several, or None for all."""
+
 
 def open(config: str | Path = "production.toml") -> Production:
     """Open a production by its file.
@@ -116,14 +119,14 @@ class Production:
         """A layer of several tiles as one lazy array; see `open`."""
         return self.store.mosaic(layer, None if tiles is None else self._named(tiles), period, masked=masked)
 
-    def plan(self, tiles: Tiles = None, targets: Sequence[str] | None = None) -> pd.DataFrame:
+    def plan(self, tiles: Tiles = None, targets: Targets = None) -> pd.DataFrame:
         """What a run would do; nothing is run.
 
         Parameters
         ----------
         tiles
             All by default.
-        targets : sequence of str, optional
+        targets
             Layers asked for, with what they need; all by default.
 
         Returns
@@ -139,11 +142,11 @@ class Production:
         from imperv.flows.plan.planning import plan_tile
         from imperv.tasks.job import Job
 
-        return pd.DataFrame(asdict(s) for tile in self._named(tiles) for s in plan_tile(Job.of(self.settings, tile), targets))
+        return pd.DataFrame(
+            asdict(s) for tile in self._named(tiles) for s in plan_tile(Job.of(self.settings, tile), _listed(targets))
+        )
 
-    def run(
-        self, tiles: Tiles = None, targets: Sequence[str] | None = None, *, refresh_scenes: bool = False
-    ) -> dict[str, Exception]:
+    def run(self, tiles: Tiles = None, targets: Targets = None, *, refresh_scenes: bool = False) -> dict[str, Exception]:
         """Make what is missing, in this process; the same as ``imperv run``.
 
         Returns
@@ -153,9 +156,9 @@ class Production:
         """
         from imperv.flows.production.running import run_tiles
 
-        return dict(run_tiles(self._named(tiles), str(self.config), targets, refresh_scenes))
+        return dict(run_tiles(self._named(tiles), str(self.config), _listed(targets), refresh_scenes))
 
-    def verify(self, tiles: Tiles = None, targets: Sequence[str] | None = None) -> dict[str, list[Finding]]:
+    def verify(self, tiles: Tiles = None, targets: Targets = None) -> dict[str, list[Finding]]:
         """Check all products that are delivered, and name those that are missing; the same as ``imperv verify --config``.
 
         Returns
@@ -168,7 +171,7 @@ class Production:
         from imperv.tasks.job import Job
 
         jobs = [Job.of(self.settings, tile) for tile in self._named(tiles)]
-        found, missing = verify_delivered(jobs, steps(resolve_targets(targets))[1])
+        found, missing = verify_delivered(jobs, steps(resolve_targets(_listed(targets)))[1])
         for name, finding in (entry for tile in missing.values() for entry in tile.items()):
             found.setdefault(name, []).append(finding)
         return found
@@ -202,4 +205,10 @@ class Production:
         return evaluate_tiles(jobs, Truth.find(Path(truth) if truth else None, rasters), trials)
 
     def _named(self, tiles: Tiles) -> list[str]:
-        return self.tiles if tiles is None else [tiles] if isinstance(tiles, str) else list(tiles)
+        from imperv.flows.cli.names import tile_names
+
+        return self.tiles if tiles is None else tile_names([tiles] if isinstance(tiles, str) else list(tiles)) or []
+
+
+def _listed(targets: Targets) -> list[str] | None:
+    return None if targets is None else [targets] if isinstance(targets, str) else list(targets)

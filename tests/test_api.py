@@ -33,7 +33,7 @@ def test_a_missing_file_is_one_line(tmp_path):
 def test_a_production_is_planned_run_opened_and_verified(flanders_file):
     production = imperv.open(flanders_file)
     assert production.tiles == ["E38N31"] and len(production.layers()) == 0
-    plan = production.plan(targets=["IMD_MSK_then"])
+    plan = production.plan("e38n31", "IMD_MSK_then")
     assert set(plan["state"]) == {"run"} and set(plan["tile"]) == {"E38N31"}
     assert production.run("E38N31", ["IMD_then"]) == {}
     assert set(production.plan("E38N31", ["IMD_then"])["state"]) == {"up to date"}

@@ -222,7 +222,7 @@ def worker(
     name: Annotated[str | None, typer.Option(help="Of this worker; Prefect makes one up.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
 ) -> None:
-    """Serve a work pool of the Prefect server, as `prefect worker start` does, with runs that start in a fraction of a second."""
+    """Serve a work pool of the Prefect server, as `prefect worker start` does."""
     from imperv.flows.runtime.server import check_server, prepare_worker
 
     prepare_worker()
@@ -268,7 +268,10 @@ def demo(
 
 @app.command(rich_help_panel=HELP)
 def graph(
-    form: Annotated[Form, typer.Option("--format", help="Form.")] = Form.MERMAID,
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Form; by default that of the file's ending, or else mermaid.", show_default=False),
+    ] = None,
     target: Targets = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output by default.")] = None,
 ) -> None:
@@ -276,9 +279,15 @@ def graph(
     from imperv.flows.cli.drawing import mermaid, svg
     from imperv.flows.plan.targets import resolve_targets
 
-    text = (svg if form is Form.SVG else mermaid)(resolve_targets(target))
+    ending = Form.SVG if output is not None and output.suffix.lower() == ".svg" else Form.MERMAID
+    text = (svg if (form or ending) is Form.SVG else mermaid)(resolve_targets(target))
     if output:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"--output: {output} cannot be written ({error.strerror}); name a file in a folder of yours"
+            ) from None
     else:
         sys.stdout.write(text)
 

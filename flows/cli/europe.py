@@ -35,7 +35,9 @@ def europe(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Only tiles whose last run failed.")] = False,
     tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
     max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
-    deployment: Annotated[str, typer.Option(help="Deployment of the flow of a tile.")] = "imperviousness/tile",
+    deployment: Annotated[
+        str | None, typer.Option(help="Deployment of the flow of a tile.", show_default="imperviousness/tile")
+    ] = None,
     notify: Notify = None,
     metrics: Metrics = None,
     yes: Yes = False,
@@ -47,15 +49,21 @@ def europe(
     from imperv.flows.cli.showing import run_view
     from imperv.flows.production.choosing import chosen_tiles
     from imperv.flows.runtime.outcomes import Ledger
+    from imperv.flows.runtime.server import named as named_server
     from imperv.flows.tile.progress import listening
+    from imperv.tasks.errors import InputError
     from imperv.tasks.settings.production import Production
 
+    if deployment is not None and not named_server():
+        raise InputError(f"--deployment {deployment}: no Prefect server is named; set PREFECT_API_URL, or leave the option out")
     production = Production.read(config)
     names = list(chosen_tiles(production, named(tiles, production.tile_names), first, retry_failed))
     if names:
         ask_taken(production, names, target, yes)
         with watched(notify, metrics), run_view(err) as view, listening(view):
-            summary = run_many(str(config), names, target, at_once, tile_timeout, max_failures, deployment, yes=True)
+            summary = run_many(
+                str(config), names, target, at_once, tile_timeout, max_failures, deployment or "imperviousness/tile", yes=True
+            )
     else:
         summary = Ledger((), 0).summary()
         err.print("imperv: no tile has failed in its last run", markup=False)

@@ -19,7 +19,9 @@ def mean_share(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def share_of_ones(a: np.ndarray, factor: int) -> np.ndarray:
-    """Share of the valid pixels that are 1, in percent; shapes and no data as for `mean_share`."""
+    """Share of the valid pixels that are 1, in percent; shapes and no data as for `mean_share`. With factor 1 the codes stay."""
+    if factor == 1:
+        return np.asarray(a, "u1")
     return mean_share(np.where(np.asarray(a) == 1, 100, a).astype("u1"), factor)
 
 

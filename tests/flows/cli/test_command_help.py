@@ -109,6 +109,20 @@ def test_a_value_that_is_none_of_the_choices_is_told_plainly(capsys):
     assert capsys.readouterr().err == "imperv: Invalid value for '--format': 'png' is not one of 'mermaid', 'svg'.\n"
 
 
+def test_the_graph_takes_its_form_from_the_file(tmp_path, capsys):
+    assert main(["graph", "-o", str(tmp_path / "graph.svg")]) == 0 and "<svg" in (tmp_path / "graph.svg").read_text()
+    assert main(["graph", "-o", str(tmp_path / "graph.mmd")]) == 0 and "flowchart" in (tmp_path / "graph.mmd").read_text()
+    assert main(["graph", "-o", str(tmp_path / "none" / "graph.svg")]) == 2
+    assert capsys.readouterr().err.startswith("imperv: --output: ")
+
+
+def test_a_deployment_needs_a_server(monkeypatch, capsys):
+    """It was left out without a word, and everything ran here."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert main(["europe", "--deployment", "a/b"]) == 2
+    assert "no Prefect server is named; set PREFECT_API_URL" in capsys.readouterr().err
+
+
 def test_without_a_production_file_there_is_a_way_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status"]) == 2

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imperv.layers.palette import CHANGE, CLASSES, DENSITY
 from imperv.tasks.report.maps import draw, draw_composite, draw_looks, enlarge, legend_of, scale_bar, stretch
-from imperv.tasks.report.pixels import Picture
+from imperv.tasks.report.pixels import Picture, thin_of
 
 BOUNDS = (4_000_000.0, 3_000_000.0, 4_006_000.0, 3_006_000.0)
 
@@ -37,6 +37,15 @@ def test_thinned_built_up_is_graded_between_its_two_colours():
     pixels = np.asarray(decoded(draw("IBU_now", Picture(codes, BOUNDS, 100, 10)).image).convert("RGBA"))
     assert [tuple(p[:3]) for p in pixels[0, :3]] == [(240, 240, 240), (248, 209, 120), (255, 178, 0)]
     assert pixels[0, 3, 3] == 0
+
+
+@pytest.mark.parametrize("edge", [8, 16])
+def test_built_up_as_the_report_reads_it_has_the_colours_of_its_legend(tmp_path, edge):
+    """Of a window that is not thinned the built-up pixels were black."""
+    codes = np.resize(np.array([0, 1, 1, 255], "u1"), (edge, edge))
+    picture = Picture(thin_of("IBU_now")(codes, 1), BOUNDS, 10, 1)
+    pixels = np.asarray(decoded(draw("IBU_now", picture).image).convert("RGBA")).reshape(-1, 4)
+    assert {tuple(p[:3]) for p in pixels if p[3]} == {(240, 240, 240), (255, 178, 0)}
 
 
 def test_small_pictures_are_enlarged_without_blur():
