@@ -361,9 +361,11 @@ def test_meaning_of_a_draft_comes_from_the_store(tmp_path, monkeypatch):
     stored = {"IMD_now": Source("IMD_now", 10, bounds, lambda a, b: arrays["IMD_now"][a:b])}
     monkeypatch.setattr("imperv.tasks.checks.verifying.job_sources", lambda job: dict(stored))
     paths = deliver(tmp_path / "out", {"IMD_now_resampled": arrays["IMD_now_resampled"]})
-    assert [f.ok for f in check_meaning(SimpleNamespace(), "IMD_now_resampled", paths["IMD_now_resampled"])] == [True]
+    assert [
+        f.ok for f in check_meaning(SimpleNamespace(record=lambda symbol: None), "IMD_now_resampled", paths["IMD_now_resampled"])
+    ] == [True]
     arrays["IMD_now"][:10, :10] = 77
-    [finding] = check_meaning(SimpleNamespace(), "IMD_now_resampled", paths["IMD_now_resampled"])
+    [finding] = check_meaning(SimpleNamespace(record=lambda symbol: None), "IMD_now_resampled", paths["IMD_now_resampled"])
     assert not finding.ok and "1 of 400 pixels" in finding.text
 
 
