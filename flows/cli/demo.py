@@ -60,10 +60,8 @@ def show_end(job: Job, config: Path, out: Console) -> None:
     _show_layers(job, out)
     store = job.production.store_url
     out.print(f"production file  {config}\nstore            {store}", markup=False)
-    out.print(
-        f'in a notebook    from imperv.tasks.store.store import Store; Store("{store}").open("IMD_now", "{job.tile}")',
-        markup=False,
-    )
+    opened = f'import imperv; imperv.open("{config}").open("IMD_now", "{job.tile}")'
+    out.print(f"in a notebook    {opened}", markup=False)
     _show_scores(job, config.parent / "truth", out)
 
 
