@@ -89,6 +89,14 @@ class _Cache(FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> tuple:
         return *super()._index_key(sig, codegen), _sources()
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Compiled code, or None; what was kept by modules that have moved since is forgotten."""
+        try:
+            return super().load_overload(sig, target_context)
+        except (ImportError, AttributeError):
+            self.flush()
+            return None
+
 
 @cache
 def _sources() -> str:
