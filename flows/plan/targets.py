@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from imperv.layers.catalogue import CATALOGUE, resolve, topological_order
 from imperv.tasks.errors import InputError
-from imperv.tasks.families import TASKS
-from imperv.tasks.task import Until
+
+if TYPE_CHECKING:
+    from imperv.tasks.task import Until
 
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
@@ -31,6 +33,8 @@ def steps(targets: Sequence[str] | None, until: Until = "all") -> tuple[list[str
     """
     order = topological_order(targets)
     if until != "all":
+        from imperv.tasks.families import TASKS  # here: it loads every maker, which a list of layers does not need
+
         return topological_order([s for s in order if TASKS[s].until in UP_TO[until]]), []
     wanted = CATALOGUE if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]
