@@ -16,17 +16,23 @@ from imperv.tasks.store.records import Record, digest_of, explain_difference
 from imperv.tasks.store.store import with_measured
 
 
-def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """Everything that a layer's key is made of, None while an input is not done; `external` is looked up unless given."""
-    inputs = {}
+def input_versions(job: Job, layer: Layer) -> dict[str, str | None]:
+    """Versions of a layer's inputs by the names that its record has for them; None for one that is not done."""
+    found: dict[str, str | None] = {}
     for name in layer.inputs:
         record = job.record(name)
-        if record is None:
-            return None
         # By stem: features of a year are the same whether that year is `then` or `now`.
+        key = CATALOGUE[name].stem if layer.stem != layer.symbol else name
         # A scene list counts by what is in it: where its catalogue lies does not change a pixel.
-        version = record.digest if CATALOGUE[name].kind == "source" else record.version
-        inputs[CATALOGUE[name].stem if layer.stem != layer.symbol else name] = version
+        found[key] = None if record is None else record.digest if CATALOGUE[name].kind == "source" else record.version
+    return found
+
+
+def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """Everything that a layer's key is made of, None while an input is not done; `external` is looked up unless given."""
+    inputs = input_versions(job, layer)
+    if None in inputs.values():
+        return None
     if reason := TASKS[layer.symbol].not_needed(job, layer.symbol):  # then nothing else can change it
         return {"algorithm": f"{layer.stem} {layer.version}", "window": list(job.bounds), "not made": reason}
     return {

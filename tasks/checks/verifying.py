@@ -21,6 +21,7 @@ from imperv.tasks.checks.metadata import check_metadata
 from imperv.tasks.checks.seams import DEPTH, Seam, seam
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
+from imperv.tasks.nodes import input_versions
 from imperv.tasks.products.names import edition_years, places_of, theme_of
 from imperv.tasks.products.packages import compare_package, unpack
 from imperv.tasks.products.rules import OUTSIDE, Finding, Named, check_name, failed, passed
@@ -136,11 +137,8 @@ def _outdated(job: Job, symbol: str) -> bool:
     """Whether a layer was made of one that is another now."""
     record, layer = job.record(symbol), CATALOGUE[symbol]
     used = record.ingredients.get("inputs", {}) if record is not None else {}
-    for name in layer.inputs:
-        now, then = job.record(name), used.get(CATALOGUE[name].stem if layer.stem != symbol else name)
-        if now is not None and then is not None and then not in (now.version, now.digest):
-            return True
-    return any(_outdated(job, name) for name in layer.inputs)
+    changed = any(now is not None and used.get(key, now) != now for key, now in input_versions(job, layer).items())
+    return changed or any(_outdated(job, name) for name in layer.inputs)
 
 
 def _check_zip(path: Path, room: Path, request: Request) -> list[Checked]:
