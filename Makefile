@@ -29,7 +29,7 @@ lint: $(DONE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p $(TYPING)
-	ln -sfn $(foreach room,$(ROOMS) imperv/__init__.py imperv/api.py imperv/py.typed,../../../$(room)) $(TYPING)/
+	ln -sfn $(addprefix ../../../,$(ROOMS) $(wildcard imperv/*.py) imperv/py.typed) $(TYPING)/
 	$(BIN)/mypy
 
 format: $(DONE)

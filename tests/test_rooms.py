@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "tasks": {"tasks", "layers", "calibration", "grids"},
     "flows": {"flows", "tasks", "layers", "calibration", "grids"},
     "deployments": {"deployments", "flows", "tasks", "layers", "calibration", "grids"},
+    "imperv": {"imperv", "flows", "tasks", "layers", "calibration", "grids"},
 }
 
 IN_AND_OUT = {
@@ -58,7 +59,9 @@ class Import:
 
 
 def room_of(name: str) -> str:
-    return name.split(".")[1]
+    """Of a module; what `import imperv` gives, such as ``imperv.api``, is a room too."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in MAY_IMPORT else "imperv"
 
 
 @cache
@@ -68,7 +71,8 @@ def modules() -> dict[str, Path]:
     for room in MAY_IMPORT:
         for path in sorted((ROOT / room).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(("imperv", *(parts[:-1] if parts[-1] == "__init__" else parts)))] = path
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name if room == "imperv" else f"imperv.{name}"] = path
     return found
 
 

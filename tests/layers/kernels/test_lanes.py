@@ -1,4 +1,5 @@
 import operator
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -302,3 +303,33 @@ def test_compiled_code_is_kept_until_a_module_with_kernels_changes(tmp_path):
     assert hits_and_misses() == [1, 0]
     (room / "kernels" / "lanes.py").write_text(source + "# Changed.\n", encoding="utf-8")
     assert hits_and_misses() == [0, 1]
+
+
+def test_compiled_code_that_names_a_module_which_has_moved_is_forgotten(tmp_path):
+    """Types of arguments are kept by the name of their module: after an update in place that ended every run."""
+    room = tmp_path / "layers"
+    (room / "kernels").mkdir(parents=True)
+    (room / "__init__.py").touch()
+    (room / "kernels" / "__init__.py").touch()
+    shutil.copy(lanes.__file__, room / "kernels" / "lanes.py")
+    text = (
+        "from layers.{} import Plan\n"
+        "from layers.kernels.lanes import kernel\n\n\n"
+        "@kernel\n"
+        "def first(plan):\n"
+        "    return plan.number\n\n\n"
+        "assert first(Plan(7)) == 7\n"
+        "print(sum(first.stats.cache_hits.values()), sum(first.stats.cache_misses.values()))\n"
+    )
+
+    def hits_and_misses(place):
+        (room / "using.py").write_text(text.format(place), encoding="utf-8")
+        command = [sys.executable, "-c", "import layers.using"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return [int(n) for n in done.stdout.split()]
+
+    (room / "plans.py").write_text("from typing import NamedTuple\n\n\nclass Plan(NamedTuple):\n    number: int\n")
+    assert [hits_and_misses("plans"), hits_and_misses("plans")] == [[0, 1], [1, 0]]
+    (room / "plans.py").rename(room / "moved.py")
+    assert [hits_and_misses("moved"), hits_and_misses("moved")] == [[0, 1], [1, 0]]
