@@ -5,6 +5,8 @@ escapes is a defect of this software.
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from imperv.tasks.addresses import shown
@@ -55,6 +57,16 @@ def disk_trouble(error: OSError, path: str) -> ImpervError:
             f"store: {error.filename or path} cannot be written ({error.strerror or error}); name a folder of yours"
         )
     return WorkError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+@contextmanager
+def writing(path: Path, option: str = "") -> Iterator[None]:
+    """Write a file that a person has named, with `option` on the command line; InputError if that fails."""
+    try:
+        yield
+    except OSError as error:
+        named = f"{option}: {path}" if option else str(path)
+        raise InputError(f"{named} cannot be written ({error.strerror}); name a file in a folder of yours") from None
 
 
 def folder_trouble(path: Path) -> str:

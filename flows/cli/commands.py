@@ -34,7 +34,7 @@ from imperv.flows.runtime.console import Config, Json, Yes, end, err, named, out
 from imperv.flows.runtime.logs import configure
 from imperv.flows.runtime.stopping import stoppable
 from imperv.tasks.addresses import shown
-from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.errors import ImpervError, InputError, writing
 
 app = typer.Typer(
     help="Production chain of the Copernicus HRL Imperviousness: from a year of Sentinel-2 to maps of sealed surface.",
@@ -97,10 +97,8 @@ def scenes(
             for line in (*table_lines(entry), *calendar_lines(entry)):
                 out.print(line, markup=False)
     if plot is not None:
-        try:
+        with writing(plot, "--plot"):
             plot_calendar(tile, found, plot)
-        except OSError as error:
-            raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
     if lines := objections(job, found):
         raise InputError("\n".join(lines))
 
@@ -282,12 +280,8 @@ def graph(
     ending = Form.SVG if output is not None and output.suffix.lower() == ".svg" else Form.MERMAID
     text = (svg if (form or ending) is Form.SVG else mermaid)(resolve_targets(target))
     if output:
-        try:
+        with writing(output, "--output"):
             output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"--output: {output} cannot be written ({error.strerror}); name a file in a folder of yours"
-            ) from None
     else:
         sys.stdout.write(text)
 

@@ -18,7 +18,7 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
 from imperv.tasks.assessment.comparing import Pair, Tally, both_blocks, meant, reading_of, valid_values
 from imperv.tasks.assessment.comparison_sides import Side
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, writing
 from imperv.tasks.report.maps import scale_bar
 from imperv.tasks.report.thinning import mean_share, prevailing_class, share_of_ones, strongest_change
 
@@ -154,10 +154,8 @@ def draw(path: Path, a: Side, b: Side, found: Sequence[tuple[Pair, Tally]], ever
     parts: Any = figure.subfigures(len(shown), 1, squeeze=False)
     for part, (pair, tally) in zip(parts[:, 0], shown, strict=True):
         _draw_row(part, pair, tally, a.label, b.label)
-    try:
+    with writing(path, "--picture"):
         figure.savefig(path, dpi=DPI)
-    except OSError as error:
-        raise InputError(f"--picture: {path} cannot be written ({error.strerror}); name a file in a folder of yours") from None
     rest = f"; {len(chosen) - len(shown)} more have no room" if len(chosen) > len(shown) else ""
     other = "" if every or len(names) == 1 else "; --layer draws others"
     return f"{path}: {', '.join(f'{pair.tile} {pair.name}'.strip() for pair, _ in shown)}{rest}{other}"

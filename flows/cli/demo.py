@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from imperv.flows.cli.demo_scores import Score, candidates, compare, read_truths
+from imperv.flows.cli.simulate import own_folder
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.delivery.delivery import delivered_symbols
 from imperv.tasks.errors import ImpervError, InputError
@@ -82,16 +83,10 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
     wanted = json.dumps({"size": size, "simulator": VERSION})
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
         return config
-    if directory.exists() and any(directory.iterdir()) and not begun.exists():
-        raise InputError(f"{directory} is not empty and is no demo; name another folder")
-    err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}", markup=False)
-    marker.unlink(missing_ok=True)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        begun.touch()
+    with own_folder(directory, begun, "is no demo"):
+        err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}", markup=False)
+        marker.unlink(missing_ok=True)
         shutil.rmtree(directory / "scenes", ignore_errors=True)  # of another size or an older simulator
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
     simulate(directory, size=size)
     with config.open("a", encoding="utf-8") as file:
         file.write(TRAINING)

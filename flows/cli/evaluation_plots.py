@@ -12,7 +12,7 @@ from typing import Any
 from imperv.flows.tile.evaluating import Row, grids_of, notes
 from imperv.layers.statistics.reliability import FEWEST
 from imperv.tasks.assessment.evaluation import METHODS
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, writing
 
 PANELS = {
     "IMD": (
@@ -41,14 +41,12 @@ def save(found: Row, path: Path) -> None:
     """Write the pictures as ``.png``, or as ``.html`` with the tables; InputError for another ending, or if that fails."""
     check_name(path)
     picture = draw(found)
-    try:
+    with writing(path, "--plot"):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
             path.write_bytes(picture)
         else:
             path.write_text(page(found, picture), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--plot: {path} cannot be written ({error.strerror}); name a file in a folder of yours") from None
 
 
 def draw(found: Row) -> bytes:

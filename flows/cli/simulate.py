@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -48,24 +50,33 @@ def simulate(
         raise InputError(f"--years {years[0]} {years[1]}: the first must be before the second")
     marker, file = directory / MARKER, directory / "production.toml"
     wanted = json.dumps([names, kilometres, years, overpasses, seed, whole, VERSION])
-    try:
-        if not (file.is_file() and marker.is_file() and marker.read_text(encoding="utf-8") == wanted):
-            if directory.exists() and any(directory.iterdir()) and not marker.exists():
-                raise InputError(f"{directory} is not empty and no rehearsal; name another folder")
-            directory.mkdir(parents=True, exist_ok=True)
+    if not (file.is_file() and marker.is_file() and marker.read_text(encoding="utf-8") == wanted):
+        with own_folder(directory, marker, "no rehearsal"):
             marker.write_text("")  # begun: nothing looks done until the end
             file.unlink(missing_ok=True)
-            simulate_many(
-                directory, names, kilometres, years=years, overpasses=overpasses, seed=seed, more="" if whole else QUICK,
-                progress=lambda text: err.print(text, markup=False),
-            )  # fmt: skip
+            try:
+                simulate_many(
+                    directory, names, kilometres, years=years, overpasses=overpasses, seed=seed, more="" if whole else QUICK,
+                    progress=lambda text: err.print(text, markup=False),
+                )  # fmt: skip
+            except ValueError as error:
+                raise InputError(f"simulate: {error}") from None
             marker.write_text(wanted, encoding="utf-8")
-    except ValueError as error:
-        raise InputError(f"simulate: {error}") from None
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
     name = shlex.quote(str(file))
     out.print(f"{file}: {len(names)} tiles; next: imperv europe --config {name}", markup=False)
+
+
+@contextmanager
+def own_folder(directory: Path, marker: Path, otherwise: str) -> Iterator[None]:
+    """Work in a folder whose `marker` says that it is ours; InputError if it holds anything else, or cannot be written."""
+    if directory.exists() and any(directory.iterdir()) and not marker.exists():
+        raise InputError(f"{directory} is not empty and {otherwise}; name another folder")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        yield
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
 
 
 def around(count: int) -> list[str]:

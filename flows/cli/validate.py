@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from imperv.flows.cli.names import complete_layer, complete_tile, layer_name, tile_names
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
     from imperv.layers.statistics.accuracy import Estimate
@@ -64,10 +64,8 @@ def validate(
     if plot is not None:
         from imperv.flows.cli.validation_page import plot_scatter
 
-        try:
+        with writing(plot, "--plot"):
             plot.write_bytes(plot_scatter(found))
-        except OSError as error:
-            raise InputError(f"--plot: {plot} cannot be written ({error.strerror}); name a file in a folder of yours") from None
 
 
 def _maps(paths: list[Path] | None, config: Path | None, tiles: list[str] | None, layer: str) -> list[Map]:

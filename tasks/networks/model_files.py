@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imperv.grids import Tile
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import Normalisation
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, writing
 from imperv.tasks.job import Job, utc_now
 from imperv.tasks.networks.registry import IMPORTED, PRODUCTS, Wanted, imported, members_of, trouble, weights_digest
 from imperv.tasks.settings.production import Production
@@ -120,15 +120,12 @@ def export_model(store: Store, product: str, tile: Tile, output: Path) -> Manife
         )
         temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}")
         try:
-            with zipfile.ZipFile(temporary, "w") as archive:
-                archive.writestr("manifest.json", manifest.model_dump_json(indent=1))
-                archive.write(Path(folder) / "model.json", "model.json", zipfile.ZIP_DEFLATED)
-                archive.write(network, "model.keras")  # weights do not compress
-            temporary.replace(output)
-        except OSError as error:
-            raise InputError(
-                f"--output: {output} cannot be written ({error.strerror}); name a file in a folder of yours"
-            ) from None
+            with writing(output, "--output"):
+                with zipfile.ZipFile(temporary, "w") as archive:
+                    archive.writestr("manifest.json", manifest.model_dump_json(indent=1))
+                    archive.write(Path(folder) / "model.json", "model.json", zipfile.ZIP_DEFLATED)
+                    archive.write(network, "model.keras")  # weights do not compress
+                temporary.replace(output)
         finally:
             temporary.unlink(missing_ok=True)
     return manifest

@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, writing
 from imperv.tasks.settings.production import Production
 from imperv.tasks.settings.toml_files import read_toml
 
@@ -66,17 +66,16 @@ def _write(text: str, out: Path) -> Path:
     """Write a file at once, or not at all where it cannot be read as a production."""
     draft = out.with_name(f".{out.name}.draft")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="utf-8")
-            Production.read(draft)
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                draft.write_text(text, encoding="utf-8")
+                Production.read(draft)
+                draft.replace(out)
+            finally:
+                draft.unlink(missing_ok=True)
     except InputError as error:
         raise InputError(str(error).replace(str(draft), str(out))) from None
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); name a file in a folder of yours") from None
     return out
 
 
