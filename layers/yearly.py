@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imperv.layers.harmonics import fit_harmonics, fit_plan, fit_room, fit_strip
+from imperv.layers.harmonic_plan import fit_plan
+from imperv.layers.harmonics import fit_harmonics, fit_room, fit_strip
 from imperv.layers.kernels.lanes import STRIP, convert, kernel, load, scratch, select, spread, store, widened
 from imperv.layers.quantiles import (
     checked_shares,
