@@ -16,9 +16,9 @@ from typing import Any
 from imperv.flows.tile.evaluating import PRODUCTS, grids_of
 from imperv.grids import Tile
 from imperv.layers.catalogue import topological_order
-from imperv.tasks.assessment.evaluation import NEEDED, Trial, run_trial, threshold
-from imperv.tasks.assessment.summary import summarise_trials
-from imperv.tasks.assessment.truth import Truth
+from imperv.tasks.imperviousness.assessment.evaluation import NEEDED, Trial, run_trial, threshold
+from imperv.tasks.imperviousness.assessment.summary import summarise_trials
+from imperv.tasks.imperviousness.assessment.truth import Truth
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production

@@ -21,10 +21,10 @@ from imperv.layers.catalogue import CATALOGUE, MEMBER_SD
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.engine import measured
+from imperv.tasks.imperviousness.products.names import delivered_symbols
+from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node
-from imperv.tasks.products.names import delivered_symbols
-from imperv.tasks.report.tile import write_tile_report
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import with_measured

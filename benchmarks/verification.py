@@ -21,8 +21,8 @@ MEASURE = """
 import json, sys, time
 import numba
 from pathlib import Path
-from imperv.tasks.checks.verifying import Request, verify
-from imperv.tasks.assessment.maps import maps_of_files, validate
+from imperv.tasks.imperviousness.checks.verifying import Request, verify
+from imperv.tasks.imperviousness.assessment.maps import maps_of_files, validate
 what, *paths = sys.argv[1:]
 start, processor = time.perf_counter(), time.process_time()
 if what == "verify":

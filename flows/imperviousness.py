@@ -43,7 +43,7 @@ def make(tile: str, node: str, config: str, refresh: bool = False) -> State[Any]
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(tile: str, config: str) -> str:
     """Make the report of a tile; where it is, relative to the store."""
-    from imperv.tasks.report.tile import write_tile_report  # what draws takes a second to import
+    from imperv.tasks.imperviousness.report.tile import write_tile_report  # what draws takes a second to import
 
     return write_tile_report(job_of(tile, config))
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from imperv.tasks.products.rules import Finding
+    from imperv.tasks.imperviousness.products.rules import Finding
     from imperv.tasks.settings.production import Production as Settings
     from imperv.tasks.store.store import Store
 
@@ -167,7 +167,7 @@ class Production:
             Findings by file; a rule is broken where ``ok`` is False.
         """
         from imperv.flows.plan.targets import resolve_targets, steps
-        from imperv.tasks.checks.delivered import verify_delivered
+        from imperv.tasks.imperviousness.checks.delivered import verify_delivered
         from imperv.tasks.job import Job
 
         jobs = [Job.of(self.settings, tile) for tile in self._named(tiles)]
@@ -198,7 +198,7 @@ class Production:
             What ``imperv evaluate --json`` prints.
         """
         from imperv.flows.tile.evaluating import evaluate_tiles
-        from imperv.tasks.assessment.truth import Truth
+        from imperv.tasks.imperviousness.assessment.truth import Truth
         from imperv.tasks.job import Job
 
         jobs = [Job.of(self.settings, tile) for tile in self._named(tiles)]

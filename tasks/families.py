@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imperv.tasks.imperviousness.tasks import TASKS as IMPERVIOUSNESS
+from imperv.tasks.imperviousness.nodes.tasks import TASKS as IMPERVIOUSNESS
 from imperv.tasks.task import Task
 
 TASKS: dict[str, Task] = {**IMPERVIOUSNESS}

@@ -1,6 +1,6 @@
 """What a task is: how a node of the graph is made, and what decides whether it must be made again.
 
-A family declares one for each of its nodes (`tasks.imperviousness.tasks`); `tasks.nodes` runs them and knows no family.
+A family declares one for each of its nodes (`tasks.imperviousness.nodes.tasks`); `tasks.nodes` runs them and knows no family.
 """
 
 from __future__ import annotations

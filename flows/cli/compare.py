@@ -35,9 +35,9 @@ def compare(
     """Say where two productions, stores or folders of maps differ: pixels, areas and classes, parameters and software."""
     from imperv.flows.cli.comparison_page import as_dict, lines
     from imperv.flows.cli.comparison_picture import check_name, draw
-    from imperv.tasks.assessment.comparing import compare as tally_of
-    from imperv.tasks.assessment.comparison_sides import matched, open_sides
-    from imperv.tasks.assessment.truth import Truth
+    from imperv.tasks.imperviousness.assessment.comparing import compare as tally_of
+    from imperv.tasks.imperviousness.assessment.comparison_sides import matched, open_sides
+    from imperv.tasks.imperviousness.assessment.truth import Truth
 
     if picture is not None:
         check_name(picture)

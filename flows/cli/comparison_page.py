@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.catalogue import topological_order
-from imperv.tasks.assessment.comparing import Pair, Score, Tally
-from imperv.tasks.assessment.comparison_records import (
+from imperv.tasks.imperviousness.assessment.comparing import Pair, Score, Tally
+from imperv.tasks.imperviousness.assessment.comparison_records import (
     Difference,
     Nodes,
     node_differences,
     settings_differences,
     software_differences,
 )
-from imperv.tasks.assessment.comparison_sides import Side, unmatched
+from imperv.tasks.imperviousness.assessment.comparison_sides import Side, unmatched
 
 Found = Sequence[tuple[Pair, Tally]]
 

@@ -55,7 +55,7 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
 
 def show_end(job: Job, config: Path, out: Console) -> None:
     """Where everything is, the report first, and last what it is worth."""
-    from imperv.tasks.report.tile import report_path
+    from imperv.tasks.imperviousness.report.tile import report_path
 
     out.print(f"\nopen {job.store.full(report_path(job.tile))}", markup=False)
     _show_layers(job, out)

@@ -37,7 +37,7 @@ def evaluate(
     """Judge models and maps against a truth: the U-Nets beside per-pixel models on held-out blocks, and the stored layers."""
     from imperv.flows.cli.evaluation_plots import check_name, save
     from imperv.flows.tile.evaluating import evaluate_tiles, notes, tables
-    from imperv.tasks.assessment.truth import Truth
+    from imperv.tasks.imperviousness.assessment.truth import Truth
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 

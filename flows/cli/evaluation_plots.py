@@ -11,8 +11,8 @@ from typing import Any
 
 from imperv.flows.tile.evaluating import Row, grids_of, notes
 from imperv.layers.statistics.reliability import FEWEST
-from imperv.tasks.assessment.evaluation import METHODS
 from imperv.tasks.errors import InputError, writing
+from imperv.tasks.imperviousness.assessment.evaluation import METHODS
 
 PANELS = {
     "IMD": (

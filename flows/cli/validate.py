@@ -15,8 +15,8 @@ from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
     from imperv.layers.statistics.accuracy import Estimate
-    from imperv.tasks.assessment.estimators import PlaceResult, Validation
-    from imperv.tasks.assessment.maps import Map
+    from imperv.tasks.imperviousness.assessment.estimators import PlaceResult, Validation
+    from imperv.tasks.imperviousness.assessment.maps import Map
 
 out = Console(soft_wrap=True, highlight=False)
 
@@ -47,9 +47,9 @@ def validate(
     plot: Annotated[Path | None, typer.Option(help="Draw densities against the reference into this PNG.")] = None,
 ) -> None:
     """Say how good maps are: accuracy with 95 % intervals, areas, and errors of density."""
-    from imperv.tasks.assessment.maps import Design
-    from imperv.tasks.assessment.maps import validate as compare
-    from imperv.tasks.assessment.reference_points import Columns
+    from imperv.tasks.imperviousness.assessment.maps import Design
+    from imperv.tasks.imperviousness.assessment.maps import validate as compare
+    from imperv.tasks.imperviousness.assessment.reference_points import Columns
 
     design = Design(simple_random, _areas(stratum_area))
     columns = Columns(column, class_column, strata, weight)
@@ -69,7 +69,7 @@ def validate(
 
 
 def _maps(paths: list[Path] | None, config: Path | None, tiles: list[str] | None, layer: str) -> list[Map]:
-    from imperv.tasks.assessment.maps import maps_of_files, maps_of_jobs
+    from imperv.tasks.imperviousness.assessment.maps import maps_of_files, maps_of_jobs
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 

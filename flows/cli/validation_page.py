@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 
 from imperv.layers.statistics.accuracy import Estimate
-from imperv.tasks.assessment.estimators import DensityResult, PlaceResult, Validation
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.assessment.estimators import DensityResult, PlaceResult, Validation
 
 
 def plot_scatter(validation: Validation) -> bytes:

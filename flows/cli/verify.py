@@ -13,8 +13,8 @@ from imperv.flows.runtime.console import Json, out
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
+    from imperv.tasks.imperviousness.products.rules import Finding
     from imperv.tasks.job import Job
-    from imperv.tasks.products.rules import Finding
 
 NOT_JUDGED = ("debris", "edition")
 """Findings of files that are only named."""
@@ -35,8 +35,8 @@ def verify(
 ) -> None:
     """Check delivered files as the EEA does and more: each alone, together, at the edges of tiles, and what is missing."""
     from imperv.flows.plan.targets import resolve_targets, steps
-    from imperv.tasks.checks.delivered import verify_delivered
-    from imperv.tasks.checks.verifying import Request, verify
+    from imperv.tasks.imperviousness.checks.delivered import verify_delivered
+    from imperv.tasks.imperviousness.checks.verifying import Request, verify
 
     if target and (paths or config is None):
         raise InputError("--target says which products a production must have: give --config and no paths")

@@ -12,7 +12,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.network.prediction import CPU_BYTES
 from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.engine import RESERVED
-from imperv.tasks.imperviousness.clcplus import clcplus_is_given
+from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.job import Job
 from imperv.tasks.networks.models import TRAINING_SHARE, is_small
 from imperv.tasks.networks.predicting import strip_bytes

@@ -17,9 +17,9 @@ from imperv.flows.runtime.journal import last_run
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.delivery.delivery import delivery_standing
 from imperv.tasks.errors import ImpervError
+from imperv.tasks.imperviousness.products.editions import other_editions
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import State, standing
-from imperv.tasks.products.editions import other_editions
 
 
 @dataclass(frozen=True)

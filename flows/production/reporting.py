@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from imperv.flows.plan.planning import remembering, tile_status
 from imperv.flows.production.spending import cost_rows, tile_costs, total_costs
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.report.production import write_production_report
+from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job
-from imperv.tasks.report.production import write_production_report
-from imperv.tasks.report.tile import write_tile_report
 from imperv.tasks.settings.production import Production
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from imperv.flows.runtime.outcomes import Ledger
 from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
 from imperv.tasks.job import Job
-from imperv.tasks.products.names import delivered_symbols, places_of
 from imperv.tasks.settings.production import Production
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
-from imperv.tasks.products.names import places_of
 from imperv.tasks.settings.files import file_of, require_new, table_of, write_production
 from imperv.tasks.settings.production import Production
 

@@ -11,8 +11,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
 from imperv.tasks.job import Job
-from imperv.tasks.products.names import delivered_symbols, places_of
 from imperv.tasks.settings.production import describe_bytes
 
 REPORT = "runs/{tile}.report.html"

@@ -16,8 +16,8 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.addresses import shown
 from imperv.tasks.delivery.geotiff import load_gdal
 from imperv.tasks.errors import ImpervError, InputError, WorkError, disk_trouble
-from imperv.tasks.imperviousness.clcplus import clcplus_missing
-from imperv.tasks.imperviousness.distance import shape_files
+from imperv.tasks.imperviousness.nodes.clcplus import clcplus_missing
+from imperv.tasks.imperviousness.nodes.distance import shape_files
 from imperv.tasks.job import Job
 from imperv.tasks.references.footprints import count_footprints
 from imperv.tasks.references.references import SETTING, check_reference, open_reference, partly_covered

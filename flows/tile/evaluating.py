@@ -11,11 +11,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from imperv.tasks.assessment.evaluation import Product, method_settings, run_trial, threshold
-from imperv.tasks.assessment.stored import OWN, judge_stored
-from imperv.tasks.assessment.summary import summarise_stored, summarise_trials
-from imperv.tasks.assessment.truth import Truth
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.assessment.evaluation import Product, method_settings, run_trial, threshold
+from imperv.tasks.imperviousness.assessment.stored import OWN, judge_stored
+from imperv.tasks.imperviousness.assessment.summary import summarise_stored, summarise_trials
+from imperv.tasks.imperviousness.assessment.truth import Truth
 from imperv.tasks.job import Job
 
 PRODUCTS: tuple[Product, ...] = ("IMD", "IBU")

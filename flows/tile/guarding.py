@@ -18,8 +18,8 @@ from imperv.flows.plan.planning import plan_tile
 from imperv.flows.plan.targets import DELIVER
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
-from imperv.tasks.products.names import places_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
 from imperv.tasks.store.records import Record

@@ -13,12 +13,12 @@ from imperv.flows.tile.progress import listener
 from imperv.flows.tile.refusing import refuse_without_gdal
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.delivery.delivery import deliver
-from imperv.tasks.delivery.stac_series import refresh_series
 from imperv.tasks.errors import ImpervError, TileBusyError
 from imperv.tasks.families import TASKS
+from imperv.tasks.imperviousness.products.editions import told
+from imperv.tasks.imperviousness.products.stac_series import refresh_series
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node, standing
-from imperv.tasks.products.editions import told
 from imperv.tasks.settings.production import Production, describe_bytes
 from imperv.tasks.store.records import Record
 from imperv.tasks.task import Until
@@ -134,7 +134,7 @@ def run_plain(
 
     def finish(done: bool) -> None:
         if (ran or not done) and wants_report(job, done and targets is None):
-            from imperv.tasks.report.tile import write_tile_report  # what draws takes a second to import
+            from imperv.tasks.imperviousness.report.tile import write_tile_report  # what draws takes a second to import
 
             try:
                 write_tile_report(job)

@@ -20,23 +20,31 @@ import numpy as np
 from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import Layer, resolve
 from imperv.layers.palette import OUTSIDE
-from imperv.tasks.checks.delivery_check import check_file, pixel_counts
-from imperv.tasks.checks.verifying import check_meaning
 from imperv.tasks.delivery.attribute_table import table_rows, write_table
 from imperv.tasks.delivery.geotiff import write_geotiff
-from imperv.tasks.delivery.metadata_xml import metadata_xml
 from imperv.tasks.delivery.quicklooks import write_quicklook
 from imperv.tasks.delivery.stac import item_json
 from imperv.tasks.delivery.styles import style_qml
 from imperv.tasks.engine import measured
 from imperv.tasks.errors import WorkError, disk_trouble
+from imperv.tasks.imperviousness.checks.delivery_check import check_file, pixel_counts
+from imperv.tasks.imperviousness.checks.verifying import check_meaning
+from imperv.tasks.imperviousness.products.editions import period_of
+from imperv.tasks.imperviousness.products.facts import Product, product_of
+from imperv.tasks.imperviousness.products.metadata_xml import metadata_xml
+from imperv.tasks.imperviousness.products.names import (
+    Places,
+    delivered_layer,
+    delivered_symbols,
+    file_name,
+    form_of,
+    places_of,
+    product_paths,
+)
+from imperv.tasks.imperviousness.products.packages import write_package
+from imperv.tasks.imperviousness.products.rules import Finding
 from imperv.tasks.job import Job, software, utc_now
 from imperv.tasks.nodes import Standing, State
-from imperv.tasks.products.editions import period_of
-from imperv.tasks.products.facts import Product, product_of
-from imperv.tasks.products.names import Places, delivered_layer, delivered_symbols, file_name, form_of, places_of, product_paths
-from imperv.tasks.products.packages import write_package
-from imperv.tasks.products.rules import Finding
 from imperv.tasks.store.records import Record, digest_of, explain_difference
 from imperv.tasks.store.store import TEMPORARY, with_measured
 

@@ -18,8 +18,8 @@ from odc.geo.geobox import GeoBox
 from imperv.layers.kernels.overviews import overview, overview_factors
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.imperviousness.products.names import EPSG
 from imperv.tasks.job import count_codes
-from imperv.tasks.products.names import EPSG
 
 BLOCK = 512
 """Edge of a block, pixels."""

@@ -25,8 +25,8 @@ from shapely.geometry import mapping
 
 from imperv.layers.attributes import units_of
 from imperv.layers.palette import OUTSIDE
-from imperv.tasks.products.facts import Product
-from imperv.tasks.products.names import EPSG
+from imperv.tasks.imperviousness.products.facts import Product
+from imperv.tasks.imperviousness.products.names import EPSG
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 """Extension that pystac writes no fields of."""

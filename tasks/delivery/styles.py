@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imperv.layers.palette import OUTSIDE
 from imperv.tasks.delivery.templating import fill
-from imperv.tasks.products.facts import Product
+from imperv.tasks.imperviousness.products.facts import Product
 
 
 def style_qml(product: Product) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.lineage import Lineage, Step
+from imperv.tasks.imperviousness.products.facts import Product
 from imperv.tasks.job import utc_now
-from imperv.tasks.products.facts import Product
-from imperv.tasks.products.lineage import Lineage, Step
 from imperv.tasks.settings.production import DeliverySettings, EngineSettings, Production
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import with_measured

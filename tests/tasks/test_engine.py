@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.engine import Engine, measured
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.imperviousness.recipes import make_by_recipe
+from imperv.tasks.imperviousness.nodes.recipes import make_by_recipe
 from imperv.tasks.job import Job, attributes
 from imperv.tasks.settings.production import EngineSettings, Production
 from imperv.tasks.store.records import Record

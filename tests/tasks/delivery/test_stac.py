@@ -14,9 +14,9 @@ from shapely.geometry import Polygon, box, shape
 
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.delivery.stac import footprint, item_json
-from imperv.tasks.delivery.stac_series import refresh_series
+from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
+from imperv.tasks.imperviousness.products.stac_series import refresh_series
 from imperv.tasks.job import Job
-from imperv.tasks.products.names import delivered_symbols, places_of
 from tests.support.delivered import CONTACT, product, production, put
 
 NAME = "CLMS_HRLNVLCC_2018-2021_V01_R00"

@@ -7,7 +7,7 @@ import pytest
 
 from imperv.layers.palette import OUTSIDE
 from imperv.tasks.delivery.styles import style_qml
-from imperv.tasks.products.names import delivered_symbols
+from imperv.tasks.imperviousness.products.names import delivered_symbols
 from tests.support.delivered import product
 
 

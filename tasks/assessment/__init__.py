@@ -1,1 +1,0 @@
-"""Accuracy of maps: `imperv evaluate`, `validate` and `compare`."""

@@ -1,1 +1,0 @@
-"""What `imperv verify` looks at in delivered files."""

@@ -1,0 +1,1 @@
+"""Accuracy of maps of imperviousness: `imperv evaluate`, `validate` and `compare`."""

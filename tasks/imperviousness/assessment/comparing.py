@@ -1,0 +1,350 @@
+"""Two maps of the same ground compared block by block: where they differ, by how much, and what became what.
+
+Of coded maps all follows from one table, the pixels of each pair of codes; of other maps from a few sums. So whole tiles take the
+memory of a block, and the tables of tiles add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from imperv.grids import Block, block_grid
+from imperv.layers.catalogue import Layer
+from imperv.layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
+from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.assessment.truth import Truth
+from imperv.tasks.store.records import Record
+
+Kind = Literal["density", "percent", "change", "binary", "classes", "codes", "values"]
+
+SEALED = 1
+"""Percent from which a density counts as sealed or built-up, as in `imperv validate`."""
+
+PIECE = 2**18
+"""Pixels counted at once."""
+
+SEA = 253
+"""CLC+ code of the sea; it and what is above lies outside."""
+
+TRUTHS = {"IMD_then": "imd_then", "IMD_now": "imd_now", "RIMD": "imd_now", "IBU_then": "ibu_then", "IBU_now": "ibu_now",
+          "IBUD_now": "ibud_now", "RIBUD": "ibud_now"}  # fmt: skip
+"""Truth raster of a layer."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One map, read block by block."""
+
+    name: str
+    """What messages call it."""
+    grid: GeoBox
+    dtype: np.dtype
+    nodata: float | None
+    read: Callable[[Block], np.ndarray]
+    """Pixels of a block of the grid."""
+    layer: Layer | None = None
+    """None where it is not known what it shows."""
+    record: Record | None = None
+    """How it was made, where that is known."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the 256 codes of a map mean."""
+
+    kind: Kind
+    value_of: np.ndarray
+    """(256,) float64: percent, or the code itself; NaN outside and where codes are classes."""
+    class_of: np.ndarray
+    """(256,) int: class of each code, -1 outside."""
+    names: tuple[str, ...]
+    """Of the classes."""
+    valid: np.ndarray
+    """(256,) bool."""
+
+
+@cache
+def reading_of(layer: Layer | None, nodata: float | None = OUTSIDE) -> Reading:
+    """How the codes of a layer are read; numbers without a name where it is not known what layer it is."""
+    codes, nothing = np.arange(256), np.full(256, np.nan)
+    if layer is None:
+        valid = codes != nodata
+        return Reading("codes", np.where(valid, codes, np.nan), np.where(valid, codes, -1), tuple(map(str, range(256))), valid)
+    if layer.codes == DENSITY.codes:
+        valid = codes <= 100
+        value = np.where(valid, codes, np.nan)
+        if layer.delivery and layer.delivery.palette is CONFIDENCE:
+            return Reading("percent", value, np.full(256, -1), (), valid)
+        names: tuple[str, ...] = (f"below {SEALED} %", f"{SEALED} % and more")
+        return Reading("density", value, np.where(valid, codes >= SEALED, -1), names, valid)
+    if layer.codes == CHANGE.codes:
+        valid = codes <= 201
+        value = np.where(codes <= 200, codes - 100.0, np.where(valid, 0.0, np.nan))
+        classes = np.select([~valid, codes == 201, value < 0, value > 0], [-1, 2, 0, 3], 1)
+        return Reading("change", value, classes, ("decrease", "unchanged above 0", "unchanged at 0", "increase"), valid)
+    shown = [code for code in layer.codes if code < SEA]
+    classes = np.full(256, -1)
+    classes[shown] = range(len(shown))
+    palette = meant(layer)
+    names = tuple(f"{code} {palette.meaning(code)}" if palette else str(code) for code in shown)
+    return Reading("binary" if shown == [0, 1] else "classes", nothing, classes, names, classes >= 0)
+
+
+def meant(layer: Layer | None) -> Palette | None:
+    """The palette whose class names are those of a layer; None where its codes have no names here."""
+    if layer is None:
+        return None
+    return layer.delivery.palette if layer.delivery else BUILT_UP if layer.symbol.startswith("IBU_") else None
+
+
+@dataclass(frozen=True)
+class Common:
+    """The pixels that two maps share."""
+
+    grid: GeoBox
+    a: tuple[int, int]
+    """Row and column of its first pixel in A."""
+    b: tuple[int, int]
+    """The same in B."""
+    note: str
+    """That the maps cover different areas, in words; empty where they do not."""
+
+
+def common_ground(a: Raster, b: Raster) -> Common:
+    """The pixels that two maps share; InputError if there are none, or their grids differ."""
+    one, two = a.grid, b.grid
+    pixel = one.resolution
+    if one.crs != two.crs or (pixel.x, pixel.y) != (two.resolution.x, two.resolution.y):
+        pixels = f"{a.name} ({_described(one)}) and {b.name} ({_described(two)}) have different pixels"
+        raise InputError(f"{pixels}; bring one to the grid of the other")
+    column, row = (two.affine.c - one.affine.c) / pixel.x, (two.affine.f - one.affine.f) / pixel.y
+    if max(abs(column - round(column)), abs(row - round(row))) > 1e-3:
+        raise InputError(f"the pixels of {a.name} and {b.name} lie beside each other; bring one to the grid of the other")
+    y, x = round(row), round(column)
+    y0, x0 = max(y, 0), max(x, 0)
+    y1, x1 = min(one.shape[0], y + two.shape[0]), min(one.shape[1], x + two.shape[1])
+    if y0 >= y1 or x0 >= x1:
+        raise InputError(f"{a.name} and {b.name} share no ground: {_box(one)} and {_box(two)}")
+    grid = Block(y0, x0, y1, x1).geobox(one)
+    whole = one.shape == two.shape == grid.shape
+    note = "" if whole else f"A covers {_box(one)}, B {_box(two)}; compared is what both cover, {_box(grid)}"
+    return Common(grid, (y0, x0), (y0 - y, x0 - x), note)
+
+
+def _described(grid: GeoBox) -> str:
+    crs = f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else "another reference system" if grid.crs else "none"
+    return f"{crs}, {abs(grid.resolution.x):g} m"
+
+
+def _box(grid: GeoBox) -> str:
+    return " ".join(f"{value:.0f}" for value in grid.boundingbox)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two maps of one layer and tile, and what they share."""
+
+    tile: str
+    """Empty for files that are not named as products."""
+    name: str
+    """Symbol of the layer, or name of the files."""
+    a: Raster
+    b: Raster
+    ground: Common
+
+
+def both_blocks(pair: Pair, edge: int | None = None) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
+    """Pixels of both maps, block by block of the common ground; blocks of 10 km unless an edge in pixels is given."""
+    for block in block_grid(pair.ground.grid, edge):
+        one, two = (Block(block.y0 + y, block.x0 + x, block.y1 + y, block.x1 + x) for y, x in (pair.ground.a, pair.ground.b))
+        yield block, pair.a.read(one), pair.b.read(two)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A map against a truth."""
+
+    pixels: int
+    mae: float = math.nan
+    """Mean absolute error, percent; NaN of masks."""
+    rmse: float = math.nan
+    bias: float = math.nan
+    accuracy: float = math.nan
+    """Share of pixels whose class is right: of densities at `SEALED` percent."""
+    f1: float = math.nan
+    """Of the sealed or built-up class."""
+
+
+@dataclass
+class Tally:
+    """Sums over the pixels of two maps; those of several tiles add up."""
+
+    reading: Reading
+    metres: float
+    """Edge of a pixel."""
+    pixels: int = 0
+    both: int = 0
+    """Pixels with data in both."""
+    only_a: int = 0
+    only_b: int = 0
+    differing: int = 0
+    """Of those in both."""
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    """Of B - A, its absolute value and its square, where there are numbers."""
+    largest: float = 0
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros((256, 256), np.int64))
+    """(code of A, code of B) pixels with data in both; of coded maps."""
+    truths: np.ndarray | None = None
+    """(map, code of the truth, code of the map) pixels with data in all three."""
+
+    def __add__(self, other: Tally) -> Tally:
+        truths = self.truths
+        if other.truths is not None:
+            truths = other.truths if truths is None else truths + other.truths
+        return Tally(
+            self.reading, self.metres, self.pixels + other.pixels, self.both + other.both, self.only_a + other.only_a,
+            self.only_b + other.only_b, self.differing + other.differing, self.sums + other.sums,
+            max(self.largest, other.largest), self.pairs + other.pairs, truths,
+        )  # fmt: skip
+
+    @property
+    def coded(self) -> bool:
+        """True where pixels are codes, whose pairs are counted."""
+        return self.reading.kind != "values"
+
+    @property
+    def mean(self) -> float:
+        """Mean of B - A; NaN where there are no numbers."""
+        return float(self.sums[0] / self.both) if self.both and self.numbers else math.nan
+
+    @property
+    def mean_absolute(self) -> float:
+        """Mean of the absolute difference."""
+        return float(self.sums[1] / self.both) if self.both and self.numbers else math.nan
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the difference."""
+        return math.sqrt(self.sums[2] / self.both) if self.both and self.numbers else math.nan
+
+    @property
+    def numbers(self) -> bool:
+        """True where the difference of two pixels is a number."""
+        return not self.coded or bool(np.isfinite(self.reading.value_of).any())
+
+    @property
+    def km2(self) -> float:
+        """Area of a pixel, square kilometres."""
+        return self.metres**2 / 1e6
+
+    def area(self, which: Literal[0, 1]) -> float:
+        """Sealed or built-up area of A (0) or B (1) on the pixels of both, km2: the sum of densities, or the pixels of a mask.
+
+        Of change layers the net change. NaN where there is no such thing.
+        """
+        histogram = self.pairs.sum(axis=1 - which)
+        if self.reading.kind in ("density", "change"):
+            return float(np.nansum(self.reading.value_of * histogram)) / 100 * self.km2
+        return float(histogram[1]) * self.km2 if self.reading.kind == "binary" else math.nan
+
+    def transitions(self) -> np.ndarray:
+        """(class of A, class of B) pixels."""
+        count, classes = len(self.reading.names), self.reading.class_of
+        some = np.flatnonzero(classes >= 0)
+        found = np.zeros((count, count), np.int64)
+        np.add.at(found, (classes[some][:, None], classes[some][None, :]), self.pairs[np.ix_(some, some)])
+        return found
+
+    def scores(self) -> tuple[Score, Score] | None:
+        """A and B against the truth; None without one."""
+        return None if self.truths is None else (self._score(self.truths[0]), self._score(self.truths[1]))
+
+    def _score(self, counts: np.ndarray) -> Score:
+        """Score of (code of the truth, code of the map) pixels."""
+        pixels = int(counts.sum())
+        if not pixels:
+            return Score(0)
+        binary = self.reading.kind == "binary"
+        codes = np.arange(256)
+        sealed = codes >= (1 if binary else SEALED)
+        hit, false, missed = (
+            int(counts[np.ix_(t, m)].sum()) for t, m in ((sealed, sealed), (~sealed, sealed), (sealed, ~sealed))
+        )
+        accuracy = 1 - (false + missed) / pixels
+        f1 = 2 * hit / (2 * hit + false + missed) if hit + false + missed else math.nan
+        if binary:
+            return Score(pixels, accuracy=accuracy, f1=f1)
+        error = codes[None, :] - codes[:, None]
+        mae, square, bias = (float((counts * term).sum() / pixels) for term in (np.abs(error), error**2, error))
+        return Score(pixels, mae, math.sqrt(square), bias, accuracy, f1)
+
+
+def compare(pair: Pair, truth: Truth | None = None) -> Tally:
+    """Compare two maps on their common ground; a truth that knows the layer judges both, on the pixels that all three have."""
+    a, b, metres = pair.a, pair.b, abs(float(pair.ground.grid.resolution.x))
+    if a.dtype != np.uint8 or b.dtype != np.uint8:
+        tally = Tally(_VALUES, metres)
+        for _, one, two in both_blocks(pair):
+            _add_values(tally, one, two, a.nodata, b.nodata)
+        return tally
+    readings = [reading_of(raster.layer, OUTSIDE if raster.layer else raster.nodata) for raster in (a, b)]
+    tally = Tally(readings[0], metres)
+    pairs = np.zeros((256, 256), np.int64)
+    key = TRUTHS.get(a.layer.symbol) if truth and a.layer and metres == 10 else None
+    for block, one, two in both_blocks(pair):
+        pairs += _pairs(one, two)
+        real = truth.read(key, block.geobox(pair.ground.grid)) if truth and key else None
+        if real is not None:
+            known = (real != OUTSIDE) & readings[0].valid[one] & readings[1].valid[two]
+            counts = np.stack([_pairs(real[known], one[known]), _pairs(real[known], two[known])])
+            tally.truths = counts if tally.truths is None else tally.truths + counts
+    in_a, in_b = (reading.valid for reading in readings)
+    tally.pixels = int(pairs.sum())
+    tally.only_a, tally.only_b = int(pairs[np.ix_(in_a, ~in_b)].sum()), int(pairs[np.ix_(~in_a, in_b)].sum())
+    tally.pairs = np.where(in_a[:, None] & in_b, pairs, 0)
+    tally.both = int(tally.pairs.sum())
+    tally.differing = tally.both - int(np.trace(tally.pairs))
+    if tally.numbers:
+        values = [np.nan_to_num(reading.value_of) for reading in readings]
+        difference = values[1][None, :] - values[0][:, None]
+        tally.sums = np.array([float((tally.pairs * term).sum()) for term in (difference, np.abs(difference), difference**2)])
+        tally.largest = float(np.abs(difference)[tally.pairs > 0].max(initial=0))
+    return tally
+
+
+_VALUES = Reading("values", np.full(256, np.nan), np.full(256, -1), (), np.zeros(256, bool))
+
+
+def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(256, 256) pixels of each pair of codes."""
+    index = ((a.astype(np.uint16) << 8) | b).reshape(-1)
+    # Piece by piece, as NumPy counts a copy of eight bytes a pixel.
+    pieces = (index[k : k + PIECE] for k in range(0, index.size, PIECE))
+    return sum((np.bincount(piece, minlength=65536) for piece in pieces), np.zeros(65536, np.int64)).reshape(256, 256)
+
+
+def _add_values(tally: Tally, one: np.ndarray, two: np.ndarray, nothing_a: float | None, nothing_b: float | None) -> None:
+    in_a, in_b = valid_values(one, nothing_a), valid_values(two, nothing_b)
+    both = in_a & in_b
+    shared = int(np.count_nonzero(both))
+    tally.pixels += both.size
+    tally.both += shared
+    tally.only_a += int(np.count_nonzero(in_a)) - shared
+    tally.only_b += int(np.count_nonzero(in_b)) - shared
+    difference = two[both].astype("f8") - one[both].astype("f8")
+    tally.differing += int(np.count_nonzero(difference))
+    tally.sums = tally.sums + [difference.sum(), np.abs(difference).sum(), np.square(difference).sum()]
+    tally.largest = max(tally.largest, float(np.abs(difference).max(initial=0)))
+
+
+def valid_values(array: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Where a map has data."""
+    valid = np.isfinite(array)
+    return valid if nodata is None or math.isnan(nodata) else valid & (array != nodata)

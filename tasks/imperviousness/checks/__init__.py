@@ -1,0 +1,1 @@
+"""What `imperv verify` looks at in products of imperviousness."""

@@ -1,0 +1,1 @@
+"""The report of a tile and of a production of imperviousness."""

@@ -1,1 +1,0 @@
-"""Delivered products: their names, rules, facts, editions and packages."""
