@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.processes import told_by
 from imperv.grids import Block
-from imperv.layers.catalogue import CATALOGUE, MEMBER_SD
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols
 from imperv.tasks.engine import measured
-from imperv.tasks.imperviousness.products.names import delivered_symbols
 from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node

@@ -30,8 +30,8 @@ from imperv.layers.network.unet import (
     save_model,
 )
 from imperv.tasks.engine import RESERVED, measured
+from imperv.tasks.imperviousness.nodes.predicting import make_prediction, plan_prediction
 from imperv.tasks.job import Job, attributes, utc_now
-from imperv.tasks.networks.predicting import make_prediction, plan_prediction
 from imperv.tasks.networks.registry import PRODUCTS, Wanted, ensemble_models, find, load
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of

@@ -29,7 +29,7 @@ async def europe(
     at_once: int = 1,
     tile_timeout: float | None = None,
     max_failures: float = MAX_FAILURES,
-    deployment: str = "imperviousness/tile",
+    deployment: str = "",
     first: list[str] | None = None,
     retry_failed: bool = False,
     yes: bool = False,

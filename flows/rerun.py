@@ -7,8 +7,9 @@ from typing import Any
 
 from prefect import flow
 
-from imperv.flows.imperviousness import imperviousness
+from imperv.flows.tile.flow import flow_of
 from imperv.flows.tile.rerunning import scratch_production
+from imperv.tasks.settings.production import Production
 
 
 @flow(name="rerun", flow_run_name="rerun {tile}", validate_parameters=True)
@@ -36,5 +37,5 @@ def rerun(
         Number of nodes that ran, were up to date, and are not made.
     """
     file = scratch_production(Path(config), tile, Path(scratch), changes or [])
-    found: Any = imperviousness(tile, str(file), targets)
+    found: Any = flow_of(Production.read(file).product)(tile, str(file), targets)
     return dict(found)

@@ -24,7 +24,7 @@ async def yearly_update(
     only_finished: bool = False,
     at_once: int = 1,
     tile_timeout: float | None = None,
-    deployment: str = "imperviousness/tile",
+    deployment: str = "",
 ) -> State[Any]:
     """Make the production of the next pair of years from the last one, and run it.
 

@@ -1,21 +1,27 @@
-"""Where pixels lie: EEA 100 km tiles, their GeoBoxes, blocks and halos, all in EPSG:3035; no raster is opened here."""
+"""Where pixels lie: EEA 100 km tiles, their GeoBoxes, blocks and halos in EPSG:3035, UTM grids; no raster is opened here."""
 
 from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
-from imperv.grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles
+from imperv.grids.specs import SPECS, GridSpec, factor, spec_of, utm_code, utm_geobox
+from imperv.grids.tiles import CRS, EDITIONS, Tile, country_tiles, nearest_tiles, official_tiles
 from imperv.grids.windows import snap_outward, window_geobox
 
 __all__ = [
     "CRS",
     "EDITIONS",
-    "RESOLUTIONS",
+    "SPECS",
     "Block",
+    "GridSpec",
     "Tile",
     "block_grid",
     "country_tiles",
+    "factor",
     "inner_slices",
     "nearest_tiles",
     "official_tiles",
     "pad_clipped",
     "snap_outward",
+    "spec_of",
+    "utm_code",
+    "utm_geobox",
     "window_geobox",
 ]

@@ -13,14 +13,13 @@ from importlib import resources
 
 from odc.geo.geobox import GeoBox
 
+from imperv.grids.specs import spec_of
+
 CRS = "EPSG:3035"
 """ETRS89-extended / LAEA Europe."""
 
 TILE_METRES = 100_000
 """Edge of an EEA reference tile."""
-
-RESOLUTIONS = (10, 20, 100)
-"""Pixel sizes of the HRL layers, metres."""
 
 EDITIONS = {"eea38-2021": "eea38_tiles_2021.txt", "eea38-2024": "eea38_tiles_2024.txt"}
 """Name of an official list as written in a production file, and its packaged file."""
@@ -115,21 +114,20 @@ class Tile:
         left, bottom = east * TILE_METRES, north * TILE_METRES
         return left, bottom, left + TILE_METRES, bottom + TILE_METRES
 
-    def geobox(self, resolution: int) -> GeoBox:
+    def geobox(self, resolution: float) -> GeoBox:
         """Pixel grid of the whole tile, north-up.
 
         Parameters
         ----------
-        resolution : int
-            Pixel size in metres: 10, 20 or 100.
+        resolution : float
+            Pixel size in metres: one of `SPECS` that divides 100 km.
 
         Raises
         ------
         ValueError
             For another resolution.
         """
-        if resolution not in RESOLUTIONS:
-            raise ValueError(f"resolution {resolution} m is not one of {RESOLUTIONS}")
+        check_divides(resolution)
         return GeoBox.from_bbox(self.bounds, crs=CRS, resolution=resolution, tight=True)
 
     def neighbours(self) -> tuple[Tile, ...]:
@@ -142,6 +140,12 @@ class Tile:
         """Distance between the lower-left corners in metres."""
         (east, north), (east2, north2) = self.index, other.index
         return TILE_METRES * ((east - east2) ** 2 + (north - north2) ** 2) ** 0.5
+
+
+def check_divides(resolution: float) -> None:
+    """ValueError for a resolution that no layer has, or that does not divide a tile."""
+    if not spec_of(resolution).tiles:
+        raise ValueError(f"resolution {resolution:g} m does not divide the 100 km of a tile; it is for UTM grids (`utm_geobox`)")
 
 
 def resolve_tile(text: str) -> Tile:

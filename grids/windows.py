@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from odc.geo.geobox import GeoBox
 
-from imperv.grids.tiles import CRS, RESOLUTIONS, Tile
+from imperv.grids.tiles import CRS, Tile, check_divides
 
 KILOMETRE = 1000
 """Windows and every delivered grid start on whole kilometres (EEA check `origin`), metres."""
@@ -26,20 +26,19 @@ def snap_outward(bbox: Sequence[float]) -> tuple[int, int, int, int]:
     return low[0], low[1], high[0], high[1]
 
 
-def window_geobox(tile: Tile, resolution: int, bbox: Sequence[float] | None = None) -> GeoBox:
+def window_geobox(tile: Tile, resolution: float, bbox: Sequence[float] | None = None) -> GeoBox:
     """Pixel grid of a tile, or of the part of it inside `bbox` snapped outward to whole kilometres.
 
-    ValueError if the area does not touch the tile, or the resolution is not an HRL one.
+    ValueError if the area does not touch the tile, or the resolution does not divide it.
     """
     return _geobox(tile, resolution, None if bbox is None else tuple(bbox))
 
 
 @lru_cache(maxsize=10_000)  # asked again and again for the same few grids
-def _geobox(tile: Tile, resolution: int, bbox: tuple[float, ...] | None) -> GeoBox:
+def _geobox(tile: Tile, resolution: float, bbox: tuple[float, ...] | None) -> GeoBox:
     if bbox is None:
         return tile.geobox(resolution)
-    if resolution not in RESOLUTIONS:
-        raise ValueError(f"resolution {resolution} m is not one of {RESOLUTIONS}")
+    check_divides(resolution)
     area, whole = snap_outward(bbox), tile.bounds
     left, bottom = max(area[0], whole[0]), max(area[1], whole[1])
     right, top = min(area[2], whole[2]), min(area[3], whole[3])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from imperv.tasks.imperviousness.products.rules import Finding
+    from imperv.tasks.family.findings import Finding
     from imperv.tasks.settings.production import Production as Settings
     from imperv.tasks.store.store import Store
 

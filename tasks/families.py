@@ -1,9 +1,38 @@
-"""The products that are made here: the one module that knows them all."""
+"""The families by name, loaded when they are asked for: shared code reaches what belongs to a product through here only.
+
+Which there are is said in `imperv.layers.catalogue.families`.
+"""
 
 from __future__ import annotations
 
-from imperv.tasks.imperviousness.nodes.tasks import TASKS as IMPERVIOUSNESS
-from imperv.tasks.task import Task
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-TASKS: dict[str, Task] = {**IMPERVIOUSNESS}
-"""Task of every node of the catalogue."""
+from imperv.layers.catalogue import GraphError, family_of, layers_of, load
+from imperv.layers.catalogue.families import packages
+
+if TYPE_CHECKING:
+    from imperv.tasks.family import Family
+    from imperv.tasks.family.task import Task
+
+
+@cache
+def family(name: str) -> Family:
+    """The family of a product.
+
+    Raises
+    ------
+    GraphError
+        If its graph cannot be, or a layer has no task.
+    """
+    load(name)
+    found: Family = import_module(f"{packages()[name]}.family").FAMILY
+    if untold := sorted(layers_of(name).keys() ^ found.tasks.keys()):
+        raise GraphError(f"family {name}: {untold[0]} is not both a layer and a task; declare it in both")
+    return found
+
+
+def task_of(symbol: str) -> Task:
+    """How a node is made."""
+    return family(family_of(symbol)).tasks[symbol]

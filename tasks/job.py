@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from imperv.grids import Block, Tile, block_grid, window_geobox
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.grids import CRS, Block, Tile, block_grid, spec_of, utm_geobox, window_geobox
+from imperv.layers.catalogue import CATALOGUE, Layer, Variable, family_of
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.settings.periods import Period
@@ -24,8 +24,8 @@ from imperv.tasks.store.overlay import store_of
 from imperv.tasks.store.records import Record
 from imperv.tasks.store.store import Place, Store
 
-BLOCK_METRES = {10: 10_000, 20: 10_000, 100: 50_000}
-"""Edge of a block of work by resolution of its output: one shard of the store."""
+COARSEST = 100
+"""Resolution of the grid that bounds are read from, metres."""
 
 PIECE = 2**16
 """Pixels counted at once."""
@@ -51,7 +51,7 @@ class Job:
         """
         try:
             known = Tile(tile)
-            window_geobox(known, 10, production.window(known))
+            window_geobox(known, COARSEST, production.window(known))
         except ValueError as error:
             raise InputError(str(error)) from None
         return cls(production, store_of(production), known, Engine(production.engine, progress))
@@ -69,20 +69,36 @@ class Job:
         found = []
         for tile in self.tile.neighbours():
             try:
-                window_geobox(tile, 10, self.production.window(tile))
+                window_geobox(tile, COARSEST, self.production.window(tile))
             except ValueError:
                 continue
             found.append(self.neighbour(tile))
         return found
 
-    def grid(self, resolution: int) -> GeoBox:
-        """Pixel grid of the tile, or of the window of it."""
+    @property
+    def family(self) -> str:
+        """The product that is made: name of its family of layers."""
+        return self.production.product
+
+    @property
+    def report_path(self) -> str:
+        """Report of the tile, relative to the store."""
+        return f"{self.store.runs}/{self.tile}.report.html"
+
+    def grid(self, resolution: float) -> GeoBox:
+        """Pixel grid of the tile, or of the window of it, in EPSG:3035."""
         return window_geobox(self.tile, resolution, self.production.window(self.tile))
+
+    def grid_of(self, layer: Layer) -> GeoBox:
+        """Pixel grid of a layer: EPSG:3035, or native UTM around it, in the zone of its centre."""
+        if layer.grid == "eea":
+            return self.grid(layer.resolution)
+        return utm_geobox(self.bounds, CRS, layer.resolution)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) in EPSG:3035."""
-        box = self.grid(10).boundingbox
+        box = self.grid(COARSEST).boundingbox
         return box.left, box.bottom, box.right, box.top
 
     @property
@@ -96,13 +112,19 @@ class Job:
         return -round(top / 10), round(left / 10)
 
     def period(self, layer: Layer) -> tuple[Period, Period]:
-        """First and last period that a layer speaks of."""
-        then, now = self.production.periods.then, self.production.periods.now
-        return {"then": (then, then), "now": (now, now), "pair": (then, now)}[layer.period]
+        """First and last period that a layer describes."""
+        return self._periods("of", layer)
+
+    def _periods(self, what: str, layer: Layer) -> Any:
+        try:
+            return getattr(self.production.periods, what)(layer.role)
+        except ValueError as error:
+            raise InputError(f"{layer.symbol} of product {family_of(layer.symbol)}: {error}; it cannot be read here") from None
 
     def place(self, symbol: str) -> Place:
         """Where a layer is kept."""
-        return self.store.place(CATALOGUE[symbol], self.tile, self.production.periods.then, self.production.periods.now)
+        layer = CATALOGUE[symbol]
+        return self.store.place(layer, self.tile, "" if layer.model_file else self._periods("label", layer))
 
     def record(self, symbol: str) -> Record | None:
         """The layer's record, if it is done."""
@@ -124,9 +146,13 @@ class Job:
         group = self.group(symbol)
         return group[CATALOGUE[symbol].variables[0].name]
 
-    def blocks(self, resolution: int) -> list[Block]:
-        """Blocks of work of a layer of that resolution."""
-        return list(block_grid(self.grid(resolution), BLOCK_METRES[resolution] // resolution))
+    def blocks(self, resolution: float) -> list[Block]:
+        """Blocks of work of a layer of that resolution in EPSG:3035."""
+        return list(block_grid(self.grid(resolution), spec_of(resolution).block))
+
+    def blocks_of(self, layer: Layer) -> list[Block]:
+        """Blocks of work of a layer."""
+        return list(block_grid(self.grid_of(layer), spec_of(layer.resolution).block))
 
     def pick(self, layer: Layer) -> dict[str, Any]:
         """Values of the parameters that a layer depends on."""
@@ -167,54 +193,56 @@ def count_codes(array: np.ndarray) -> np.ndarray:
     return sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, np.int64))
 
 
-def report(arrays: Mapping[str, np.ndarray]) -> BlockReport:
-    """Digest and counts of the arrays of a block."""
-    hasher = hashlib.blake2b(digest_size=16)
+def without_data(array: np.ndarray, nodata: float) -> np.ndarray:
+    """True where an array has no data: its no-data value, which may be NaN."""
+    return np.isnan(array) if nodata != nodata else array == nodata
+
+
+def report(arrays: Mapping[str, np.ndarray], layer: Layer) -> BlockReport:
+    """Digest and counts of a block of a layer's arrays: bytes by code, what has data of other integers, range of floats."""
+    hasher, variables = hashlib.blake2b(digest_size=16), {v.name: v for v in layer.variables}
     counts: dict[str, Any] = {}
     for name, array in arrays.items():
         hasher.update(np.ascontiguousarray(array).data)
         if array.dtype == np.uint8:
             counts[name] = count_codes(array)
-        elif array.dtype.kind == "f":
-            valid = np.isfinite(array)
-            some = array.ravel() if valid.all() else array[valid]
-            total = float(some.sum(dtype="f8")) if some.size else 0.0
-            low, high = (float(some.min()), float(some.max())) if some.size else (np.inf, -np.inf)
-            counts[name] = (array.size, int(valid.sum()), total, low, high)
-        else:
-            counts[name] = (array.size, int((array != 0).sum()))
+            continue
+        valid = ~without_data(array, variables[name].nodata)
+        if array.dtype.kind != "f":
+            counts[name] = (array.size, int(valid.sum()))
+            continue
+        some = array.ravel() if valid.all() else array[valid]
+        total = float(some.sum(dtype="f8")) if some.size else 0.0
+        low, high = (float(some.min()), float(some.max())) if some.size else (np.inf, -np.inf)
+        counts[name] = (array.size, int(valid.sum()), total, low, high)
     return BlockReport(hasher.hexdigest(), counts)
 
 
 def summarise(layer: Layer, reports: Sequence[BlockReport]) -> tuple[str, dict[str, Any]]:
     """Digest and statistics of a layer from those of its blocks; WorkError if a coded layer holds a wrong code."""
     digest = hashlib.blake2b("".join(r.digest for r in reports).encode(), digest_size=16).hexdigest()
-    statistics: dict[str, Any] = {}
-    for name in reports[0].counts:
-        parts = [r.counts[name] for r in reports]
-        if isinstance(parts[0], np.ndarray):
-            histogram = np.sum(parts, axis=0)
-            present = np.nonzero(histogram)[0].tolist()
-            if layer.codes and (wrong := [c for c in present if c not in layer.codes]):
-                raise WorkError(f"{layer.symbol}: check failed, it holds the codes {wrong}, which it must not")
-            statistics[name] = {
-                "pixels": int(histogram.sum()),
-                "outside": int(histogram[255]),
-                "histogram": {str(c): int(histogram[c]) for c in present},
-            }
-        elif len(parts[0]) == 5:
-            size, valid, total = (sum(p[k] for p in parts) for k in (0, 1, 2))
-            statistics[name] = {"pixels": int(size), "outside": int(size - valid)}
-            if valid:
-                statistics[name] |= {
-                    "mean": total / valid,
-                    "minimum": min(p[3] for p in parts),
-                    "maximum": max(p[4] for p in parts),
-                }
-        else:
-            size, valid = (sum(p[k] for p in parts) for k in (0, 1))
-            statistics[name] = {"pixels": int(size), "outside": int(size - valid)}
-    return digest, statistics
+    variables = {v.name: v for v in layer.variables}
+    return digest, {name: _summary(layer, variables[name], [r.counts[name] for r in reports]) for name in reports[0].counts}
+
+
+def _summary(layer: Layer, variable: Variable, parts: Sequence[Any]) -> dict[str, Any]:
+    if isinstance(parts[0], np.ndarray):
+        histogram = np.sum(parts, axis=0)
+        present = np.nonzero(histogram)[0].tolist()
+        coded = layer.codes if variable == layer.variables[0] else ()
+        if coded and (wrong := [c for c in present if c not in coded]):
+            raise WorkError(f"{layer.symbol}: check failed, it holds the codes {wrong}, which it must not")
+        outside = int(histogram[int(variable.nodata)]) if 0 <= variable.nodata <= 255 else 0
+        return {"pixels": int(histogram.sum()), "outside": outside, "histogram": {str(c): int(histogram[c]) for c in present}}
+    size, valid = (int(sum(p[k] for p in parts)) for k in (0, 1))
+    found: dict[str, Any] = {"pixels": size, "outside": size - valid}
+    if valid and len(parts[0]) == 5:
+        found |= {
+            "mean": sum(p[2] for p in parts) / valid,
+            "minimum": min(p[3] for p in parts),
+            "maximum": max(p[4] for p in parts),
+        }
+    return found
 
 
 @functools.cache

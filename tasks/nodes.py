@@ -10,7 +10,7 @@ from typing import Any, Literal
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.engine import measured
 from imperv.tasks.errors import WorkError
-from imperv.tasks.families import TASKS
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job, software, utc_now
 from imperv.tasks.store.records import Record, digest_of, explain_difference
 from imperv.tasks.store.store import with_measured
@@ -33,7 +33,7 @@ def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = Non
     inputs = input_versions(job, layer)
     if None in inputs.values():
         return None
-    if reason := TASKS[layer.symbol].not_needed(job, layer.symbol):  # then nothing else can change it
+    if reason := task_of(layer.symbol).not_needed(job, layer.symbol):  # then nothing else can change it
         return {"algorithm": f"{layer.stem} {layer.version}", "window": list(job.bounds), "not made": reason}
     return {
         "algorithm": f"{layer.stem} {layer.version}",
@@ -41,7 +41,7 @@ def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = Non
         "periods": [str(p) for p in dict.fromkeys(job.period(layer))],
         "parameters": job.pick(layer),
         "inputs": inputs,
-        **(TASKS[layer.symbol].external(job, layer) if external is None else external),
+        **(task_of(layer.symbol).external(job, layer) if external is None else external),
     }
 
 
@@ -66,7 +66,7 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
     """
     layer, changing = CATALOGUE[symbol], changing or {}
     record = job.record(symbol)
-    task = TASKS[symbol]
+    task = task_of(symbol)
     if record is not None and (reason := task.fixed(job, symbol, record)) is not None:
         return Standing(symbol, "up to date", reason, record)
     external = task.external(job, layer)  # first, as a missing file is worth more words than a missing record
@@ -99,7 +99,7 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
         raise WorkError(f"{symbol} of tile {job.tile}: an input is not done")
     with measured() as usage:
         try:
-            made = TASKS[symbol].make(job, layer)
+            made = task_of(symbol).make(job, layer)
         except MemoryError:
             raise WorkError(f"{symbol} of tile {job.tile}: out of memory; lower engine.memory or engine.workers") from None
         except OSError as error:
@@ -110,7 +110,7 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
             raise
     if not made.made:
         job.store.remove(job.place(symbol))  # what was there of it before
-    made_of = {k: v for k, v in made_of.items() if k not in TASKS[symbol].history} | dict(made.external)
+    made_of = {k: v for k, v in made_of.items() if k not in task_of(symbol).history} | dict(made.external)
     place, periods = job.place(symbol), job.period(layer)
     record = Record(
         symbol=layer.stem,

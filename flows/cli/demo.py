@@ -12,8 +12,8 @@ from rich.console import Console
 
 from imperv.flows.cli.demo_scores import Score, candidates, compare, read_truths
 from imperv.flows.cli.simulate import own_folder
-from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.delivery.delivery import delivered_symbols
+from imperv.layers.catalogue import CATALOGUE, DEFAULT
+from imperv.tasks.delivery.delivery import delivered_symbols, product_paths
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
@@ -33,11 +33,11 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     from imperv.flows.cli.showing import run_view
     from imperv.flows.production.running import run_tiles
     from imperv.flows.tile.progress import listening
-    from imperv.flows.tile.refusing import refuse_without_gdal
+    from imperv.flows.tile.refusing import refuse_without_writer
 
     if not SMALLEST <= size <= 10_000 or size % KILOMETRE:
         raise InputError(f"--size {size}: choose whole kilometres, {SMALLEST} to 10000 pixels in steps of {KILOMETRE}")
-    refuse_without_gdal(None)
+    refuse_without_writer(None, DEFAULT)
     started = time.perf_counter()
     config = simulated(directory, size, err)
     production = Production.read(config)
@@ -55,9 +55,8 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
 
 def show_end(job: Job, config: Path, out: Console) -> None:
     """Where everything is, the report first, and last what it is worth."""
-    from imperv.tasks.imperviousness.report.tile import report_path
 
-    out.print(f"\nopen {job.store.full(report_path(job.tile))}", markup=False)
+    out.print(f"\nopen {job.store.full(job.report_path)}", markup=False)
     _show_layers(job, out)
     store = job.production.store_url
     out.print(f"production file  {config}\nstore            {store}", markup=False)
@@ -118,10 +117,7 @@ def _print_columns(rows: Sequence[tuple[str, ...]], out: Console) -> None:
 
 
 def _product(job: Job, symbol: str) -> Path:
-    from imperv.tasks.delivery.delivery import file_name
-
-    name = file_name(CATALOGUE[symbol], job.production, job.tile)
-    return Path(job.store.full(f"products/{job.tile}/{name}"))
+    return Path(job.store.full(product_paths(job, symbol)[0]))
 
 
 def _show_scores(job: Job, folder: Path, out: Console) -> None:

@@ -6,7 +6,7 @@ import io
 
 import networkx as nx
 
-from imperv.layers.catalogue import CATALOGUE, LAYERS, edges, topological_order
+from imperv.layers.catalogue import CATALOGUE, edges, topological_order
 
 COLOURS = {
     "source": "#d9d9d9",
@@ -75,7 +75,7 @@ def svg(targets: list[str] | None = None) -> str:
 
 def _layout(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
     """Column by the longest way from a source; rows by the mean row of a node's inputs, so that arrows stay short."""
-    columns = [sorted(g, key=[layer.symbol for layer in LAYERS].index) for g in nx.topological_generations(graph)]
+    columns = [sorted(g, key=list(CATALOGUE).index) for g in nx.topological_generations(graph)]
     tallest = max(map(len, columns))
     places: dict[str, tuple[float, float]] = {}
     for x, column in enumerate(columns):

@@ -13,7 +13,7 @@ from imperv.flows.runtime.console import Json, out
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
-    from imperv.tasks.imperviousness.products.rules import Finding
+    from imperv.tasks.family.findings import Finding
     from imperv.tasks.job import Job
 
 NOT_JUDGED = ("debris", "edition")

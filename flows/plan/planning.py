@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from imperv.flows.plan.costs import Cost, delivery_cost, node_cost
 from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
 from imperv.flows.runtime.journal import last_run
-from imperv.layers.catalogue import CATALOGUE, Layer
-from imperv.tasks.delivery.delivery import delivery_standing
+from imperv.layers.catalogue import CATALOGUE, layers_of
+from imperv.tasks.delivery.delivery import delivery_standing, form_of
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.imperviousness.products.editions import other_editions
+from imperv.tasks.families import family, task_of
+from imperv.tasks.family.costs import Cost, CostOf
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import State, standing
 
@@ -51,7 +51,7 @@ def remembering(job: Job) -> Job:
 def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
     """Steps of a tile in order."""
     job = remembering(job)
-    order, products = steps(resolve_targets(targets))
+    order, products = steps(resolve_targets(targets, job.family), product=job.family)
     states: dict[str, State] = {}
     found = []
     for symbol in order:
@@ -61,18 +61,16 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), node_cost))
+        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), task_of(symbol).cost))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
-        found.append(_step(job, symbol, entry.state, entry.reason, 0, delivery_cost, DELIVER))
+        found.append(_step(job, symbol, entry.state, entry.reason, 0, form_of(CATALOGUE[symbol]).cost, DELIVER))
     return found
 
 
-def _step(
-    job: Job, symbol: str, state: State, reason: str, size: int, cost_of: Callable[[Job, str], Cost], prefix: str = ""
-) -> Step:
+def _step(job: Job, symbol: str, state: State, reason: str, size: int, cost_of: CostOf, prefix: str = "") -> Step:
     """A step with its cost, if it is to run."""
-    cost = Cost() if state == "up to date" else cost_of(job, symbol)
+    cost = Cost() if state == "up to date" else cost_of(job, CATALOGUE[symbol])
     seconds = round(cost.core_seconds, 2)
     return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)
 
@@ -82,7 +80,7 @@ def layer_bytes(job: Job, symbol: str) -> int:
     layer = CATALOGUE[symbol]
     if not layer.resolution:
         return 0
-    pixels = int(np.prod(job.grid(layer.resolution).shape))
+    pixels = int(np.prod(job.grid_of(layer).shape))
     return pixels * sum(np.dtype(v.dtype).itemsize * max(1, len(v.labels)) for v in layer.variables)
 
 
@@ -91,28 +89,18 @@ def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:
     return [asdict(step) for step in found]
 
 
-def _stage(layer: Layer) -> str:
-    """Column of `imperv status` that a layer counts in."""
-    if layer.kind != "interim" and layer.kind != "final":
-        return {"source": "scenes", "feature": "features", "reference": "references", "model": "models"}[layer.kind]
-    if layer.section in ("4.2.2", "4.2.5"):
-        return "change mask"
-    return "change" if layer.section.startswith("4.5") or layer.section == "4.6.2" else "status"
-
-
-STAGES: dict[str, tuple[str, ...]] = {
-    stage: tuple(s for s, layer in CATALOGUE.items() if _stage(layer) == stage)
-    for stage in ("scenes", "features", "references", "models", "change mask", "status", "change")
-}
-"""Columns of `imperv status`, before delivery."""
+def stages_of(product: str) -> dict[str, tuple[str, ...]]:
+    """Columns of `imperv status`, before delivery, and the layers that count in each."""
+    layers = layers_of(product)
+    return {stage: tuple(s for s, layer in layers.items() if layer.column == stage) for stage in family(product).stages}
 
 
 def tile_status(job: Job) -> dict[str, Any]:
     """How far a tile is: done of all nodes in each stage, and what the last run said."""
     job = remembering(job)
-    _, products = steps(None)
+    _, products = steps(None, product=job.family)
     stages = {}
-    for stage, symbols in STAGES.items():
+    for stage, symbols in stages_of(job.family).items():
         stages[stage] = {"done": sum(job.record(s) is not None for s in symbols), "total": len(symbols)}
     handed_over = sum(delivery_standing(job, s).record is not None for s in products)
     stages["delivery"] = {"done": handed_over, "total": len(products)}
@@ -131,5 +119,5 @@ def tile_status(job: Job) -> dict[str, Any]:
     why = last.get("why", "") if state == "failed" else ""
     if state == "incomplete" and last.get("state") == "running":
         why = "the last run was cut off; run again to go on"
-    others = [PurePosixPath(path).name for path in other_editions(job)]
+    others = [PurePosixPath(path).name for path in family(job.family).form.strangers(job)]
     return {"tile": str(job.tile), "state": state, "why": why, "stages": stages, "other_editions": others}

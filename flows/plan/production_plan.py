@@ -10,13 +10,12 @@ from typing import Any
 from imperv.flows.plan.planning import Step, plan_tile
 from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
 from imperv.grids import Tile
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
 from imperv.tasks.networks.starting import starts_anew
 from imperv.tasks.scenes.reading import FILE_SHARE
 from imperv.tasks.settings.production import Production
-
-NETWORKS = ("IMD_model", "IBUD_model", "RIMD", "RIBUD")
-"""Nodes that a GPU would do."""
 
 GPU_CORES = 50.0
 """Cores of the measured machine that one GPU stands for in networks; an H100 would for 40 in training, 37 to 50 in prediction."""
@@ -51,7 +50,8 @@ class TilePlan:
 
 def plan_production(production: Production, tiles: Sequence[str], targets: Sequence[str] | None) -> list[TilePlan]:
     """Plans of tiles by arithmetic on catalogue and records; nothing is opened but records and scene lists."""
-    early = set(steps(resolve_targets(targets), "models")[0])
+    product = production.product
+    early = set(steps(resolve_targets(targets, product), "models", product)[0])
     return [_sum(tile, plan_tile(Job.of(production, tile), targets), early) for tile in tiles]
 
 
@@ -66,7 +66,7 @@ def _sum(tile: str, found: list[Step], early: set[str]) -> TilePlan:
     return TilePlan(
         tile, states["run"], states["maybe"], states["up to date"],
         core_hours=hours(todo), to_models=hours([step for step in todo if step.node in early]),
-        network_hours=hours([step for step in todo if step.node in NETWORKS]),
+        network_hours=hours([step for step in todo if step.node in CATALOGUE and task_of(step.node).network]),
         gigabytes_read=FILE_SHARE * sum(step.bytes_decoded for step in todo) / 1e9,
         gigabytes_stored=STORED_SHARE * sum(step.bytes for step in todo) / 1e9,
         memory=max((step.memory for step in todo), default=0),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imperv.layers.catalogue import CATALOGUE, resolve, topological_order
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of, layers_of, resolve, topological_order
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import task_of
 
 if TYPE_CHECKING:
-    from imperv.tasks.task import Until
+    from imperv.tasks.family.task import Until
 
 DELIVER = "deliver "
 """Start of the name of a delivery's task run."""
@@ -18,23 +19,24 @@ UP_TO = {"features": ("features",), "models": ("features", "models")}
 """Passes before the last one, and what each has made at its end."""
 
 
-def resolve_targets(targets: Sequence[str] | None) -> list[str] | None:
-    """Symbols of the layers asked for, None for all; InputError if there is no such layer."""
+def resolve_targets(targets: Sequence[str] | None, product: str = DEFAULT) -> list[str] | None:
+    """Symbols of the layers asked for, None for all of the product; InputError if it has no such layer."""
     try:
-        return [resolve(name) for name in targets] if targets else None
+        found = [resolve(name) for name in targets] if targets else None
     except ValueError as error:
         raise InputError(f"--target: {error}") from None
+    if strange := next((symbol for symbol in found or () if family_of(symbol) != product), ""):
+        raise InputError(f"--target: {strange} is of product {family_of(strange)}; this production makes {product}")
+    return found
 
 
-def steps(targets: Sequence[str] | None, until: Until = "all") -> tuple[list[str], list[str]]:
-    """Nodes to make, in order, and final layers to deliver.
+def steps(targets: Sequence[str] | None, until: Until = "all", product: str = DEFAULT) -> tuple[list[str], list[str]]:
+    """Nodes to make, in order, and final layers to deliver: all of a product where no targets are given.
 
     Before the pass "all" only what neighbouring tiles need (`Task.until`), and nothing is delivered.
     """
-    order = topological_order(targets)
+    order = topological_order(targets, product)
     if until != "all":
-        from imperv.tasks.families import TASKS  # here: it loads every maker, which a list of layers does not need
-
-        return topological_order([s for s in order if TASKS[s].until in UP_TO[until]]), []
-    wanted = CATALOGUE if targets is None else targets
+        return topological_order([s for s in order if task_of(s).until in UP_TO[until]], product), []
+    wanted = layers_of(product) if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]

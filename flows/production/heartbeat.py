@@ -22,7 +22,7 @@ from imperv.tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
-PATH = "runs/europe.heartbeat.data.json"
+PATH = "europe.heartbeat.data.json"
 
 MISSED = 3
 """Intervals without a sign after which a parent counts as silent: one may be late while its store is busy."""
@@ -75,7 +75,7 @@ class Life:
 def give_sign(store: Store, sign: Sign) -> None:
     """Write a sign of life at once or not at all; a store that does not take it costs a line in the log."""
     try:
-        store.write_text(PATH, json.dumps(asdict(replace(sign, when=utc_now()))) + "\n")
+        store.write_text(f"{store.runs}/{PATH}", json.dumps(asdict(replace(sign, when=utc_now()))) + "\n")
     except (ImpervError, OSError, BotoCoreError) as error:
         log.warning("no sign of life could be written: %s", error)
 
@@ -88,7 +88,7 @@ def new_sign(run: str, every: float) -> Sign:
 def last_sign(store: Store) -> Sign | None:
     """The last sign of life in a store."""
     try:
-        table = json.loads(store.read_text(PATH) or "")
+        table = json.loads(store.read_text(f"{store.runs}/{PATH}") or "")
         return Sign(**table | {"process": Process(**table["process"])})
     except (ValueError, TypeError, KeyError):
         return None
@@ -143,7 +143,7 @@ def _written(store: Store) -> datetime | None:
     """When the last sign was written, by the clock of the store."""
     store.fs.invalidate_cache()
     try:
-        found = store.fs.modified(store.full(PATH))
+        found = store.fs.modified(store.full(f"{store.runs}/{PATH}"))
     except (OSError, NotImplementedError, KeyError):  # gone meanwhile, or a file system that cannot say
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

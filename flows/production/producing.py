@@ -67,7 +67,7 @@ async def produce(
 
 def up_to_date(job: Job, targets: list[str] | None, until: Until) -> int | None:
     """Number of nodes and deliveries of a pass if none of them is to be run; a plan takes a fraction of a run's start."""
-    order, products = steps(targets, until)
+    order, products = steps(targets, until, job.family)
     wanted = {*order, *(DELIVER + symbol for symbol in products)}
     found = [step for step in plan_tile(job, targets) if step.node in wanted]
     return len(found) if all(step.state == "up to date" for step in found) else None

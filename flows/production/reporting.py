@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from imperv.flows.plan.planning import remembering, tile_status
 from imperv.flows.production.spending import cost_rows, tile_costs, total_costs
+from imperv.flows.tile.run import write_report
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.report.production import write_production_report
-from imperv.tasks.imperviousness.report.tile import write_tile_report
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
@@ -16,7 +16,7 @@ from imperv.tasks.settings.production import Production
 def report_tile(production: Production, tile: str) -> str:
     """Make the report of a tile; where it is."""
     job = Job.of(production, tile)
-    return f"{job.store.url}/{write_tile_report(job)}"
+    return f"{job.store.url}/{write_report(job)}"
 
 
 def report_production(production: Production) -> str:
@@ -26,7 +26,10 @@ def report_production(production: Production) -> str:
     jobs = [remembering(Job.of(production, tile)) for tile in production.tile_names]
     statuses = [tile_status(job) for job in jobs]
     costs = cost_rows(total_costs([tile_costs(job) for job in jobs]), production.prices)
-    return f"{production.store_url}/{write_production_report(production, statuses, costs)}"
+    write = family(production.product).report_production
+    if write is None:
+        raise InputError(f"product {production.product} has reports of tiles only: name one")
+    return f"{production.store_url}/{write(production, statuses, costs)}"
 
 
 def report_all(production: Production) -> Iterator[str]:
@@ -34,4 +37,5 @@ def report_all(production: Production) -> Iterator[str]:
     for tile in production.tile_names:
         if tile_status(Job.of(production, tile))["state"] != "missing":
             yield report_tile(production, tile)
-    yield report_production(production)
+    if family(production.product).report_production is not None:
+        yield report_production(production)

@@ -20,7 +20,7 @@ from imperv.flows.runtime.run_logs import RUN
 from imperv.flows.runtime.runners import Deployments, Processes, Runner
 from imperv.flows.tile.guarding import refuse_taken, taken_from_newer
 from imperv.flows.tile.progress import listener
-from imperv.flows.tile.refusing import refuse_without_gdal, refused
+from imperv.flows.tile.refusing import refuse_without_writer, refused
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
@@ -37,7 +37,7 @@ async def run_production(
     at_once: int = 1,
     tile_timeout: float | None = None,
     max_failures: float = MAX_FAILURES,
-    deployment: str = "imperviousness/tile",
+    deployment: str = "",
     first: list[str] | None = None,
     retry_failed: bool = False,
     yes: bool = False,
@@ -50,9 +50,10 @@ async def run_production(
     config = str(Path(config).absolute())
     production = Production.read(config)
     check_watching(production)
-    symbols, names = resolve_targets(targets), chosen_tiles(production, tiles, first, retry_failed)
+    deployment = deployment or f"{production.product}/tile"
+    symbols, names = resolve_targets(targets, production.product), chosen_tiles(production, tiles, first, retry_failed)
     if runner == "processes":
-        refuse_without_gdal(symbols)
+        refuse_without_writer(symbols, production.product)
     ledger = Ledger(names, failure_limit(max_failures, len(names)), _tell)
     if not names:  # what the last run left stays as it is
         return ledger

@@ -12,7 +12,7 @@ from imperv.flows.production.waves import waves
 from imperv.flows.runtime.server import check_server, prepare_command
 from imperv.flows.runtime.server import named as named_server
 from imperv.flows.tile.progress import listener
-from imperv.flows.tile.refusing import refuse_without_gdal, refused
+from imperv.flows.tile.refusing import refuse_without_writer, refused
 from imperv.flows.tile.run import run_plain
 from imperv.tasks.errors import ImpervError, WorkError
 from imperv.tasks.job import Job
@@ -28,13 +28,13 @@ def run_tiles(
     Of several tiles, what neighbours need of each other (models, features, samples) is made first. `refresh_scenes` asks the
     catalogue again in place of the frozen scene lists, and says what that changes. InputError if the request itself is wrong.
     """
-    symbols = resolve_targets(targets)
     config = str(Path(config).absolute())
     production = Production.read(config)
+    symbols = resolve_targets(targets, production.product)
     jobs = [Job.of(production, tile) for tile in tiles]
     if not refresh_scenes and not _anything_to_do(jobs, symbols):
         return {}
-    refuse_without_gdal(symbols)
+    refuse_without_writer(symbols, production.product)
     failed = refused(jobs, symbols)
     if len(failed) == len(jobs):
         return failed
@@ -50,7 +50,7 @@ def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, ref
     """Run all passes of all tiles."""
     failed: dict[str, ImpervError] = {}
     asked: set[str] = set()
-    make = _maker()
+    make = _maker(jobs[0].family)
     for wave in waves(jobs[0].production, [str(job.tile) for job in jobs], symbols, failed.__contains__):
         for tile in wave.tiles:
             # Lists are asked for anew once, in the first pass.
@@ -63,7 +63,7 @@ def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, ref
     return failed
 
 
-def _maker() -> Callable[..., dict[str, int]]:
+def _maker(product: str) -> Callable[..., dict[str, int]]:
     """What makes a pass of a tile: the flow where a Prefect server is named, which shows it, else the same walk without one."""
     if not named_server():
         return run_plain
@@ -71,11 +71,13 @@ def _maker() -> Callable[..., dict[str, int]]:
     check_server(patience=0)
     from prefect import tags  # Prefect takes seconds to import
 
-    from imperv.flows.imperviousness import imperviousness
+    from imperv.flows.tile.flow import flow_of
+
+    flow = flow_of(product)
 
     def make(tile: str, config: str, *more: Any) -> dict[str, int]:
         with tags("imperv", label_of(Path(config)), tile):
-            return imperviousness(tile, config, *more)  # type: ignore[return-value]
+            return dict(found) if (found := flow(tile, config, *more)) else {}
 
     return make
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from imperv.flows.plan.costs import delivery_cost, made_cost
 from imperv.flows.plan.planning import layer_bytes
 from imperv.flows.plan.production_plan import STORED_SHARE
 from imperv.flows.plan.targets import steps
 from imperv.flows.production.tally import tile_sums
+from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import form_of
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.reading import FILE_SHARE
 from imperv.tasks.settings.production import Prices
@@ -25,8 +27,11 @@ def tile_costs(job: Job) -> dict[str, Any]:
     counts once: a record is that of the last time. ``reading_not_counted``: a year's features made before reading was counted.
     """
     sums, prices = tile_sums(job), job.production.prices
-    order, products = steps(None)
-    costs = [*(made_cost(job, symbol) for symbol in order), *(delivery_cost(job, symbol) for symbol in products)]
+    order, products = steps(None, product=job.family)
+    costs = [
+        *((task.cost_made or task.cost)(job, CATALOGUE[symbol]) for symbol in order if (task := task_of(symbol))),
+        *(form_of(CATALOGUE[symbol]).cost(job, CATALOGUE[symbol]) for symbol in products),
+    ]
     so_far = sums.cpu_seconds / 3600, sums.read / 1e9, (sums.layers + sums.products) / 1e9
     planned = (
         sum(cost.core_seconds for cost in costs) / 3600,

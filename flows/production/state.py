@@ -13,7 +13,7 @@ from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.store.store import Store
 
-PATH = "runs/europe.data.json"
+PATH = "europe.data.json"
 
 
 def settings_digest(production: Production, targets: Sequence[str] | None) -> str:
@@ -25,7 +25,7 @@ def settings_digest(production: Production, targets: Sequence[str] | None) -> st
 def read_state(store: Store) -> dict[str, Any]:
     """What the last run of a production left; empty if there was none."""
     try:
-        return dict(json.loads(store.read_text(PATH) or "{}"))
+        return dict(json.loads(store.read_text(f"{store.runs}/{PATH}") or "{}"))
     except ValueError:
         return {}
 
@@ -37,11 +37,11 @@ def begin(store: Store, production: Production, tiles: Sequence[str], targets: S
     same = last.get("digest") == digest and sorted(last.get("tiles", ())) == sorted(tiles)
     name = str(last["run"]) if same and not last.get("ended") else uuid.uuid4().hex[:12]
     state = {"run": name, "digest": digest, "tiles": list(tiles), "began": utc_now(), "ended": ""}
-    store.write_text(PATH, json.dumps(state) + "\n")
+    store.write_text(f"{store.runs}/{PATH}", json.dumps(state) + "\n")
     return name
 
 
 def end(store: Store, name: str, ledger: Ledger) -> None:
     """Note that a run has ended, and how."""
     state = read_state(store) | {"run": name, "ended": utc_now(), "summary": ledger.summary()}
-    store.write_text(PATH, json.dumps(state) + "\n")
+    store.write_text(f"{store.runs}/{PATH}", json.dumps(state) + "\n")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from imperv.flows.runtime.outcomes import Ledger
-from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
+from imperv.layers.catalogue import layers_of
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
@@ -37,10 +38,12 @@ class Sums:
 
 def tile_sums(job: Job) -> Sums:
     """What the records of a tile add up to."""
-    paths = {job.place(symbol).record for symbol in CATALOGUE}
-    made = [record for path in paths if (record := job.store.read_record(path)) is not None]
-    handed = [r for s in delivered_symbols() if (r := job.store.read_record(places_of(job, s).record)) is not None]
-    features: list[Any] = [record.statistics.get("bytes_read") for record in made if record.symbol == "PP"]
+    # By place: features of a year are the same in either role.
+    symbols = {job.place(symbol).record: symbol for symbol in layers_of(job.family)}
+    found = {symbol: record for path, symbol in symbols.items() if (record := job.store.read_record(path)) is not None}
+    made = list(found.values())
+    handed = [r for s in delivered_symbols(job.family) if (r := job.store.read_record(places_of(job, s).record)) is not None]
+    features: list[Any] = [r.statistics.get("bytes_read") for symbol, r in found.items() if task_of(symbol).cost_made]
     return Sums(
         seconds=sum(record.seconds for record in (*made, *handed)),
         layers=sum(record.size for record in made),

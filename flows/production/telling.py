@@ -19,7 +19,7 @@ from imperv.flows.production.notifying import FAREWELL, Alert, tell
 from imperv.flows.production.status import Trouble
 from imperv.tasks.store.store import Store
 
-PATH = "runs/europe.told.data.json"
+PATH = "europe.told.data.json"
 
 REMIND = timedelta(hours=6)
 """After which the same trouble is told again."""
@@ -47,7 +47,7 @@ def tell_troubles(
     taken = asyncio.run(tell(wanted, alert, FAREWELL))
     entry = {"kinds": kinds, "when": moment.isoformat(timespec="seconds")}
     told |= {_digest(notifier): entry for notifier, took in zip(wanted, taken, strict=True) if took}
-    store.write_text(PATH, json.dumps(told) + "\n")
+    store.write_text(f"{store.runs}/{PATH}", json.dumps(told) + "\n")
     return taken
 
 
@@ -65,6 +65,6 @@ def _digest(notifier: SecretStr) -> str:
 
 def _read(store: Store) -> dict[str, Any]:
     try:
-        return dict(json.loads(store.read_text(PATH) or "{}"))
+        return dict(json.loads(store.read_text(f"{store.runs}/{PATH}") or "{}"))
     except ValueError:
         return {}

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imperv.flows.plan.targets import steps
-from imperv.tasks.families import TASKS
+from imperv.tasks.families import family
+from imperv.tasks.family.task import Until
 from imperv.tasks.job import Job
-from imperv.tasks.networks.models import is_small
 from imperv.tasks.networks.starting import starts_anew
 from imperv.tasks.settings.production import Production
-from imperv.tasks.task import Until
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,15 @@ def waves(
 
     def wave(number: int, until: Until, wanted: Callable[[str], bool]) -> Iterator[Wave]:
         chosen = tuple(tile for tile in jobs if wanted(tile) and not left_out(tile))
-        if chosen and (until == "all" or steps(targets, until)[0]):
+        if chosen and (until == "all" or steps(targets, until, production.product)[0]):
             yield Wave(number, until, chosen)
 
     if len(jobs) > 1:
-        if any(is_small(job) for job in jobs.values()):
+        if any(family(production.product).features_first(job) for job in jobs.values()):
             yield from wave(1, "features", lambda tile: True)
         yield from wave(1, "models", lambda tile: starts_anew(jobs[tile].tile))
         yield from wave(1, "models", lambda tile: not starts_anew(jobs[tile].tile))
-    borrowers = [symbol for symbol, task in TASKS.items() if task.alone]
+    borrowers = [symbol for symbol, task in family(production.product).tasks.items() if task.alone]
     alone = {tile for tile, job in jobs.items() if all(job.record(symbol) is not None for symbol in borrowers)}
     yield from wave(2, "all", alone.__contains__)
     yield from wave(2, "all", lambda tile: tile not in alone)

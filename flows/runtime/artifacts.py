@@ -11,12 +11,9 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import describe_bytes
-
-REPORT = "runs/{tile}.report.html"
-"""Where the report of a tile lies, if there is one."""
 
 
 def show_products(job: Job) -> None:
@@ -33,12 +30,12 @@ def show_products(job: Job) -> None:
 
 def products_markdown(job: Job) -> str:
     """Products of a tile as a table: link or place, meaning, resolution, share that is mapped, size, quicklook."""
-    lines = [f"# Products of {job.tile}, {job.production.periods.pair}", ""]
-    report = REPORT.format(tile=job.tile)
+    lines = [f"# Products of {job.tile}, {job.production.periods.whole}", ""]
+    report = job.report_path
     if job.store.fs.exists(job.store.full(report)):
         lines += [_link(job, "Report of the tile", report), ""]
     lines += ["| product | what it is | pixel | mapped | size | picture |", "|---|---|---|---|---|---|"]
-    for symbol in delivered_symbols():
+    for symbol in delivered_symbols(job.family):
         places, layer = places_of(job, symbol), CATALOGUE[symbol]
         record = job.store.read_record(places.record)
         if record is None:

@@ -28,7 +28,7 @@ from imperv.tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
-FOLDER = "runs/logs"
+FOLDER = "logs"
 
 KEPT = 8
 """Runs of a tile whose logs are kept: two productions in four waves."""
@@ -144,7 +144,7 @@ def _append(store: Store, path: str, text: str) -> None:
 def kept_log(job: Job, until: str) -> Iterator[None]:
     """Keep the log of what happens in the block: a run of a tile by this process as far as `until`."""
     me, flow_run = this_process(), os.environ.get("PREFECT__FLOW_RUN_ID", "")
-    handler = RunLog(job.store, _new_path(str(job.tile)))
+    handler = RunLog(job.store, _new_path(job.store, str(job.tile)))
     for logger in (logging.getLogger(), RUN):
         logger.addHandler(handler)
     try:
@@ -162,18 +162,18 @@ def kept_log(job: Job, until: str) -> Iterator[None]:
         handler.close()
 
 
-def _new_path(tile: str) -> str:
-    return f"{FOLDER}/{tile}/{datetime.now(UTC).strftime(STAMP)}-{os.getpid()}.log"
+def _new_path(store: Store, tile: str) -> str:
+    return f"{store.runs}/{FOLDER}/{tile}/{datetime.now(UTC).strftime(STAMP)}-{os.getpid()}.log"
 
 
 def logs_of(store: Store, tile: str) -> list[str]:
     """Files of the logs of a tile, the last run's last."""
     store.fs.invalidate_cache()
     try:
-        found = [PurePosixPath(path).name for path in store.fs.ls(store.full(f"{FOLDER}/{tile}"), detail=False)]
+        found = [PurePosixPath(path).name for path in store.fs.ls(store.full(f"{store.runs}/{FOLDER}/{tile}"), detail=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [f"{FOLDER}/{tile}/{name}" for name in sorted(found) if name.endswith(".log")]
+    return [f"{store.runs}/{FOLDER}/{tile}/{name}" for name in sorted(found) if name.endswith(".log")]
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -196,7 +196,7 @@ def add_to_log(job: Job, text: str, seconds: float) -> None:
     lines = "".join(f"{now} ENDED   {line}\n" for line in redacted(text, job.store.options).splitlines())
     with suppress(ImpervError, OSError, BotoCoreError):
         mine = [path for path in logs_of(job.store, str(job.tile)) if PurePosixPath(path).name >= since]
-        path = mine[-1] if mine else _new_path(str(job.tile))
+        path = mine[-1] if mine else _new_path(job.store, str(job.tile))
         if job.store.is_local:
             _append(job.store, path, lines)
         else:

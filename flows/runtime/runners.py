@@ -126,7 +126,7 @@ class Deployments:
     timeout: float | None
     run_name: str
     """Of the production's run, the same after a restart."""
-    deployment: str = "imperviousness/tile"
+    deployment: str
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When this parent began."""
     past: dict[tuple[str, str], int] = field(default_factory=dict)

@@ -7,7 +7,6 @@ which an update replaces by that of its own year. Running an older production ag
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,19 +15,17 @@ from typing import Any
 
 from imperv.flows.plan.planning import plan_tile
 from imperv.flows.plan.targets import DELIVER
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, layers_of
+from imperv.tasks.delivery.delivery import places_of
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
+from imperv.tasks.settings.periods import periods_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
 from imperv.tasks.store.records import Record
 
 AT_ONCE = 8
 """Tiles looked at together: most of the time goes into waiting for the store."""
-
-LAST_DAY = re.compile(r"(\d{4})(?:-(\d{2})-(\d{2}))?$")
-"""End of a folder's name: its last year, or its last day."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +73,24 @@ def _newer(job: Job) -> str:
     except FileNotFoundError:
         return ""
     # A pair's folder tells more than that of its last year.
-    later = [name for name in names if _last_day(name) > job.production.periods.now.end]
+    later = [name for name in names if _last_day(name) > job.production.periods.last_day]
     return max(later, key=lambda name: (_last_day(name), len(name)), default="")
 
 
 def _last_day(folder: str) -> dt.date:
-    found = LAST_DAY.search(folder)
-    if found is None:
+    """Of the last period in the name of a folder; a day before all others where it tells of none."""
+    try:
+        return periods_of(folder)[-1].end
+    except ValueError:
         return dt.date.min
-    return dt.date(int(found[1]), int(found[2] or 12), int(found[3] or 31))
 
 
 def _taken(job: Job, targets: Sequence[str] | None) -> tuple[str, ...]:
     """What of a tile would be made again and is in use by a newer production."""
-    mine, end = {place for symbol in CATALOGUE for place in _records(job, symbol)}, str(job.production.periods.now.end)
+    mine, end = (
+        {place for symbol in layers_of(job.family) for place in _records(job, symbol)},
+        str(job.production.periods.last_day),
+    )
     others = [
         record for path, record in job.store.records(job.tile).items()
         if _is_newer_model(job, record) or (path not in mine and record.end >= end)
@@ -110,7 +111,8 @@ def _is_taken(job: Job, node: str, used: Collection[str]) -> bool:
 
 def _is_newer_model(job: Job, record: Record) -> bool:
     """True for a model of a later year than this production's: there is one a tile, in the same place for all years."""
-    return record.symbol.endswith("_model") and record.start > str(job.production.periods.then.start)
+    layer = layers_of(job.family).get(record.symbol)
+    return layer is not None and bool(layer.model_file) and record.start > str(job.period(layer)[0].start)
 
 
 def _records(job: Job, symbol: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What would end a run hours later, found before: references that cannot be used, and GDAL's bindings where they are missing."""
+"""What would end a run hours later, found before: references that cannot be used, and writers of products that are missing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imperv.flows.plan.targets import steps
 from imperv.flows.runtime.journal import note_run
-from imperv.tasks.delivery.geotiff import load_gdal
 from imperv.tasks.errors import ImpervError, InputError
-from imperv.tasks.families import TASKS
+from imperv.tasks.families import family, task_of
 from imperv.tasks.job import Job
 
 AT_ONCE = 8
 """Tiles looked at together: most of the time goes into waiting for files on servers."""
 
 
-def refuse_without_gdal(targets: list[str] | None) -> None:
-    """Raise InputError, hours before the first map, if layers are to be delivered and GDAL's bindings cannot be imported."""
-    if steps(targets)[1]:
-        load_gdal()
+def refuse_without_writer(targets: list[str] | None, product: str) -> None:
+    """Raise InputError, hours before the first map, if layers are to be delivered and what writes them is missing."""
+    if steps(targets, product=product)[1]:
+        family(product).form.preflight()
 
 
 def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervError]:
@@ -39,8 +38,8 @@ def refused(jobs: Sequence[Job], targets: list[str] | None) -> dict[str, ImpervE
 
 def _reason(job: Job, targets: list[str] | None) -> ImpervError | None:
     try:
-        for symbol in steps(targets)[0]:
-            TASKS[symbol].preflight(job, symbol)
+        for symbol in steps(targets, product=job.family)[0]:
+            task_of(symbol).preflight(job, symbol)
     except InputError as error:
         return error
     except (ImpervError, OSError, BotoCoreError, ClientError):  # may pass; the run will say so if it does not

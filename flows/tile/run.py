@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
 from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
 from imperv.flows.runtime.journal import note_run
 from imperv.flows.runtime.run_logs import RUN, kept_log
 from imperv.flows.tile.progress import listener
-from imperv.flows.tile.refusing import refuse_without_gdal
-from imperv.layers.catalogue import CATALOGUE
+from imperv.flows.tile.refusing import refuse_without_writer
+from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.errors import ImpervError, TileBusyError
-from imperv.tasks.families import TASKS
-from imperv.tasks.imperviousness.products.editions import told
-from imperv.tasks.imperviousness.products.stac_series import refresh_series
+from imperv.tasks.families import family, task_of
+from imperv.tasks.family.task import Until
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.settings.production import Production, describe_bytes
 from imperv.tasks.store.records import Record
-from imperv.tasks.task import Until
+from imperv.tasks.store.store import model_folder
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +68,22 @@ def walk(
     calibrates a tile whose own samples suffice, others borrow of their neighbours in the last pass. `finish` is called with True
     at the end of a last pass, with False after a failure. ImpervError is the first node's failure; nothing after it is tried.
     """
-    order, products = steps(resolve_targets(targets), until)
+    symbols = resolve_targets(targets, job.family)
+    order, products = steps(symbols, until, job.family)
     count: dict[str, int] = {"ran": 0, "up to date": 0, "not made": 0}
     with job.store.tile_lock(job.tile, job.engine.settings.lease) as lease, kept_log(job, until):
-        job.store.sweep(job.tile)
+        job.store.sweep(job.tile, makes(job))
         note_run(job, "running", "")
         node = "delivery"
         try:
-            refuse_without_gdal(resolve_targets(targets))
+            refuse_without_writer(symbols, job.family)
             for node in [*order, *(DELIVER + symbol for symbol in products)]:
                 lease.check()
                 symbol = node.removeprefix(DELIVER)
                 before = [symbol] if node.startswith(DELIVER) else CATALOGUE[symbol].inputs
                 refresh = refresh_scenes and CATALOGUE[symbol].kind == "source"
                 count[make(node, before, refresh)] += 1
-            for node in _borrowers(resolve_targets(targets)) if until == "models" else ():
+            for node in _borrowers(symbols, job.family) if until == "models" else ():
                 if _settled_or_alone(job, node):
                     count[make(node, CATALOGUE[node].inputs, False)] += 1
         except TileBusyError:  # what is told of the tile is now another's to say
@@ -92,10 +93,8 @@ def walk(
             note_run(job, "failed", f"{node}: {error}", error)
             finish(False)
             raise
-        if products:
-            refresh_series(job)
-            if line := told(job):
-                log.warning(line)
+        if products and (line := family(job.family).form.finish(job)):
+            log.warning(line)
         note_run(job, "done" if until == "all" else f"{until} done", "")
         RUN.info("%s to %s done: %s", job.tile, until, ", ".join(f"{number} {what}" for what, number in count.items()))
         if until == "all":
@@ -103,20 +102,44 @@ def walk(
     return count
 
 
-def _borrowers(targets: Sequence[str] | None) -> list[str]:
+def _borrowers(targets: Sequence[str] | None, product: str) -> list[str]:
     """Nodes that may borrow of neighbouring tiles."""
-    return [symbol for symbol in steps(targets)[0] if TASKS[symbol].alone]
+    return [symbol for symbol in steps(targets, product=product)[0] if task_of(symbol).alone]
 
 
 def _settled_or_alone(job: Job, symbol: str) -> bool:
     """True where a node is up to date, or will need nothing of neighbours; that is looked at only to find it out."""
-    alone = TASKS[symbol].alone
+    alone = task_of(symbol).alone
     return standing(job, symbol).state == "up to date" or (alone is not None and alone(job))
 
 
 def wants_report(job: Job, whole: bool) -> bool:
     """True where a report is to be made: of a whole tile, or where an old one would tell what is no longer so."""
-    return whole or bool(job.store.measure(f"runs/{job.tile}.report.html")[0])
+    return whole or bool(job.store.measure(job.report_path)[0])
+
+
+def makes(job: Job) -> Callable[[str], bool]:
+    """Whether something of the store is of the product of a job, as others may be at work on the same tile."""
+    layers = layers_of(job.family).values()
+    stems, models = {layer.stem for layer in layers}, {model_folder(layer) for layer in layers if layer.model_file}
+
+    def own(path: str) -> bool:
+        parts = PurePosixPath(path).parts
+        if parts[0] == "tiles":
+            return parts[-1].split(".")[0] in stems
+        return "/".join(parts[:2]) in models if parts[0] == "models" else family(job.family).form.owns(path)
+
+    return own
+
+
+def write_report(job: Job) -> str:
+    """Write the report of a tile, that of the family or that which all have; where it is."""
+    own = family(job.family).report
+    if own is None:
+        from imperv.tasks.report.layers import write_layers_report  # what draws takes a second to import
+
+        return write_layers_report(job)
+    return own(job)
 
 
 def run_plain(
@@ -134,10 +157,8 @@ def run_plain(
 
     def finish(done: bool) -> None:
         if (ran or not done) and wants_report(job, done and targets is None):
-            from imperv.tasks.imperviousness.report.tile import write_tile_report  # what draws takes a second to import
-
             try:
-                write_tile_report(job)
+                write_report(job)
             except (ImpervError, OSError, ValueError) as error:
                 log.warning("the report of tile %s could not be made: %s", tile, error)
 

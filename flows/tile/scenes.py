@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.yearly.freezing import require_enough, search_scenes
-
-SYMBOLS = ("S2_then", "S2_now")
 
 CLEAR = 50.0
 """Percent of clouds, as the catalogue says, up to which an overpass counts as a clear look in the calendar."""
@@ -36,10 +34,11 @@ class Listing:
 
 
 def list_scenes(job: Job) -> list[Listing]:
-    """Scenes of both periods: the frozen list where there is one, or what a search finds; nothing is frozen by this."""
+    """Scenes of all periods: the frozen list where there is one, or what a search finds; nothing is frozen by this."""
     found = []
-    for symbol in SYMBOLS:
-        layer = CATALOGUE[symbol]
+    for symbol, layer in layers_of(job.family).items():
+        if layer.kind != "source":
+            continue
         text = job.store.read_text(job.place(symbol).data) if job.record(symbol) else None
         scenes = search_scenes(job, layer) if text is None else SceneList.from_json(text)
         found.append(Listing(symbol, job.period(layer)[0], scenes, text is not None))

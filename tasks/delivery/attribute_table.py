@@ -33,7 +33,7 @@ class Row:
     """Meaning of the code."""
 
 
-def table_rows(counts: Mapping[int, int], palette: Palette, resolution: int) -> list[Row]:
+def table_rows(counts: Mapping[int, int], palette: Palette, resolution: float) -> list[Row]:
     """Rows of a file's attribute table, by code; pixels outside the mapped area do not count, nor for the shares."""
     mapped = {code: count for code, count in sorted(counts.items()) if code != OUTSIDE and count}
     total = sum(mapped.values())

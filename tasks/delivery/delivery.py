@@ -1,4 +1,4 @@
-"""Delivery: final layers of a tile as the GeoTIFFs that are handed over, each checked before it gets its name.
+"""Delivery: final layers of a tile as the files of the family's form, each checked before it gets its name.
 
 A product is done if and only if its record, beside it, exists: it is written last and speaks for all files of the product.
 """
@@ -15,43 +15,49 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from imperv.layers.attributes import units_of
-from imperv.layers.catalogue import Layer, resolve
-from imperv.layers.palette import OUTSIDE
-from imperv.tasks.delivery.attribute_table import table_rows, write_table
-from imperv.tasks.delivery.geotiff import write_geotiff
-from imperv.tasks.delivery.quicklooks import write_quicklook
-from imperv.tasks.delivery.stac import item_json
-from imperv.tasks.delivery.styles import style_qml
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, Layer, family_of, layers_of, resolve
 from imperv.tasks.engine import measured
-from imperv.tasks.errors import WorkError, disk_trouble
-from imperv.tasks.imperviousness.checks.delivery_check import check_file, pixel_counts
-from imperv.tasks.imperviousness.checks.verifying import check_meaning
-from imperv.tasks.imperviousness.products.editions import period_of
-from imperv.tasks.imperviousness.products.facts import Product, product_of
-from imperv.tasks.imperviousness.products.metadata_xml import metadata_xml
-from imperv.tasks.imperviousness.products.names import (
-    Places,
-    delivered_layer,
-    delivered_symbols,
-    file_name,
-    form_of,
-    places_of,
-    product_paths,
-)
-from imperv.tasks.imperviousness.products.packages import write_package
-from imperv.tasks.imperviousness.products.rules import Finding
+from imperv.tasks.errors import InputError, WorkError, disk_trouble
+from imperv.tasks.families import family
+from imperv.tasks.family.form import Form, Places
 from imperv.tasks.job import Job, software, utc_now
 from imperv.tasks.nodes import Standing, State
 from imperv.tasks.store.records import Record, digest_of, explain_difference
 from imperv.tasks.store.store import TEMPORARY, with_measured
 
-__all__ = ["VERSION", "deliver", "delivered_symbols", "delivery_standing", "file_name", "product_paths"]
 
-VERSION = 3
-"""Raised when the same layer would give other files."""
+def delivered_symbols(product: str = DEFAULT) -> tuple[str, ...]:
+    """Layers of a product that are delivered, in the order of the catalogue."""
+    return tuple(symbol for symbol, layer in layers_of(product).items() if layer.delivery is not None)
+
+
+def delivered_layer(symbol: str) -> Layer:
+    """The layer of a symbol, in any spelling; InputError if there is none, or it is not delivered."""
+    try:
+        layer = CATALOGUE[resolve(symbol)]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if layer.delivery is None:
+        choice = ", ".join(delivered_symbols(family_of(layer.symbol)))
+        raise InputError(f"{layer.symbol} is not delivered: choose among {choice}")
+    return layer
+
+
+def form_of(layer: Layer) -> Form:
+    """The form that a layer is delivered in."""
+    return family(family_of(layer.symbol)).form
+
+
+def places_of(job: Job, symbol: str) -> Places:
+    """Places of a product and of what belongs to it, relative to the store."""
+    layer = delivered_layer(symbol)
+    return form_of(layer).places(job, layer)
+
+
+def product_paths(job: Job, symbol: str) -> tuple[str, str]:
+    """Places of a product and of its record, relative to the store."""
+    places = places_of(job, symbol)
+    return places.tif, places.record
 
 
 def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None) -> Standing:
@@ -80,7 +86,7 @@ def delivery_standing(job: Job, symbol: str, changing: Mapping[str, State] | Non
 
 
 def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
-    """Write a final layer as the GeoTIFF that is handed over, unless it is up to date.
+    """Write a final layer in the form of its family, unless it is up to date.
 
     Parameters
     ----------
@@ -99,10 +105,10 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
     Raises
     ------
     InputError
-        If the layer is not one that is handed over, or GDAL's Python bindings are missing.
+        If the layer is not one that is delivered, or what writes it is missing.
     WorkError
-        If the layer is not done, the file cannot be written, or it fails the delivery check. Nothing is left under its
-        name but what was there before.
+        If the layer is not done, the file cannot be written, or it fails a check. Nothing is left under its name but what was
+        there before.
     """
     layer = delivered_layer(symbol)
     found, made = delivery_standing(job, symbol), job.record(layer.symbol)
@@ -122,75 +128,25 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
     places = places_of(job, symbol)
     try:
         with measured() as usage, _drafts(job, places.tif) as folder:
-            draft = folder / PurePosixPath(places.tif).name
-            grid, palette = job.grid(layer.resolution), form_of(layer).palette
-            counts = write_geotiff(draft, grid, palette, _pixels(job, layer), layer.description, units_of(layer))
-            product = product_of(job, layer, made, counts)
-            write_table(
-                folder / PurePosixPath(places.table).name,
-                table_rows(counts, product.palette, layer.resolution),
-                product.created[:10],
-            )
-            findings = _check(job, layer.symbol, draft, counts)
-            files = {places.tif: draft} | _write_beside(product, places, folder, findings)
-            with draft.open("rb") as file:
+            written = form_of(layer).write(job, layer, made, places, folder)
+            with written.files[places.tif].open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             _withdraw(job, symbol)
-            for place, path in files.items():
+            for place, path in written.files.items():
                 _put(job, path, place)
     except OSError as error:
         raise disk_trouble(error, places.tif) from error
-    histogram = {str(code): counts[code] for code in sorted(counts)}
-    pixels = {"pixels": sum(counts.values()), "outside": counts.get(OUTSIDE, 0), "histogram": histogram}
     more = {
         "digest": digest,
         "href": places.tif,
-        "beside": tuple(place for place in files if place != places.tif),
-        "statistics": {layer.symbol: pixels},
-        "warnings": tuple(f"{f.check}: {f.text}" for f in findings if f.note),
+        "beside": tuple(place for place in written.files if place != places.tif),
+        "statistics": {layer.symbol: dict(written.statistics)},
+        "warnings": tuple(f"{f.check}: {f.text}" for f in written.findings if f.note),
     }
     record = _record(job, layer, made, **more, **asdict(usage))
     record = with_measured(record, job.store)
     job.store.write_record(places.record, record)
     return record, True
-
-
-def _pixels(job: Job, layer: Layer) -> Any:
-    """Function that gives rows of a layer as they are delivered."""
-    array, folds = job.array(layer.symbol), _folds(job, layer)
-
-    def rows(first: int, last: int) -> np.ndarray:
-        strip = np.ascontiguousarray(array[first:last])
-        if folds:
-            strip[(strip == 11) | (strip == 12)] = 10
-        return strip
-
-    return rows
-
-
-def _write_beside(product: Product, places: Places, folder: Path, findings: list[Finding]) -> dict[str, Path]:
-    """Write what belongs to a GeoTIFF and its table into the folder of drafts; the files by their places."""
-    files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
-    checks = tuple(f.check for f in findings)
-    files[places.metadata].write_text(metadata_xml(product, checks), encoding="utf-8")
-    files[places.style].write_text(style_qml(product), encoding="utf-8")
-    write_quicklook(files[places.quicklook], files[places.tif], product.palette)
-    if product.settings.zip:
-        inside = (places.tif, places.table, places.metadata)
-        write_package(files[places.package], {_from_folder(place, places): files[place] for place in inside})
-    assets = {
-        "data": places.tif, "table": places.table, "metadata": places.metadata, "style": places.style,
-        "quicklook": places.quicklook, "package": places.package,
-    }  # fmt: skip
-    assets = {key: place for key, place in assets.items() if files[place].exists()}
-    links = {key: (f"./{_from_folder(place, places)}", files[place]) for key, place in assets.items()}
-    files[places.stac].write_text(item_json(product, links), encoding="utf-8")
-    return {place: path for place, path in files.items() if path.exists() and place != places.tif}
-
-
-def _from_folder(place: str, places: Places) -> str:
-    """Path of a file from the folder of the products of its tile."""
-    return str(PurePosixPath(place).relative_to(PurePosixPath(places.tif).parent))
 
 
 def _put(job: Job, path: Path, place: str) -> None:
@@ -202,34 +158,21 @@ def _put(job: Job, path: Path, place: str) -> None:
         job.store.put_file(path, place)
 
 
-def _folds(job: Job, layer: Layer) -> bool:
-    """True where classes 11 and 12 are written as 10; no other layer has a check that refuses them."""
-    return job.production.delivery.fold_built_up_classes and form_of(layer).part == "IBUC"
-
-
 def _ingredients(job: Job, layer: Layer, made: Record) -> dict[str, Any]:
     """Everything that a product's key is made of."""
-    href, _ = product_paths(job, layer.symbol)
+    form = form_of(layer)
     return {
-        "algorithm": f"delivery {VERSION}",
-        "name": Path(href).name,
-        "palette": digest_of(asdict(form_of(layer).palette)),
-        "settings": _told(job),
-        "parameters": {"delivery.fold_built_up_classes": _folds(job, layer)},
+        "algorithm": f"delivery {form.version}",
+        "name": PurePosixPath(form.places(job, layer).tif).name,
+        **form.settings(job, layer),
         "inputs": {layer.symbol: made.version},
     }
-
-
-def _told(job: Job) -> dict[str, Any]:
-    """Settings that files beside the GeoTIFF tell of."""
-    told = job.production.delivery.model_dump(mode="json", include={"contact", "licence", "conditions", "zip"})
-    return {f"delivery.{name}": value for name, value in told.items()}
 
 
 def _record(job: Job, layer: Layer, source: Record, **more: Any) -> Record:
     """Record of the product of a layer with the record `source`."""
     ingredients = _ingredients(job, layer, source)
-    first, last = period_of(job, layer.symbol)
+    first, last = form_of(layer).period(job, layer)
     return Record(
         symbol=layer.symbol,
         tile=str(job.tile),
@@ -268,16 +211,3 @@ def _drafts(job: Job, href: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check(job: Job, symbol: str, draft: Path, counts: Mapping[int, int]) -> list[Finding]:
-    """Hold a written file and its table against the delivery check, other layers, and the pixels that were meant."""
-    findings = check_file(draft, window=job.windowed)
-    # Blocks that never reached the disk are read as no data, without an error.
-    if all(f.ok or f.check != "readable" for f in findings) and pixel_counts(draft) != counts:
-        raise WorkError(f"{draft.name}: does not hold the pixels that were written; check the disk and run again")
-    if all(f.ok for f in findings):
-        findings += check_meaning(job, symbol, draft)
-    if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
-        raise WorkError(f"{draft.name}: the delivery check failed, {'; '.join(wrong)}; it is not delivered")
-    return findings

@@ -18,7 +18,6 @@ from odc.geo.geobox import GeoBox
 from imperv.layers.kernels.overviews import overview, overview_factors
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.imperviousness.products.names import EPSG
 from imperv.tasks.job import count_codes
 
 BLOCK = 512
@@ -135,7 +134,7 @@ def _create(gdal: Any, path: Path, grid: GeoBox, palette: Palette, factors: Sequ
     dataset = gdal.GetDriverByName("GTiff").Create(str(path), grid.shape.x, grid.shape.y, 1, gdal.GDT_Byte, list(DRAFT))
     raise_error(gdal)
     reference = osr.SpatialReference()
-    reference.ImportFromEPSG(EPSG)
+    reference.ImportFromEPSG((grid.crs.epsg if grid.crs else None) or 0)
     dataset.SetProjection(reference.ExportToWkt())
     dataset.SetGeoTransform(grid.affine.to_gdal())
     table = gdal.ColorTable()

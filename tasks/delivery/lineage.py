@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imperv.layers.catalogue import CATALOGUE, Layer, topological_order
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of, topological_order
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.store.records import Record
-
-ATBD = "Algorithm Theoretical Basis Document, HRL Imperviousness 2021"
-"""Title of the method."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Lineage:
 
 def lineage_of(job: Job, layer: Layer, made: Record) -> Lineage:
     """Lineage of a layer of a tile, from all records of its chain that are there; nothing is looked up elsewhere."""
+    found = family(family_of(layer.symbol))
     chain = {symbol: record for symbol in topological_order([layer.symbol]) if (record := job.record(symbol)) is not None}
     sources = tuple(filter(None, (_source(job, symbol, record) for symbol, record in chain.items())))
     steps = tuple(Step(s, _step(CATALOGUE[s], r), r.created) for s, r in chain.items() if r.made)
@@ -49,8 +48,8 @@ def lineage_of(job: Job, layer: Layer, made: Record) -> Lineage:
     versions = ", ".join(f"{name} {version}" for name, version in software.items() if name != "imperv")
     statement = (
         f"{layer.description} of EEA tile {job.tile}, {'a window of it, ' if made.windowed else ''}"
-        f"then {job.production.periods.then}, now {job.production.periods.now}. "
-        f"Made by imperv {software.get('imperv', '')} after the {ATBD}, section {layer.section}. "
+        f"{', '.join(f'{name} {period}' for name, period in job.production.periods.named.items())}. "
+        f"Made by imperv {software.get('imperv', '')} after the {found.method}, section {layer.section}. "
         f"Made from: {'; '.join(sources) or 'unknown sources'}. "
         f"{len(steps)} steps, from {_day(min((s.when for s in steps), default=made.created))} to {_day(made.created)}, "
         f"with {versions or 'software of unknown versions'}."
@@ -69,7 +68,7 @@ def _source(job: Job, symbol: str, record: Record) -> str:
         baselines = _baselines(job, symbol)
         shifted = found.get("offset_subtracted", 0)
         return (
-            f"Sentinel-2 L2A of {layer.period}: {found.get('scenes', '?')} scenes of {found.get('overpasses', '?')} overpasses, "
+            f"Sentinel-2 L2A of {layer.role}: {found.get('scenes', '?')} scenes of {found.get('overpasses', '?')} overpasses, "
             f"{found.get('first', '?')} to {found.get('last', '?')}"
             + (f", processing baselines {', '.join(baselines)}" if baselines else "")
             + (f", the offset of baseline 04.00 subtracted from {shifted}" if shifted else "")
@@ -89,9 +88,9 @@ def _step(layer: Layer, record: Record) -> str:
     """What a node does, with its parameters and what was noticed."""
     parameters: Mapping[str, Any] = record.ingredients.get("parameters", {})
     told = ", ".join(f"{name} = {value}" for name, value in parameters.items())
-    warnings = "; ".join(record.warnings)
+    warnings, method = "; ".join(record.warnings), family(family_of(layer.symbol)).method_short
     return (
-        f"{layer.symbol}: {layer.description} (ATBD {layer.section}, version {layer.version})"
+        f"{layer.symbol}: {layer.description} ({method} {layer.section}, version {layer.version})"
         + (f"; {told}" if told else "")
         + (f"; noticed: {warnings}" if warnings else "")
     )

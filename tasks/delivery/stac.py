@@ -19,14 +19,13 @@ from pyproj import Transformer
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
-from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling, Statistics
+from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, RasterExtension, Sampling, Statistics
 from shapely import box, segmentize, transform
 from shapely.geometry import mapping
 
+from imperv.grids import CRS
 from imperv.layers.attributes import units_of
-from imperv.layers.palette import OUTSIDE
-from imperv.tasks.imperviousness.products.facts import Product
-from imperv.tasks.imperviousness.products.names import EPSG
+from imperv.tasks.delivery.product import Product
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 """Extension that pystac writes no fields of."""
@@ -37,7 +36,7 @@ SUFFIX = ".stac.json"
 SHA2_256 = "1220"
 """Start of a multihash: SHA-2 of 256 bits, 32 bytes long (file extension)."""
 
-TO_LONLAT = Transformer.from_crs(EPSG, 4326, always_xy=True)
+TO_LONLAT = Transformer.from_crs(CRS, 4326, always_xy=True)
 
 POINTS = 8
 """Points on each edge of a footprint, as straight lines of EPSG:3035 are none in degrees."""
@@ -82,7 +81,7 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
             "description": product.abstract,
             "created": product.created,
             "gsd": product.layer.resolution,
-            "version": f"{product.settings.version}_{product.settings.release}",
+            **({"version": product.version} if product.version else {}),
             "license": product.settings.licence,
             "processing:lineage": product.lineage.statement,
             "processing:software": dict(product.lineage.software),
@@ -111,23 +110,31 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
 def _add_grid(item: pystac.Item, product: Product) -> None:
     grid = product.grid
     ProjectionExtension.ext(item, add_if_missing=True).apply(
-        code=f"EPSG:{EPSG}", bbox=list(product.bounds), shape=[grid.shape.y, grid.shape.x], transform=list(grid.affine)[:6]
+        code=f"EPSG:{grid.crs.epsg if grid.crs else None}",
+        bbox=list(grid.boundingbox.bbox),
+        shape=[grid.shape.y, grid.shape.x],
+        transform=list(grid.affine)[:6],
     )
 
 
 def _add_band(asset: pystac.Asset, product: Product) -> None:
-    """What the codes of the map are."""
-    palette = product.palette
-    shown = (*(palette.anchors or palette.codes[:-1]), OUTSIDE)
+    """What the values of the map are."""
+    layer, palette = product.layer, product.palette
+    variable = layer.variables[0]
     band = RasterBand.create(
-        nodata=OUTSIDE,
+        nodata=NoDataStrings.NAN if variable.nodata != variable.nodata else int(variable.nodata),
         sampling=Sampling.AREA,
-        data_type=DataType.UINT8,
-        spatial_resolution=product.layer.resolution,
-        unit=units_of(product.layer) or None,
+        data_type=DataType(variable.dtype),
+        spatial_resolution=layer.resolution,
+        unit=units_of(layer) or None,
+        scale=layer.delivery.scale if layer.delivery and layer.delivery.scale != 1 else None,
         statistics=_statistics(product),
     )
-    RasterExtension.ext(asset, add_if_missing=True).apply([band])
+    RasterExtension.ext(asset, add_if_missing=True).apply([band] * max(1, len(variable.labels)))
+    if palette is None:
+        return
+    nodata = int(variable.nodata)
+    shown = (*(palette.anchors or (code for code in palette.codes if code != nodata)), nodata)
     ClassificationExtension.ext(asset, add_if_missing=True).apply(
         classes=[
             Classification.create(
@@ -136,7 +143,7 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
                 title=palette.meaning(code),
                 description=palette.meaning(code),
                 color_hint="{:02X}{:02X}{:02X}".format(*palette.colours[code]),
-                nodata=True if code == OUTSIDE else None,
+                nodata=True if code == nodata else None,
             )
             for code in shown
         ]
@@ -146,8 +153,8 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
 def _statistics(product: Product) -> Statistics:
     """Of the mapped pixels; a mean only where codes are a quantity."""
     valid = round(product.valid_percent, 4)
-    counts = {code: count for code, count in product.counts.items() if code != OUTSIDE and count}
-    if product.palette.overview != "mean" or not counts:
+    counts = {code: count for code, count in product.counts.items() if code != product.layer.nodata and count}
+    if product.palette is None or product.palette.overview != "mean" or not counts:
         return Statistics.create(valid_percent=valid)
     codes, weights = np.array(list(counts), float), np.array(list(counts.values()), float)
     mean = float(np.average(codes, weights=weights))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from imperv.layers.palette import OUTSIDE
+from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.delivery.templating import fill
-from imperv.tasks.imperviousness.products.facts import Product
 
 
-def style_qml(product: Product) -> str:
-    """Style of a product, as QGIS 3 writes it.
+def style_qml(palette: Palette) -> str:
+    """Style of codes, as QGIS 3 writes it.
 
     Pixels of 255 are left to the no-data tag, which makes them transparent. Colours of quantities are straight lines between the
     palette's anchors, as is QGIS's linear interpolation.
     """
-    palette = product.palette
     shown = palette.anchors or tuple(code for code in palette.codes if code != OUTSIDE)
     entries = [
         {"code": code, "colour": "#{:02x}{:02x}{:02x}".format(*palette.colours[code]), "label": palette.meaning(code)}

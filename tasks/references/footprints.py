@@ -24,6 +24,7 @@ from imperv.grids import Block
 from imperv.layers.catalogue import Layer
 from imperv.layers.kernels.coverage import coverage
 from imperv.tasks.errors import disk_trouble
+from imperv.tasks.family.findings import Remark, doubtful, fine
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, Tally, footprint_sources, sound_polygons
@@ -62,6 +63,18 @@ def count_footprints(job: Job) -> list[Tally]:
     return tallies
 
 
+def look_at_footprints(job: Job, symbol: str) -> Iterator[Remark]:
+    """What `imperv config check` says of building footprints."""
+    key = f"{job.tile}: references.footprints"
+    tallies = count_footprints(job)
+    for tally in tallies:
+        files = "" if tally.files == 1 else f" ({tally.files} files)"
+        yield fine(f"{key}: {tally.entry}{files}, {tally.used} polygons in the area")
+        yield from (doubtful(f"{key}: {line}") for line in tally.trouble(str(job.tile)))
+    if not any(tally.used for tally in tallies):
+        yield doubtful(f"{key}: 0 usable footprints: no model of built-up can learn from this tile; name files that cover it")
+
+
 @dataclass(frozen=True)
 class _FootprintBlock:
     """One block of IBUD_ref; may travel to another process."""
@@ -71,6 +84,7 @@ class _FootprintBlock:
     counts: Mapping[Block, int]
     grid: GeoBox
     out: zarr.Array
+    layer: Layer
 
     def __call__(self, block: Block) -> BlockReport:
         polygons = np.array([], object)
@@ -80,7 +94,7 @@ class _FootprintBlock:
             polygons = shapely.from_wkb(outlines)
         share = coverage(polygons, block.geobox(self.grid))
         self.out[block.slices] = share
-        return report({"IBUD_ref": share})
+        return report({self.layer.symbol: share}, self.layer)
 
 
 def make_footprints(job: Job, layer: Layer) -> Made:
@@ -92,7 +106,7 @@ def make_footprints(job: Job, layer: Layer) -> Made:
             for piece in sorted(local.iterdir()):
                 job.store.fs.put_file(str(piece), f"{folder}/{piece.name}")
         with job.store.writing_arrays(place, grid, 10, layer.variables, attributes(job, layer)) as out:
-            work = _FootprintBlock(job.store, folder, counts, grid, out[layer.variables[0].name])
+            work = _FootprintBlock(job.store, folder, counts, grid, out[layer.variables[0].name], layer)
             size = int(np.prod(blocks[0].shape)) * PIXEL_BYTES + max(counts.values(), default=0) * POLYGON_BYTES
             digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
     used = sum(t.used for t in tallies)

@@ -11,11 +11,9 @@ from rasterio.errors import RasterioError
 
 from imperv.grids import Block
 from imperv.tasks.errors import ImpervError
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
-from imperv.tasks.references.references import SEA_BUFFER, SETTING, RasterReader, check_reference, open_reference
-
-KNOWN_BY = (("CLCP_then", "CLCP_now"), ("IMD_then", "IBU_then"))
-"""References that know land by a code below those of sea and outside; the second are asked where the first know nothing."""
+from imperv.tasks.references.references import SEA_BUFFER, RasterReader, about_reference, check_reference, open_reference
 
 Bounds = tuple[float, float, float, float]
 
@@ -35,10 +33,10 @@ class Land:
     def of(cls, job: Job) -> Land:
         """Land as the first references know it that can be read; what is wrong with others is told when they are made."""
         rows, columns = job.grid(10).shape
-        for symbols in KNOWN_BY:
+        for symbols in family(job.family).land:
             known, bits = [], np.zeros((rows, -(-columns // 8)), np.uint8)
             for symbol in symbols:
-                if not getattr(job.production.references, SETTING[symbol]):
+                if not getattr(job.production.references, about_reference(symbol).key):
                     continue
                 try:
                     found = _land_of(job, symbol)

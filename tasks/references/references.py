@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 
 from imperv.grids import Block
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.families import family
+from imperv.tasks.family import ReferenceRaster
+from imperv.tasks.family.costs import REFERENCE_NS, by_block
+from imperv.tasks.family.findings import Remark, doubtful, fine
+from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.scenes.access import PASSING, environment, is_remote
@@ -26,12 +32,6 @@ from imperv.tasks.settings.surroundings import foreign_data
 SEA_BUFFER = 253
 """CLC+ code of the sea along the coast: outside, but not missing; codes beyond it are missing."""
 
-SETTING = {"IMD_then": "imd_then", "IBU_then": "ibu_then", "CLCP_then": "clcplus_then", "CLCP_now": "clcplus_now"}
-"""Key below ``[references]`` for each reference raster."""
-
-OUTSIDE_CODES = {"IMD_then": (254,), "IBU_then": (254,), "CLCP_then": (), "CLCP_now": ()}
-"""Codes of older editions that mean no information; read as 255."""
-
 
 @dataclass(frozen=True)
 class RasterReader:
@@ -40,7 +40,7 @@ class RasterReader:
     path: str
     symbol: str
     grid: GeoBox
-    resampling: Resampling
+    about: ReferenceRaster
     direct: bool
     """True where the raster's own pixels are those of the grid."""
 
@@ -48,11 +48,16 @@ class RasterReader:
     def of(cls, job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> RasterReader:
         """How an opened raster that passed `check_reference` is read."""
         same_crs = CRS.from_user_input(source.crs) == CRS("EPSG:3035")
-        offset = [v / 10 - round(v / 10) for v in (source.transform.c, source.transform.f)]
+        size = CATALOGUE[symbol].resolution
+        offset = [v / size - round(v / size) for v in (source.transform.c, source.transform.f)]
         north_up = source.transform.b == source.transform.d == 0 and source.transform.e < 0
-        direct = same_crs and north_up and source.res == (10, 10) and max(map(abs, offset)) < 1e-3
-        resampling = Resampling.bilinear if symbol == "IMD_then" else Resampling.nearest
-        return cls(path, symbol, job.grid(10), resampling, direct)
+        direct = same_crs and north_up and source.res == (size, size) and max(map(abs, offset)) < 1e-3
+        return cls(path, symbol, job.grid_of(CATALOGUE[symbol]), about_reference(symbol), direct)
+
+    @property
+    def resampling(self) -> Resampling:
+        """Where the raster's grid is another."""
+        return Resampling[self.about.resampling]
 
     def __call__(self, block: Block) -> np.ndarray:
         """(y, x) uint8 pixels of a block of the grid."""
@@ -61,7 +66,7 @@ class RasterReader:
         with environment(path=self.path), open_full_resolution(self.path) as source:
             # A tag on a code that means something, such as 0, is a mistake of its writer.
             tag = None if source.nodata is None or source.nodata in CATALOGUE[self.symbol].codes else int(source.nodata)
-            outside = [code for code in (tag, *OUTSIDE_CODES[self.symbol]) if code is not None]
+            outside = [code for code in (tag, *self.about.outside) if code is not None]
             if self.direct:
                 column, row = ~source.transform * (here.affine.c, here.affine.f)
                 window = rasterio.windows.Window(round(column), round(row), here.shape.x, here.shape.y)
@@ -71,7 +76,7 @@ class RasterReader:
                 array[array == (nodata if tag is None else tag)] = nodata
             else:
                 array = warp(source, here, self.resampling, nodata, outside)
-        array[np.isin(array, OUTSIDE_CODES[self.symbol])] = nodata
+        array[np.isin(array, self.about.outside)] = nodata
         return np.asarray(array)
 
 
@@ -85,39 +90,44 @@ class _RasterBlock:
     def __call__(self, block: Block) -> BlockReport:
         array = self.read(block)
         self.out[block.slices] = array
-        return report({self.read.symbol: array})
+        return report({self.read.symbol: array}, CATALOGUE[self.read.symbol])
+
+
+def about_reference(symbol: str) -> ReferenceRaster:
+    """What the family says of a reference raster."""
+    return family(family_of(symbol)).references[symbol]
 
 
 def make_reference(job: Job, layer: Layer) -> Made:
     """Put a reference raster on the tile's 10 m grid; InputError if it cannot serve, holds unknown codes or lies elsewhere."""
-    grid, warnings = job.grid(10), []
+    grid, warnings, key = job.grid_of(layer), [], f"references.{about_reference(layer.symbol).key}"
     path, opened = open_reference(job, layer.symbol)
     with opened as source:
         share = check_reference(job, layer.symbol, source, path)
         read = RasterReader.of(job, layer.symbol, source, path)
         if not read.direct:
             warnings.append(
-                f"{path}: not on the 10 m EEA grid ({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
+                f"{path}: not on the {layer.resolution:g} m EEA grid "
+                f"({CRS.from_user_input(source.crs).to_string()}, {source.res[0]:g} m): "
                 f"resampled ({read.resampling.name}) from full resolution"
             )
-    with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
+    with job.store.writing_arrays(
+        job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
+    ) as out:
         array = out[layer.variables[0].name]
         work = _RasterBlock(read, array)
         size = 1000 * 1000 * 4
         try:
-            reports = job.engine.map(work, job.blocks(10), size, layer.symbol)
+            reports = job.engine.map(work, job.blocks_of(layer), size, layer.symbol)
         except (RasterioIOError, RasterioError) as error:
-            raise InputError(f"references.{SETTING[layer.symbol]}: {path} cannot be read ({_first_line(error)})") from None
+            raise InputError(f"{key}: {path} cannot be read ({_first_line(error)})") from None
         present = np.nonzero(np.sum([r.counts[layer.symbol] for r in reports], axis=0))[0]
         if wrong := [int(c) for c in present if c not in layer.codes]:
             raise InputError(
-                f"references.{SETTING[layer.symbol]}: {path} holds the codes {wrong[:8]}, which {layer.symbol} does not have; "
-                "name the right file or recode it"
+                f"{key}: {path} holds the codes {wrong[:8]}, which {layer.symbol} does not have; name the right file or recode it"
             )
         if present.tolist() == [255]:
-            raise InputError(
-                f"references.{SETTING[layer.symbol]}: {path} holds no data inside tile {job.tile}; name a file that covers it"
-            )
+            raise InputError(f"{key}: {path} holds no data inside tile {job.tile}; name a file that covers it")
     digest, statistics = summarise(layer, reports)
     if share < 1:
         warnings.append(partly_covered(path, share))
@@ -131,7 +141,7 @@ def partly_covered(path: str, share: float) -> str:
 
 def reference_path(job: Job, symbol: str) -> str:
     """Path of a reference raster; InputError if the production names none."""
-    key = SETTING[symbol]
+    key = about_reference(symbol).key
     text = getattr(job.production.references, key)
     if not text:
         raise InputError(f"references.{key}: is missing; {symbol} of tile {job.tile} needs it")
@@ -140,7 +150,7 @@ def reference_path(job: Job, symbol: str) -> str:
 
 def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
     """Path of a reference raster, and the raster opened; WorkError if its server does not answer."""
-    key, path = SETTING[symbol], reference_path(job, symbol)
+    key, path = about_reference(symbol).key, reference_path(job, symbol)
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise InputError(f"references.{key}: {path} does not exist; correct the path")
     try:
@@ -153,7 +163,7 @@ def open_reference(job: Job, symbol: str) -> tuple[str, rasterio.DatasetReader]:
 
 def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
     """Share of the area that a reference raster's extent covers; InputError, with the remedy, if it cannot serve."""
-    start = f"references.{SETTING[symbol]}: {path}"
+    start = f"references.{about_reference(symbol).key}: {path}"
     share = covered_share(job, symbol, source, path)
     if data_bands(source) != 1 or source.dtypes[0] != "uint8":
         raise InputError(f"{start} has {data_bands(source)} band(s) of {source.dtypes[0]}; one band of uint8 is needed")
@@ -167,7 +177,7 @@ def check_reference(job: Job, symbol: str, source: rasterio.DatasetReader, path:
 
 def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: str) -> float:
     """Share of the area that the extent of a raster covers; InputError if its place is not known."""
-    start = f"references.{SETTING[symbol]}: {path}"
+    start = f"references.{about_reference(symbol).key}: {path}"
     if source.crs is None:
         raise InputError(f"{start} has no coordinate reference system; assign one")
     try:
@@ -197,3 +207,28 @@ def reference_external(job: Job, layer: Layer) -> dict[str, Any]:
     """The file that a reference is read from; refused where it cannot be opened."""
     open_reference(job, layer.symbol)[1].close()
     return {"files": fingerprint(job, reference_path(job, layer.symbol))}
+
+
+def preflight_reference(job: Job, symbol: str) -> None:
+    """Refuse a reference raster that cannot serve."""
+    path, source = open_reference(job, symbol)
+    with source:
+        check_reference(job, symbol, source, path)
+
+
+def look_at_reference(job: Job, symbol: str) -> Iterator[Remark]:
+    """What `imperv config check` says of a reference raster."""
+    key = f"{job.tile}: references.{about_reference(symbol).key}"
+    path, source = open_reference(job, symbol)
+    with source:
+        share = check_reference(job, symbol, source, path)
+        yield fine(f"{key}: {path}, {source.width} x {source.height} px, {source.crs.to_string()}")
+        if share < 1:
+            yield doubtful(f"{key}: {partly_covered(path, share)}")
+
+
+def reference_task() -> Task:
+    """The task of a layer that is one raster of the production file (`Family.references`)."""
+    return Task(
+        make_reference, reference_external, preflight=preflight_reference, look=look_at_reference, cost=by_block(REFERENCE_NS)
+    )

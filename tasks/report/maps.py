@@ -69,7 +69,7 @@ class Map:
 def palette_of(symbol: str) -> Palette:
     """Colours of a layer."""
     delivery = CATALOGUE[symbol].delivery
-    return delivery.palette if delivery else PALETTES[symbol]
+    return delivery.palette if delivery and delivery.palette else PALETTES[symbol]
 
 
 def css(colour: Sequence[int]) -> str:

@@ -20,8 +20,8 @@ from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_cla
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in EPSG:3035."""
 
-UNIT = {10: 100, 20: 50, 100: 10}
-"""Pixels of a kilometre by resolution: areas are whole kilometres, so that factors which divide it leave no rest."""
+UNIT = 1000
+"""Metres that whole windows have: a thinned pixel ends where they end."""
 
 CELL = 500
 """Edge of the cells among which the largest changes are looked for, metres."""
@@ -46,14 +46,14 @@ class Picture:
     """Layer pixels that one pixel shows, each way."""
 
 
-def thinning_factor(shape: tuple[int, ...], resolution: int, longest: int) -> int:
+def thinning_factor(shape: tuple[int, ...], resolution: float, longest: int) -> int:
     """Smallest factor with which a layer has at most `longest` pixels each way, or the largest that there is."""
-    unit = UNIT[resolution]
+    unit = round(UNIT / resolution)
     factors = [f for f in range(1, unit + 1) if unit % f == 0]
     return next((f for f in factors if max(shape) / f <= longest), unit)
 
 
-def thinned(job: Job, array: Any, resolution: int, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
+def thinned(job: Job, array: Any, resolution: float, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
     """An array (..., y, x) of a tile, thinned block by block by `thin(pixels, factor)` to at most `longest` pixels each way."""
     factor = thinning_factor(tuple(job.grid(resolution).shape), resolution, longest)
     blocks = job.blocks(resolution)
@@ -105,7 +105,7 @@ def clear_looks(job: Job, period: str, longest: int) -> Picture:
     return thinned(job, job.group(f"PP_{period}")["observations"], 10, longest, mean_values)
 
 
-def window_block(job: Job, bounds: Bounds, resolution: int) -> Block:
+def window_block(job: Job, bounds: Bounds, resolution: float) -> Block:
     """Pixels of a window, cut at the edges of the area."""
     left, _, _, top = job.bounds
     rows, columns = job.grid(resolution).shape

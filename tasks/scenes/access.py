@@ -32,7 +32,7 @@ from rasterio.session import DummySession
 
 from imperv.tasks.addresses import is_signed, shown
 from imperv.tasks.errors import InputError, SceneError, WorkError
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.scenes.access import environment, files_at_once, patiently
 from imperv.tasks.scenes.reading import extent, open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 
 SAMPLED = ("B02", "B12")
 """Bands that are dark over vegetation or water."""

@@ -26,7 +26,7 @@ from imperv.grids.mapping import CELL, Mapping
 from imperv.layers.kernels.resampling import bilinear, nearest_weights
 from imperv.tasks.errors import SceneError
 from imperv.tasks.scenes.access import LOCAL, environment, gdal_path, patiently
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 
 TOLERANCE = 0.001
 """Error of GDAL's approximated coordinate transformation, source pixels; by default 0.125; 0.01 still moves noise by 50."""

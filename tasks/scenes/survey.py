@@ -20,7 +20,7 @@ from imperv.tasks.errors import SceneError, WorkError
 from imperv.tasks.scenes.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
 from imperv.tasks.scenes.reading import data_bands, extent, is_masked, read_valid
 from imperv.tasks.scenes.scenes import BANDS, SCL, Scene
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 
 Bounds = tuple[float, float, float, float]
 

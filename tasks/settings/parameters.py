@@ -1,22 +1,12 @@
-"""Parameters of every algorithm as a production file sets them; those of an algorithm stand beside its functions."""
+"""Parameters that several families share as a production file sets them; those of an algorithm stand beside its functions."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from imperv.calibration import CalibrationParameters
-from imperv.layers.change import ChangeParameters
-from imperv.layers.change_mask import ChangeMaskParameters
-from imperv.layers.network.unet import UNetParameters
-from imperv.layers.proxy import ProxyParameters
-
-
-class Frozen(BaseModel):
-    """A part of a production file: it does not change, and has no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from imperv.tasks.settings.frozen import Frozen
 
 
 class PreprocessingParameters(Frozen):
@@ -37,13 +27,6 @@ class PreprocessingParameters(Frozen):
     """Share of scenes that may be unreadable before the tile fails."""
 
 
-class BuiltUpParameters(Frozen):
-    """Built-up mask (ATBD 4.4.2)."""
-
-    threshold: Annotated[float, Field(ge=0, le=100)] = 10
-    """Built-up density in percent from which a pixel is built-up."""
-
-
 class EnsembleParameters(Frozen):
     """Which models take part in a prediction (ATBD 4.7)."""
 
@@ -55,17 +38,8 @@ class EnsembleParameters(Frozen):
     """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
 
 
-class Parameters(Frozen):
-    """Parameters of every algorithm."""
-
-    preprocessing: PreprocessingParameters = PreprocessingParameters()
-    change_mask: ChangeMaskParameters = ChangeMaskParameters()
-    unet: UNetParameters = UNetParameters()
-    ensemble: EnsembleParameters = EnsembleParameters()
-    proxy: ProxyParameters = ProxyParameters()
-    calibration: CalibrationParameters = CalibrationParameters()
-    built_up: BuiltUpParameters = BuiltUpParameters()
-    change: ChangeParameters = ChangeParameters()
+class ParameterGroups(Frozen):
+    """`[parameters]` of a family: one group for each algorithm."""
 
     def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Values of dotted names such as ``change_mask.sieve``; a bare group name gives the whole group."""

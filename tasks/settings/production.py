@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,15 +26,22 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from imperv.grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
 from imperv.grids.tiles import NEWEST, TILE_METRES
-from imperv.layers.reflectance import BANDS
+from imperv.layers.catalogue import DEFAULT, GraphError, families, load
+from imperv.layers.catalogue.families import packages
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.areas import tiles_touched
 from imperv.tasks.settings.delivery import DeliverySettings
+from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.overrides import Overrides, given, origin, part_of, refuse_misspelt
-from imperv.tasks.settings.parameters import Frozen, Parameters
-from imperv.tasks.settings.periods import Period, pair_label
+from imperv.tasks.settings.parameters import ParameterGroups
+from imperv.tasks.settings.scenes import Scenes
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.settings.watch import WatchSettings
+
+PRODUCT_VARIABLE = "IMPERV_PRODUCT"
+
+OF_PRODUCT = ("periods", "references", "parameters", "delivery")
+"""Tables of a production file whose keys are those of its product."""
 
 
 def _bytes(value: object) -> int:
@@ -73,26 +79,6 @@ def _countries(codes: tuple[str, ...]) -> tuple[str, ...]:
     return codes
 
 
-class Periods(Frozen):
-    """The two periods."""
-
-    then: Period
-    """Twelve months of the previous production; references describe it."""
-    now: Period
-    """Twelve months to be mapped."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Periods:
-        if self.then.start >= self.now.start:
-            raise ValueError(f"then ({self.then}) must begin before now ({self.now})")
-        return self
-
-    @property
-    def pair(self) -> str:
-        """Name of the pair's folder."""
-        return pair_label(self.then, self.now)
-
-
 class Area(Frozen):
     """A window for trials: one for all tiles, or one in each."""
 
@@ -114,86 +100,6 @@ class Area(Frozen):
         assert self.each is not None
         left, bottom = tile.bounds[:2]
         return self.each[0] + left, self.each[1] + bottom, self.each[2] + left, self.each[3] + bottom
-
-
-def _endpoint(url: str) -> str:
-    if url and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", url):
-        raise ValueError(f"{url!r} is not an address like 'https://eodata.dataspace.copernicus.eu'")
-    return url.rstrip("/")
-
-
-class SceneAccess(Frozen):
-    """How files of scenes are reached that lie on object stores and web servers; keys come from the environment."""
-
-    unsigned: bool = False
-    """Ask object stores without keys, as for public buckets."""
-    profile: str = ""
-    """Profile of the AWS configuration files whose keys are used, whatever keys the environment has."""
-    endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
-    """Object store other than that of AWS, such as ``"https://eodata.dataspace.copernicus.eu"``."""
-    region: str = ""
-    """Region of the buckets, where neither environment nor profile tells it."""
-    requester_pays: bool = False
-    """Agree to pay for requests, for buckets that ask for it."""
-    connect_timeout: Annotated[float, Field(gt=0)] = 10
-    """Seconds within which a server must accept a connection."""
-    timeout: Annotated[float, Field(gt=0)] = 30
-    """Seconds without data after which a transfer is given up and tried again."""
-    retries: Annotated[int, Field(ge=0)] = 3
-    """Times that a request is repeated at once when a server is busy (429, 5xx)."""
-    patience: Annotated[float, Field(ge=0)] = 300
-    """Seconds that a server which does not answer is waited for before the tile fails."""
-    concurrency: Annotated[int, Field(ge=1)] = 8
-    """Remote files read at once; waiting for a server takes no processor."""
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> SceneAccess:
-        if self.unsigned and self.profile:
-            raise ValueError("unsigned and profile exclude each other; remove one")
-        return self
-
-
-class Scenes(Frozen):
-    """Where Sentinel-2 comes from."""
-
-    catalogue: str
-    """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
-    collection: str = "sentinel-2-l2a"
-    """Collection asked for; items that name another one are left out."""
-    boa_offset: Literal["auto", "none", "subtract"] = "auto"
-    """Offset of processing baseline 04.00: by the items' metadata, never, or always subtracted."""
-    bands: dict[str, str] = Field(default_factory=dict)
-    """Asset keys for band names that metadata does not tell, such as ``{B02 = "image_blue"}``."""
-    access: SceneAccess = SceneAccess()
-    """How their files are reached."""
-
-    @field_validator("bands")
-    @classmethod
-    def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
-        if unknown := sorted(name for name in value if name.upper() not in BANDS):
-            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
-        return {name.upper(): key for name, key in value.items()}
-
-
-class References(Frozen):
-    """Reference layers of the previous production and of CLCplus Backbone."""
-
-    imd_then: str | None = None
-    """Imperviousness density, 0 to 100 percent."""
-    ibu_then: str | None = None
-    """Impervious built-up, 0 and 1."""
-    clcplus_then: str | None = None
-    """CLCplus Backbone of `then`."""
-    clcplus_now: str | None = None
-    """CLCplus Backbone of `now`."""
-    footprints: tuple[str, ...] = ()
-    """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
-    footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
-    """Lowest confidence of footprints that carry one, as those of Google do."""
-    roads: tuple[str, ...] = ()
-    """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
-    buildings: tuple[str, ...] = ()
-    """Buildings for the same; the footprints where none are named."""
 
 
 class EngineSettings(Frozen):
@@ -230,7 +136,7 @@ class Prices(Frozen):
 
 
 class Production(BaseSettings):
-    """One production, frozen. Made by `Production.read`."""
+    """One production, frozen. Made by `Production.read`, as the class that the file's product has for it."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -240,6 +146,8 @@ class Production(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
+    product: str = DEFAULT
+    """What is made: a family of layers (`imperv graph --product`)."""
     tiles: tuple[str, ...] | Literal["eea38-2021", "eea38-2024"] = ()
     """Tile names or an official list; with `countries` or `aoi` those of them that these touch."""
     countries: Annotated[tuple[str, ...], AfterValidator(_countries)] = ()
@@ -254,13 +162,17 @@ class Production(BaseSettings):
     """Store of another production whose layers and models are read where they fit, and never written (`imperv rerun`)."""
     base_options: dict[str, Any] = Field(default_factory=dict)
     """Options of its file system."""
-    periods: Periods
+    periods: Any
+    """Of the product: a model of `imperv.tasks.settings.periods`."""
     area: Area | None = None
     scenes: Scenes
-    references: References = References()
+    references: Any = Frozen()
+    """Of the product."""
     engine: EngineSettings = EngineSettings()
-    parameters: Parameters = Parameters()
-    delivery: DeliverySettings = DeliverySettings()
+    parameters: Any = ParameterGroups()
+    """Of the product."""
+    delivery: Any = DeliverySettings()
+    """Of the product's form of delivery."""
     prices: Prices = Prices()
     watch: WatchSettings = WatchSettings()
     root: Path = Path()
@@ -306,13 +218,14 @@ class Production(BaseSettings):
     @classmethod
     def of(cls, table: dict[str, Any], file: Path) -> Production:
         """Validate what a production file says, or would say; raises as `read`."""
-        refuse_misspelt(cls)
+        kind = production_class(os.environ.get(PRODUCT_VARIABLE) or table.get("product", DEFAULT), str(file))
+        refuse_misspelt(kind)
         if "root" in table:
             raise InputError(f"{file}: root: unknown key; remove it")
         try:
-            return cls(**table, root=file.resolve().parent)
+            return kind(**table, root=file.resolve().parent)
         except ValidationError as error:
-            raise InputError("\n".join(_explain(error, file, given(cls)))) from None
+            raise InputError("\n".join(_explain(error, file, kind))) from None
 
     @cached_property
     def tile_names(self) -> tuple[str, ...]:
@@ -342,21 +255,49 @@ class Production(BaseSettings):
         return text if "://" in text or text.startswith("/vsi") else str((self.root / text).absolute())
 
     @property
+    def runs(self) -> str:
+        """Folder of the store for what runs of the product leave: states, leases, logs, reports."""
+        return f"runs/{self.product}"
+
+    @property
     def store_url(self) -> str:
         """Where the store is."""
         return self.path(self.store)
 
 
-def _explain(error: ValidationError, file: Path, variables: Mapping[str, tuple[str, ...]]) -> list[str]:
+def production_class(product: object, where: str) -> type[Production]:
+    """The class that reads production files of a product; its layers are in the catalogue afterwards.
+
+    Raises
+    ------
+    InputError
+        If there is no such product, or its graph cannot be.
+    """
+    known = families()
+    if product not in known:
+        close = difflib.get_close_matches(str(product).lower(), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+        raise InputError(f"{where}: product: there is no product {product!r}; {hint}")
+    try:
+        load(str(product))
+        found: type[Production] = import_module(f"{packages()[str(product)]}.settings").PRODUCTION
+    except (GraphError, ImportError) as error:
+        raise InputError(f"{where}: product: {error}") from None
+    return found
+
+
+def _explain(error: ValidationError, file: Path, model: type[Production]) -> list[str]:
     """One line for each thing that pydantic found, with the file or the variable that it comes from."""
-    lines = []
+    lines, variables = [], given(model)
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "file"
         variable, parts = origin(item["loc"], variables)
         start = f"environment: {variable} ({where})" if variable else f"{file}: {where}"
         beside = f"; the environment sets {', '.join(parts)}" if parts else ""
         if item["type"] == "extra_forbidden":
-            lines.append(f"{start}: unknown key{_hint([str(p) for p in item['loc']])}; remove it or correct its name")
+            path = [str(p) for p in item["loc"]]
+            product = f" of product {model.model_fields['product'].default}" if path[0] in OF_PRODUCT else ""
+            lines.append(f"{start}: unknown key{product}{_hint(path, model)}; remove it or correct its name")
         elif item["type"] == "missing":
             lines.append(f"{start}: is missing; add it")
         else:
@@ -371,9 +312,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _hint(path: list[str]) -> str:
+def _hint(path: list[str], model: Any) -> str:
     """A suggestion for a misspelt key."""
-    model: Any = Production
     for part in path[:-1]:
         field = model.model_fields.get(part)
         model = part_of(field.annotation) if field else None

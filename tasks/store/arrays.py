@@ -7,21 +7,19 @@ import zarr
 from odc.geo.geobox import GeoBox
 from zarr.codecs import ZstdCodec
 
+from imperv.grids import spec_of
 from imperv.layers.catalogue import Variable
 
 CHUNK = 500
 """Edge of a Zarr chunk in pixels; divides a block of 1000 pixels at 10 m and of 500 at 20 m."""
 
-SHARD = {10: 1000, 20: 500, 100: 500}
-"""Edge of a shard in pixels by resolution: one block of work, so that no two blocks write the same object."""
-
 ZSTD_LEVEL = 3
 """Zstandard level: beyond it, levels cost more time than they save bytes on these layers."""
 
 
-def create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: tuple[Variable, ...]) -> None:
+def create_arrays(group: zarr.Group, grid: GeoBox, resolution: float, variables: tuple[Variable, ...]) -> None:
     """Empty arrays with CF coordinates and grid mapping."""
-    shape, affine = tuple(grid.shape), grid.affine
+    shape, affine, spec = tuple(grid.shape), grid.affine, spec_of(resolution)
     y = affine.f + affine.e * (np.arange(shape[0]) + 0.5)
     x = affine.c + affine.a * (np.arange(shape[1]) + 0.5)
     for name, values, standard in (("y", y, "projection_y_coordinate"), ("x", x, "projection_x_coordinate")):
@@ -34,13 +32,12 @@ def create_arrays(group: zarr.Group, grid: GeoBox, resolution: int, variables: t
         if variable.axis and variable.axis not in group:
             labels = group.create_array(variable.axis, shape=lead, dtype="str", dimension_names=[variable.axis])
             labels[:] = np.array(variable.labels, dtype=object)
-        chunk = min(CHUNK, SHARD[resolution])
         group.create_array(
             variable.name,
             shape=(*lead, *shape),
             dtype=variable.dtype,
-            chunks=(*(1 for _ in lead), chunk, chunk),
-            shards=(*lead, SHARD[resolution], SHARD[resolution]),
+            chunks=(*(1 for _ in lead), spec.chunk, spec.chunk),
+            shards=(*lead, spec.block, spec.block),
             compressors=ZstdCodec(level=ZSTD_LEVEL),
             fill_value=variable.nodata,
             dimension_names=[*([variable.axis] if lead else []), "y", "x"],

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "runs/leases"
+FOLDER = "leases"
+"""Below the folder of the product's runs."""
 
 PARENT = "europe"
 """Name of the lease of a production's parent, beside those of tiles."""
@@ -116,7 +117,7 @@ class Lease:
     @property
     def path(self) -> str:
         """Its file."""
-        return _path(self.tile, self.number)
+        return _path(self.store, self.tile, self.number)
 
     def check(self) -> None:
         """Raise TileBusyError if another process took over the tile, since this one did not renew its lease in time."""
@@ -149,21 +150,21 @@ def _text(seconds: float) -> str:
     return json.dumps(asdict(_entry(time.time() + seconds)))
 
 
-def _path(tile: str, number: int) -> str:
-    return f"{FOLDER}/{tile}/{number:08d}.json"
+def _path(store: Store, tile: str, number: int) -> str:
+    return f"{store.runs}/{FOLDER}/{tile}/{number:08d}.json"
 
 
 def latest(store: Store, tile: str) -> tuple[int, Entry | None]:
     """Number of a tile's last lease, 0 where there was none, and what it says; None while its text is not there yet."""
     store.fs.invalidate_cache()
     try:
-        names = [Path(path).name for path in store.fs.ls(store.full(f"{FOLDER}/{tile}"), detail=False)]
+        names = [Path(path).name for path in store.fs.ls(store.full(f"{store.runs}/{FOLDER}/{tile}"), detail=False)]
     except (FileNotFoundError, NotADirectoryError):
         return 0, None
     numbers = [int(name[:8]) for name in names if name.endswith(".json") and name[:8].isdigit() and len(name) == 13]
     if not numbers:
         return 0, None
-    text = store.read_text(_path(tile, max(numbers)))
+    text = store.read_text(_path(store, tile, max(numbers)))
     try:
         return max(numbers), Entry(**json.loads(text or ""))
     except (ValueError, TypeError):
@@ -181,13 +182,13 @@ def take(store: Store, tile: str, seconds: float = SECONDS) -> Lease:
     number, entry = latest(store, tile)
     if entry is not None and not entry.free:
         raise TileBusyError(f"tile {tile}: {_who(entry)} is working on it in {store.url}; wait for it to end")
-    if not _create(store, _path(tile, number + 1), _text(seconds)):
+    if not _create(store, _path(store, tile, number + 1), _text(seconds)):
         raise TileBusyError(f"tile {tile}: another process is working on it in {store.url} since this moment; wait for it to end")
     if latest(store, tile)[0] != number + 1:  # whoever was asleep since it looked may find its number free again
-        store.remove_record(_path(tile, number + 1))
+        store.remove_record(_path(store, tile, number + 1))
         raise TileBusyError(f"tile {tile}: another process has worked on it in {store.url} meanwhile; run again")
     for past in range(max(1, number - 5), number + 1):
-        store.remove_record(_path(tile, past))
+        store.remove_record(_path(store, tile, past))
     return Lease(store, tile, number + 1, seconds)
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from imperv.grids import Tile
 from imperv.layers.attributes import cf_attributes, units_of
-from imperv.layers.catalogue import CATALOGUE, Layer, resolve
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of, resolve
 from imperv.tasks.errors import InputError
+from imperv.tasks.settings.periods import periods_of
+from imperv.tasks.settings.production import production_class
 from imperv.tasks.store.records import Record
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def open_layer(store: Store, layer: str, tile: Tile | str, period: str | None, m
             dataset[array] = values.rio.write_nodata(nodata, encoded=True)
     if entry.stem == "PP":
         return dataset
-    return dataset[entry.symbol if entry.period == "pair" else entry.stem].rename(_symbol(layer, entry))
+    return dataset[entry.stem].rename(_symbol(layer, entry))
 
 
 def open_mosaic(
@@ -174,11 +176,11 @@ def _the_one(store: Store, layer: str, entry: Layer, tile: str, period: str | No
     by_year = entry.stem != entry.symbol
     if by_year and layer != entry.stem and period is None:
         # Features of a year are stored by year: find the years that are then, or now.
-        labels = {_member(folder, entry.period) for folder in store.folders(tile)} - {""}
+        labels = {_member(folder, entry) for folder in store.folders(tile)} - {""}
         done = {folder: record for folder, record in done.items() if not labels or folder in labels}
     symbol = _symbol(layer, entry)
     if period is not None:
-        wanted = {str(period), _member(str(period), entry.period)}
+        wanted = {str(period), _member(str(period), entry)}
         done = {folder: record for folder, record in done.items() if folder in wanted}
     if not done:
         raise InputError(f"{symbol} of tile {tile}{f', {period},' if period else ''} is not done in {store.url}")
@@ -193,10 +195,11 @@ def _tiles_with(store: Store, entry: Layer) -> list[str]:
     return [name for name in store.tiles() if any(map(made, store.records(name).values()))]
 
 
-def _member(pair: str, role: str) -> str:
-    """The folder of `then` or `now` in the name of a pair's folder; empty for the folder of a single period."""
-    for separator in ("__", "-"):
-        parts = pair.split(separator)
-        if len(parts) == 2:
-            return parts[0] if role == "then" else parts[1]
-    return ""
+def _member(pair: str, entry: Layer) -> str:
+    """The folder of a layer's role in the name of a pair's folder; empty for the folder of a single period."""
+    roles = list(production_class(family_of(entry.symbol), "store").model_fields["periods"].annotation.model_fields)  # type: ignore[union-attr]
+    try:
+        found = periods_of(pair)
+    except ValueError:
+        return ""
+    return found[roles.index(entry.role)].label if len(found) == len(roles) > 1 and entry.role in roles else ""

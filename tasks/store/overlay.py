@@ -38,8 +38,8 @@ class Overlay(Store):
 
     layered = True
 
-    def __init__(self, url: str, base: Store, options: Mapping[str, Any] | None = None) -> None:
-        super().__init__(url, options)
+    def __init__(self, url: str, base: Store, options: Mapping[str, Any] | None = None, runs: str = "runs") -> None:
+        super().__init__(url, options, runs)
         self.base = base
 
     def home(self, path: str) -> Store:
@@ -100,7 +100,7 @@ def over_base(store: Store) -> Store:
         base = Store(noted["url"], {**noted["options"], **{k: v for k, v in store.options.items() if k in SECRET}})
     except (ValueError, KeyError, TypeError):
         raise InputError(f"store: {store.url}/{BASE} is damaged; run the tile again, which writes it") from None
-    return Overlay(store.url, base, store.options)
+    return Overlay(store.url, base, store.options, store.runs)
 
 
 def _record_of(path: str) -> str:
@@ -113,6 +113,6 @@ def _record_of(path: str) -> str:
 def store_of(production: Production) -> Store:
     """The store of a production, over that of another one where it names one."""
     if not production.base:
-        return Store(production.store_url, production.store_options)
-    base = Store(production.path(production.base), production.base_options)
-    return Overlay(production.store_url, base, production.store_options)
+        return Store(production.store_url, production.store_options, production.runs)
+    base = Store(production.path(production.base), production.base_options, production.runs)
+    return Overlay(production.store_url, base, production.store_options, production.runs)

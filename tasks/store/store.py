@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from odc.geo.geobox import GeoBox
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE, Layer, Variable
 from imperv.tasks.errors import InputError, disk_trouble, folder_trouble
-from imperv.tasks.settings.periods import Period, pair_label
 from imperv.tasks.store import opening
 from imperv.tasks.store.arrays import create_arrays
 from imperv.tasks.store.debris import is_debris
@@ -39,9 +38,6 @@ for _protocol in ("s3", "s3a"):
 
 PAST = ".gone"
 TEMPORARY = ".part-"
-
-MODEL_FILES = {"CLCP_proxy_model": "model.data.json"}
-"""Files of models that are not Keras'."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +57,12 @@ class Store:
         Folder or URL such as ``s3://bucket/prefix``.
     options : mapping, optional
         Options of the fsspec file system, such as ``{"endpoint_url": ...}``.
+    runs : str
+        Folder of states, leases, logs and reports: those of one product.
     """
 
-    def __init__(self, url: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, url: str | Path, options: Mapping[str, Any] | None = None, runs: str = "runs") -> None:
+        self.runs = runs
         self.url = str(url).rstrip("/") or "/"
         self.options = dict(options or {})
         try:
@@ -95,12 +94,11 @@ class Store:
         return f"{self.root}/{path}"
 
     @staticmethod
-    def place(layer: Layer, tile: Tile, then: Period, now: Period) -> Place:
-        """Where a layer belongs."""
-        if layer.kind == "model" and layer.symbol.endswith("_model"):
-            folder = f"models/{layer.symbol.removesuffix('_model')}/{tile}"
-            return Place(f"{folder}/{MODEL_FILES.get(layer.symbol, 'model.keras')}", f"{folder}/model.json")
-        label = {"then": then.label, "now": now.label, "pair": pair_label(then, now)}[layer.period]
+    def place(layer: Layer, tile: Tile, label: str) -> Place:
+        """Where a layer belongs; `label` names its period, and does not matter for models that are the tile's."""
+        if layer.model_file:
+            folder = f"{model_folder(layer)}/{tile}"
+            return Place(f"{folder}/{layer.model_file}", f"{folder}/model.json")
         folder = f"tiles/{tile}/{label}"
         ending = "zarr" if layer.resolution else "data.json"
         return Place(f"{folder}/{layer.stem}.{ending}", f"{folder}/{layer.stem}.json")
@@ -213,7 +211,7 @@ class Store:
         self,
         place: Place,
         grid: GeoBox,
-        resolution: int,
+        resolution: float,
         variables: tuple[Variable, ...],
         attributes: Mapping[str, Any],
     ) -> Iterator[Any]:
@@ -265,10 +263,10 @@ class Store:
         """True while a process works on a tile."""
         return is_held(self, str(tile))
 
-    def sweep(self, tile: Tile) -> int:
+    def sweep(self, tile: Tile, own: Callable[[str], bool] = lambda path: True) -> int:
         """Remove what killed runs left under temporary names for a tile; the number of things removed.
 
-        Only call it while nobody else writes this tile.
+        Only call it while nobody else writes what is `own`: paths of targets relative to the store.
         """
         if not self.is_local:
             return 0
@@ -276,7 +274,7 @@ class Store:
             path
             for folder in _folders_of(tile)
             for path in Path(self.full(folder)).rglob("*")
-            if TEMPORARY in path.name or PAST in path.name
+            if (mark := next((m for m in (TEMPORARY, PAST) if m in path.name), "")) and own(self._target(path, mark))
         ]
         for path in found:
             if path.is_dir():
@@ -284,6 +282,10 @@ class Store:
             else:
                 path.unlink(missing_ok=True)
         return len(found)
+
+    def _target(self, path: Path, mark: str) -> str:
+        """What a file or folder under a temporary name was to become, relative to the store."""
+        return str(path.with_name(path.name.partition(mark)[0]).relative_to(self.root))
 
     def group(self, path: str) -> zarr.Group:
         """Arrays of a layer, for reading blocks."""
@@ -382,8 +384,13 @@ class Store:
 
 def _folders_of(tile: Tile | str) -> list[str]:
     """Folders that hold what belongs to a tile."""
-    models = [s.removesuffix("_model") for s, layer in CATALOGUE.items() if layer.kind == "model" and s.endswith("_model")]
-    return [f"tiles/{tile}", *(f"models/{name}/{tile}" for name in models), f"products/{tile}"]
+    models = [f"{model_folder(layer)}/{tile}" for layer in CATALOGUE.values() if layer.model_file]
+    return [f"tiles/{tile}", *models, f"products/{tile}"]
+
+
+def model_folder(layer: Layer) -> str:
+    """Folder of a model of all tiles."""
+    return f"models/{layer.symbol.removesuffix('_model')}"
 
 
 def with_measured(record: Record, store: Store) -> Record:

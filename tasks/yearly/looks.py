@@ -22,7 +22,7 @@ from imperv.tasks.scenes.access import LOCAL, files_at_once
 from imperv.tasks.scenes.reading import Target, Window, read_window
 from imperv.tasks.scenes.scenes import REFLECTANCE_20M, SCL, Scene, SceneList
 from imperv.tasks.settings.periods import year_fraction
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 
 QUANTILE = 0.2
 """Quantile of reflectance (ATBD Table 3)."""

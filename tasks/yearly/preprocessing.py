@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 from odc.geo.geobox import GeoBox
 
-from imperv.grids import Block, block_grid
+from imperv.grids import Block, block_grid, spec_of
 from imperv.layers.catalogue import Layer
 from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError, SceneError, WorkError
-from imperv.tasks.job import BLOCK_METRES, BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.land import Land
 from imperv.tasks.scenes.access import ACCESS_REFUSED, RAN_OUT
 from imperv.tasks.scenes.offset_check import check_offsets
@@ -39,7 +39,7 @@ ALL_OBSERVED = 0.999
 MOST_LOOKS = 400
 """Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
 
-SHARD = BLOCK_METRES[10] // 10
+SHARD = spec_of(10).block
 """Edge in pixels of what is written at once; blocks are made of whole ones."""
 
 FILE_BLOCK = 1024
@@ -88,6 +88,7 @@ class _Block:
     edge: int | None
     threads: int
     out: Any
+    layer: Layer
     done: Callable[[], None] | None = None
 
     def __call__(self, block: Block) -> tuple[list[_Shard], int]:
@@ -112,7 +113,7 @@ class _Block:
             observed = np.isfinite(mine["harmonics"][0])
             looks = np.bincount(mine["observations"][observed], minlength=MOST_LOOKS + 1)[: MOST_LOOKS + 1]
             land = self.land(Block(y, x, y + shard.shape[0], x + shard.shape[1]))
-            return _Shard((y, x), report(mine), looks, int(np.count_nonzero(observed & land)))
+            return _Shard((y, x), report(mine, self.layer), looks, int(np.count_nonzero(observed & land)))
 
         with ThreadPoolExecutor(self.threads, "write") as pool:
             return list(pool.map(write, block_grid(here, SHARD))), sum(read)
@@ -126,7 +127,7 @@ def make_pp(job: Job, layer: Layer) -> Made:
     """
     settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
     access = job.production.scenes.access
-    scenes = read_scene_list(job, f"S2_{layer.period}")
+    scenes = read_scene_list(job, layer.inputs[0])
     found, land = survey(scenes.scenes, workers, access), Land.of(job)
     lost = found.lost
     while True:
@@ -169,7 +170,7 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
     parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
     done = engine.counter(len(STEPS) * parts) if local else None
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
-        work = _Block(looks, grid, land, plan.edge, plan.threads, out, done)
+        work = _Block(looks, grid, land, plan.edge, plan.threads, out, layer, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         # In the order of the shards, so that the digest does not tell how the blocks were cut.
         shards = sorted((shard for block, _ in made for shard in block), key=lambda shard: shard.place)
@@ -341,7 +342,7 @@ def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
     if found.get("observed_share", 1) < least_observed(job):
         return "has observed less of the land than parameters.preprocessing.min_observed_share"
     if lost:
-        again = [s for s in read_scene_list(job, f"S2_{layer.period}").scenes if s.id in lost]
+        again = [s for s in read_scene_list(job, layer.inputs[0]).scenes if s.id in lost]
         if readable(again, job.production.engine.workers, job.production.scenes.access):
             return "scenes that could not be read can be read now"
     return ""

@@ -24,7 +24,8 @@ from imperv.layers.features import QUANTILE_BANDS
 from imperv.tasks.job import Job, Made
 from imperv.tasks.scenes import access as access_module
 from imperv.tasks.scenes.reading import Target, read_window
-from imperv.tasks.settings.production import Production, SceneAccess
+from imperv.tasks.settings.production import Production
+from imperv.tasks.settings.scenes import SceneAccess
 from imperv.tasks.store.store import Store
 from imperv.tasks.yearly.freezing import make_scene_list
 from imperv.tasks.yearly.preprocessing import make_pp, read_scene_list

@@ -387,7 +387,7 @@ def test_a_year_of_features_has_one_name_whether_then_or_now():
 
 def test_every_parameter_exists_and_every_algorithm_parameter_is_used():
     """A parameter that no layer names would change pixels without anything being run again."""
-    from imperv.tasks.settings.parameters import Parameters
+    from imperv.tasks.imperviousness.settings import Parameters
 
     every = Parameters().pick(tuple(Parameters.model_fields))
     used = Parameters().pick(tuple(name for layer in LAYERS for name in layer.parameters))

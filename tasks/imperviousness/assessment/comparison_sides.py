@@ -13,13 +13,14 @@ from rasterio.windows import Window
 
 from imperv.grids import Block, Tile
 from imperv.grids.tiles import CRS
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, Layer, layers_of
+from imperv.tasks.delivery.delivery import delivered_symbols
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.assessment.comparing import Pair, Raster, common_ground
 from imperv.tasks.imperviousness.assessment.comparison_records import outdated
 from imperv.tasks.imperviousness.checks.delivery_check import check_name, check_paths
 from imperv.tasks.imperviousness.checks.layer_sources import SYMBOLS
-from imperv.tasks.imperviousness.products.names import delivered_symbols
+from imperv.tasks.imperviousness.settings import TwoYears
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.reading import open_full_resolution
 from imperv.tasks.settings.periods import Period, pair_label
@@ -157,8 +158,9 @@ def _stored(
     rasters: dict[Key, Raster] = {}
     records: dict[str, dict[str, Record]] = {}
     notes: list[str] = []
+    years = TwoYears(then=periods[0], now=periods[1])
     for tile in chosen.of(tiles):
-        places = {symbol: store.place(layer, Tile(tile), *periods) for symbol, layer in CATALOGUE.items()}
+        places = {symbol: store.place(layer, Tile(tile), years.label(layer.role)) for symbol, layer in layers_of(DEFAULT).items()}
         found = {symbol: store.read_record(place.record) for symbol, place in places.items()}
         held = records[tile] = {symbol: record for symbol, record in found.items() if record is not None}
         if production is not None and (old := outdated(Job.of(production, tile))):

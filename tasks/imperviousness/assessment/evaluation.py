@@ -22,9 +22,9 @@ from imperv.layers.network.windows import halo
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.assessment.block_sums import EDGE, Judged, Pixels
 from imperv.tasks.imperviousness.assessment.truth import OUTSIDE, Truth
+from imperv.tasks.imperviousness.nodes.features import read_features
+from imperv.tasks.imperviousness.nodes.models import read_target, training_regions
 from imperv.tasks.job import Job
-from imperv.tasks.networks.models import read_target, training_regions
-from imperv.tasks.yearly.features import read_features
 
 Product = Literal["IMD", "IBU"]
 Year = Literal["then", "now"]

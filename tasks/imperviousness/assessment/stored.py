@@ -15,9 +15,9 @@ from imperv.layers.network.windows import halo
 from imperv.tasks.imperviousness.assessment.block_sums import Confident, Judged, Pixels
 from imperv.tasks.imperviousness.assessment.evaluation import Product, threshold, true_mask
 from imperv.tasks.imperviousness.assessment.truth import OUTSIDE, Truth
+from imperv.tasks.imperviousness.nodes.features import read_features
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import load
-from imperv.tasks.yearly.features import read_features
 
 RAW: dict[Product, tuple[str, str]] = {"IMD": ("RIMD", "IMD_model"), "IBU": ("RIBUD", "IBUD_model")}
 FINAL: dict[Product, str] = {"IMD": "IMD_now", "IBU": "IBU_now"}

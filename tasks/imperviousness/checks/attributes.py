@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imperv.tasks.imperviousness.products.rules import OUTSIDE, Finding, failed, passed
+from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.imperviousness.products.rules import OUTSIDE
 from imperv.tasks.vectors.batches import ogr_name
 
 COLUMNS = ("Value", "Count", "Area_km2", "Area_perc", "Class_Name")

@@ -16,7 +16,8 @@ import numpy as np
 from imperv.layers.aggregation import aggregate_mean, aggregate_mean_change
 from imperv.layers.change import classify_change, encode_change, mean_difference
 from imperv.layers.confidence import LOWEST
-from imperv.tasks.imperviousness.products.rules import OUTSIDE, Finding, failed, passed
+from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.imperviousness.products.rules import OUTSIDE
 
 STRIP_METRES = 25_600
 """Height of a strip: whole pixels of 100 m, and whole blocks of 512 pixels of 10 m; 26 MB of a layer of a tile at 10 m."""

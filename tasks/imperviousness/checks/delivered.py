@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from imperv.tasks.family.findings import Finding, passed
 from imperv.tasks.imperviousness.checks.verifying import Request, missing_products, require_local, verify
 from imperv.tasks.imperviousness.products.editions import other_editions
-from imperv.tasks.imperviousness.products.rules import Finding, passed
 from imperv.tasks.job import Job
 from imperv.tasks.store.debris import is_debris
 

@@ -19,8 +19,9 @@ from rasterio.windows import Window
 
 from imperv.tasks.delivery.overview_check import Overview, OverviewCheck
 from imperv.tasks.errors import InputError
+from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.imperviousness.checks.attributes import check_attributes, check_side_files
-from imperv.tasks.imperviousness.products.rules import EEA_BUILT_UP_CHANGE, OUTSIDE, Finding, Named, check_name, failed, passed
+from imperv.tasks.imperviousness.products.rules import EEA_BUILT_UP_CHANGE, OUTSIDE, Named, check_name
 from imperv.tasks.job import count_codes
 from imperv.tasks.store.debris import is_debris
 from imperv.tasks.store.records import Record

@@ -62,7 +62,7 @@ def stored_source(job: Job, symbol: str) -> Source | None:
     if record is None or not record.made or tuple(record.bbox) != job.bounds or not job.store.data_in_place(record):
         return None
     array = job.array(symbol)
-    return Source(symbol, CATALOGUE[symbol].resolution, job.bounds, lambda first, stop: np.asarray(array[first:stop]))
+    return Source(symbol, int(CATALOGUE[symbol].resolution), job.bounds, lambda first, stop: np.asarray(array[first:stop]))
 
 
 def job_sources(job: Job) -> dict[str, Source]:
@@ -74,4 +74,4 @@ def job_sources(job: Job) -> dict[str, Source]:
 
 def reference_sources(paths: Mapping[str, Path], bounds: Bounds) -> dict[str, Source]:
     """Layers of then by symbol, from rasters that may reach beyond the bounds; InputError if one cannot serve."""
-    return {symbol: file_source(path, path.name, bounds, CATALOGUE[symbol].resolution) for symbol, path in paths.items()}
+    return {symbol: file_source(path, path.name, bounds, int(CATALOGUE[symbol].resolution)) for symbol, path in paths.items()}

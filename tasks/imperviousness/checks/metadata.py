@@ -9,7 +9,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from imperv.tasks.imperviousness.products.rules import Finding, Named, failed, passed
+from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.imperviousness.products.rules import Named
 from imperv.tasks.store.records import TO_LONLAT
 
 GMD = "{http://www.isotc211.org/2005/gmd}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imperv.tasks.imperviousness.products.rules import OUTSIDE, Finding, failed, passed
+from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.imperviousness.products.rules import OUTSIDE
 
 DEPTH = 8
 """Pixels on either side of the edge that are looked at: 14 lines inside beside the one across."""

@@ -14,7 +14,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import places_of
 from imperv.tasks.errors import InputError
+from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.imperviousness.checks.consistency import RELATIONS, Source, compare
 from imperv.tasks.imperviousness.checks.delivery_check import (
     TIFFS,
@@ -27,9 +29,9 @@ from imperv.tasks.imperviousness.checks.delivery_check import (
 from imperv.tasks.imperviousness.checks.layer_sources import SYMBOLS, THEN, Bounds, file_source, job_sources, reference_sources
 from imperv.tasks.imperviousness.checks.metadata import check_metadata
 from imperv.tasks.imperviousness.checks.seams import DEPTH, Seam, seam
-from imperv.tasks.imperviousness.products.names import edition_years, places_of, theme_of
+from imperv.tasks.imperviousness.products.names import edition_years, theme_of
 from imperv.tasks.imperviousness.products.packages import compare_package, unpack
-from imperv.tasks.imperviousness.products.rules import OUTSIDE, Finding, Named, check_name, failed, passed
+from imperv.tasks.imperviousness.products.rules import OUTSIDE, Named, check_name
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import input_versions
 from imperv.tasks.store.records import Record

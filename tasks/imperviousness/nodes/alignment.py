@@ -16,10 +16,10 @@ import numpy as np
 from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
 from imperv.layers.features import FULL18
+from imperv.tasks.imperviousness.nodes.features import Part, open_parts
 from imperv.tasks.job import Job, Made
 from imperv.tasks.store.arrays import CHUNK
 from imperv.tasks.store.records import digest_of
-from imperv.tasks.yearly.features import Part, open_parts
 
 PIECES = 32
 """Pieces of the store that are read at first, by chance all over the tile: a twelfth of a full one."""

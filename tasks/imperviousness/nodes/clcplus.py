@@ -10,8 +10,8 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job, Made
 from imperv.tasks.references.references import (
     SEA_BUFFER,
-    SETTING,
     RasterReader,
+    about_reference,
     check_reference,
     covered_share,
     make_reference,
@@ -35,7 +35,7 @@ def clcplus_missing(job: Job) -> str:
 
 
 def _clcplus_missing(job: Job) -> str:
-    key = SETTING["CLCP_now"]
+    key = about_reference("CLCP_now").key
     if not getattr(job.production.references, key):
         return "is missing"
     path, opened = open_reference(job, "CLCP_now")

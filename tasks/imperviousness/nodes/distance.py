@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from imperv.grids import Block
-from imperv.layers.catalogue import Layer
+from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.network.sampling import CLCPLUS_OUTSIDE
 from imperv.layers.proxy import distance
 from imperv.tasks.errors import InputError
@@ -196,7 +196,7 @@ class _DistanceBlock:
         mask = np.unpackbits(packed, count=rows * columns).reshape(rows, columns).view(bool)
         found = np.ascontiguousarray(distance(mask, self.reach)[margin : rows - margin, margin : columns - margin])
         self.out[block.slices] = found
-        return report({self.symbol: found})
+        return report({self.symbol: found}, CATALOGUE[self.symbol])
 
 
 def distance_external(job: Job, layer: Layer) -> dict[str, Any]:

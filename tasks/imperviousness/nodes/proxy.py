@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from imperv.grids import Block
-from imperv.layers.catalogue import Layer
+from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.features import stack_features
 from imperv.layers.network.sampling import CLCPLUS_OUTSIDE
 from imperv.layers.proxy import (
@@ -135,7 +135,7 @@ class _ProxyBlock:
             real = sealed_labels(self.now[block.slices])
             both = (real != 255) & (codes != 255)
             agreement = confusion(codes[both] == 1, real[both] == 1)
-        return report({self.symbol: codes}), agreement
+        return report({self.symbol: codes}, CATALOGUE[self.symbol]), agreement
 
 
 def make_proxy(job: Job, layer: Layer) -> Made:

@@ -13,16 +13,17 @@ import numpy as np
 import zarr
 
 from imperv.calibration import Calibration, apply_calibration, sealing_mask
-from imperv.grids import Block
+from imperv.grids import Block, factor
 from imperv.layers.aggregation import aggregate_fraction, aggregate_mean, aggregate_mean_change
-from imperv.layers.catalogue import CATALOGUE, MEMBER_SD, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.change import classify_change, encode_change, mean_difference, split_change
 from imperv.layers.confidence import confidence
 from imperv.layers.rmsd import rmsd
 from imperv.tasks.errors import WorkError
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.imperviousness.settings import Parameters
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise, without_data
 from imperv.tasks.memory import block_bytes
-from imperv.tasks.settings.parameters import Parameters
 
 OUTSIDE = 255
 
@@ -170,9 +171,10 @@ class _Source:
     """A stored input of a layer."""
 
     array: zarr.Array
-    resolution: int
+    resolution: float
     planes: int
     """Number of coefficients that are read, from the first on; 0 where the array has no such axis."""
+    nodata: float
 
     @classmethod
     def of(cls, job: Job, symbol: str, consumer: str) -> _Source:
@@ -180,7 +182,7 @@ class _Source:
         array = job.group(symbol)[_variable(symbol, consumer)]
         # The mean NDVI is the first coefficient: decoding all seven would take seven times as long.
         planes = 0 if array.ndim == 2 else 1 if consumer.startswith("NDVI_p0_") else array.shape[0]
-        return cls(array, CATALOGUE[symbol].resolution, planes)
+        return cls(array, CATALOGUE[symbol].resolution, planes, float(array.attrs["nodata"]))
 
     def read(self, block: Block) -> np.ndarray:
         """Pixels of a block on the input's own grid."""
@@ -203,35 +205,32 @@ class _RecipeBlock:
 
     def __call__(self, block: Block) -> BlockReport:
         layer = CATALOGUE[self.symbol]
-        arrays = {name: source.read(block.scaled(layer.resolution // source.resolution)) for name, source in self.sources.items()}
+        arrays = {
+            name: source.read(block.scaled(factor(layer.resolution, source.resolution))) for name, source in self.sources.items()
+        }
         result = np.ascontiguousarray(RECIPES[self.symbol](Inputs(arrays, self.parameters, self.calibration)))
         if result.shape != block.shape or result.dtype != layer.dtype:
             raise WorkError(f"{self.symbol}: block of {result.shape} {result.dtype} instead of {block.shape} {layer.dtype}")
         self._check_holes(result, arrays, layer)
         self.out[block.slices] = result
-        return report({self.symbol: result})
+        return report({self.symbol: result}, CATALOGUE[self.symbol])
 
     def _check_holes(self, result: np.ndarray, arrays: Mapping[str, np.ndarray], layer: Layer) -> None:
         """A pixel without data must be explained by an input without data."""
-        unexplained = without_data(result)
+        unexplained = without_data(result, layer.nodata)
         if not unexplained.any():
             return
         for name, source in self.sources.items():
-            gaps = without_data(arrays[name][0] if arrays[name].ndim == 3 else arrays[name])
+            gaps = without_data(arrays[name][0] if arrays[name].ndim == 3 else arrays[name], source.nodata)
             if name.startswith("CLCP_"):
                 gaps = arrays[name] >= CLCPLUS_OUTSIDE
-            factor = layer.resolution // source.resolution
+            step = factor(layer.resolution, source.resolution)
             rows, columns = result.shape
-            unexplained = unexplained & ~gaps.reshape(rows, factor, columns, factor).any(axis=(1, 3))
+            unexplained = unexplained & ~gaps.reshape(rows, step, columns, step).any(axis=(1, 3))
         if unexplained.any():
             raise WorkError(
                 f"{self.symbol}: check failed, {int(unexplained.sum())} pixels without data that its inputs do not explain"
             )
-
-
-def without_data(array: np.ndarray) -> np.ndarray:
-    """True where a layer has no data: NaN, or 255 in coded layers."""
-    return np.isnan(array) if array.dtype.kind == "f" else array == OUTSIDE
 
 
 def make_by_recipe(job: Job, layer: Layer) -> Made:
@@ -261,7 +260,7 @@ def make_by_recipe(job: Job, layer: Layer) -> Made:
 
 def _projected(layer: Layer, sources: Iterable[_Source], block: Block) -> int:
     """Projected memory of a block of a layer."""
-    inputs = [(s.values(block.scaled(layer.resolution // s.resolution)), s.array.dtype) for s in sources]
+    inputs = [(s.values(block.scaled(factor(layer.resolution, s.resolution))), s.array.dtype) for s in sources]
     return block_bytes(inputs, [(block.shape[0] * block.shape[1], layer.dtype)])
 
 

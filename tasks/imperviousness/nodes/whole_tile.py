@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 
 from imperv.grids import Block
-from imperv.layers.catalogue import Layer
+from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.change_mask import counted_thresholds, sieve_mask, threshold_mask
 from imperv.layers.kernels.percentiles import count_digits
 from imperv.tasks.errors import WorkError
@@ -58,7 +58,7 @@ class _Candidates:
     def __call__(self, block: Block) -> BlockReport:
         codes = threshold_mask(self.rmsd[block.slices], self.low, self.high)
         self.out[block.slices] = codes
-        return report({self.symbol: codes})
+        return report({self.symbol: codes}, CATALOGUE[self.symbol])
 
 
 def make_chm_raw(job: Job, layer: Layer) -> Made:
@@ -94,4 +94,4 @@ def make_chm(job: Job, layer: Layer) -> Made:
         job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
         out[layer.variables[0].name][:] = mask
-    return Made(*summarise(layer, [report({layer.symbol: mask})]))
+    return Made(*summarise(layer, [report({layer.symbol: mask}, layer)]))

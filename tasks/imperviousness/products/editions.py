@@ -8,20 +8,21 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.imperviousness.products.names import delivered_symbols, form_of, places_of
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
+from imperv.tasks.imperviousness.products.names import delivery_of
 from imperv.tasks.job import Job
 
 
 def period_of(job: Job, symbol: str) -> tuple[str, str]:
     """First and last day that the product of a layer speaks of, as its record tells them."""
     periods = job.production.periods
-    first = periods.now if form_of(CATALOGUE[symbol]).timing == "S" else periods.then
+    first = periods.now if delivery_of(CATALOGUE[symbol]).timing == "S" else periods.then
     return str(first.start), str(periods.now.end)
 
 
 def other_editions(job: Job) -> dict[str, str]:
     """GeoTIFFs of a tile under names of another edition -> their places now, in the store; other years do not count."""
-    own = {symbol: places_of(job, symbol).tif for symbol in delivered_symbols()}
+    own = {symbol: places_of(job, symbol).tif for symbol in delivered_symbols(job.family)}
     present = job.store.find(f"products/{job.tile}")
     found = {}
     for path in sorted(present):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from odc.geo.geobox import GeoBox
-
-from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
-from imperv.layers.palette import OUTSIDE, Palette
-from imperv.tasks.delivery.lineage import Lineage, lineage_of
-from imperv.tasks.imperviousness.products.names import collection_name, file_name, form_of, timing_of
+from imperv.layers.palette import Palette
+from imperv.tasks.delivery.lineage import lineage_of
+from imperv.tasks.delivery.product import Product
+from imperv.tasks.imperviousness.products.names import collection_name, delivery_of, file_name, timing_of
+from imperv.tasks.imperviousness.settings import EEADelivery
 from imperv.tasks.job import Job
-from imperv.tasks.settings.delivery import DeliverySettings
-from imperv.tasks.store.records import TO_LONLAT, Record
+from imperv.tasks.store.records import Record
 
 NAMES = {
     "IMD": "Imperviousness Density", "IBU": "Impervious Built-Up", "SBU": "Share of Built-Up",
@@ -50,55 +47,29 @@ ABOUT = {
 
 
 @dataclass(frozen=True)
-class Product:
-    """One product."""
+class EEAProduct(Product):
+    """One product of imperviousness."""
 
-    layer: Layer
-    tile: Tile
-    name: str
-    """File name without its ending."""
-    collection: str
-    """Name of all products of the production."""
-    timing: str
+    settings: EEADelivery
+
+    timing: str = ""
     """``S2021`` or ``C2018-2021``."""
-    grid: GeoBox
-    start: dt.date
-    end: dt.date
-    counts: Mapping[int, int]
-    """Pixels of each code."""
-    created: str
-    """When its pixels were computed, UTC, ISO 8601: the same store gives the same metadata."""
-    windowed: bool
-    lineage: Lineage
-    settings: DeliverySettings
 
     @property
     def palette(self) -> Palette:
-        """Codes, names and colours."""
-        return form_of(self.layer).palette
+        """Codes, names and colours: all of these products are coded."""
+        assert self.layer.delivery is not None and self.layer.delivery.palette is not None
+        return self.layer.delivery.palette
 
     @property
     def part(self) -> str:
         """Layer part of the name, such as ``IMD``."""
-        return form_of(self.layer).part
+        return delivery_of(self.layer).part
 
     @property
-    def lonlat(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees."""
-        west, south, east, north = TO_LONLAT.transform_bounds(*self.bounds, densify_pts=21)
-        return west, south, east, north
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in EPSG:3035."""
-        box = self.grid.boundingbox
-        return box.left, box.bottom, box.right, box.top
-
-    @property
-    def valid_percent(self) -> float:
-        """Percent of the pixels that are not outside."""
-        total = sum(self.counts.values())
-        return 100 * (total - self.counts.get(OUTSIDE, 0)) / total if total else 0.0
+    def version(self) -> str:
+        """Version and release, such as ``V01_R00``."""
+        return f"{self.settings.version}_{self.settings.release}"
 
     @property
     def title(self) -> str:
@@ -118,10 +89,10 @@ class Product:
         )
 
 
-def product_of(job: Job, layer: Layer, made: Record, counts: Mapping[int, int]) -> Product:
+def product_of(job: Job, layer: Layer, made: Record, counts: Mapping[int, int]) -> EEAProduct:
     """Facts of a product of a layer with the record `made`."""
-    first = job.production.periods.now if form_of(layer).timing == "S" else job.production.periods.then
-    return Product(
+    first = job.production.periods.now if delivery_of(layer).timing == "S" else job.production.periods.then
+    return EEAProduct(
         layer=layer,
         tile=job.tile,
         name=file_name(layer, job.production, job.tile).removesuffix(".tif"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.delivery.templating import fill
-from imperv.tasks.imperviousness.products.facts import NAMES, Product
+from imperv.tasks.imperviousness.products.facts import NAMES, EEAProduct
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Conformance:
     """None where it was not evaluated."""
 
 
-def metadata_xml(product: Product, checks: tuple[str, ...]) -> str:
+def metadata_xml(product: EEAProduct, checks: tuple[str, ...]) -> str:
     """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2); without a contact its fields say "missing"."""
     words = (*WORDS, NAMES[product.part], product.part, str(product.tile))
     conformance = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imperv.grids import Tile
-from imperv.layers.catalogue import CATALOGUE, Delivery, Layer, resolve
-from imperv.tasks.errors import InputError
+from imperv.layers.catalogue import Delivery, Layer
+from imperv.tasks.family.form import Places
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
@@ -18,51 +18,25 @@ LAST_HRLNVLCC_YEAR = 2021
 
 
 @dataclass(frozen=True)
-class Places:
+class EEAPlaces(Places):
     """Files of one product, relative to the store."""
 
-    tif: str
-    """The GeoTIFF itself."""
     table: str
     """Attribute table, where the EEA check and GIS look for it."""
     metadata: str
     """INSPIRE metadata, in the one folder where the EEA check looks for it."""
-    style: str
-    """QGIS style, loaded with the GeoTIFF."""
-    quicklook: str
-    """Picture for catalogues."""
-    stac: str
-    """STAC Item."""
     package: str
     """ZIP of what the EEA check asks for; only where the production wants it."""
-    record: str
-    """Written last: the product is done if and only if it exists."""
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """What is written with the GeoTIFF and may be there, the record left out."""
+        """As `Places.beside`."""
         return self.table, self.metadata, self.style, self.quicklook, self.stac, self.package
 
 
-def delivered_symbols() -> tuple[str, ...]:
-    """Layers that are handed over, in the order of the catalogue."""
-    return tuple(symbol for symbol, layer in CATALOGUE.items() if layer.delivery is not None)
-
-
-def delivered_layer(symbol: str) -> Layer:
-    """The layer of a symbol, in any spelling; InputError if there is none, or it is not handed over."""
-    try:
-        layer = CATALOGUE[resolve(symbol)]
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    form_of(layer)
-    return layer
-
-
-def form_of(layer: Layer) -> Delivery:
-    """How a layer is handed over; InputError if it is not."""
-    if layer.delivery is None:
-        raise InputError(f"{layer.symbol} is not handed over: choose among {', '.join(delivered_symbols())}")
+def delivery_of(layer: Layer) -> Delivery:
+    """How a final layer is delivered."""
+    assert layer.delivery is not None, layer.symbol
     return layer.delivery
 
 
@@ -86,12 +60,12 @@ def theme_of(production: Production) -> str:
 def timing_of(layer: Layer, production: Production) -> str:
     """What a product describes: ``S2021``, or ``C2018-2021`` for a change."""
     then, now = edition_years(production)
-    return f"S{now}" if form_of(layer).timing == "S" else f"C{then}-{now}"
+    return f"S{now}" if delivery_of(layer).timing == "S" else f"C{then}-{now}"
 
 
 def file_name(layer: Layer, production: Production, tile: Tile) -> str:
     """Name of a delivered file, such as ``CLMS_NVLCC_IMD_S2024_R10m_E43N32_03035_V01_R00.tif``."""
-    form, settings = form_of(layer), production.delivery
+    form, settings = delivery_of(layer), production.delivery
     place = f"R{layer.resolution}m_{tile}_{EPSG:05d}"
     timing = timing_of(layer, production)
     return f"CLMS_{theme_of(production)}_{form.part}_{timing}_{place}_{settings.version}_{settings.release}.tif"
@@ -103,12 +77,12 @@ def collection_name(production: Production) -> str:
     return f"CLMS_{theme_of(production)}_{then}-{now}_{production.delivery.version}_{production.delivery.release}"
 
 
-def places_of(job: Job, symbol: str) -> Places:
+def eea_places(job: Job, layer: Layer) -> EEAPlaces:
     """Places of a product and of what belongs to it, relative to the store."""
     folder = f"products/{job.tile}"
-    stem = file_name(delivered_layer(symbol), job.production, job.tile).removesuffix(".tif")
+    stem = file_name(layer, job.production, job.tile).removesuffix(".tif")
     path = f"{folder}/{stem}"
-    return Places(
+    return EEAPlaces(
         tif=f"{path}.tif",
         table=f"{path}.tif.vat.dbf",
         metadata=f"{folder}/Metadata/{stem}.xml",
@@ -118,9 +92,3 @@ def places_of(job: Job, symbol: str) -> Places:
         package=f"{path}.zip",
         record=f"{path}.json",
     )
-
-
-def product_paths(job: Job, symbol: str) -> tuple[str, str]:
-    """Places of a product and of its record, relative to the store."""
-    places = places_of(job, symbol)
-    return places.tif, places.record

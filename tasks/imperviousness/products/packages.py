@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from imperv.tasks.imperviousness.products.rules import Finding, failed, passed
+from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.store.debris import is_debris
 
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -11,35 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imperv.grids import Tile, official_tiles
+from imperv.tasks.family.findings import Finding, failed, passed
 
 Rgb = tuple[int, int, int]
 
 OUTSIDE = 255
 """The one no-data value: histograms leave it out, so any other one hides a code."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule says of one file."""
-
-    check: str
-    """Rule, by the EEA check's name where it has one."""
-    ok: bool
-    """False where the file breaks the rule."""
-    text: str
-    """What was found."""
-    note: bool = False
-    """True for a file that passes with something that a person should read."""
-
-
-def passed(check: str, text: str, *, note: bool = False) -> Finding:
-    """A rule that is kept."""
-    return Finding(check, True, text, note)
-
-
-def failed(check: str, text: str) -> Finding:
-    """A rule that is broken."""
-    return Finding(check, False, text)
 
 
 @dataclass(frozen=True)

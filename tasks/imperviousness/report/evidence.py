@@ -10,7 +10,8 @@ import numpy as np
 
 from imperv.calibration import collect_samples
 from imperv.grids import Block
-from imperv.tasks.imperviousness.checks.delivery_check import Finding, check_file
+from imperv.tasks.family.findings import Finding
+from imperv.tasks.imperviousness.checks.delivery_check import check_file
 from imperv.tasks.imperviousness.nodes.calibration import INPUTS
 from imperv.tasks.imperviousness.report.facts import LayerFact
 from imperv.tasks.job import Job

@@ -29,7 +29,7 @@ class LayerFact:
 
     symbol: str
     description: str
-    resolution: int
+    resolution: float
     record: Record | None
     """Of the layer; None where it was never made."""
     product: Record | None
@@ -189,7 +189,7 @@ def gather(job: Job) -> TileFacts:
         now=str(periods.now),
         windowed=job.windowed,
         bounds=job.bounds,
-        run=json.loads(job.store.read_text(f"runs/{job.tile}.data.json") or "{}"),
+        run=json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
         layers=tuple(layers),
         costs=tuple(costs),
         missing_nodes=tuple(s for s, r in records.items() if r is None and s not in finals),

@@ -14,14 +14,13 @@ from markupsafe import Markup, escape
 
 from imperv.grids import official_tiles
 from imperv.tasks.imperviousness.report.facts import TileFacts, gather
-from imperv.tasks.imperviousness.report.tile import report_path
 from imperv.tasks.imperviousness.report.verdicts import judge, overall
 from imperv.tasks.job import Job
 from imperv.tasks.report.page import number, percent, public, render
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
 
-PATH = "runs/production.report.html"
+PATH = "production.report.html"
 """Relative to the store."""
 
 OUTLIER = 3.5
@@ -119,15 +118,15 @@ def write_production_report(
         costs=costs, odd={one.tile for one in found}, fewest=FEWEST, limit=OUTLIER,
         total={name: sum(getattr(row, name) for row in rows) for name in TOTALS},
     )  # fmt: skip
-    store.write_text(PATH, page)
-    return PATH
+    store.write_text(f"{store.runs}/{PATH}", page)
+    return f"{store.runs}/{PATH}"
 
 
 def tile_row(production: Production, status: Mapping[str, Any]) -> TileRow:
     """A tile's row from its records."""
     job = Job.of(production, status["tile"])
     facts = gather(job)
-    path = report_path(job.tile)
+    path = job.report_path
     report = path.rsplit("/", 1)[-1] if job.store.fs.exists(job.store.full(path)) else ""
     return row_of(facts, str(status["state"]), public(status.get("why", "")), overall(judge(facts, {})), report)
 

@@ -13,19 +13,19 @@ from functools import partial
 from typing import Any, TypeVar
 
 from imperv.layers.palette import CLASSES
-from imperv.tasks.imperviousness.checks.delivery_check import Finding
+from imperv.tasks.family.findings import Finding
 from imperv.tasks.imperviousness.report import charts, evidence, zooms
 from imperv.tasks.imperviousness.report.charts import Chart
 from imperv.tasks.imperviousness.report.curves import distance_note, typical_pixels
 from imperv.tasks.imperviousness.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
 from imperv.tasks.imperviousness.report.levels import Level, level
 from imperv.tasks.imperviousness.report.verdicts import Verdict, judge, overall
+from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.job import Job
 from imperv.tasks.report import maps, pixels
 from imperv.tasks.report.maps import Map
 from imperv.tasks.report.page import flat, locator, number, relative, render
 from imperv.tasks.scenes.scenes import SceneList
-from imperv.tasks.settings.parameters import Parameters
 
 T = TypeVar("T")
 
@@ -73,14 +73,9 @@ class Page:
     """(part of the report, why it is not there)."""
 
 
-def report_path(tile: object) -> str:
-    """Where the report of a tile is, relative to the store."""
-    return f"runs/{tile}.report.html"
-
-
 def write_tile_report(job: Job) -> str:
     """Make the report of a tile, which may be unfinished, failed or not begun; its path, relative to the store."""
-    path = report_path(job.tile)
+    path = job.report_path
     page = compose(job)
     html = render("tile.html.j2", page=page, locator=locator(str(job.tile)), class_rows=_class_rows())
     job.store.write_text(path, html)
@@ -238,7 +233,7 @@ def _settings(job: Job) -> list[tuple[str, str]]:
 
 def _validation(job: Job) -> list[tuple[str, str]]:
     """Results of `imperv validate`, if there are any, as names and values."""
-    text = job.store.read_text(f"runs/{job.tile}.validation.data.json")
+    text = job.store.read_text(f"{job.store.runs}/{job.tile}.validation.data.json")
     return [] if text is None else list(_leaves(json.loads(text)))
 
 

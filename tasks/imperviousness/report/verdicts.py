@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from imperv.tasks.imperviousness.checks.delivery_check import Finding
+from imperv.tasks.family.findings import Finding
 from imperv.tasks.imperviousness.report.facts import Status, TileFacts
 from imperv.tasks.imperviousness.report.levels import Level
 

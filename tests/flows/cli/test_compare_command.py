@@ -13,8 +13,8 @@ from PIL import Image
 
 from imperv.flows.cli.commands import main
 from imperv.layers.palette import CLASSES, DENSITY
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.imperviousness.assessment.comparison_sides import open_sides
-from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
 from tests.support.objections import nothing_but_objections

@@ -12,9 +12,8 @@ from imperv.flows.cli.commands import main
 from imperv.flows.plan.planning import remembering
 from imperv.flows.production.updating import next_production
 from imperv.flows.tile.rerunning import scratch_production
-from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.delivery import deliver, product_paths
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.products.names import product_paths
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.file_systems import discard

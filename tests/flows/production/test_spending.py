@@ -13,7 +13,7 @@ from imperv.flows.plan.costs import made_cost, node_cost
 from imperv.flows.plan.production_plan import plan_production
 from imperv.flows.production.spending import _digits, cost_rows, costs_line, tile_costs, total_costs
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.imperviousness.products.names import places_of
+from imperv.tasks.delivery.delivery import places_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record

@@ -15,8 +15,8 @@ from imperv.flows.cli.commands import main
 from imperv.flows.tile.guarding import Taken, describe, refuse_taken, taken_from_newer
 from imperv.flows.tile.rerunning import scratch_production
 from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import places_of
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record

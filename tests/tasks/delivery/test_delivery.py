@@ -15,10 +15,9 @@ import rasterio
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.delivery.delivery import deliver, delivered_symbols, delivery_standing, file_name, product_paths
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols, delivery_standing, file_name, places_of, product_paths
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.checks.delivery_check import check_file, check_paths, pixel_counts
-from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import DeliverySettings
 from tests.support.delivered import CONTACT, production, put

@@ -12,10 +12,9 @@ import rasterio
 from pyproj import Transformer
 from shapely.geometry import Polygon, box, shape
 
-from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols, places_of
 from imperv.tasks.delivery.stac import footprint, item_json
-from imperv.tasks.imperviousness.products.names import delivered_symbols, places_of
-from imperv.tasks.imperviousness.products.stac_series import refresh_series
+from imperv.tasks.delivery.stac_series import refresh_series
 from imperv.tasks.job import Job
 from tests.support.delivered import CONTACT, product, production, put
 

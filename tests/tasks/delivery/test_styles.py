@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from imperv.layers.palette import OUTSIDE
+from imperv.tasks.delivery.delivery import delivered_symbols
 from imperv.tasks.delivery.styles import style_qml
-from imperv.tasks.imperviousness.products.names import delivered_symbols
 from tests.support.delivered import product
 
 

@@ -20,7 +20,7 @@ from rasterio.env import getenv
 from imperv.tasks.errors import InputError, SceneError, WorkError
 from imperv.tasks.scenes import access as module
 from imperv.tasks.scenes.access import ask, environment, gdal_options, gdal_path, is_remote, patiently
-from imperv.tasks.settings.production import SceneAccess
+from imperv.tasks.settings.scenes import SceneAccess
 from imperv.tasks.store.store import Store
 from tests.support.range_server import Fault, RangeServer, serving
 

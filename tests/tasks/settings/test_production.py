@@ -9,7 +9,7 @@ import pytest
 
 from imperv.grids import official_tiles
 from imperv.tasks.errors import InputError
-from imperv.tasks.settings.parameters import Parameters
+from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.settings.production import Production, describe_bytes
 
 SMALL = """

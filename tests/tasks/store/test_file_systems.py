@@ -15,8 +15,8 @@ import pytest
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import Variable
 from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.stac_series import refresh_series
 from imperv.tasks.imperviousness.nodes.calibration import OWN, _calibrated_tiles
-from imperv.tasks.imperviousness.products.stac_series import refresh_series
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import read_records
 from imperv.tasks.store.file_systems import discard, file_system, read_together, tiles_with

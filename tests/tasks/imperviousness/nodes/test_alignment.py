@@ -12,10 +12,10 @@ from imperv.grids import Block
 from imperv.layers.features import FULL18, HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.nodes import alignment
+from imperv.tasks.imperviousness.nodes.features import FeatureRows, open_parts, read_features
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production
-from imperv.tasks.yearly.features import FeatureRows, open_parts, read_features
 from tests.support.stored_layers import put
 
 SIDE, SAMPLES = 700, alignment.SAMPLES

@@ -16,8 +16,8 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
 from imperv.tasks.families import TASKS
 from imperv.tasks.imperviousness.nodes.recipes import EITHER, RECIPES, Inputs, make_by_recipe
+from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.job import Job, Made, attributes
-from imperv.tasks.settings.parameters import Parameters
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
 

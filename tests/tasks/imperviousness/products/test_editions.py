@@ -10,9 +10,8 @@ import tomli_w
 
 from imperv.flows.cli.commands import main
 from imperv.flows.plan.planning import tile_status
-from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.delivery.delivery import deliver, places_of
 from imperv.tasks.imperviousness.products.editions import other_editions, told
-from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
 from tests.support.delivered import CORNER, production, put
 

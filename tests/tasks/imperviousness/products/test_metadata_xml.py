@@ -7,8 +7,8 @@ import pytest
 from lxml import etree
 from owslib.iso import MD_Metadata
 
+from imperv.tasks.delivery.delivery import delivered_symbols
 from imperv.tasks.imperviousness.products.metadata_xml import metadata_xml
-from imperv.tasks.imperviousness.products.names import delivered_symbols
 from tests.support.delivered import CONTACT, product
 
 NS = {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from imperv.tasks.imperviousness.checks.delivery_check import Finding
+from imperv.tasks.family.findings import Finding
 from imperv.tasks.imperviousness.report.facts import (
     Change,
     LayerFact,

@@ -17,9 +17,8 @@ import numpy as np
 import pystac
 
 from imperv.grids import Tile, window_geobox
-from imperv.layers.catalogue import CATALOGUE
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.delivery.stac import ASSETS, SUFFIX, TO_LONLAT, as_text, link, times_of
-from imperv.tasks.imperviousness.products.names import EPSG, collection_name, delivered_symbols, edition_years, places_of
 from imperv.tasks.job import Job
 from imperv.tasks.store.file_systems import tiles_with
 from imperv.tasks.store.store import Store
@@ -46,7 +45,9 @@ class Series:
     end: dt.date
     licence: str
     """SPDX identifier."""
-    resolutions: tuple[int, ...]
+    resolutions: tuple[float, ...]
+    keywords: tuple[str, ...] = ()
+    epsg: int = 3035
     organisation: str = ""
     website: str = ""
 
@@ -65,11 +66,11 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
         ),
         title=series.name,
         license=series.licence,
-        keywords=["imperviousness", "soil sealing", "built-up", "Copernicus", "Sentinel-2"],
+        keywords=[*series.keywords, "Copernicus", "Sentinel-2"],
         providers=[pystac.Provider(series.organisation, roles=roles, url=series.website or None)]
         if series.organisation
         else None,
-        summaries=pystac.Summaries({"gsd": list(series.resolutions), "proj:code": [f"EPSG:{EPSG}"]}),
+        summaries=pystac.Summaries({"gsd": list(series.resolutions), "proj:code": [f"EPSG:{series.epsg}"]}),
     )
     collection.extra_fields["item_assets"] = {
         key: {"title": a.title, "type": str(a.media_type), "roles": list(a.roles)} for key, a in ASSETS.items()
@@ -80,10 +81,10 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
     return as_text(collection)
 
 
-def refresh_series(job: Job) -> None:
+def refresh_series(job: Job, series: Series) -> None:
     """Bring the tile's catalog, and the collection, in line with its products; nobody else may work on the tile."""
-    name, store = collection_name(job.production), job.store
-    records = {symbol: places_of(job, symbol) for symbol in delivered_symbols()}
+    name, store = series.name, job.store
+    records = {symbol: places_of(job, symbol) for symbol in delivered_symbols(job.family)}
     there = [
         PurePosixPath(places.tif).stem
         for places in records.values()
@@ -95,40 +96,23 @@ def refresh_series(job: Job) -> None:
     else:
         store.remove_record(place)
     with _alone(store, name):
-        _refresh_collection(job)
+        _refresh_collection(job, series)
 
 
-def _refresh_collection(job: Job) -> None:
-    name, store = collection_name(job.production), job.store
+def _refresh_collection(job: Job, series: Series) -> None:
+    name, store = series.name, job.store
     found = tiles_with(store, "products", f"{name}{SUFFIX}")
     place = f"products/{name}{SUFFIX}"
     if not found:
         store.remove_record(place)
         return
-    _write(store, place, collection_json(_series(job), {tile: _bounds(job, tile) for tile in found}))
-
-
-def _series(job: Job) -> Series:
-    """What a production says of itself."""
-    production, contact = job.production, job.production.delivery.contact
-    then, now = edition_years(production)
-    return Series(
-        name=collection_name(production),
-        description=f"High Resolution Layer Imperviousness {now} and its change since {then}: all layers, by 100 km tiles of the "
-        "EEA reference grid, derived from Sentinel-2.",
-        start=production.periods.then.start,
-        end=production.periods.now.end,
-        licence=production.delivery.licence,
-        resolutions=tuple(sorted({CATALOGUE[symbol].resolution for symbol in delivered_symbols()})),
-        organisation=contact.organisation if contact else "",
-        website=contact.website if contact else "",
-    )
+    _write(store, place, collection_json(series, {tile: _bounds(job, tile) for tile in found}))
 
 
 def _bounds(job: Job, tile: str) -> tuple[float, float, float, float]:
     """Bounds of what is made of a tile: of all of it where the production's window does not touch it any more."""
     try:
-        box = window_geobox(Tile(tile), 10, job.production.window(Tile(tile))).boundingbox
+        box = window_geobox(Tile(tile), 100, job.production.window(Tile(tile))).boundingbox
     except ValueError:
         left, bottom, right, top = Tile(tile).bounds
         return left, bottom, right, top
@@ -147,7 +131,7 @@ def _alone(store: Store, name: str) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    path = Path(store.full(f"runs/{name}.lock"))
+    path = Path(store.full(f"{store.runs}/{name}.lock"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

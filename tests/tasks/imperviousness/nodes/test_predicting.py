@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from imperv.grids import Block
-from imperv.layers.catalogue import CATALOGUE, MEMBER_SD
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.network.ensemble import ensemble
 from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import UNetParameters, build_unet
 from imperv.layers.network.windows import halo, predict_blended
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.imperviousness.nodes.features import FeatureRows, Part, open_parts, read_features
+from imperv.tasks.imperviousness.nodes.predicting import Plan, halo_versions, make_prediction, plan_prediction
 from imperv.tasks.job import Job
 from imperv.tasks.networks import predicting
-from imperv.tasks.networks.predicting import Plan, halo_versions, make_prediction, plan_prediction
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
-from imperv.tasks.yearly.features import FeatureRows, Part, open_parts, read_features
 from tests.support.small_models import TILE, production, put_features, put_model, record_of
 
 EAST = "E45N27"

@@ -17,12 +17,12 @@ from imperv.layers.network.sampling import SEALED_FRACTION, Region, density_refe
 from imperv.layers.network.training import Trained, train
 from imperv.layers.network.unet import UNetParameters, configure_threads, save_model
 from imperv.tasks.errors import WorkError
+from imperv.tasks.imperviousness.nodes.features import read_features
 from imperv.tasks.job import Job, Made
 from imperv.tasks.networks.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
 from imperv.tasks.networks.registry import weights_digest
 from imperv.tasks.networks.starting import load_start, starting_model
 from imperv.tasks.store.records import Record, digest_of
-from imperv.tasks.yearly.features import read_features
 
 REGION = 500
 """Edge of a training region on tiles too large to be held, pixels."""

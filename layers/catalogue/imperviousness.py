@@ -1,105 +1,25 @@
-"""The graph as data: every node of ATBD Figure 2 / Table 1, declared once.
+"""The nodes of imperviousness: ATBD Figure 2 and Table 1.
 
-From this table come the order of work, the plan, what is run again, the drawing, and the form of delivered files.
 Symbols are the ATBD's with ``then``/``now`` in place of 18/21; where the ATBD writes one year only, none is written.
-How a layer is computed does not belong here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
+from imperv.layers.catalogue.node import MEMBER_SD, Delivery, Kind, Layer, Meanings, Variable
 from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
 from imperv.layers.network.unet import UNetParameters
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
 from imperv.layers.proxy import ProxyParameters
 
-Kind = Literal["source", "reference", "feature", "model", "interim", "final"]
-Period = Literal["then", "now", "pair"]
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One stored array of a layer."""
-
-    name: str
-    dtype: str
-    nodata: float
-    axis: str = ""
-    """Name of a leading axis, or empty."""
-    labels: tuple[str, ...] = ()
-    """Labels along that axis."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """How a final layer is handed over (EEA product definitions)."""
-
-    part: str
-    """Layer part of the file name, such as ``IMD``."""
-    timing: Literal["S", "C"]
-    """Status of one year or change between two."""
-    palette: Palette
-    """Codes, class names and colours."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One node of the graph."""
-
-    symbol: str
-    """Name used in the store, the plan and on the command line."""
-    atbd: str
-    """The ATBD's own symbol; empty for a node that the ATBD draws without a name."""
-    description: str
-    """One line."""
-    section: str
-    """ATBD section that defines it."""
-    inputs: tuple[str, ...]
-    """Symbols of the nodes it is made from."""
-    kind: Kind
-    """Role in the graph."""
-    period: Period
-    """The year it describes, or the pair of years."""
-    resolution: int = 0
-    """Pixel size in metres; 0 where the node is not a raster."""
-    dtype: str = "uint8"
-    """Data type of the stored array."""
-    nodata: float = 255
-    """Value of pixels without data; NaN for floating point."""
-    codes: tuple[int, ...] = ()
-    """Valid codes of a coded layer."""
-    parameters: tuple[str, ...] = ()
-    """Parameters it depends on, as dotted names below ``[parameters]``; a whole group by its name."""
-    version: int = 1
-    """Algorithm version: raised when the same inputs would give other pixels."""
-    delivery: Delivery | None = None
-    """Set for final layers."""
-    aliases: tuple[str, ...] = field(default=())
-    """Other spellings that are understood."""
-    arrays: tuple[Variable, ...] = ()
-    """What it is stored as, where that is not one array of its own name."""
-
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """The arrays that it is stored as; the first is the layer itself."""
-        return self.arrays or (Variable(self.symbol if self.period == "pair" else self.stem, self.dtype, self.nodata),)
-
-    @property
-    def stem(self) -> str:
-        """File name in the store: features of a year are the same whether that year is ``then`` or ``now``."""
-        return self.symbol.rsplit("_", 1)[0] if self.kind in ("source", "feature") and self.period != "pair" else self.symbol
-
-
 _NAN = float("nan")
-_YEARS: tuple[tuple[Period, str], ...] = (("then", "18"), ("now", "21"))
+_YEARS = (("then", "18"), ("now", "21"))
 
 
-def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], kind: Kind, **more) -> list[Layer]:
-    """The same node for both years."""
+def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], kind: Kind, **more: Any) -> list[Layer]:
+    """The same node for both years, stored by year: it is the same whether that year is ``then`` or ``now``."""
     return [
         Layer(
             f"{symbol}_{period}",
@@ -109,6 +29,7 @@ def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
             tuple(f"{name}_{period}" for name in inputs),
             kind,
             period,
+            stored_as=symbol,
             **more,
         )  # fmt: skip
         for period, year in _YEARS
@@ -116,24 +37,23 @@ def _years(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
 
 
 def _final(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, ...], resolution: int, part: str,
-           timing: Literal["S", "C"], palette: Palette, **more) -> Layer:  # fmt: skip
+           timing: Literal["S", "C"], palette: Palette, **more: Any) -> Layer:  # fmt: skip
     return Layer(symbol, atbd, text, section, inputs, "final", "pair", resolution, codes=palette.codes,
-                 delivery=Delivery(part, timing, palette), **more)  # fmt: skip
+                 delivery=Delivery(palette, part, timing), **more)  # fmt: skip
 
-
-MEMBER_SD = "sd"
-"""Array of a prediction that holds the deviation of its members: both come from one pass of the models."""
 
 _PP = (
-    Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS)),
-    Variable("ndvi_q90", "float32", _NAN),
-    Variable("harmonics", "float32", _NAN, "coefficient", HARMONIC_NAMES),
-    Variable("observations", "uint16", 0),
-)
+    Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS),
+             "20 % quantile of surface reflectance", "1e-4"),
+    Variable("ndvi_q90", "float32", _NAN, title="90 % quantile of NDVI", units="1"),
+    Variable("harmonics", "float32", _NAN, "coefficient", HARMONIC_NAMES, "Coefficients of the NDVI harmonics", "1"),
+    Variable("observations", "uint16", 0, title="Clear observations", units="1"),
+)  # fmt: skip
 
 
 def _predicted(symbol: str) -> tuple[Variable, ...]:
-    return Variable(symbol, "uint8", 255), Variable(MEMBER_SD, "float32", _NAN)
+    deviation = Variable(MEMBER_SD, "float32", _NAN, title="Standard deviation of the models, fraction", units="1")
+    return Variable(symbol, "uint8", 255), deviation
 
 
 _PERCENT = DENSITY.codes
@@ -145,7 +65,7 @@ _BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
 _PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
 _PREDICT = (*_PREDICTION, "ensemble")
 
-LAYERS: tuple[Layer, ...] = (
+_NODES: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),
     *_years("PP", "PP", "Weighted quantiles and NDVI harmonics of a year", "4.2.1", ("S2",), "feature",
             resolution=10, dtype="float32", nodata=_NAN, version=2, arrays=_PP),
@@ -234,69 +154,41 @@ LAYERS: tuple[Layer, ...] = (
     _final("IBUCL", "IBUCL", "Confidence of built-up", "4.7", ("RIBUD_sd",), 10, "IBUCL", "S", CONFIDENCE),
 )  # fmt: skip
 
-CATALOGUE: dict[str, Layer] = {layer.symbol: layer for layer in LAYERS}
-"""Every node by its symbol."""
+CLCPLUS: Meanings = (
+    (1, "Sealed"), (2, "Woody, needle leaved trees"), (3, "Woody, broadleaved deciduous trees"),
+    (4, "Woody, broadleaved evergreen trees"), (5, "Low-growing woody plants"), (6, "Permanent herbaceous"),
+    (7, "Periodically herbaceous"), (8, "Lichens and mosses"), (9, "Non- and sparsely vegetated"), (10, "Water"),
+    (11, "Snow and ice"), (253, "Coastal seawater buffer"), (254, "Outside area"),
+)  # fmt: skip
+"""Classes of CLC+ Backbone (product user manual); 255 is no data."""
 
-_SPELLINGS = {name.lower(): layer.symbol for layer in LAYERS for name in (*layer.aliases, layer.atbd, layer.symbol) if name}
-
-
-def resolve(name: str) -> str:
-    """Symbol of a layer from any of its spellings, such as ``RIMD_now``, ``RIMD_21`` or ``rimd``.
-
-    Raises
-    ------
-    ValueError
-        If no layer is called so; the text names the closest ones.
-    """
-    if name in CATALOGUE:
-        return name
-    if name.lower() in _SPELLINGS:
-        return _SPELLINGS[name.lower()]
-    import difflib
-
-    spellings = difflib.get_close_matches(name.lower(), _SPELLINGS, n=6, cutoff=0.4)
-    close = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in spellings))[:3]
-    hint = f": did you mean {', '.join(close)}?" if close else "; `imperv graph` shows all"
-    raise ValueError(f"no layer is called {name!r}{hint}")
+_SEALED: Meanings = ((0, "not sealed"), (1, "sealed"))
+_MEANINGS: dict[str, Meanings] = {
+    "IBU_then": BUILT_UP.class_names,
+    "CLCP_then": CLCPLUS,
+    "CLCP_now": CLCPLUS,
+    "CLCP_proxy": _SEALED,
+    "IMD_MSK_then": _SEALED,
+    "IMD_MSK_now": _SEALED,
+    "CHM": ((0, "no change"), (1, "change")),
+    "CHM_raw": ((0, "below both thresholds"), (1, "above the lower threshold"), (2, "above the upper threshold")),
+}
+_MODEL_FILES = {"IMD_model": "model.keras", "IBUD_model": "model.keras", "CLCP_proxy_model": "model.data.json"}
 
 
-def topological_order(targets: Iterable[str] | None = None) -> list[str]:
-    """Symbols needed for the targets (all nodes by default), inputs before what is made from them, catalogue order otherwise."""
-    needed = set(CATALOGUE) if targets is None else upstream(targets)
-    position = {symbol: k for k, symbol in enumerate(CATALOGUE)}
-    sorter: TopologicalSorter[str] = TopologicalSorter({s: CATALOGUE[s].inputs for s in needed})
-    sorter.prepare()
-    order: list[str] = []
-    ready: list[str] = []
-    while sorter.is_active():
-        ready = sorted([*ready, *sorter.get_ready()], key=position.__getitem__)
-        node = ready.pop(0)
-        order.append(node)
-        sorter.done(node)
-    return order
+def _stage(layer: Layer) -> str:
+    """Column of `imperv status`, by the ATBD's section for what is made of the features."""
+    if layer.kind not in ("interim", "final"):
+        return layer.column
+    if layer.section in ("4.2.2", "4.2.5"):
+        return "change mask"
+    return "change" if layer.section.startswith("4.5") or layer.section == "4.6.2" else "status"
 
 
-def upstream(targets: Iterable[str]) -> set[str]:
-    """The targets and everything that they are made from."""
-    found: set[str] = set()
-    stack = [resolve(t) for t in targets]
-    while stack:
-        symbol = stack.pop()
-        if symbol not in found:
-            found.add(symbol)
-            stack.extend(CATALOGUE[symbol].inputs)
-    return found
-
-
-def downstream(symbol: str) -> set[str]:
-    """Everything that is made from a node, the node left out."""
-    found: set[str] = set()
-    for name in topological_order():
-        if any(i == symbol or i in found for i in CATALOGUE[name].inputs):
-            found.add(name)
-    return found
-
-
-def edges() -> set[tuple[str, str]]:
-    """All (input, output) pairs."""
-    return {(i, layer.symbol) for layer in LAYERS for i in layer.inputs}
+LAYERS: tuple[Layer, ...] = tuple(
+    replace(
+        layer, stage=_stage(layer), meanings=_MEANINGS.get(layer.symbol, ()), model_file=_MODEL_FILES.get(layer.symbol, ""),
+        units="m" if layer.symbol == "OSM_distance" else "1",
+    )
+    for layer in _NODES
+)  # fmt: skip

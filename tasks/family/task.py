@@ -5,11 +5,13 @@ A family declares one for each of its nodes (`tasks.imperviousness.nodes.tasks`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from imperv.layers.catalogue import Layer
+from imperv.tasks.family.costs import CostOf, by_block
+from imperv.tasks.family.findings import Remark
 from imperv.tasks.job import Job, Made
 from imperv.tasks.store.records import Record
 
@@ -23,6 +25,10 @@ def _nothing(job: Job, layer: Layer) -> Mapping[str, Any]:
 
 def _needed(job: Job, symbol: str) -> str:
     return ""
+
+
+def _silent(job: Job, symbol: str) -> Iterator[Remark]:
+    return iter(())
 
 
 def _sound(job: Job, symbol: str) -> None:
@@ -53,9 +59,17 @@ class Task:
     """Why the record stands whatever its key is, such as that of an imported model; None where the key decides."""
     preflight: Callable[[Job, str], None] = _sound
     """Refuses wrong inputs before anything of a tile is made."""
+    look: Callable[[Job, str], Iterator[Remark]] = _silent
+    """What `imperv config check` says of its inputs; raises where they cannot serve."""
     until: Until = "all"
     """First pass that makes it: what neighbouring tiles need of it is made of all tiles before."""
     alone: Callable[[Job], bool] | None = None
     """Of a node that borrows of neighbours: whether it needs nothing of them, and is made with the models already."""
+    cost: CostOf = by_block()
+    """What making it takes."""
+    cost_made: CostOf | None = None
+    """The same as if it were not there, without opening anything but its record; `cost` where there is none."""
+    network: bool = False
+    """True for what a GPU would do."""
     history: tuple[str, ...] = ()
     """Names of `external` that only the making tells, in `Made.external`; until then they are those of the last record."""

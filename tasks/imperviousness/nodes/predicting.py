@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from imperv.grids import Block
-from imperv.layers.catalogue import MEMBER_SD, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.network.prediction import bytes_at_once, window_bytes, window_function
 from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.errors import WorkError
+from imperv.tasks.imperviousness.nodes.features import FeatureRows, halo_jobs, open_parts
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
-from imperv.tasks.yearly.features import FeatureRows, halo_jobs, open_parts
 
 WINDOW_SHARE = 0.4
 """Most of the memory for blocks that they may take; one window is always predicted."""
@@ -129,7 +130,7 @@ class _Waiting:
             written = {self.symbol: means[cut], MEMBER_SD: deviations[cut]}
             for name, array in written.items():
                 self.out[name][block.slices] = array
-            self.reports[block] = report(written)
+            self.reports[block] = report(written, CATALOGUE[self.symbol])
         done = max(block.y1 for block in ready)
         self.rows = [(done, means[done - top :], deviations[done - top :])] if done < end else []
 

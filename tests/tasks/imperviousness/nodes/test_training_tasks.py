@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import imperv.tasks.networks.models
+import imperv.tasks.imperviousness.nodes.models
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
+from imperv.tasks.imperviousness.nodes.models import make_model
 from imperv.tasks.job import Job, attributes
 from imperv.tasks.networks.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
-from imperv.tasks.networks.models import make_model
 from imperv.tasks.networks.starting import starting_model
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.settings.production import Production
@@ -92,11 +92,11 @@ def test_a_killed_training_goes_on(job, monkeypatch):
         if len(kept) == 3:
             raise KilledError
 
-    monkeypatch.setattr(imperv.tasks.networks.models, "save_checkpoint", killed)
+    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "save_checkpoint", killed)
     with pytest.raises(KilledError):
         make_model(job, IBUD)
     assert job.store.fs.exists(job.store.full(checkpoint_path(job, "IBUD_model")))
-    monkeypatch.setattr(imperv.tasks.networks.models, "save_checkpoint", save_checkpoint)
+    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "save_checkpoint", save_checkpoint)
     told = []
     job = Job.of(job.production, "E38N31", lambda done, total: told.append(done))
     again = make_model(job, IBUD)
@@ -151,7 +151,7 @@ def test_a_training_that_diverges_is_tried_once_more_and_then_fails_clearly(tmp_
 def test_the_second_seed_is_noted(job, monkeypatch):
     from imperv.layers.network.fitting import DivergenceError
 
-    real, seeds = imperv.tasks.networks.models.train, []
+    real, seeds = imperv.tasks.imperviousness.nodes.models.train, []
 
     def train(regions, parameters, *rest):
         seeds.append(parameters.seed)
@@ -159,7 +159,7 @@ def test_the_second_seed_is_noted(job, monkeypatch):
             raise DivergenceError("the loss of epoch 1 is not finite")
         return real(regions, parameters, *rest)
 
-    monkeypatch.setattr(imperv.tasks.networks.models, "train", train)
+    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "train", train)
     made = make_model(job, IBUD)
     assert seeds == [1, 101]
     assert "repeated from another seed" in made.warnings[0]
@@ -202,8 +202,8 @@ def test_another_architecture_is_no_start(tmp_path):
 
 def test_the_whole_ground_is_read_in_pieces_and_is_the_same(tmp_path, monkeypatch):
     """Reading a block takes three times what it holds: a window that fits as a region would not fit while it is read."""
-    from imperv.tasks.networks.models import REGION, training_regions
-    from imperv.tasks.yearly.features import read_features
+    from imperv.tasks.imperviousness.nodes.features import read_features
+    from imperv.tasks.imperviousness.nodes.models import REGION, training_regions
 
     job = job_of(tmp_path / "a")
     file = tmp_path / "a" / "production.toml"
@@ -224,7 +224,7 @@ def test_the_whole_ground_is_read_in_pieces_and_is_the_same(tmp_path, monkeypatc
         asked.append(block.shape)
         return read_features(job, period, block, names)
 
-    monkeypatch.setattr(imperv.tasks.networks.models, "read_features", spy)
+    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "read_features", spy)
     [region] = training_regions(job, IBUD, job.production.parameters.unet)
     np.testing.assert_array_equal(region.features, whole)
     np.testing.assert_array_equal(region.target, job.array("IBUD_ref")[:])

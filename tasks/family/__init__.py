@@ -1,0 +1,56 @@
+"""What a family is: a product with its layers (`imperv.layers.catalogue`), how they are made, delivered and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imperv.tasks.family.form import Form
+from imperv.tasks.family.task import Task
+from imperv.tasks.job import Job
+
+
+@dataclass(frozen=True)
+class ReferenceRaster:
+    """A reference map that the production file names."""
+
+    key: str
+    """Key below ``[references]``."""
+    outside: tuple[int, ...] = ()
+    """Codes of older editions that mean no information; read as no data."""
+    resampling: str = "nearest"
+    """How rasterio resamples it where its grid is another: ``nearest`` or ``bilinear``."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A product: everything about it that shared code asks for."""
+
+    name: str
+    title: str
+    """What is made, in a few words."""
+    method: str
+    """Title of the document that defines it."""
+    method_short: str
+    """The same in a word, before a section."""
+    tasks: Mapping[str, Task]
+    """How each layer is made."""
+    form: Form
+    """How final layers are delivered."""
+    stages: tuple[str, ...]
+    """Columns of `imperv status` in order, `Layer.column`."""
+    references: Mapping[str, ReferenceRaster] = field(default_factory=dict)
+    """Reference layers that are read from one raster each."""
+    land: tuple[tuple[str, ...], ...] = ()
+    """Reference layers that tell land from sea by codes below 253; the next are asked where the first know nothing."""
+    report: Callable[[Job], str] | None = None
+    """Writes the report of a tile and says where; the report that all families have where there is none of its own."""
+    report_production: Callable[..., str] | None = None
+    """The same of all tiles: (production, statuses, costs) -> where."""
+    starting_file: str = ""
+    """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
+    next_production: Callable[..., tuple[Path, list[str]]] | None = None
+    """Writes the production file of the next period (`imperv update`)."""
+    features_first: Callable[[Job], bool] = lambda job: False
+    """Whether the models of a tile need features of its neighbours: a pass before that of the models."""

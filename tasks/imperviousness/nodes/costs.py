@@ -1,0 +1,84 @@
+"""What networks, calibration and the proxy of imperviousness cost; the rates are those of docs/performance.md."""
+
+from __future__ import annotations
+
+from imperv.layers.catalogue import Layer
+from imperv.layers.network.prediction import CPU_BYTES
+from imperv.layers.network.training import PASSES, STEPS
+from imperv.tasks.engine import RESERVED
+from imperv.tasks.family.costs import BLOCK_BYTES, Cost, CostOf, by_block, pixels_of, resident
+from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
+from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
+from imperv.tasks.imperviousness.nodes.predicting import strip_bytes
+from imperv.tasks.job import Job
+
+TRAIN_NS = 6600.0
+"""Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
+PREDICT_NS = 1400.0
+"""Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
+
+NETWORKS = 768 * 2**20
+"""Bytes that TensorFlow and compiled networks add to a process. Flanders took 1670 MiB at most, 780 before its first network."""
+BATCHES = 256 * 2**20
+"""Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
+TRAINED_BYTE = 1.3
+"""Bytes a byte of training regions: they themselves, which of their pixels are valid, and their normalisation; measured: 1.3."""
+
+PROXY_SAMPLE_NS = 340.0
+"""Core nanoseconds to read a pixel's features for the choice of samples."""
+PROXY_TREE_NS = 23.0
+"""Core nanoseconds of a sample, tree and level."""
+
+
+def training_cost(job: Job, layer: Layer) -> Cost:
+    """Of a density model."""
+    unet, pixels = job.production.parameters.unet, pixels_of(job)
+    step = unet.batch * unet.crop**2
+    steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * pixels / step)))
+    seconds = steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+    tiles = 1 + len(job.area_neighbours()) if is_small(job) else 1
+    regions = tiles * pixels * 4 * (len(unet.names) + 1)
+    memory = resident(job, BATCHES + int(TRAINED_BYTE * min(regions, TRAINING_SHARE * job.engine.budget)))
+    return Cost(seconds, memory + NETWORKS)
+
+
+def prediction_cost(job: Job, layer: Layer) -> Cost:
+    """Of a tile with neighbours all around."""
+    unet = job.production.parameters.unet
+    repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
+    seconds = pixels_of(job) * repeated * _members(job) * _size(job) * PREDICT_NS / 1e9
+    size = CPU_BYTES + strip_bytes(job, job.grid(layer.resolution).shape[1], _members(job))
+    return Cost(seconds, resident(job, size) + NETWORKS)
+
+
+def whole_mask_cost(job: Job, layer: Layer) -> Cost:
+    """Of the change mask, which is sieved in one piece."""
+    pixels = pixels_of(job)
+    return Cost(pixels * 16 / 1e9, resident(job, pixels * 8))
+
+
+def only_for_proxy(cost: CostOf) -> CostOf:
+    """Of nodes that are made only where CLC+ of `now` is missing."""
+    return lambda job, layer: Cost(0, RESERVED) if clcplus_is_given(job) else cost(job, layer)
+
+
+def proxy_training_cost(job: Job, layer: Layer) -> Cost:
+    """Of the boosted trees."""
+    proxy, pixels = job.production.parameters.proxy, pixels_of(job)
+    seconds = (pixels * PROXY_SAMPLE_NS + min(pixels, proxy.samples) * proxy.trees * proxy.depth * PROXY_TREE_NS) / 1e9
+    return Cost(seconds, resident(job, min(pixels, 1000 * 1000 * job.engine.settings.workers) * BLOCK_BYTES))
+
+
+DISTANCE_COST = only_for_proxy(by_block(80))
+"""Without the drawing of shapes, whose number is not known here."""
+
+
+def _members(job: Job) -> int:
+    """Networks that predict a tile with neighbours all around."""
+    own, most = job.production.parameters.unet.members, job.production.parameters.ensemble.members
+    return max(own, min(most, own * 9))
+
+
+def _size(job: Job) -> float:
+    """Work of the network beside the one that was measured."""
+    return float((job.production.parameters.unet.base_filters / 16) ** 2)

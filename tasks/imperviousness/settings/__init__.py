@@ -1,0 +1,134 @@
+"""What a production file of imperviousness says beside what every product's does."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from imperv.calibration import CalibrationParameters
+from imperv.layers.change import ChangeParameters
+from imperv.layers.change_mask import ChangeMaskParameters
+from imperv.layers.network.unet import UNetParameters
+from imperv.layers.proxy import ProxyParameters
+from imperv.tasks.settings.delivery import DeliverySettings
+from imperv.tasks.settings.frozen import Frozen
+from imperv.tasks.settings.parameters import EnsembleParameters, ParameterGroups, PreprocessingParameters
+from imperv.tasks.settings.periods import Periods, TwelveMonths
+from imperv.tasks.settings.production import Production
+
+
+class TwoYears(Periods):
+    """The two periods."""
+
+    roles: ClassVar[dict[str, tuple[str, str]]] = {"pair": ("then", "now")}
+
+    then: TwelveMonths
+    """Twelve months of the previous production; references describe it."""
+    now: TwelveMonths
+    """Twelve months to be mapped."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TwoYears:
+        if self.then.start >= self.now.start:
+            raise ValueError(f"then ({self.then}) must begin before now ({self.now})")
+        return self
+
+    @property
+    def pair(self) -> str:
+        """Name of the pair's folder."""
+        return self.label("pair")
+
+
+class References(Frozen):
+    """Reference layers of the previous production and of CLCplus Backbone."""
+
+    imd_then: str | None = None
+    """Imperviousness density, 0 to 100 percent."""
+    ibu_then: str | None = None
+    """Impervious built-up, 0 and 1."""
+    clcplus_then: str | None = None
+    """CLCplus Backbone of `then`."""
+    clcplus_now: str | None = None
+    """CLCplus Backbone of `now`."""
+    footprints: tuple[str, ...] = ()
+    """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
+    footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
+    """Lowest confidence of footprints that carry one, as those of Google do."""
+    roads: tuple[str, ...] = ()
+    """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
+    buildings: tuple[str, ...] = ()
+    """Buildings for the same; the footprints where none are named."""
+
+
+class BuiltUpParameters(Frozen):
+    """Built-up mask (ATBD 4.4.2)."""
+
+    threshold: Annotated[float, Field(ge=0, le=100)] = 10
+    """Built-up density in percent from which a pixel is built-up."""
+
+
+class Parameters(ParameterGroups):
+    """Parameters of every algorithm."""
+
+    preprocessing: PreprocessingParameters = PreprocessingParameters()
+    change_mask: ChangeMaskParameters = ChangeMaskParameters()
+    unet: UNetParameters = UNetParameters()
+    ensemble: EnsembleParameters = EnsembleParameters()
+    proxy: ProxyParameters = ProxyParameters()
+    calibration: CalibrationParameters = CalibrationParameters()
+    built_up: BuiltUpParameters = BuiltUpParameters()
+    change: ChangeParameters = ChangeParameters()
+
+
+def _edition(text: str) -> str:
+    match = re.fullmatch(r"(\d{4})-(\d{4})", text, re.ASCII)
+    if text != "auto" and (match is None or match[1] >= match[2]):
+        raise ValueError(f"{text!r} is not an edition like '2021-2024'")
+    return text
+
+
+class EEADelivery(DeliverySettings):
+    """Names of delivered files, their metadata, and choices where ATBD and EEA check differ."""
+
+    edition: Annotated[str, AfterValidator(_edition)] = "auto"
+    """Years in names, such as ``"2021-2024"``; auto: those of the periods."""
+    version: Annotated[str, Field(pattern=r"^V\d\d$")] = "V01"
+    """Version part of the file name."""
+    release: Annotated[str, Field(pattern=r"^R\d\d$")] = "R00"
+    """Release part of the file name."""
+    theme: Literal["auto", "HRLNVLCC", "NVLCC"] = "auto"
+    """Product line in the file name; auto: HRLNVLCC for 2021 and earlier, NVLCC after."""
+    fold_built_up_classes: bool = False
+    """Write IBUC classes 11 and 12 as 10, as the EEA check of IBUC asks; the ATBD's table has all six."""
+    zip: bool = False
+    """Write each product's package for the EEA too."""
+
+    @model_validator(mode="after")
+    def _somebody_to_ask(self) -> EEADelivery:
+        if self.zip and self.contact is None:
+            raise ValueError(
+                "zip needs somebody to ask in its INSPIRE metadata; add [delivery.contact] with organisation and email"
+            )
+        return self
+
+
+class ImperviousnessProduction(Production):
+    """One production of imperviousness."""
+
+    product: Literal["imperviousness"] = "imperviousness"
+    """What is made."""
+    periods: TwoYears
+    references: References = References()
+    parameters: Parameters = Parameters()
+    delivery: EEADelivery = EEADelivery()
+
+    @property
+    def runs(self) -> str:
+        """As `Production.runs`: where it has been since before there were other products."""
+        return "runs"
+
+
+PRODUCTION = ImperviousnessProduction
+"""What `imperv.tasks.settings.production` reads a file of this product with."""

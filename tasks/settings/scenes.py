@@ -1,0 +1,70 @@
+"""Where scenes come from, and how their files are reached."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from imperv.layers.reflectance import BANDS
+from imperv.tasks.settings.frozen import Frozen
+
+
+def _endpoint(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", url):
+        raise ValueError(f"{url!r} is not an address like 'https://eodata.dataspace.copernicus.eu'")
+    return url.rstrip("/")
+
+
+class SceneAccess(Frozen):
+    """How files of scenes are reached that lie on object stores and web servers; keys come from the environment."""
+
+    unsigned: bool = False
+    """Ask object stores without keys, as for public buckets."""
+    profile: str = ""
+    """Profile of the AWS configuration files whose keys are used, whatever keys the environment has."""
+    endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
+    """Object store other than that of AWS, such as ``"https://eodata.dataspace.copernicus.eu"``."""
+    region: str = ""
+    """Region of the buckets, where neither environment nor profile tells it."""
+    requester_pays: bool = False
+    """Agree to pay for requests, for buckets that ask for it."""
+    connect_timeout: Annotated[float, Field(gt=0)] = 10
+    """Seconds within which a server must accept a connection."""
+    timeout: Annotated[float, Field(gt=0)] = 30
+    """Seconds without data after which a transfer is given up and tried again."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """Times that a request is repeated at once when a server is busy (429, 5xx)."""
+    patience: Annotated[float, Field(ge=0)] = 300
+    """Seconds that a server which does not answer is waited for before the tile fails."""
+    concurrency: Annotated[int, Field(ge=1)] = 8
+    """Remote files read at once; waiting for a server takes no processor."""
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> SceneAccess:
+        if self.unsigned and self.profile:
+            raise ValueError("unsigned and profile exclude each other; remove one")
+        return self
+
+
+class Scenes(Frozen):
+    """Where Sentinel-2 comes from."""
+
+    catalogue: str
+    """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
+    collection: str = "sentinel-2-l2a"
+    """Collection asked for; items that name another one are left out."""
+    boa_offset: Literal["auto", "none", "subtract"] = "auto"
+    """Offset of processing baseline 04.00: by the items' metadata, never, or always subtracted."""
+    bands: dict[str, str] = Field(default_factory=dict)
+    """Asset keys for band names that metadata does not tell, such as ``{B02 = "image_blue"}``."""
+    access: SceneAccess = SceneAccess()
+    """How their files are reached."""
+
+    @field_validator("bands")
+    @classmethod
+    def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(name for name in value if name.upper() not in BANDS):
+            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
+        return {name.upper(): key for name, key in value.items()}

@@ -1,0 +1,75 @@
+"""What the features of a year cost: every look is decoded with as much more as the blocks of files stand out of those of work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imperv.layers.catalogue import Layer
+from imperv.tasks.engine import RESERVED
+from imperv.tasks.family.costs import Cost
+from imperv.tasks.job import Job
+from imperv.tasks.scenes.scenes import Scene, SceneList
+from imperv.tasks.yearly.looks import Looks
+from imperv.tasks.yearly.preprocessing import FILE_BLOCK, plan_blocks
+
+OVERPASSES = 100
+"""Looks at a pixel in a year where no scene list is frozen yet."""
+
+DECODED_BYTES = 4 * 2 + 6 * 2 / 4 + 1 / 4
+"""Bytes of a look at a pixel of 10 m: four bands at 10 m, six and the classification at 20 m."""
+
+DECODE_NS = 29.0
+"""Core nanoseconds to decode all bands of one look at a pixel of 10 m, deflate with predictor."""
+LOOK_NS = 24.0
+"""Core nanoseconds for what else a look takes: mapping, interpolation, weights, quantiles and harmonics."""
+STORE_NS = 450.0
+"""Core nanoseconds to compress and write the features of a pixel."""
+
+
+def features_cost(job: Job, layer: Layer) -> Cost:
+    """Of the features of a year, by its frozen list of scenes where there is one."""
+    (scenes,) = layer.inputs
+    text = job.store.read_text(job.place(scenes).data)
+    if text is not None:
+        return _looked_at(job, Looks.of(SceneList.from_json(text)))
+    return _unseen(job, OVERPASSES, OVERPASSES)
+
+
+def features_made(job: Job, layer: Layer) -> Cost:
+    """As if they were not there, by what their record says of the scenes: no list of them is read."""
+    record = job.record(layer.symbol)
+    counts: Any = record.statistics if record else {}
+    if "overpasses" not in counts or "scenes" not in counts:
+        return features_cost(job, layer)
+    return _unseen(job, counts["overpasses"], counts["scenes"])
+
+
+def _unseen(job: Job, overpasses: int, scenes: int) -> Cost:
+    """Cost of the features of so many scenes, which may lie anywhere: all tiles of one shape cost the same."""
+    key = (*job.grid(10).shape, job.engine.settings.model_dump_json(), overpasses, scenes)
+    if key not in _UNSEEN:
+        someone = tuple(_someone(k, k % overpasses) for k in range(scenes))
+        _UNSEEN[key] = _looked_at(job, Looks.of(SceneList(someone)))
+    return _UNSEEN[key]
+
+
+_UNSEEN: dict[Any, Cost] = {}
+"""Cost of a year's features by shape, settings and numbers of overpasses and scenes."""
+
+
+def _looked_at(job: Job, looks: Looks) -> Cost:
+    plan = plan_blocks(job, looks)
+    edge = plan.edge or FILE_BLOCK * 10
+    pixels = decoded = 0
+    for block in plan.blocks:
+        rows, columns = block.shape
+        pixels += rows * columns
+        decoded += (rows + FILE_BLOCK * -(-rows // edge)) * (columns + FILE_BLOCK * -(-columns // edge))
+    count = len(looks.overpasses)
+    seconds = (count * (decoded * DECODE_NS + pixels * LOOK_NS) + pixels * STORE_NS) / 1e9
+    return Cost(seconds, RESERVED + plan.bytes * plan.at_once, int(count * decoded * DECODED_BYTES))
+
+
+def _someone(k: int, overpass: int) -> Scene:
+    """A scene of which nothing is known but its overpass."""
+    return Scene(str(k), "2021-01-01T00:00:00+00:00", str(overpass), "", "", None, 0, "", {})
