@@ -22,13 +22,14 @@ SYMBOLS = ("IMD_now", "IBU_now", "IMDC", "SBU")
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     """Deliver layers that are made up; one row each. Run it in a process of its own: memory is that of the process."""
-    production = Production.model_validate(
+    production = Production.of(
         {
             "tiles": [TILE],
             "store": str(folder / "store"),
             "periods": {"then": "2018", "now": "2021"},
             "scenes": {"catalogue": "x"},
-        }
+        },
+        folder / "production.toml",
     )
     job, found = Job.of(production, TILE), []
     for symbol in SYMBOLS:

@@ -189,7 +189,7 @@ def _put(job: Job, symbol: str, make: Callable[[Block], dict[str, np.ndarray]]) 
             arrays = make(block)
             for name, array in arrays.items():
                 out[name][(..., *block.slices)] = array
-            return report(arrays)
+            return report(arrays, layer)
 
         digest, statistics = summarise(layer, job.engine.map(write, job.blocks(10), 200 * 2**20, symbol))
     record = Record(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from imperv.flows.cli.drawing import mermaid, svg
-from imperv.layers.catalogue import CATALOGUE, LAYERS, edges
+from imperv.layers.catalogue import CATALOGUE, edges
+from imperv.layers.catalogue.imperviousness import LAYERS
 from imperv.tasks.settings.production import Production
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +35,7 @@ def test_the_table_of_layers_is_the_catalogue():
 
 def test_the_production_file_of_the_readme_is_valid():
     table = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
-    production = Production(**tomllib.loads(table))
+    production = Production.of(tomllib.loads(table), ROOT / "production.toml")
     assert production.tile_names == ("E38N31",) and production.area.bbox == (3829000, 3101000, 3831000, 3103000)
 
 

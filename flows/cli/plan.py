@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.markup import escape
 
-from imperv.flows.plan.costs import OVERPASSES
 from imperv.flows.plan.planning import as_table, plan_tile
 from imperv.flows.plan.production_plan import GPU_CORES, TilePlan
 from imperv.flows.runtime.console import duration, out
@@ -20,6 +19,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.areas import tiles_touched
 from imperv.tasks.settings.production import Production, describe_bytes
 from imperv.tasks.settings.toml_files import read_toml
+from imperv.tasks.yearly.costs import OVERPASSES
 
 COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
 

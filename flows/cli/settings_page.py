@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from imperv.layers.catalogue import DEFAULT
 from imperv.tasks.settings.overrides import keys_of, part_of
-from imperv.tasks.settings.production import Production
+from imperv.tasks.settings.production import production_class
 
 HEAD = """# Settings
 
@@ -23,9 +24,9 @@ these, that are none of these. Any other variable that begins with `IMPERV_` is 
 """
 
 
-def settings_page() -> str:
-    """Markdown of all settings."""
-    return HEAD + "\n".join(_lines("", Production))
+def settings_page(product: str = DEFAULT) -> str:
+    """Markdown of all settings of a product."""
+    return HEAD + "\n".join(_lines("", production_class(product, "--product")))
 
 
 def _lines(name: str, model: type[BaseModel]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from odc.geo.geobox import GeoBox
 
@@ -36,6 +36,8 @@ class Product:
     windowed: bool
     lineage: Lineage
     settings: DeliverySettings
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Range, mean and standard deviation of a quantity that is not coded."""
 
     @property
     def palette(self) -> Palette | None:
@@ -58,7 +60,9 @@ class Product:
     def valid_percent(self) -> float:
         """Percent of the pixels that are not outside."""
         total = sum(self.counts.values())
-        return 100 * (total - self.counts.get(int(self.layer.nodata), 0)) / total if total else 0.0
+        nodata = self.layer.nodata
+        outside = self.counts.get(-1 if nodata != nodata else int(nodata), 0)
+        return 100 * (total - outside) / total if total else 0.0
 
     @property
     def version(self) -> str:

@@ -154,6 +154,8 @@ def _statistics(product: Product) -> Statistics:
     """Of the mapped pixels; a mean only where codes are a quantity."""
     valid = round(product.valid_percent, 4)
     counts = {code: count for code, count in product.counts.items() if code != product.layer.nodata and count}
+    if product.values:
+        return Statistics.create(**{name: round(value, 6) for name, value in product.values.items()}, valid_percent=valid)
     if product.palette is None or product.palette.overview != "mean" or not counts:
         return Statistics.create(valid_percent=valid)
     codes, weights = np.array(list(counts), float), np.array(list(counts.values()), float)

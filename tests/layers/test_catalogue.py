@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperv.layers.catalogue import CATALOGUE, LAYERS, downstream, edges, resolve, topological_order, upstream
+from imperv.layers.catalogue import CATALOGUE, downstream, edges, resolve, topological_order, upstream
+from imperv.layers.catalogue.imperviousness import LAYERS
 
 ATBD_NODES = [
     "CHM",
@@ -336,7 +337,7 @@ def test_final_means_delivered():
     for layer in LAYERS:
         assert (layer.kind == "final") == (layer.delivery is not None)
         if layer.delivery:
-            assert (layer.dtype, layer.nodata, layer.period) == ("uint8", 255, "pair")
+            assert (layer.dtype, layer.nodata, layer.role) == ("uint8", 255, "pair")
             assert layer.codes == layer.delivery.palette.codes
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.delivery.lineage import Lineage, Step
-from imperv.tasks.imperviousness.products.facts import Product
+from imperv.tasks.imperviousness.products.facts import EEAProduct
+from imperv.tasks.imperviousness.settings import EEADelivery, ImperviousnessProduction
 from imperv.tasks.job import utc_now
-from imperv.tasks.settings.production import DeliverySettings, EngineSettings, Production
+from imperv.tasks.settings.production import EngineSettings
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import with_measured
 
@@ -20,10 +21,10 @@ CONTACT = {"organisation": "Söhne & Cie <GmbH>", "email": "maps@example.eu", "w
 
 
 def production(store="store", then="2018", now="2021", bbox=CORNER, options=None, **delivery):
-    return Production(
+    return ImperviousnessProduction(
         tiles=("E43N32",), store=str(store), store_options=options or {}, periods={"then": then, "now": now},
         area={"bbox": bbox} if bbox else None, scenes={"catalogue": "none"},
-        engine=EngineSettings(workers=1), delivery=DeliverySettings(**delivery),
+        engine=EngineSettings(workers=1), delivery=EEADelivery(**delivery),
     )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def put(job, symbol, array=None, made=True, reason=""):
     return array
 
 
-def product(symbol="IMD_now", counts=None, **settings) -> Product:
+def product(symbol="IMD_now", counts=None, **settings) -> EEAProduct:
     """A product of which everything is known."""
     layer = CATALOGUE[symbol]
     timing = "S2021" if layer.delivery.timing == "S" else "C2018-2021"
@@ -56,7 +57,7 @@ def product(symbol="IMD_now", counts=None, **settings) -> Product:
         (Step("RMSD", "RMSD: deviation of the curves; a < b", "2026-01-02T03:04:05Z"),),
         {"imperv": "0.1.0", "numpy": "2.4.6"},
     )
-    return Product(
+    return EEAProduct(
         layer=layer,
         tile=Tile("E43N32"),
         name=f"CLMS_HRLNVLCC_{layer.delivery.part}_{timing}_R{layer.resolution}m_E43N32_03035_V01_R00",
@@ -69,5 +70,5 @@ def product(symbol="IMD_now", counts=None, **settings) -> Product:
         created="2026-01-02T03:04:05Z",
         windowed=True,
         lineage=lineage,
-        settings=DeliverySettings(**settings),
+        settings=EEADelivery(**settings),
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from imperv.layers.catalogue import CATALOGUE, MEMBER_SD, topological_order
+from imperv.layers.catalogue import CATALOGUE, topological_order
+from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.tasks.delivery.delivery import deliver, delivered_symbols
 from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node
@@ -105,7 +106,7 @@ def _put(job: Job, symbol: str, arrays: dict, more: dict | None = None, warnings
             mine = {name: array[(..., *block.slices)] for name, array in arrays.items()}
             for name, array in mine.items():
                 out[name][(..., *block.slices)] = array
-            reports.append(report(mine))
+            reports.append(report(mine, layer))
     digest, statistics = summarise(layer, reports)
     _record(job, symbol, digest, {**statistics, **(more or {})}, warnings, 12.0)
 

@@ -118,7 +118,7 @@ class ImperviousnessProduction(Production):
     """One production of imperviousness."""
 
     product: Literal["imperviousness"] = "imperviousness"
-    """What is made."""
+    """What is made: a family of layers (`imperv init --product`)."""
     periods: TwoYears
     references: References = References()
     parameters: Parameters = Parameters()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from imperv.flows.cli.commands import main
-from imperv.flows.plan.costs import made_cost, node_cost
 from imperv.flows.plan.production_plan import plan_production
 from imperv.flows.production.spending import _digits, cost_rows, costs_line, tile_costs, total_costs
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.delivery.delivery import places_of
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
@@ -64,8 +64,8 @@ def test_planned_is_what_a_plan_of_an_empty_store_says(tmp_path, job):
     for name in ("core_hours", "gigabytes_read", "gigabytes_stored"):
         assert found["planned"][name] == pytest.approx(getattr(plan, name), rel=1e-3)
     # Of features that are there their own number of looks counts.
-    assert made_cost(job, "PP_now").core_seconds == pytest.approx(60 / 100 * node_cost(empty, "PP_now").core_seconds, rel=0.02)
-    assert made_cost(job, "RMSD") == node_cost(job, "RMSD")
+    task, layer = task_of("PP_now"), CATALOGUE["PP_now"]
+    assert task.cost_made(job, layer).core_seconds == pytest.approx(60 / 100 * task.cost(empty, layer).core_seconds, rel=0.02)
 
 
 def test_reading_that_was_never_counted_is_told(job):

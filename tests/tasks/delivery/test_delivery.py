@@ -15,11 +15,12 @@ import rasterio
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE
-from imperv.tasks.delivery.delivery import deliver, delivered_symbols, delivery_standing, file_name, places_of, product_paths
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols, delivery_standing, places_of, product_paths
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.checks.delivery_check import check_file, check_paths, pixel_counts
+from imperv.tasks.imperviousness.products.names import file_name
+from imperv.tasks.imperviousness.settings import EEADelivery
 from imperv.tasks.job import Job
-from imperv.tasks.settings.production import DeliverySettings
 from tests.support.delivered import CONTACT, production, put
 from tests.tasks.imperviousness.checks.test_consistency import layers
 
@@ -34,7 +35,7 @@ def job(tmp_path):
 
 
 def with_settings(job, **delivery):
-    return replace(job, production=job.production.model_copy(update={"delivery": DeliverySettings(**delivery)}))
+    return replace(job, production=job.production.model_copy(update={"delivery": EEADelivery(**delivery)}))
 
 
 def products(job):
@@ -86,7 +87,7 @@ def test_no_two_layers_share_a_name():
 
 
 def test_other_layers_are_refused(job):
-    with pytest.raises(InputError, match="RMSD is not handed over"):
+    with pytest.raises(InputError, match="RMSD is not delivered"):
         deliver(job, "RMSD")
     with pytest.raises(InputError, match="no layer is called"):
         deliver(job, "IMDX")
@@ -237,10 +238,10 @@ def test_a_package_is_written_where_it_is_asked_for_and_goes_again(job):
 
 def test_a_package_needs_somebody_to_ask():
     with pytest.raises(ValueError, match=r"add \[delivery.contact\]"):
-        DeliverySettings(zip=True)
+        EEADelivery(zip=True)
     for wrong in ({"edition": "2024-2021"}, {"edition": "2021"}, {"contact": {"organisation": "x", "email": "nobody"}}):
         with pytest.raises(ValueError):
-            DeliverySettings(**wrong)
+            EEADelivery(**wrong)
 
 
 def test_the_same_layer_gives_the_same_bytes(job):

@@ -14,7 +14,7 @@ from shapely.geometry import Polygon, box, shape
 
 from imperv.tasks.delivery.delivery import deliver, delivered_symbols, places_of
 from imperv.tasks.delivery.stac import footprint, item_json
-from imperv.tasks.delivery.stac_series import refresh_series
+from imperv.tasks.imperviousness.eea import EEA
 from imperv.tasks.job import Job
 from tests.support.delivered import CONTACT, product, production, put
 
@@ -83,7 +83,7 @@ def delivered(tmp_path):
     for symbol in ("SBU", "IMCC"):
         put(job, symbol)
         deliver(job, symbol)
-    refresh_series(job)
+    EEA.finish(job)
     return job
 
 
@@ -117,22 +117,22 @@ def test_a_collection_leads_to_every_item_wherever_it_is_moved(delivered, tmp_pa
 def test_a_collection_follows_what_is_there(delivered):
     root, store = Path(delivered.store.full("products")), delivered.store
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*.stac.json")}
-    refresh_series(delivered)
+    EEA.finish(delivered)
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*.stac.json")} == before
     other = Job.of(production(store.url, bbox=(4399000, 3299000, 4401000, 3300000)), "E44N32")
     put(other, "SBU")
     deliver(other, "SBU")
-    refresh_series(other)
+    EEA.finish(other)
     collection = pystac.Collection.from_file(str(root / f"{NAME}.stac.json"))
     assert len(list(collection.get_items(recursive=True))) == 3
     for symbol in ("SBU", "IMCC"):
         put(delivered, symbol, np.zeros((1, 1)), made=False, reason="not asked for")
         deliver(delivered, symbol)
-    refresh_series(delivered)
+    EEA.finish(delivered)
     collection = pystac.Collection.from_file(str(root / f"{NAME}.stac.json"))
     assert ["_E44N32_" in item.id for item in collection.get_items(recursive=True)] == [True]
     store.remove_record(places_of(other, "SBU").record)
-    refresh_series(other)
+    EEA.finish(other)
     assert not (root / f"{NAME}.stac.json").exists()
 
 

@@ -21,7 +21,7 @@ def entries(renderer, tag):
 @pytest.mark.parametrize("symbol", delivered_symbols())
 def test_every_code_has_its_colour(symbol):
     made = product(symbol)
-    renderer = ElementTree.fromstring(style_qml(made)).find("pipe/rasterrenderer")
+    renderer = ElementTree.fromstring(style_qml(made.palette)).find("pipe/rasterrenderer")
     codes = [code for code in made.palette.codes if code != OUTSIDE]
     if renderer.get("type") == "paletted":
         found = entries(renderer, "paletteEntry")
@@ -39,4 +39,4 @@ def test_every_code_has_its_colour(symbol):
 
 
 def test_pixels_outside_are_left_to_the_no_data_tag():
-    assert 'value="255"' not in style_qml(product("IMCC"))
+    assert 'value="255"' not in style_qml(product("IMCC").palette)

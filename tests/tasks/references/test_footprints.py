@@ -23,7 +23,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
-from imperv.tasks.references.footprints import count_footprints, make_footprints, read_footprints
+from imperv.tasks.references.footprints import count_footprints, look_at_footprints, make_footprints, read_footprints
 from imperv.tasks.references.sources import Source, Tally, check_footprints, footprint_sources, sound_polygons
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
@@ -767,14 +767,12 @@ def test_one_file_by_itself(tmp_path):
 
 
 def test_the_check_of_the_production_counts(tmp_path, job):
-    from imperv.flows.tile.checking import _footprints
-
     frame(houses()).to_file(tmp_path / "x.gpkg")
     frame([rectangle(5000, 0, 5010, 10)]).to_file(tmp_path / "y.gpkg")
     here = job("x.gpkg", "y.gpkg")
     used = [t.used for t in count_footprints(here)]
     assert used == [int(shapely.intersects(houses(), shapely.box(*WINDOW)).sum()), 0]
-    lines = [finding.text for finding in _footprints(here)]
+    lines = [finding.text for finding in look_at_footprints(here, "IBUD_ref")]
     assert lines[0] == f"E38N31: references.footprints: {tmp_path / 'x.gpkg'}, {used[0]} polygons in the area"
     assert "no footprint of" in lines[2]
 

@@ -15,9 +15,10 @@ from rasterio.enums import Resampling
 
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.family import FAMILY
 from imperv.tasks.job import Job
 from imperv.tasks.references.fingerprints import fingerprint
-from imperv.tasks.references.references import SETTING, make_reference
+from imperv.tasks.references.references import make_reference
 from imperv.tasks.settings.production import Production
 from tests.support.hidden_pixels import HIDDEN, hide
 from tests.support.range_server import serving
@@ -67,7 +68,7 @@ def refusal(job: Job, symbol: str) -> str:
         make_reference(job, CATALOGUE[symbol])
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"references.{SETTING[symbol]}: ")
+    assert message.startswith(f"references.{FAMILY.references[symbol].key}: ")
     assert not job.store.fs.exists(job.store.full(job.place(symbol).data))
     return message
 
@@ -80,10 +81,10 @@ def random_codes(symbol: str, shape=SHAPE, seed: int = 0) -> np.ndarray:
 # on the grid ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("symbol", SETTING)
+@pytest.mark.parametrize("symbol", FAMILY.references)
 def test_real_rasters_are_read_as_they_are(shared_data, job, symbol):
-    path = shared_data / "flanders" / "reference" / f"{SETTING[symbol]}.tif"
-    made, found = make(job(f'{SETTING[symbol]} = "{path}"'), symbol)
+    path = shared_data / "flanders" / "reference" / f"{FAMILY.references[symbol].key}.tif"
+    made, found = make(job(f'{FAMILY.references[symbol].key} = "{path}"'), symbol)
     assert made.warnings == (f"{path} covers 14 % of the area; the rest has no data",)  # 750 x 730 m of 2 x 2 km
     with rasterio.open(path) as source:
         expected = np.full(SHAPE, 255, "uint8")
@@ -94,13 +95,13 @@ def test_real_rasters_are_read_as_they_are(shared_data, job, symbol):
     assert next(iter(made.statistics.values()))["histogram"] == counts, name
 
 
-@pytest.mark.parametrize("symbol", SETTING)
+@pytest.mark.parametrize("symbol", FAMILY.references)
 @pytest.mark.parametrize("tag", [None, 0, 255])
 def test_a_larger_raster_is_cut_and_codes_are_kept(tmp_path, job, symbol, tag):
     """Whatever its no-data tag says: 0 is a code of its own where the layer has it."""
     codes = random_codes(symbol, (300, 400))
     path = write(tmp_path / "x.tif", codes, corner=(CORNER[0] - 500, CORNER[1] + 300), nodata=tag)
-    made, found = make(job(f'{SETTING[symbol]} = "{path.name}"'), symbol)
+    made, found = make(job(f'{FAMILY.references[symbol].key} = "{path.name}"'), symbol)
     assert made.warnings == ()
     np.testing.assert_array_equal(found, codes[30:230, 50:250])
 
@@ -135,16 +136,16 @@ def test_a_tag_that_is_no_code_of_the_layer_is_outside(tmp_path, job):
 
 
 @pytest.mark.parametrize("how", HIDDEN)
-@pytest.mark.parametrize("symbol", SETTING)
+@pytest.mark.parametrize("symbol", FAMILY.references)
 @pytest.mark.parametrize("pixel", [10, 20])
 def test_hidden_pixels_are_outside_whatever_they_hold(tmp_path, job, how, symbol, pixel):
     """Masks in and beside the file, alpha bands; in the grid of the tile, and before anything is interpolated."""
     codes = random_codes(symbol, (200 * 10 // pixel,) * 2)
     gone = np.random.default_rng(3).random(codes.shape) < 0.2
     plain = write(tmp_path / "plain.tif", np.where(gone, 255, codes).astype("uint8"), pixel=pixel)
-    _, expected = make(job(f'{SETTING[symbol]} = "{plain.name}"'), symbol)
+    _, expected = make(job(f'{FAMILY.references[symbol].key} = "{plain.name}"'), symbol)
     hide(str(write(tmp_path / "hidden.tif", codes, pixel=pixel)), gone, how)
-    _, found = make(job(f'{SETTING[symbol]} = "hidden.tif"'), symbol)
+    _, found = make(job(f'{FAMILY.references[symbol].key} = "hidden.tif"'), symbol)
     np.testing.assert_array_equal(found, expected)
     assert 0.1 < (found == 255).mean() < 0.5
 
@@ -313,7 +314,7 @@ def test_unknown_codes(tmp_path, job, symbol, wrong):
     codes = random_codes(symbol)
     codes[17, 23] = wrong
     path = write(tmp_path / "x.tif", codes)
-    message = refusal(job(f'{SETTING[symbol]} = "x.tif"'), symbol)
+    message = refusal(job(f'{FAMILY.references[symbol].key} = "x.tif"'), symbol)
     assert f"{path} holds the codes [{wrong}], which {symbol} does not have; name the right file or recode it" in message
 
 

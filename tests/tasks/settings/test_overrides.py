@@ -11,6 +11,7 @@ import pytest
 
 from imperv.flows.cli.settings_page import settings_page
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.settings import ImperviousnessProduction
 from imperv.tasks.settings.overrides import PREFIX, documented
 from imperv.tasks.settings.production import Production
 
@@ -152,7 +153,7 @@ def test_every_documented_key_has_its_variable_and_no_other_has():
             names.add("__".join([] if section == "Top level" else section.split(".") + [key]) or key)
     leaves = {PREFIX + name.upper() for name in names}
     assert len(leaves) > 80 and "IMPERV_ROOT" not in leaves
-    found = documented(Production)
+    found = documented(ImperviousnessProduction)
     tables = {name for name in found if any(other.startswith(f"{name}__") for other in found)}
     assert found.keys() - tables == leaves
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from imperv.tasks.settings.periods import Period, pair_label, year_fraction
+from imperv.tasks.settings.periods import Period, TwelveMonths, pair_label, year_fraction
 
 
 @pytest.mark.parametrize("text", ["2018", 2018, " 2018 ", "2018-01-01/2018-12-31"])
@@ -141,7 +141,7 @@ def test_year_fraction_grows_through_the_year_and_stays_below_one(day):
 
 def test_settings_models_hold_periods():
     class Model(BaseModel):
-        period: Period
+        period: TwelveMonths
 
     assert Model(period="2017-08-01/2018-07-31").period.end == dt.date(2018, 7, 31)
     assert Model(period=2018).model_dump(mode="json") == {"period": "2018"}

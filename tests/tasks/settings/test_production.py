@@ -156,12 +156,15 @@ def test_a_production_is_frozen(read):
 UNKNOWN = [
     ("[engin]\nworkers = 2", "engin: unknown key (did you mean engine?)"),
     ("[engine]\nworkrs = 2", "engine.workrs: unknown key (did you mean workers?)"),
-    ("[parameters.unet]\nepoch = 3", "parameters.unet.epoch: unknown key (did you mean epochs?)"),
-    ("[parameters.unett]\nepochs = 3", "parameters.unett: unknown key (did you mean unet?)"),
-    ("[parameters.change_mask]\nsive = 3", "parameters.change_mask.sive: unknown key (did you mean sieve?)"),
+    ("[parameters.unet]\nepoch = 3", "parameters.unet.epoch: unknown key of product imperviousness (did you mean epochs?)"),
+    ("[parameters.unett]\nepochs = 3", "parameters.unett: unknown key of product imperviousness (did you mean unet?)"),
+    (
+        "[parameters.change_mask]\nsive = 3",
+        "parameters.change_mask.sive: unknown key of product imperviousness (did you mean sieve?)",
+    ),
     ("[area]\nbox = [1, 2, 3, 4]", "area.box: unknown key (did you mean bbox?)"),
-    ("[references]\nimd_tehn = 'a.tif'", "references.imd_tehn: unknown key (did you mean imd_then?)"),
-    ("[delivery]\nzzzzz = 1", "delivery.zzzzz: unknown key; remove it or correct its name"),
+    ("[references]\nimd_tehn = 'a.tif'", "references.imd_tehn: unknown key of product imperviousness (did you mean imd_then?)"),
+    ("[delivery]\nzzzzz = 1", "delivery.zzzzz: unknown key of product imperviousness; remove it or correct its name"),
 ]
 
 

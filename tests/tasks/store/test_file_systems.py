@@ -15,7 +15,7 @@ import pytest
 from imperv.grids import Tile, window_geobox
 from imperv.layers.catalogue import Variable
 from imperv.tasks.delivery.delivery import deliver
-from imperv.tasks.delivery.stac_series import refresh_series
+from imperv.tasks.imperviousness.eea import EEA
 from imperv.tasks.imperviousness.nodes.calibration import OWN, _calibrated_tiles
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import read_records
@@ -104,12 +104,12 @@ def test_products_get_their_catalogues(store):
     job = Job.of(production(store.url, options=store.options), "E43N32")
     put(job, "SBU")
     deliver(job, "SBU")
-    refresh_series(job)
+    EEA.finish(job)
     links = json.loads(store.read_text(f"products/{SERIES}"))["links"]
     assert [link["href"] for link in links if link["rel"] == "child"] == [f"./E43N32/{SERIES}"]
     put(job, "SBU", np.zeros((1, 1)), made=False, reason="not asked for")
     deliver(job, "SBU")
-    refresh_series(job)
+    EEA.finish(job)
     assert store.read_text(f"products/{SERIES}") is None
     assert not [path for path in store.find("products") if ".tif" in path]
 

@@ -70,11 +70,11 @@ def test_of_many_at_once_one_gets_it(store):
     with ThreadPoolExecutor(8) as pool:
         for _ in range(5):
             assert sum(pool.map(run, range(8))) == 1
-            store.write_text(lease_module._path(TILE, latest(store, TILE)[0]), json.dumps(asdict(_entry())))
+            store.write_text(lease_module._path(store, TILE, latest(store, TILE)[0]), json.dumps(asdict(_entry())))
 
 
 def test_another_machine_is_waited_for_until_its_lease_has_run_out(store):
-    store.write_text(lease_module._path(TILE, 4), elsewhere(2))
+    store.write_text(lease_module._path(store, TILE, 4), elsewhere(2))
     with pytest.raises(TileBusyError, match=r"another process \(\d+ on node-7, until \d\d:\d\d:\d\d UTC at least\)"):
         take(store, TILE)
     assert is_held(store, TILE)
@@ -131,7 +131,7 @@ def test_numbers_of_processes_are_used_again():
 
 
 def test_a_lease_that_cannot_be_read_is_no_obstacle(store):
-    store.write_text(lease_module._path(TILE, 3), "{")
+    store.write_text(lease_module._path(store, TILE, 3), "{")
     assert not is_held(store, TILE)
     assert take(store, TILE).number == 4
 

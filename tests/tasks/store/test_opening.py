@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from imperv.layers.attributes import cf_attributes
-from imperv.layers.catalogue import CATALOGUE, LAYERS
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue.imperviousness import LAYERS
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.store.overlay import BASE, Overlay, store_of

@@ -13,10 +13,10 @@ from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import UNetParameters, build_unet
 from imperv.layers.network.windows import halo, predict_blended
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.imperviousness.nodes import predicting
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, Part, open_parts, read_features
 from imperv.tasks.imperviousness.nodes.predicting import Plan, halo_versions, make_prediction, plan_prediction
 from imperv.tasks.job import Job
-from imperv.tasks.networks import predicting
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
 from tests.support.small_models import TILE, production, put_features, put_model, record_of

@@ -14,8 +14,8 @@ import pytest
 from imperv.calibration import Calibration
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
-from imperv.tasks.families import TASKS
 from imperv.tasks.imperviousness.nodes.recipes import EITHER, RECIPES, Inputs, make_by_recipe
+from imperv.tasks.imperviousness.nodes.tasks import TASKS
 from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.job import Job, Made, attributes
 from imperv.tasks.settings.production import Production

@@ -1,0 +1,252 @@
+"""The plain form of delivery: one cloud-optimised GeoTIFF a layer and tile, with its statistics, STAC Item, style and quicklook.
+
+Any data type with its own no data, coded or not, one band or several. GDAL's bindings are not needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from imperv.layers.attributes import units_of
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.palette import Palette
+from imperv.tasks.delivery.cog_check import check_cog, cog_name
+from imperv.tasks.delivery.delivery import delivered_symbols, places_of
+from imperv.tasks.delivery.lineage import lineage_of
+from imperv.tasks.delivery.product import Product
+from imperv.tasks.delivery.quicklooks import write_quicklook
+from imperv.tasks.delivery.stac import SUFFIX, item_json
+from imperv.tasks.delivery.stac_series import Series, refresh_series
+from imperv.tasks.delivery.styles import grey_qml, style_qml
+from imperv.tasks.engine import RESERVED
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.family.costs import Cost
+from imperv.tasks.family.findings import Finding, failed
+from imperv.tasks.family.form import Form, Places, Written
+from imperv.tasks.job import Job
+from imperv.tasks.store.records import Record, digest_of
+
+VERSION = 1
+"""Raised when the same layer would give other files."""
+
+BLOCK = 512
+"""Edge of a block, pixels."""
+
+ROWS = 2048
+"""Rows written at once."""
+
+DELIVERY_NS = 60.0
+"""Core nanoseconds by pixel and band to write and check a product with all its files; as measured for the EEA's form."""
+
+
+@dataclass
+class Summary:
+    """What a file holds, strip by strip."""
+
+    nodata: float
+    coded: bool
+    pixels: int = 0
+    valid: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    total: float = 0.0
+    squares: float = 0.0
+    histogram: dict[int, int] = field(default_factory=dict)
+
+    def add(self, strip: np.ndarray) -> None:
+        """Count a strip."""
+        self.pixels += strip.size
+        some = strip[~np.isnan(strip)] if self.nodata != self.nodata else strip[strip != self.nodata]
+        if self.coded:
+            for code, count in zip(*np.unique(strip, return_counts=True), strict=True):
+                self.histogram[int(code)] = self.histogram.get(int(code), 0) + int(count)
+        self.valid += some.size
+        if some.size:
+            self.low, self.high = min(self.low, float(some.min())), max(self.high, float(some.max()))
+            self.total += float(some.sum(dtype="f8"))
+            self.squares += float(np.square(some, dtype="f8").sum())
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Range, mean and standard deviation of what has data; empty where nothing has."""
+        if not self.valid:
+            return {}
+        mean = self.total / self.valid
+        return {
+            "minimum": self.low,
+            "maximum": self.high,
+            "mean": mean,
+            "stddev": math.sqrt(max(self.squares / self.valid - mean * mean, 0.0)),
+        }
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """As a record has them."""
+        found: dict[str, Any] = {"pixels": self.pixels, "outside": self.pixels - self.valid}
+        if self.coded:
+            return found | {"histogram": {str(code): self.histogram[code] for code in sorted(self.histogram)}}
+        return found | self.values
+
+
+def cog_places(job: Job, layer: Layer) -> Places:
+    """Places of a product and of what belongs to it, relative to the store."""
+    label = job.production.periods.label(layer.role)
+    path = f"products/{job.tile}/{cog_name(layer, label, str(job.tile)).removesuffix('.tif')}"
+    return Places(f"{path}.tif", f"{path}.qml", f"{path}.png", f"{path}{SUFFIX}", f"{path}.json")
+
+
+def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags: Mapping[str, str]) -> Summary:
+    """Write a layer as a cloud-optimised GeoTIFF by way of a draft beside it; what it holds.
+
+    WorkError if GDAL cannot write it.
+    """
+    variable, grid = layer.variables[0], job.grid_of(layer)
+    array = job.array(layer.symbol)
+    bands, draft = max(1, len(variable.labels)), path.with_suffix(".draft")
+    found = Summary(variable.nodata, palette is not None)
+    form = {
+        "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": variable.dtype,
+        "nodata": variable.nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
+        "blockysize": BLOCK, "BIGTIFF": "IF_SAFER",
+    }  # fmt: skip
+    try:
+        with rasterio.open(draft, "w", **form) as out:
+            for first in range(0, grid.shape.y, ROWS):
+                strip = np.ascontiguousarray(array[..., first : first + ROWS, :])
+                out.write(strip.reshape(bands, *strip.shape[-2:]), window=Window(0, first, grid.shape.x, strip.shape[-2]))
+                found.add(strip)
+            out.update_tags(**tags)
+            scale = layer.delivery.scale if layer.delivery else 1.0
+            out.scales, out.units = (scale,) * bands, (units_of(layer),) * bands
+            out.descriptions = variable.labels or (layer.description,)
+            if palette is not None:
+                out.write_colormap(1, dict(enumerate(palette.colours)))
+            if bands == 1:
+                out.update_tags(1, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in found.values.items()})
+        resampling = "NEAREST" if palette is not None else "AVERAGE"
+        rasterio.shutil.copy(
+            draft, path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER",
+            OVERVIEW_RESAMPLING=resampling,
+        )  # fmt: skip
+    except RasterioError as error:
+        raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(str(error).split())})") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return found
+
+
+def product_of(job: Job, layer: Layer, made: Record, summary: Summary) -> Product:
+    """What is known of a product."""
+    first, last = job.period(layer)
+    counts = summary.histogram or {1: summary.valid, _outside(layer): summary.pixels - summary.valid}
+    return Product(
+        layer, job.tile, PurePosixPath(cog_places(job, layer).tif).stem, series_of(job).name, job.grid_of(layer), first.start,
+        last.end, counts, made.created, made.windowed, lineage_of(job, layer, made), job.production.delivery, summary.values,
+    )  # fmt: skip
+
+
+def _outside(layer: Layer) -> int:
+    """Key of pixels without data in counts of a quantity."""
+    nodata = layer.variables[0].nodata
+    return -1 if nodata != nodata or nodata == 1 else int(nodata)
+
+
+def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
+    assert layer.delivery is not None
+    files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
+    palette, limits = layer.delivery.palette, layer.delivery.limits
+    period = "/".join(str(day) for day in _period(job, layer))
+    tags = {"title": layer.delivery.title or layer.description, "product": job.family, "tile": str(job.tile), "period": period}
+    summary = write_cog(files[places.tif], job, layer, palette, tags)
+    values = summary.values
+    low, high = limits or (values.get("minimum", 0.0), values.get("maximum", 1.0))
+    style = style_qml(palette, int(layer.nodata)) if palette is not None else grey_qml(low, high)
+    files[places.style].write_text(style, encoding="utf-8")
+    write_quicklook(files[places.quicklook], files[places.tif], palette, (low, high))
+    links = {
+        key: (f"./{PurePosixPath(place).name}", files[place])
+        for key, place in (("data", places.tif), ("style", places.style), ("quicklook", places.quicklook))
+    }
+    files[places.stac].write_text(item_json(product_of(job, layer, made, summary), links), encoding="utf-8")
+    findings = check_cog(files[places.tif])
+    if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
+        raise WorkError(f"{files[places.tif].name}: the check failed, {'; '.join(wrong)}; it is not delivered")
+    return Written(files, summary.statistics, findings)
+
+
+def _period(job: Job, layer: Layer) -> tuple[str, str]:
+    first, last = job.period(layer)
+    return str(first.start), str(last.end)
+
+
+def _settings(job: Job, layer: Layer) -> dict[str, Any]:
+    delivery = job.production.delivery.model_dump(mode="json")
+    return {"delivery": digest_of(repr(layer.delivery)), "settings": {f"delivery.{name}": v for name, v in delivery.items()}}
+
+
+def _cost(job: Job, layer: Layer) -> Cost:
+    rows, columns = job.grid_of(layer).shape
+    bands = max(1, len(layer.variables[0].labels))
+    return Cost(rows * columns * bands * DELIVERY_NS / 1e9, RESERVED)
+
+
+def series_of(job: Job) -> Series:
+    """What the collection of a production says."""
+    production, contact = job.production, job.production.delivery.contact
+    resolutions = {CATALOGUE[symbol].resolution for symbol in delivered_symbols(job.family)}
+    return Series(
+        name=f"{job.family}_{production.periods.whole}",
+        description=f"Product {job.family} of {production.periods.whole}, by 100 km tiles of the EEA reference grid.",
+        start=min(period.start for period in production.periods.every),
+        end=production.periods.last_day,
+        licence=production.delivery.licence,
+        resolutions=tuple(sorted(resolutions)),
+        keywords=(job.family,),
+        organisation=contact.organisation if contact else "",
+        website=contact.website if contact else "",
+    )
+
+
+def _finish(job: Job) -> str:
+    refresh_series(job, series_of(job))
+    return ""
+
+
+def _owner(product: str) -> Any:
+    """Whether a path is of the product: names begin with the symbol of its layer."""
+    return lambda path: PurePosixPath(path).name.startswith(tuple(f"{s}_" for s in delivered_symbols(product)) + (f"{product}_",))
+
+
+def _verify(jobs: Sequence[Job], products: Sequence[str]) -> tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]:
+    found: dict[str, list[Finding]] = {}
+    missing: dict[str, dict[str, Finding]] = {}
+    for job in jobs:
+        if not job.store.is_local:
+            raise InputError(f"{job.store.url}: only files of a folder can be verified; copy the products here")
+        absent = missing.setdefault(str(job.tile), {})
+        for symbol in products:
+            places, made = places_of(job, symbol), job.record(symbol)
+            path = Path(job.store.full(places.tif))
+            if path.exists():
+                found[str(path)] = check_cog(path)
+            elif made is None or made.made:
+                absent[str(path)] = failed("missing", f"{symbol} is not delivered; run the tile")
+    return found, missing
+
+
+def cog_form(product: str) -> Form:
+    """The plain form for a product."""
+    return Form(
+        name="COG", version=VERSION, places=cog_places, period=_period, settings=_settings, write=_write, cost=_cost,
+        finish=_finish, owns=_owner(product), verify=_verify,
+    )  # fmt: skip
