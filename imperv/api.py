@@ -167,11 +167,12 @@ class Production:
             Findings by file; a rule is broken where ``ok`` is False.
         """
         from imperv.flows.plan.targets import resolve_targets, steps
-        from imperv.tasks.imperviousness.checks.delivered import verify_delivered
+        from imperv.tasks.families import family
         from imperv.tasks.job import Job
 
-        jobs = [Job.of(self.settings, tile) for tile in self._named(tiles)]
-        found, missing = verify_delivered(jobs, steps(resolve_targets(_listed(targets)))[1])
+        jobs, product = [Job.of(self.settings, tile) for tile in self._named(tiles)], self.settings.product
+        products = steps(resolve_targets(_listed(targets), product), product=product)[1]
+        found, missing = family(product).form.verify(jobs, products, {})
         for name, finding in (entry for tile in missing.values() for entry in tile.items()):
             found.setdefault(name, []).append(finding)
         return found

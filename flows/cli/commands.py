@@ -33,6 +33,7 @@ from imperv.flows.cli.verify import verify
 from imperv.flows.runtime.console import Config, Json, Yes, end, err, named, out, take_any_character
 from imperv.flows.runtime.logs import configure
 from imperv.flows.runtime.stopping import stoppable
+from imperv.layers.catalogue.families import DEFAULT
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError, writing
 
@@ -272,13 +273,19 @@ def graph(
     ] = None,
     target: Targets = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output by default.")] = None,
+    product: Annotated[str | None, typer.Option(help="Product; that of the targets by default.", show_default=DEFAULT)] = None,
 ) -> None:
     """Draw the graph of layers."""
     from imperv.flows.cli.drawing import mermaid, svg
     from imperv.flows.plan.targets import resolve_targets
+    from imperv.layers.catalogue import family_of
+    from imperv.tasks.settings.production import production_class
+
+    product = product or (family_of(target[0]) if target else DEFAULT)
+    production_class(product, "--product")  # refuses a product that does not exist, and has its layers in the catalogue
 
     ending = Form.SVG if output is not None and output.suffix.lower() == ".svg" else Form.MERMAID
-    text = (svg if (form or ending) is Form.SVG else mermaid)(resolve_targets(target))
+    text = (svg if (form or ending) is Form.SVG else mermaid)(resolve_targets(target, product), product)
     if output:
         with writing(output, "--output"):
             output.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ import io
 
 import networkx as nx
 
-from imperv.layers.catalogue import CATALOGUE, edges, topological_order
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, topological_order
 
 COLOURS = {
     "source": "#d9d9d9",
@@ -19,20 +19,25 @@ COLOURS = {
 """Fill of a node by its kind."""
 
 
-def mermaid(targets: list[str] | None = None) -> str:
+def mermaid(targets: list[str] | None = None, product: str = DEFAULT) -> str:
     """The graph as a Mermaid flow chart."""
-    shown = topological_order(targets)
+    shown = topological_order(targets, product)
     lines = ["flowchart LR"]
     for symbol in shown:
         layer = CATALOGUE[symbol]
-        size = f"<br/>{layer.resolution} m" if layer.resolution else ""
+        size = f"<br/>{layer.resolution:g} m" if layer.resolution else ""
         lines.append(f'    {symbol}["{symbol}{size}"]:::{layer.kind}')
-    lines += [f"    {a} --> {b}" for a, b in sorted(edges()) if a in shown and b in shown]
+    lines += [f"    {a} --> {b}" for a, b in _arrows(shown)]
     lines += [f"    classDef {kind} fill:{colour},stroke:#555,color:#111" for kind, colour in COLOURS.items()]
     return "\n".join(lines) + "\n"
 
 
-def svg(targets: list[str] | None = None) -> str:
+def _arrows(shown: list[str]) -> list[tuple[str, str]]:
+    """(input, output) of all that is shown."""
+    return sorted((name, symbol) for symbol in shown for name in CATALOGUE[symbol].inputs if name in shown)
+
+
+def svg(targets: list[str] | None = None, product: str = DEFAULT) -> str:
     """The graph as SVG, from left to right in order of work."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -40,10 +45,10 @@ def svg(targets: list[str] | None = None) -> str:
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch
 
-    shown = topological_order(targets)
+    shown = topological_order(targets, product)
     graph: nx.DiGraph = nx.DiGraph()
     graph.add_nodes_from(shown)
-    graph.add_edges_from((a, b) for a, b in sorted(edges()) if a in shown and b in shown)
+    graph.add_edges_from((a, b) for a, b in _arrows(shown))
     places = _layout(graph)
     across = 1 + max(x for x, _ in places.values())
     down = 1 + max(y for _, y in places.values())
@@ -57,7 +62,7 @@ def svg(targets: list[str] | None = None) -> str:
         )  # fmt: skip
     for symbol, (x, y) in places.items():
         layer = CATALOGUE[symbol]
-        label = f"{symbol}  {layer.resolution} m" if layer.resolution else symbol
+        label = f"{symbol}  {layer.resolution:g} m" if layer.resolution else symbol
         axes.text(
             x, -y, label, ha="center", va="center", fontsize=8, zorder=2,
             bbox={"boxstyle": "round,pad=0.3", "fc": COLOURS[layer.kind], "ec": "#555", "lw": 0.8},

@@ -12,12 +12,13 @@ from rich.markup import escape
 from imperv.flows.plan.planning import as_table, plan_tile
 from imperv.flows.plan.production_plan import GPU_CORES, TilePlan
 from imperv.flows.runtime.console import duration, out
-from imperv.grids import country_tiles, official_tiles
-from imperv.grids.tiles import EDITION_YEARS, NEWEST
+from imperv.grids import country_tiles
+from imperv.grids.tiles import NEWEST
+from imperv.layers.catalogue import DEFAULT
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.settings.areas import tiles_touched
-from imperv.tasks.settings.production import Production, describe_bytes
+from imperv.tasks.settings.production import Production, describe_bytes, production_class
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.yearly.costs import OVERPASSES
 
@@ -34,9 +35,10 @@ def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Pro
     file = file / "production.toml" if file.is_dir() else file
     there = config is not None or file.exists() or not named
     table = read_toml(file) if there else {}
-    years = EDITION_YEARS["eea38-2021" if tuple(tiles) == official_tiles("eea38-2021") else NEWEST]
+    kind = production_class(table.get("product", DEFAULT), str(file))
+    periods = kind.model_fields["periods"].annotation.assumed(tiles)  # type: ignore[union-attr]
     missing = []
-    for group, values in {"periods": dict(zip(("then", "now"), years, strict=True)), "scenes": {"catalogue": ""}}.items():
+    for group, values in {"periods": periods, "scenes": {"catalogue": ""}}.items():
         said = table.get(group, {})
         if isinstance(said, dict):
             missing += [f"{group}.{key}" for key in values if key not in said]
@@ -45,7 +47,7 @@ def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Pro
         table["tiles"] = NEWEST
     production = Production.of(table, file)
     what = f"{file} does not say {', '.join(missing)}" if there else f"there is no {file}"
-    return production, f"{what}: planned for {production.periods.pair}{_looks(production)}" if missing else ""
+    return production, f"{what}: planned for {production.periods.whole}{_looks(production)}" if missing else ""
 
 
 def _looks(production: Production) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imperv.flows.cli.names import Targets
 from imperv.flows.runtime.console import Json, out
+from imperv.layers.catalogue.families import DEFAULT
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,20 +36,23 @@ def verify(
 ) -> None:
     """Check delivered files as the EEA does and more: each alone, together, at the edges of tiles, and what is missing."""
     from imperv.flows.plan.targets import resolve_targets, steps
-    from imperv.tasks.imperviousness.checks.delivered import verify_delivered
-    from imperv.tasks.imperviousness.checks.verifying import Request, verify
+    from imperv.tasks.families import family
 
     if target and (paths or config is None):
         raise InputError("--target says which products a production must have: give --config and no paths")
-    then = {symbol: path for symbol, path in (("IMD_then", imd_then), ("IBU_then", ibu_then)) if path is not None}
     jobs = _jobs(config) if config is not None else []
+    product = jobs[0].family if jobs else DEFAULT
+    maps = {key: path for key, path in (("imd_then", imd_then), ("ibu_then", ibu_then)) if path is not None}
+    then = {symbol: maps[about.key] for symbol, about in family(DEFAULT).references.items() if about.key in maps}
+    more = {"window": window, "then": then, "masks": masks}
     missing: dict[str, dict[str, Finding]] = {}
     if paths:
-        found = verify(paths, Request(window, then, masks, jobs))
+        found = _verify_files(paths, jobs, more)
     elif config is None:
         raise InputError("name GeoTIFFs, zips or folders, or a production with --config")
     else:
-        found, missing = verify_delivered(jobs, steps(resolve_targets(target))[1], Request(window, then, masks))
+        products = steps(resolve_targets(target, product), product=product)[1]
+        found, missing = family(product).form.verify(jobs, products, more)
     absent = [(name, finding) for tile in missing.values() for name, finding in tile.items()]
     judged = {name: findings for name, findings in found.items() if not all(f.check in NOT_JUDGED for f in findings)}
     passing = sum(all(f.ok for f in findings) and name not in dict(absent) for name, findings in judged.items())
@@ -73,6 +77,24 @@ def verify(
         out.print(", ".join(words))
     if absent or passing < len(judged):
         raise typer.Exit(1)
+
+
+def _verify_files(paths: list[Path], jobs: list[Job], more: dict[str, Any]) -> dict[str, list[Finding]]:
+    """Findings of files by their forms, which the names tell; what has no other form's name is checked as the EEA does."""
+    from imperv.tasks.delivery.cog_check import check_cog, cog_files
+    from imperv.tasks.families import family
+
+    cogs = cog_files(paths)
+    left = [path for path in paths if path not in cogs and not (path.is_dir() and _only(path, cogs))]
+    over = {path: check_cog(path)[0] for path in cogs}
+    found = family(DEFAULT).form.verify_files(left, jobs, more | {"passed_over": over}) if left else {}
+    return found | {str(path): check_cog(path) for path in cogs}
+
+
+def _only(folder: Path, cogs: list[Path]) -> bool:
+    """True for a folder with products of the plain form and no other GeoTIFFs or packages."""
+    others = [path for path in folder.rglob("*") if path.suffix.lower() in (".tif", ".tiff", ".zip") and path not in cogs]
+    return not others and any(folder in path.parents for path in cogs)
 
 
 def _jobs(config: Path) -> list[Job]:

@@ -92,6 +92,10 @@ def resolve(name: str) -> str:
         return name
     if name.lower() in _SPELLINGS:
         return _SPELLINGS[name.lower()]
+    if missing := set(packages()) - set(_FAMILY.values()):  # it may be a layer of one that is not loaded yet
+        for other in sorted(missing):
+            load(other)
+        return resolve(name)
     spellings = difflib.get_close_matches(name.lower(), _SPELLINGS, n=6, cutoff=0.4)
     close = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in spellings))[:3]
     hint = f": did you mean {', '.join(close)}?" if close else "; `imperv graph` shows all"

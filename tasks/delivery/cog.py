@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.palette import Palette
-from imperv.tasks.delivery.cog_check import check_cog, cog_name
+from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.delivery.lineage import lineage_of
 from imperv.tasks.delivery.product import Product
@@ -227,7 +227,9 @@ def _owner(product: str) -> Any:
     return lambda path: PurePosixPath(path).name.startswith(tuple(f"{s}_" for s in delivered_symbols(product)) + (f"{product}_",))
 
 
-def _verify(jobs: Sequence[Job], products: Sequence[str]) -> tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]:
+def _verify(
+    jobs: Sequence[Job], products: Sequence[str], more: Mapping[str, Any]
+) -> tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]:
     found: dict[str, list[Finding]] = {}
     missing: dict[str, dict[str, Finding]] = {}
     for job in jobs:
@@ -249,4 +251,5 @@ def cog_form(product: str) -> Form:
     return Form(
         name="COG", version=VERSION, places=cog_places, period=_period, settings=_settings, write=_write, cost=_cost,
         finish=_finish, owns=_owner(product), verify=_verify,
+        verify_files=lambda paths, jobs, more: {str(path): check_cog(path) for path in cog_files(paths)},
     )  # fmt: skip

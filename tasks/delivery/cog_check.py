@@ -16,7 +16,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from imperv.grids import Tile
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer, resolve
 from imperv.tasks.delivery.stac import SUFFIX, checksum
 from imperv.tasks.family.findings import Finding, failed, passed
 
@@ -34,7 +34,10 @@ def cog_name(layer: Layer, label: str, tile: str) -> str:
 def layer_of_cog(path: Path) -> Layer | None:
     """The layer that a file name is of; None for names of other forms."""
     match = _NAME.fullmatch(path.name)
-    layer = CATALOGUE.get(match["symbol"]) if match else None
+    try:
+        layer = CATALOGUE[resolve(match["symbol"])] if match else None
+    except ValueError:
+        return None
     return layer if layer is not None and layer.delivery is not None else None
 
 

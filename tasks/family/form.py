@@ -74,5 +74,7 @@ class Form:
     """GeoTIFFs of a tile under former names -> their places now."""
     owns: Callable[[str], bool] = lambda path: True
     """Whether a path below ``products`` is of this form and family."""
-    verify: Callable[[Sequence[Job], Sequence[str]], tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]] | None = None
-    """What tiles should have delivered of some layers: findings by file, missing products by tile."""
+    verify: Callable[..., tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]] = lambda jobs, products, more: ({}, {})
+    """What tiles should have delivered of some layers: (jobs, products, options) -> findings by file, missing files by tile."""
+    verify_files: Callable[..., dict[str, list[Finding]]] = lambda paths, jobs, more: {}
+    """Findings of files and folders, whoever made them: (paths, jobs, options)."""

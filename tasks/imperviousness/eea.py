@@ -26,7 +26,7 @@ from imperv.tasks.family.findings import Finding, Remark, doubtful, fine
 from imperv.tasks.family.form import Form, Places, Written
 from imperv.tasks.imperviousness.checks.delivered import verify_delivered
 from imperv.tasks.imperviousness.checks.delivery_check import check_file, pixel_counts
-from imperv.tasks.imperviousness.checks.verifying import check_meaning
+from imperv.tasks.imperviousness.checks.verifying import Request, check_meaning, verify
 from imperv.tasks.imperviousness.products.editions import other_editions, period_of, told
 from imperv.tasks.imperviousness.products.facts import EEAProduct, product_of
 from imperv.tasks.imperviousness.products.metadata_xml import metadata_xml
@@ -179,6 +179,7 @@ EEA = Form(
     finish=_finish,
     strangers=other_editions,
     owns=lambda path: PurePosixPath(path).name.startswith(PREFIX),
-    verify=verify_delivered,
+    verify=lambda jobs, products, more: verify_delivered(jobs, products, Request(**more)),
+    verify_files=lambda paths, jobs, more: verify(paths, Request(**more, jobs=jobs)),
 )
 """GeoTIFF of bytes with its attribute table, INSPIRE metadata, style, quicklook, STAC Item, and the package where it is asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -143,6 +144,11 @@ class Periods(Frozen):
 
     roles: ClassVar[dict[str, tuple[str, str]]] = {}
     """Roles that reach from one key to another, such as ``pair``: (first key, last key)."""
+
+    @classmethod
+    def assumed(cls, tiles: Sequence[str]) -> dict[str, str]:
+        """Periods to plan with where a file names none; nothing where they cannot be guessed."""
+        return {}
 
     def of(self, role: str) -> tuple[Period, Period]:
         """First and last period of a role; ValueError if there is none."""

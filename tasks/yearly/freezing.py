@@ -1,11 +1,11 @@
-"""S2_then and S2_now: the frozen list of scenes of a tile and period.
+"""The frozen list of scenes of a tile and period.
 
 A run uses the frozen list, whatever the catalogue says later, until it is told to refresh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -73,12 +73,7 @@ def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
     where = job.path(job.production.scenes.catalogue)
-    if not found.scenes:
-        left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
-        raise InputError(
-            f"{layer.symbol} of tile {job.tile}: no scenes in {period} in {where}{left_out}; "
-            "correct scenes.catalogue, scenes.collection or the periods"
-        )
+    require_any(job, layer, found)
     in_all = len(found.scenes) + len(found.lost)
     if len(found.lost) > settings.max_lost_share * in_all:
         raise InputError(
@@ -107,10 +102,25 @@ def _some(reasons: Mapping[str, str]) -> str:
     return f"{named}{'; ...' if len(reasons) > SHOWN else ''}"
 
 
+def require_any(job: Job, layer: Layer, found: SceneList) -> None:
+    """Raise InputError where there is no scene at all."""
+    if not found.scenes:
+        left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
+        raise InputError(
+            f"{layer.symbol} of tile {job.tile}: no scenes in {job.period(layer)[0]} in "
+            f"{job.path(job.production.scenes.catalogue)}{left_out}; correct scenes.catalogue, scenes.collection or the periods"
+        )
+
+
 def make_scene_list(job: Job, layer: Layer) -> Made:
-    """Freeze the scene list; InputError if there are not enough scenes (`require_enough`)."""
+    """Freeze the scene list of a year; InputError if there are not enough scenes (`require_enough`)."""
+    return freeze_scenes(job, layer, require_enough)
+
+
+def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, SceneList], None] = require_any) -> Made:
+    """Freeze the scene list of any period; `require` raises InputError where it does not suffice."""
     found = search_scenes(job, layer)
-    require_enough(job, layer, found)
+    require(job, layer, found)
     place = job.place(layer.symbol)
     changed = _difference(job.store.read_text(place.data), found)
     job.store.remove_record(place.record)

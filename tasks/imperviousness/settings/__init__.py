@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from imperv.calibration import CalibrationParameters
+from imperv.grids import official_tiles
+from imperv.grids.tiles import EDITION_YEARS, NEWEST
 from imperv.layers.change import ChangeParameters
 from imperv.layers.change_mask import ChangeMaskParameters
 from imperv.layers.network.unet import UNetParameters
@@ -28,6 +31,12 @@ class TwoYears(Periods):
     """Twelve months of the previous production; references describe it."""
     now: TwelveMonths
     """Twelve months to be mapped."""
+
+    @classmethod
+    def assumed(cls, tiles: Sequence[str]) -> dict[str, str]:
+        """As `Periods.assumed`: the years of the edition that the tiles are those of."""
+        years = EDITION_YEARS["eea38-2021" if tuple(tiles) == official_tiles("eea38-2021") else NEWEST]
+        return dict(zip(("then", "now"), years, strict=True))
 
     @model_validator(mode="after")
     def _ordered(self) -> TwoYears:

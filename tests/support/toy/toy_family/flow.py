@@ -1,0 +1,14 @@
+"""The flow of one tile."""
+
+from prefect import flow
+
+from imperv.flows.tile.flow import run_tile
+from imperv.flows.tile.run import Until
+
+
+@flow(name="toy", flow_run_name="{tile} to {until}", validate_parameters=True)
+def toy(
+    tile: str, config: str, targets: list[str] | None = None, until: Until = "all", refresh_scenes: bool = False
+) -> dict[str, int]:
+    """Make and deliver the layers of one tile; parameters as of `imperviousness`."""
+    return run_tile("toy", tile, config, targets, until, refresh_scenes)
