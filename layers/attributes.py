@@ -12,7 +12,7 @@ import numpy as np
 
 from imperv.layers.catalogue import Layer
 from imperv.layers.catalogue.node import Meanings
-from imperv.layers.palette import CHANGE, DENSITY, OUTSIDE
+from imperv.layers.palette import CHANGE, DENSITY
 
 _CHANGE_NOTE = "change in percent is the code minus 100; 201 is unchanged at degree 0"
 
@@ -59,7 +59,7 @@ def _meanings(layer: Layer) -> Meanings:
     if palette is not None and palette.overview != "nearest":
         return ()
     named = palette.class_names if palette else layer.meanings
-    return tuple((code, text) for code, text in named if code != OUTSIDE)
+    return tuple((code, text) for code, text in named if code != layer.nodata)
 
 
 def _word(text: str) -> str:

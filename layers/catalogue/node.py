@@ -52,7 +52,7 @@ class Delivery:
     title: str = ""
     """COG form: title of the product; empty for the layer's description."""
     limits: tuple[float, float] | None = None
-    """COG form: lowest and highest value of a quantity that is not coded."""
+    """COG form: lowest and highest value that a quantity which is not coded may have."""
     scale: float = 1.0
     """COG form: factor from stored values to the quantity."""
 

@@ -45,6 +45,9 @@ BLOCK = 512
 ROWS = 2048
 """Rows written at once."""
 
+SPREAD = 2.0
+"""Standard deviations on each side of the mean that pictures show."""
+
 DELIVERY_NS = 60.0
 """Core nanoseconds by pixel and band to write and check a product with all its files; as measured for the EEA's form."""
 
@@ -88,6 +91,15 @@ class Summary:
             "mean": mean,
             "stddev": math.sqrt(max(self.squares / self.valid - mean * mean, 0.0)),
         }
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """Range from black to white: what all but a few of the pixels lie in."""
+        if not self.valid:
+            return 0.0, 1.0
+        found = self.values
+        low, high = (found["mean"] + sign * SPREAD * found["stddev"] for sign in (-1, 1))
+        return max(low, self.low), min(high, self.high)
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -164,12 +176,11 @@ def _outside(layer: Layer) -> int:
 def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
     assert layer.delivery is not None
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
-    palette, limits = layer.delivery.palette, layer.delivery.limits
+    palette = layer.delivery.palette
     period = "/".join(str(day) for day in _period(job, layer))
     tags = {"title": layer.delivery.title or layer.description, "product": job.family, "tile": str(job.tile), "period": period}
     summary = write_cog(files[places.tif], job, layer, palette, tags)
-    values = summary.values
-    low, high = limits or (values.get("minimum", 0.0), values.get("maximum", 1.0))
+    low, high = summary.shown
     style = style_qml(palette, int(layer.nodata)) if palette is not None else grey_qml(low, high)
     files[places.style].write_text(style, encoding="utf-8")
     write_quicklook(files[places.quicklook], files[places.tif], palette, (low, high))

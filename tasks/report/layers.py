@@ -90,8 +90,7 @@ def _map_of(job: Job, layer: Layer) -> MapOfLayer | None:
     legend: tuple[tuple[str, str], ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     if palette is None:
-        low, high = layer.delivery.limits or (counts.get("minimum", 0), counts.get("maximum", 1))
-        ramp = gradient([(0, 0, 0), (255, 255, 255)]), f"{low:g}", f"{high:g}"
+        ramp = gradient([(0, 0, 0), (255, 255, 255)]), "low", "high"
     elif palette.anchors:
         colours = [palette.colours[code] for code in palette.anchors]
         ramp = gradient(colours), palette.meaning(palette.anchors[0]), palette.meaning(palette.anchors[-1])

@@ -8,7 +8,7 @@ BANDS = ("B04", "B08")
 GROUND = Palette(
     codes=(0, 1, 2),
     colours=tuple({1: (220, 200, 160), 2: (40, 140, 60)}.get(code, (0, 0, 0)) for code in range(256)),
-    class_names=((1, "other ground"), (2, "green")),
+    class_names=((0, "no data"), (1, "other ground"), (2, "green")),
 )
 
 LAYERS = (

@@ -1,0 +1,308 @@
+"""A second product on the machinery, as another distribution brings it: nothing of the house knows its name.
+
+It has a mosaic of a month at 5 m in uint16 with no data 0, a model that learns from neighbouring tiles, and a coded map.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+
+from imperv.flows.cli.commands import main
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of, layers_of
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
+from tests.support.families import BOX, TILES, TOY, installed, toy_file
+from tests.support.scenes import make_scenes
+
+COMMAND = "from imperv.flows.cli.commands import main; raise SystemExit(main())"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy():
+    with installed():
+        yield
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory) -> Path:
+    return make_scenes(tmp_path_factory.mktemp("scenes"), GeoBox.from_bbox(BOX, crs="EPSG:3035", resolution=10), 24, margin=64)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, items) -> Path:
+    file = toy_file(tmp_path_factory.mktemp("toy"), items)
+    assert main(["run", *TILES, "--config", str(file)]) == 0
+    return file
+
+
+@pytest.fixture
+def copied(finished, tmp_path, items) -> Path:
+    shutil.copytree(finished.parent / "store", tmp_path / "store")
+    return toy_file(tmp_path, items)
+
+
+def states(file: Path, tile: str, capsys) -> dict[str, str]:
+    capsys.readouterr()
+    assert main(["plan", tile, "--config", str(file), "--json"]) == 0
+    return {step["node"]: step["state"] for step in json.loads(capsys.readouterr().out)}
+
+
+def test_a_plan_has_its_costs(tmp_path, items, capsys):
+    file = toy_file(tmp_path, items)
+    assert main(["plan", TILES[0], "--config", str(file), "--json"]) == 0
+    steps = {step["node"]: step for step in json.loads(capsys.readouterr().out)}
+    assert list(steps) == ["TOY_S2", "TOY_mosaic", "TOY_model", "TOY_map", "deliver TOY_mosaic", "deliver TOY_map"]
+    assert all(step["state"] == "run" for step in steps.values())
+    assert steps["TOY_mosaic"]["bytes"] == 2 * 2 * 200 * 200 and steps["TOY_mosaic"]["core_seconds"] > 0
+    assert steps["TOY_mosaic"]["memory"] > 2**20 and steps["deliver TOY_map"]["core_seconds"] >= 0
+    capsys.readouterr()
+    assert main(["plan", "--config", str(file)]) == 0
+    assert "0 of 12 to run" not in capsys.readouterr().out
+
+
+def test_the_map_is_what_it_should_be(finished):
+    """From the delivered files alone: NDVI of the mosaic against the model's limit, no data where there is none."""
+    store = finished.parent / "store"
+    limits = [json.loads((store / f"models/TOY/{tile}/model.data.json").read_text()) for tile in TILES]
+    assert limits[0] == limits[1] and limits[0]["tiles"] == 2  # each learnt from both: the pass before made the mosaics
+    for tile in TILES:
+        with rasterio.open(store / f"products/{tile}/TOY_mosaic_2021-06_{tile}_R5m.tif") as source:
+            assert (source.dtypes, source.nodata, source.res) == (("uint16", "uint16"), 0, (5, 5))
+            assert source.descriptions == ("B04", "B08") and source.scales == (1e-4, 1e-4)
+            red, near = source.read().astype("f4")
+        with rasterio.open(store / f"products/{tile}/TOY_map_2021-06_{tile}_R5m.tif") as source:
+            codes = source.read(1)
+            assert source.nodata == 0 and source.colormap(1)[2][:3] == (40, 140, 60)
+        with np.errstate(all="ignore"):
+            expected = np.where((red > 0) & (near > 0), 1 + ((near - red) / (near + red) > limits[0]["ndvi"]), 0)
+        assert np.array_equal(codes, expected) and {0, 1, 2} == set(np.unique(codes))
+        record = Job.of(Production.read(finished), tile).record("TOY_map")
+        assert record.statistics["TOY_map"]["outside"] == int((codes == 0).sum())
+
+
+def test_status_report_verify_and_graph(finished, capsys):
+    assert main(["status", "--config", str(finished)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("done") == 3 and "scenes 1/1  features 1/1  models 1/1  layers 1/1  delivery 2/2" in out
+    text = (finished.parent / "store/runs/toy/E44N26.report.html").read_text()
+    assert "Green ground of a month" in text and text.count("data:image/png") == 2 and "NDVI that parts green" in text
+    assert main(["verify", "--config", str(finished)]) == 0
+    assert "4 of 4 files pass" in capsys.readouterr().out
+    assert main(["verify", str(finished.parent / "store/products")]) == 0
+    assert main(["graph", "--product", "toy"]) == 0
+    assert "TOY_model --> TOY_map" in capsys.readouterr().out
+    assert main(["graph", "-t", "TOY_map"]) == 0 and "IMD" not in capsys.readouterr().out
+
+
+def test_what_is_delivered_is_known_to_others(finished):
+    import pystac
+
+    item = pystac.Item.from_file(str(finished.parent / "store/products/E44N26/TOY_map_2021-06_E44N26_R5m.stac.json"))
+    assert item.properties["proj:code"] == "EPSG:3035" and "Example of a product, section 4" in item.properties["processing:lineage"]
+    classes = item.assets["data"].extra_fields["classification:classes"]
+    assert [(c["value"], c["title"]) for c in classes] == [(1, "other ground"), (2, "green"), (0, "no data")]
+    collection = pystac.Collection.from_file(str(finished.parent / "store/products/toy_2021-06.stac.json"))
+    assert sorted(i.id for i in collection.get_items(recursive=True)) == sorted(
+        f"TOY_{what}_2021-06_{tile}_R5m" for what in ("map", "mosaic") for tile in TILES
+    )
+
+
+def test_a_wrong_file_is_found(copied, capsys):
+    products = copied.parent / "store/products/E44N26"
+    path = products / "TOY_map_2021-06_E44N26_R5m.tif"
+    with rasterio.open(path) as source:
+        pixels, profile = source.read(), source.profile
+    pixels[0, :5] = 7
+    with rasterio.open(path, "w", **profile | {"driver": "GTiff"}) as target:
+        target.write(pixels)
+    (products / "TOY_mosaic_2021-06_E44N26_R5m.qml").unlink()
+    assert main(["verify", str(products)]) == 1
+    out = capsys.readouterr().out
+    for line in ("codes that it must not hold: [7]", "layout of another kind", "no colour table", "checksum differs"):
+        assert line in out, line
+    assert "TOY_mosaic_2021-06_E44N26_R5m.qml is missing" in out and "0 of 2 files pass" in out
+
+
+def test_a_changed_parameter_runs_what_depends_on_it(copied, capsys):
+    copied.write_text(copied.read_text() + "[parameters.green]\nmore = 0.05\n")
+    found = states(copied, TILES[0], capsys)
+    assert {node for node, state in found.items() if state == "run"} == {"TOY_map", "deliver TOY_map"}
+    assert main(["run", TILES[0], "--config", str(copied)]) == 0
+    assert "2 ran" in capsys.readouterr().err
+    assert set(states(copied, TILES[0], capsys).values()) == {"up to date"}
+    # A mosaic of other pixels changes all that is made from it.
+    copied.write_text(copied.read_text() + "[parameters.mosaic]\nclear = 1\n")
+    assert states(copied, TILES[0], capsys)["TOY_map"] == "run"
+
+
+def test_a_killed_run_goes_on(tmp_path, items, capsys):
+    """SIGKILL as soon as the first layer is there: nothing looks done that is not, and the run goes on from there."""
+    file = toy_file(tmp_path, items)
+    run = [sys.executable, "-P", "-c", COMMAND, "run", *TILES, "--config", str(file)]
+    process = subprocess.Popen(
+        run, env=os.environ | {"PYTHONPATH": str(TOY)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    first = tmp_path / "store/tiles/E44N26/2021-06/TOY_mosaic.json"
+    deadline = time.monotonic() + 120
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert first.exists()
+    found = states(file, TILES[1], capsys)
+    assert found["deliver TOY_map"] == "run"
+    assert main(["run", *TILES, "--config", str(file)]) == 0
+    assert states(file, TILES[0], capsys).keys() == found.keys()
+    assert all(set(states(file, tile, capsys).values()) == {"up to date"} for tile in TILES)
+    assert not [path for path in (tmp_path / "store").rglob("*") if ".part-" in path.name]
+
+
+def test_a_production_runs_by_processes(tmp_path, items, capsys):
+    file = toy_file(tmp_path, items)
+    assert main(["europe", "--config", str(file)]) == 0
+    assert (tmp_path / "store/runs/toy/europe.data.json").exists()
+    assert all(set(states(file, tile, capsys).values()) == {"up to date"} for tile in TILES)
+
+
+def test_two_products_in_one_store_do_not_meet(copied, tmp_path, capsys):
+    """The other product holds the same tile and cleans up; neither lease, states nor unfinished files are touched."""
+    other = tmp_path / "other.toml"
+    other.write_text(
+        f'tiles = {list(TILES)}\nstore = "store"\n[periods]\nthen = "2018"\nnow = "2021"\n[area]\nbbox = {list(BOX)}\n'
+        '[scenes]\ncatalogue = "items.json"\n'
+    )
+    mine, theirs = Job.of(Production.read(copied), TILES[0]), Job.of(Production.read(other), TILES[0])
+    unfinished = tmp_path / "store/tiles/E44N26/2021-06/TOY_mosaic.zarr.part-1234abcd"
+    unfinished.mkdir()
+    with mine.store.tile_lock(mine.tile), theirs.store.tile_lock(theirs.tile):
+        assert mine.store.is_locked(mine.tile)
+        from imperv.flows.tile.run import makes
+
+        theirs.store.sweep(theirs.tile, makes(theirs))
+        assert unfinished.exists()
+        mine.store.sweep(mine.tile, makes(mine))
+        assert not unfinished.exists()
+    assert main(["status", "--config", str(other)]) == 0
+    assert "missing" in capsys.readouterr().out
+    assert set(states(copied, TILES[0], capsys).values()) == {"up to date"}
+    assert states(other, TILES[0], capsys)["IMD_now"] == "run"
+
+
+def test_layers_are_opened_by_people(finished):
+    import imperv
+
+    production = imperv.open(finished)
+    layer = production.open("toy_map", "E44N26")
+    assert layer.shape == (200, 200) and layer.rio.nodata == 0 and layer.attrs["flag_meanings"] == "other_ground green"
+    both = production.mosaic("TOY_mosaic")
+    assert both.shape == (2, 200, 400) and both.attrs["units"] == "1"
+
+
+def test_the_flow_is_its_own(finished):
+    from imperv.flows.tile.flow import flow_of
+
+    assert flow_of("toy").name == "toy" and flow_of("imperviousness").name == "imperviousness"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('product = "toy"', 'product = "tyo"', "product: there is no product 'tyo'; did you mean toy?"),
+        ('product = "toy"', "", "periods.month: unknown key of product imperviousness"),
+        ('month = "2021-06"', 'then = "2018"\nnow = "2021"', "periods.then: unknown key of product toy"),
+        ('month = "2021-06"', 'month = "2021"', "periods.month: '2021' is not a month like 2021-06"),
+        ("[periods]", '[references]\nimd_then = "a.tif"\n[periods]', "references.imd_then: unknown key of product toy"),
+        ("[periods]", "[parameters.unet]\nepochs = 1\n[periods]", "parameters.unet: unknown key of product toy"),
+        ("[periods]", "[parameters.green]\nmoer = 1\n[periods]", "unknown key of product toy (did you mean more?)"),
+    ],
+)
+def test_keys_of_another_product_are_refused(tmp_path, items, capsys, old, new, words):
+    file = toy_file(tmp_path, items)
+    file.write_text(file.read_text().replace(old, new))
+    assert main(["run", TILES[0], "--config", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert words in said and str(file) in said and "Traceback" not in said
+
+
+def test_a_target_of_another_product_is_refused(finished, capsys):
+    assert main(["run", TILES[0], "--config", str(finished), "-t", "IMD_now"]) == 2
+    assert "IMD_now is of product imperviousness; this production makes toy" in capsys.readouterr().err
+
+
+def broken(tmp_path: Path, layers: str) -> Path:
+    """A distribution whose product has these layers."""
+    package, about = tmp_path / "lib" / "broken_family", tmp_path / "lib" / "broken_family-1.0.dist-info"
+    package.mkdir(parents=True)
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-family\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[imperv.families]\nbroken = broken_family\n")
+    (package / "__init__.py").write_text("")
+    (package / "catalogue.py").write_text(
+        "from imperv.layers.catalogue.node import Layer\n"
+        "def node(name, *inputs): return Layer(name, '', name, '', inputs, 'interim', 'month')\n"
+        f"LAYERS = ({layers},)\n"
+    )
+    return tmp_path / "lib"
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ("node('B_one', 'B_two'), node('B_two', 'B_one')", "its graph has a loop, B_"),
+        ("node('B_one', 'IMD_noww')", "B_one is made from IMD_noww, which is no layer; did you mean IMD_now?"),
+        ("node('B_one'), node('B_one')", "two nodes are called B_one; rename one"),
+        ("node('IMD_now')", "two nodes are called IMD_now, which imperviousness has; rename one"),
+    ],
+)
+def test_a_graph_that_cannot_be_is_refused_at_start(tmp_path, items, capsys, layers, words):
+    file = toy_file(tmp_path, items)
+    file.write_text(file.read_text().replace('"toy"', '"broken"'))
+    with installed(broken(tmp_path, layers)):
+        assert main(["run", TILES[0], "--config", str(file)]) == 2
+        said = capsys.readouterr().err
+        assert words in said and "family broken: " in said and "Traceback" not in said
+        assert "B_one" not in CATALOGUE and isinstance(CATALOGUE["IMD_now"], Layer)
+
+
+def test_the_house_does_not_know_it():
+    assert family_of("TOY_map") == "toy" and set(layers_of("toy")) == {"TOY_S2", "TOY_mosaic", "TOY_model", "TOY_map"}
+    root = Path(__file__).parents[2]
+    rooms = [
+        path for room in ("grids", "layers", "calibration", "tasks", "flows", "imperv") for path in (root / room).rglob("*.py")
+    ]
+    assert not [path for path in rooms if "toy" in path.read_text().lower()]
+
+
+def test_real_scenes_of_flanders(shared_data, tmp_path, capsys):
+    """A month over a village: what is green is where the yearly features of the chain see plants."""
+    file = tmp_path / "production.toml"
+    file.write_text(
+        'product = "toy"\ntiles = ["E38N31"]\n[periods]\nmonth = "2018-07"\n[area]\nbbox = [3829000, 3101000, 3831000, 3103000]\n'
+        f'[scenes]\ncatalogue = "{shared_data}/flanders/items.json"\n'
+    )
+    assert main(["run", "E38N31", "--config", str(file)]) == 0
+    assert main(["verify", "--config", str(file)]) == 0
+    with rasterio.open(tmp_path / "store/products/E38N31/TOY_map_2018-07_E38N31_R5m.tif") as source:
+        codes = source.read(1)
+    with rasterio.open(shared_data / "flanders/reference/imd_then.tif") as source:
+        from rasterio.enums import Resampling
+
+        from imperv.tasks.scenes.reading import warp
+
+        density = warp(
+            source, GeoBox.from_bbox((3829000, 3101000, 3831000, 3103000), crs="EPSG:3035", resolution=5), Resampling.nearest, 255
+        )
+    sealed, open_ground = codes[(density > 80) & (density <= 100)], codes[density == 0]
+    assert (sealed == 2).mean() < 0.35 < (open_ground == 2).mean()
