@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
 from imperv.tasks.report.pixels import Bounds, Picture
 
 QUALITY = 82
@@ -82,8 +82,8 @@ def gradient(colours: Sequence[Rgb]) -> str:
     return f"linear-gradient(90deg,{','.join(map(css, colours))})"
 
 
-def legend_of(palette: Palette) -> Legend:
-    """Legend of a delivered layer's colours."""
+def legend_of(palette: Palette, cover: str = "sealed") -> Legend:
+    """Legend of a delivered layer's colours; of change `cover` is what changes."""
     c = palette.colours
     outside = ("", "outside, no data")
     if palette in (DENSITY, SHARE):
@@ -94,7 +94,7 @@ def legend_of(palette: Palette) -> Legend:
             (gradient([c[0], c[50], c[99]]), "−100", "−1"),
             (gradient([c[101], c[150], c[200]]), "+1", "+100"),
         )
-        classes = ((css(c[100]), "unchanged, sealed"), (css(c[201]), "unchanged, not sealed"), outside)
+        classes = ((css(c[100]), f"unchanged, {cover}"), (css(c[201]), f"unchanged, not {cover}"), outside)
         return Legend(ramps, classes, "percentage points")
     if palette is CONFIDENCE:
         return Legend(((gradient([c[50], c[75], c[100]]), "50", "100 %"),), (outside,))
@@ -116,7 +116,7 @@ def draw(symbol: str, picture: Picture, title: str = "", note: str = "") -> Map:
         indexed_png(picture.codes, colours),
         f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip(),
         picture,
-        legend_of(palette),
+        legend_of(palette, "built-up" if symbol.startswith(("IBU", "SBU")) else "sealed"),
         note or thinning_note(palette, picture),
         symbol,
     )
@@ -126,8 +126,12 @@ def thinning_note(palette: Palette, picture: Picture) -> str:
     """How a map pixel stands for several of the layer; empty where each is shown."""
     if picture.thinned == 1:
         return ""
-    how = {id(CHANGE): "the largest change", id(CLASSES): "the most frequent class of change, if there is any"}
-    return f"a map pixel of {picture.metres:g} m shows {how.get(id(palette), 'the mean')}"
+    how = "the mean"
+    if palette is CHANGE:
+        how = "the largest change"
+    elif palette in (CLASSES, BUILT_UP_CLASSES):
+        how = "the most frequent class of change, if there is any"
+    return f"a map pixel of {picture.metres:g} m shows {how}"
 
 
 def _map(title: str, image: str, alt: str, picture: Picture, legend: Legend | None, note: str, symbol: str = "",

@@ -13,7 +13,7 @@ from imperv.grids import Block
 from imperv.layers.aggregation import NO_CHANGE, NODATA
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES
 from imperv.tasks.job import Job
 from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
 
@@ -88,7 +88,7 @@ def thin_of(symbol: str) -> Thin:
     palette = layer.delivery.palette if layer.delivery else None
     if palette is CHANGE:
         return strongest_change
-    if palette is CLASSES:
+    if palette in (CLASSES, BUILT_UP_CLASSES):
         return prevailing_class
     return share_of_ones if palette is BUILT_UP or layer.codes == BUILT_UP.codes else mean_share
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES, DENSITY, SHARE
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, DENSITY, SHARE
 from imperv.layers.statistics.accuracy import (
     Accuracy,
     ClassAccuracy,
@@ -62,11 +62,11 @@ def legend_of(symbol: str, threshold: float) -> Legend:
     palette = layer.delivery.palette if layer.delivery else None
     if palette is BUILT_UP or (palette is None and layer.codes == BUILT_UP.codes):
         return Legend("binary", ("0", "1"), (0, 1), np.where(codes <= 1, codes, -1), nothing, threshold)
-    if palette is CLASSES:
-        shown = tuple(c for c in CLASSES.codes if c != OUTSIDE)
+    if palette in (CLASSES, BUILT_UP_CLASSES):
+        shown = tuple(c for c in palette.codes if c != OUTSIDE)
         place = np.full(256, -1)
         place[list(shown)] = range(len(shown))
-        return Legend("classes", tuple(f"{c} {CLASSES.meaning(c)}" for c in shown), shown, place, nothing, threshold)
+        return Legend("classes", tuple(f"{c} {palette.meaning(c)}" for c in shown), shown, place, nothing, threshold)
     if palette is CHANGE or (palette is None and layer.codes == CHANGE.codes):
         value = np.where(codes < NEVER, codes - SAME, np.where(codes == NEVER, 0, np.nan)).astype(np.float64)
         names: tuple[str, ...] = ("decrease", "unchanged", "increase")

@@ -150,6 +150,7 @@ class TileFacts:
     status_then: Status | None
     status_now: Status | None
     change: Change | None
+    built_up_change: Change | None = None
     classes_km2: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     """Area of each class of change by layer."""
     looks: Mapping[str, Looks] = field(default_factory=dict)
@@ -196,8 +197,9 @@ def gather(job: Job) -> TileFacts:
         warnings=tuple((node, text) for node, r in (nodes | delivered).items() for text in r.warnings),
         status_then=_status(nodes, "IMD_then", "IBU_then"),
         status_now=_status(nodes, "IMD_now", "IBU_now"),
-        change=_change(nodes),
-        classes_km2={s: found for s in ("IMCC", "IMCCS", "IBUC") if (found := _classes(nodes, s))},
+        change=sealed_change(histogram(nodes.get("IMDC"), "IMDC")),
+        built_up_change=sealed_change(histogram(nodes.get("IBUDC"), "IBUDC")),
+        classes_km2={s: found for s in ("IMCC", "IMCCS", "IBUC", "IBUCS") if (found := _classes(nodes, s))},
         looks={p: _looks(r) for p in ("then", "now") if (r := nodes.get(f"PP_{p}")) is not None and "looks" in r.statistics},
         models=tuple(_training(s, nodes[s]) for s in ("IMD_model", "IBUD_model") if "history" in _numbers(nodes, s)),
         calibration=calibration.statistics if calibration is not None else None,
@@ -252,10 +254,6 @@ def _numbers(nodes: Mapping[str, Record], symbol: str) -> Mapping[str, Any]:
 
 def _status(nodes: Mapping[str, Record], density: str, built_up: str) -> Status | None:
     return sealed_status(histogram(nodes.get(density), density), histogram(nodes.get(built_up), built_up))
-
-
-def _change(nodes: Mapping[str, Record]) -> Change | None:
-    return sealed_change(histogram(nodes.get("IMDC"), "IMDC"))
 
 
 def _classes(nodes: Mapping[str, Record], symbol: str) -> Mapping[int, float]:

@@ -225,7 +225,8 @@ def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
         if right - left <= NAMED:
             cell += f'<text x="{x + 0.47}" y="{high - y - 0.16}">{name}</text>'
         cells.append(f'<a href="{escape(row.report)}">{cell}</a>' if row.report else cell)
+    words = f"Map of {len(mine)} tile{'s' * (len(mine) != 1)} of the EEA grid"
     return Markup(
-        f'<svg viewBox="{left} 0 {right - left} {high - low}" role="img" aria-label="Map of {len(mine)} tiles of the EEA grid">'
+        f'<svg viewBox="{left} 0 {right - left} {high - low}" role="img" aria-label="{words}">'
         f'<path d="{others}" fill="#e4e9ed"/>{"".join(cells)}</svg>'
     )

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from imperv.layers.palette import CLASSES
+from imperv.layers.palette import BUILT_UP_CLASSES, CLASSES
 from imperv.tasks.imperviousness.checks.delivery_check import Finding
 from imperv.tasks.imperviousness.report import charts, evidence, zooms
 from imperv.tasks.imperviousness.report.charts import Chart
 from imperv.tasks.imperviousness.report.curves import distance_note, typical_pixels
 from imperv.tasks.imperviousness.report.facts import CLASS_CODES, LayerFact, TileFacts, gather
-from imperv.tasks.imperviousness.report.levels import Level, level
+from imperv.tasks.imperviousness.report.levels import Level, built_up_level, level
 from imperv.tasks.imperviousness.report.verdicts import Verdict, judge, overall
 from imperv.tasks.job import Job
 from imperv.tasks.report import maps, pixels
@@ -55,6 +55,7 @@ class Page:
     light: str
     findings: Mapping[str, Sequence[Finding]]
     level: Level | None = None
+    built_up_level: float | None = None
     satellite: Mapping[str, Map] = field(default_factory=dict)
     """Composites of the whole area by period."""
     density: Mapping[str, Map] = field(default_factory=dict)
@@ -82,7 +83,7 @@ def write_tile_report(job: Job) -> str:
     """Make the report of a tile, which may be unfinished, failed or not begun; its path, relative to the store."""
     path = report_path(job.tile)
     page = compose(job)
-    html = render("tile.html.j2", page=page, locator=locator(str(job.tile)), class_rows=_class_rows())
+    html = render("tile.html.j2", page=page, locator=locator(str(job.tile)), class_tables=_class_tables(page.facts))
     job.store.write_text(path, html)
     return path
 
@@ -115,6 +116,7 @@ def compose(job: Job) -> Page:
         light=overall(verdicts),
         findings=findings,
         level=found,
+        built_up_level=built_up_level(facts),
         satellite=part("satellite images", lambda: _satellite(job), {}),
         density=part("density maps", lambda: _density(job), {}),
         cards=[_card(job, fact, part) for fact in facts.layers],
@@ -261,6 +263,12 @@ def _value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _class_rows() -> list[tuple[int, str, str]]:
-    """(code, meaning, colour) of the classes of change, in the order of the tables."""
-    return [(code, CLASSES.meaning(code), maps.css(CLASSES.colours[code])) for code in CLASS_CODES]
+def _class_tables(facts: TileFacts) -> list[tuple[list[str], list[tuple[int, str, str]]]]:
+    """Layers of classified change, and the (code, meaning, colour) of their rows: one table for each legend."""
+    tables = []
+    for palette in (CLASSES, BUILT_UP_CLASSES):
+        layers = [symbol for symbol in facts.classes_km2 if maps.palette_of(symbol) is palette]
+        rows = [(code, palette.meaning(code), maps.css(palette.colours[code])) for code in CLASS_CODES]
+        if layers:
+            tables.append((layers, rows))
+    return tables

@@ -134,6 +134,8 @@ def test_all_final_layers_are_drawn_and_all_checks_are_told(text, finished):
         "R² =",
         "Peak memory",
         "Where the level comes from",
+        "Decreased cover, built-up at both dates",
+        "without any change: IBU_then is the map",
     ):
         assert part in page.words, part
     assert "Could not be shown" not in page.words
