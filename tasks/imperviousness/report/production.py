@@ -151,7 +151,7 @@ def row_of(facts: TileFacts, state: str, why: str, light: str, report: str) -> T
         r2=fitted.get("r2"),
         clear=min((looks.median for looks in facts.looks.values()), default=None),
         no_data=facts.layer("IMD_now").no_data,
-        seconds=sum(cost.seconds for cost in facts.costs),
+        seconds=sum(cost.seconds for cost in facts.costs.values()),
         report=report,
         sealed_km2=now.sealed_km2 if now else 0.0,
         ground_km2=now.valid_km2 if now else 0.0,
