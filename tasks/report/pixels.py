@@ -103,13 +103,17 @@ def thin_of(symbol: str) -> Thin:
 def composite(job: Job, period: str, longest: int) -> tuple[np.ndarray, Picture]:
     """Yearly 20 % quantiles of red, green and blue, (3, y, x) digital numbers, NaN no data; and the picture of the first."""
     quantiles = job.group(f"PP_{period}")["quantiles"]
-    found = [thinned(job, quantiles, 10, longest, mean_values, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
+    found = [thinned(job, quantiles, 10, longest, _mean_above_0, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
     return np.stack([picture.codes for picture in found]), found[0]
 
 
 def clear_looks(job: Job, period: str, longest: int) -> Picture:
     """Mean number of clear observations of the whole tile, NaN where there is none."""
-    return thinned(job, job.group(f"PP_{period}")["observations"], 10, longest, mean_values)
+    return thinned(job, job.group(f"PP_{period}")["observations"], 10, longest, _mean_above_0)
+
+
+def _mean_above_0(a: np.ndarray, factor: int) -> np.ndarray:
+    return mean_values(np.where(a > 0, a, np.nan), factor)
 
 
 def window_block(job: Job, bounds: Bounds, resolution: int) -> Block:
