@@ -1,6 +1,6 @@
-"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text for those who cannot see them.
+"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text in words.
 
-Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, for the page to hatch.
+Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, and hatched by the page.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ STRETCH = (1.0, 99.0)
 """Percentiles of reflectance that become black and white."""
 
 SMALLEST = 400
-"""Pixels that small pictures are enlarged to, so that browsers do not blur them."""
+"""Least pixels of a picture: smaller ones are enlarged, so that browsers do not blur them."""
 
 PALETTES = {"IMD_then": DENSITY, "IMD_now": DENSITY, "IBU_then": BUILT_UP, "IBU_now": BUILT_UP}
-"""Palettes of references that are drawn beside final layers."""
+"""Palettes of references drawn beside final layers."""
 
 LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180), (122, 178, 178), (24, 92, 110), (12, 44, 68))
 """Few to many clear observations."""
@@ -36,7 +36,7 @@ LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180)
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a map mean."""
+    """Meaning of the colours of a map."""
 
     ramps: tuple[tuple[str, str, str], ...] = ()
     """(CSS gradient, text at its start, text at its end)."""
@@ -47,7 +47,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Map:
-    """An image with everything that a reader needs beside it."""
+    """An image with title, legend, note and scale."""
 
     title: str
     image: str
@@ -105,21 +105,20 @@ def legend_of(palette: Palette, cover: str = "sealed") -> Legend:
 def draw(symbol: str, picture: Picture, title: str = "", note: str = "") -> Map:
     """A coded layer in the colours of its delivery."""
     palette = palette_of(symbol)
-    colours = palette.colours
-    if palette is BUILT_UP and picture.thinned > 1:
-        # Shares of built-up pixels: grades between the two colours.
-        low, high = np.array(colours[0]), np.array(colours[1])
-        colours = tuple(tuple(np.rint(low + (high - low) * k / 100).astype(int)) for k in range(101))  # type: ignore[misc]
-    title = title or symbol
-    return _map(
-        title,
-        indexed_png(picture.codes, colours),
-        f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip(),
-        picture,
-        legend_of(palette, "built-up" if symbol.startswith(("IBU", "SBU")) else "sealed"),
-        note or thinning_note(palette, picture),
-        symbol,
-    )
+    colours: Sequence[Rgb] = palette.colours
+    if palette is BUILT_UP and picture.thinned > 1:  # shares of built-up pixels
+        colours = grades(colours[:2], 101)
+    alt = f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip()
+    legend = legend_of(palette, "built-up" if symbol.startswith(("IBU", "SBU")) else "sealed")
+    note = note or thinning_note(palette, picture)
+    return _map(title or symbol, indexed_png(picture.codes, colours), alt, picture, legend, note, symbol)
+
+
+def grades(anchors: Sequence[Rgb], count: int) -> list[Rgb]:
+    """Colours on straight lines between anchors."""
+    steps, places = np.linspace(0, len(anchors) - 1, count), np.arange(len(anchors))
+    bands = (np.rint(np.interp(steps, places, band)).astype(int).tolist() for band in zip(*anchors, strict=True))
+    return list(zip(*bands, strict=True))
 
 
 def thinning_note(palette: Palette, picture: Picture) -> str:
@@ -190,17 +189,13 @@ def stretch(*composites: np.ndarray) -> np.ndarray:
 
 def draw_looks(picture: Picture, most: float, title: str) -> Map:
     """Number of clear observations, from 0 to `most`."""
-    steps = np.linspace(0, len(LOOKS_COLOURS) - 1, 201)
-    anchors = np.array(LOOKS_COLOURS, float)
-    colours = np.stack([np.interp(steps, np.arange(len(anchors)), anchors[:, k]) for k in range(3)], axis=1)
     with np.errstate(invalid="ignore"):
         codes = np.clip(200 * picture.codes / max(most, 1), 0, 200)
     codes = np.where(np.isfinite(codes), codes, OUTSIDE).astype("u1")
     legend = Legend(((gradient(LOOKS_COLOURS), "0", f"{most:.0f}"),), (("", "none"),), "clear observations")
-    table: list[Rgb] = [(int(r), int(g), int(b)) for r, g, b in np.rint(colours)]
     note = f"mean of a map pixel of {picture.metres:g} m" if picture.thinned > 1 else ""
     title = f"Clear observations, {title}"
-    return _map(title, indexed_png(codes, table), f"Map: {title}", picture, legend, note)
+    return _map(title, indexed_png(codes, grades(LOOKS_COLOURS, 201)), f"Map: {title}", picture, legend, note)
 
 
 def _uri(image: Image.Image, form: str, **options: object) -> str:
