@@ -17,7 +17,8 @@ import numpy as np
 from imperv.layers.catalogue import Layer
 from imperv.layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, meant, reading_of, valid_values
+from imperv.tasks.imperviousness.assessment.codes import meant, reading_of
+from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, valid_values
 from imperv.tasks.imperviousness.assessment.comparison_sides import Side
 from imperv.tasks.report.maps import scale_bar
 from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change
