@@ -158,13 +158,13 @@ def _remarks(name: str, tally: Tally) -> Iterator[str]:
 
 
 def _score(score: Score) -> str:
-    parts = [f"{score.pixels} pixels"]
-    if not math.isnan(score.mae):
-        parts.append(f"MAE {score.mae:.2f}, RMSE {score.rmse:.2f}, bias {score.bias:+.2f} percent")
-    if not math.isnan(score.accuracy):
-        parts.append(f"{100 * score.accuracy:.2f} % of classes right")
-    if not math.isnan(score.f1):
-        parts.append(f"F1 {score.f1:.3f}")
+    parts = [f"{score['pixels']} pixels"]
+    if not math.isnan(score["mae"]):
+        parts.append(f"MAE {score['mae']:.2f}, RMSE {score['rmse']:.2f}, bias {score['bias']:+.2f} percent")
+    if not math.isnan(score["accuracy"]):
+        parts.append(f"{100 * score['accuracy']:.2f} % of classes right")
+    if not math.isnan(score["f1"]):
+        parts.append(f"F1 {score['f1']:.3f}")
     return ", ".join(parts)
 
 
@@ -185,7 +185,7 @@ def as_dict(a: Side, b: Side, found: Found) -> dict[str, Any]:
             "largest": tally.largest if tally.numbers else None,
             "km2_a": _json(tally.area(0)), "km2_b": _json(tally.area(1)),
             **_transitions(tally),
-            "truth": None if scores is None else {s: {k: _json(v) for k, v in asdict(score).items()}
+            "truth": None if scores is None else {s: {k: _json(v) for k, v in score.items()}
                                                   for s, score in zip("ab", scores, strict=True)},
         })  # fmt: skip
     return {

@@ -17,10 +17,11 @@ import numpy as np
 from imperv.layers.catalogue import Layer
 from imperv.layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, meant, reading_of, valid_values
+from imperv.tasks.imperviousness.assessment.codes import meant, reading_of
+from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, valid_values
 from imperv.tasks.imperviousness.assessment.comparison_sides import Side
 from imperv.tasks.report.maps import scale_bar
-from imperv.tasks.report.thinning import mean_share, prevailing_class, share_of_ones, strongest_change
+from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change
 
 FORMS = (".png", ".svg", ".pdf")
 
@@ -97,10 +98,9 @@ def _thin_codes(pair: Pair, one: np.ndarray, two: np.ndarray, factor: int) -> tu
     if factor == 1:
         return maps[0], maps[1], difference
     thinner = _thinner(pair.a.layer, kind)
-    return (
-        thinner(_padded(maps[0], factor, OUTSIDE), factor), thinner(_padded(maps[1], factor, OUTSIDE), factor),
-        strongest_change(_padded(difference, factor, OUTSIDE), factor),
-    )  # fmt: skip
+    more = [(0, -n % factor) for n in one.shape]  # until the factor divides both edges
+    a, b, change = (np.pad(array, more, constant_values=OUTSIDE) for array in (*maps, difference))
+    return thinner(a, factor), thinner(b, factor), strongest_change(change, factor)
 
 
 def _thinner(layer: Layer | None, kind: str) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -120,21 +120,7 @@ def _thin_values(pair: Pair, one: np.ndarray, two: np.ndarray, factor: int) -> t
         np.where(valid_values(array, raster.nodata), array, np.nan).astype("f4")
         for array, raster in ((one, pair.a), (two, pair.b))
     )
-    return tuple(_mean(_padded(array, factor, np.nan), factor) for array in (a, b, b - a))
-
-
-def _mean(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of the valid pixels of each cell; NaN where there is none."""
-    cells = a.reshape(a.shape[0] // factor, factor, a.shape[1] // factor, factor)
-    count = np.isfinite(cells).sum(axis=(1, 3))
-    with np.errstate(invalid="ignore"):
-        return np.nansum(cells, axis=(1, 3)) / np.where(count, count, np.nan)
-
-
-def _padded(a: np.ndarray, factor: int, fill: float) -> np.ndarray:
-    """Rows and columns without data added, until the factor divides both edges."""
-    more = [(0, -n % factor) for n in a.shape]
-    return np.pad(a, more, constant_values=fill) if any(n for _, n in more) else a
+    return tuple(mean_values(array, factor) for array in (a, b, b - a))
 
 
 def draw(path: Path, a: Side, b: Side, found: Sequence[tuple[Pair, Tally]], every: bool) -> str:

@@ -1,1 +1,1 @@
-"""Reports for people: one HTML file a tile, and one for a whole production; self-contained, without a network."""
+"""Parts of HTML reports: pages, maps and thinned pixels; self-contained, without a network."""

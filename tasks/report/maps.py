@@ -1,6 +1,6 @@
-"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text for those who cannot see them.
+"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text in words.
 
-Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, for the page to hatch.
+Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, and hatched by the page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
 from imperv.tasks.report.pixels import Bounds, Picture
 
 QUALITY = 82
@@ -25,10 +25,10 @@ STRETCH = (1.0, 99.0)
 """Percentiles of reflectance that become black and white."""
 
 SMALLEST = 400
-"""Pixels that small pictures are enlarged to, so that browsers do not blur them."""
+"""Least pixels of a picture: smaller ones are enlarged, so that browsers do not blur them."""
 
 PALETTES = {"IMD_then": DENSITY, "IMD_now": DENSITY, "IBU_then": BUILT_UP, "IBU_now": BUILT_UP}
-"""Palettes of references that are drawn beside final layers."""
+"""Palettes of references drawn beside final layers."""
 
 LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180), (122, 178, 178), (24, 92, 110), (12, 44, 68))
 """Few to many clear observations."""
@@ -36,7 +36,7 @@ LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180)
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a map mean."""
+    """Meaning of the colours of a map."""
 
     ramps: tuple[tuple[str, str, str], ...] = ()
     """(CSS gradient, text at its start, text at its end)."""
@@ -47,7 +47,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Map:
-    """An image with everything that a reader needs beside it."""
+    """An image with title, legend, note and scale."""
 
     title: str
     image: str
@@ -82,8 +82,8 @@ def gradient(colours: Sequence[Rgb]) -> str:
     return f"linear-gradient(90deg,{','.join(map(css, colours))})"
 
 
-def legend_of(palette: Palette) -> Legend:
-    """Legend of a delivered layer's colours."""
+def legend_of(palette: Palette, cover: str = "sealed") -> Legend:
+    """Legend of a delivered layer's colours; of change `cover` is what changes."""
     c = palette.colours
     outside = ("", "outside, no data")
     if palette in (DENSITY, SHARE):
@@ -94,7 +94,7 @@ def legend_of(palette: Palette) -> Legend:
             (gradient([c[0], c[50], c[99]]), "−100", "−1"),
             (gradient([c[101], c[150], c[200]]), "+1", "+100"),
         )
-        classes = ((css(c[100]), "unchanged, sealed"), (css(c[201]), "unchanged, not sealed"), outside)
+        classes = ((css(c[100]), f"unchanged, {cover}"), (css(c[201]), f"unchanged, not {cover}"), outside)
         return Legend(ramps, classes, "percentage points")
     if palette is CONFIDENCE:
         return Legend(((gradient([c[50], c[75], c[100]]), "50", "100 %"),), (outside,))
@@ -105,29 +105,32 @@ def legend_of(palette: Palette) -> Legend:
 def draw(symbol: str, picture: Picture, title: str = "", note: str = "") -> Map:
     """A coded layer in the colours of its delivery."""
     palette = palette_of(symbol)
-    colours = palette.colours
-    if palette is BUILT_UP and picture.thinned > 1:
-        # Shares of built-up pixels: grades between the two colours.
-        low, high = np.array(colours[0]), np.array(colours[1])
-        colours = tuple(tuple(np.rint(low + (high - low) * k / 100).astype(int)) for k in range(101))  # type: ignore[misc]
-    title = title or symbol
-    return _map(
-        title,
-        indexed_png(picture.codes, colours),
-        f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip(),
-        picture,
-        legend_of(palette),
-        note or thinning_note(palette, picture),
-        symbol,
-    )
+    colours: Sequence[Rgb] = palette.colours
+    if palette is BUILT_UP and picture.thinned > 1:  # shares of built-up pixels
+        colours = grades(colours[:2], 101)
+    alt = f"Map of {symbol}: {CATALOGUE[symbol].description}. {note}".strip()
+    legend = legend_of(palette, "built-up" if symbol.startswith(("IBU", "SBU")) else "sealed")
+    note = note or thinning_note(palette, picture)
+    return _map(title or symbol, indexed_png(picture.codes, colours), alt, picture, legend, note, symbol)
+
+
+def grades(anchors: Sequence[Rgb], count: int) -> list[Rgb]:
+    """Colours on straight lines between anchors."""
+    steps, places = np.linspace(0, len(anchors) - 1, count), np.arange(len(anchors))
+    bands = (np.rint(np.interp(steps, places, band)).astype(int).tolist() for band in zip(*anchors, strict=True))
+    return list(zip(*bands, strict=True))
 
 
 def thinning_note(palette: Palette, picture: Picture) -> str:
     """How a map pixel stands for several of the layer; empty where each is shown."""
     if picture.thinned == 1:
         return ""
-    how = {id(CHANGE): "the largest change", id(CLASSES): "the most frequent class of change, if there is any"}
-    return f"a map pixel of {picture.metres:g} m shows {how.get(id(palette), 'the mean')}"
+    how = "the mean"
+    if palette is CHANGE:
+        how = "the largest change"
+    elif palette in (CLASSES, BUILT_UP_CLASSES):
+        how = "the most frequent class of change, if there is any"
+    return f"a map pixel of {picture.metres:g} m shows {how}"
 
 
 def _map(title: str, image: str, alt: str, picture: Picture, legend: Legend | None, note: str, symbol: str = "",
@@ -186,17 +189,13 @@ def stretch(*composites: np.ndarray) -> np.ndarray:
 
 def draw_looks(picture: Picture, most: float, title: str) -> Map:
     """Number of clear observations, from 0 to `most`."""
-    steps = np.linspace(0, len(LOOKS_COLOURS) - 1, 201)
-    anchors = np.array(LOOKS_COLOURS, float)
-    colours = np.stack([np.interp(steps, np.arange(len(anchors)), anchors[:, k]) for k in range(3)], axis=1)
     with np.errstate(invalid="ignore"):
         codes = np.clip(200 * picture.codes / max(most, 1), 0, 200)
     codes = np.where(np.isfinite(codes), codes, OUTSIDE).astype("u1")
     legend = Legend(((gradient(LOOKS_COLOURS), "0", f"{most:.0f}"),), (("", "none"),), "clear observations")
-    table: list[Rgb] = [(int(r), int(g), int(b)) for r, g, b in np.rint(colours)]
     note = f"mean of a map pixel of {picture.metres:g} m" if picture.thinned > 1 else ""
     title = f"Clear observations, {title}"
-    return _map(title, indexed_png(codes, table), f"Map: {title}", picture, legend, note)
+    return _map(title, indexed_png(codes, grades(LOOKS_COLOURS, 201)), f"Map: {title}", picture, legend, note)
 
 
 def _uri(image: Image.Image, form: str, **options: object) -> str:

@@ -1,4 +1,4 @@
-"""The page: templates, how numbers are written, and what must not be told to readers of a report (paths, credentials)."""
+"""The page: templates, formats of numbers, and what stays private (paths, credentials)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,12 @@ _PATH = re.compile(r"(?<![\w:/.<])/(?:[\w.+@~-]*/)+([\w.+@~-]+)")
 
 def public(text: str) -> str:
     """Text to publish: of absolute paths the last name, of addresses neither user nor query; relative paths stay."""
-    text = shown(_FILE.sub("/", str(text)))
-    text = _SECRET.sub(r"\1...", text)
-    return _PATH.sub(r"\1", text)
+    return _PATH.sub(r"\1", _SECRET.sub(r"\1...", shown(_FILE.sub("/", str(text)))))
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """A number with narrow spaces between thousands and a true minus sign."""
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}".replace(",", NARROW).replace("-", "\u2212")
+    return "–" if value is None else f"{value:,.{digits}f}".replace(",", NARROW).replace("-", "\u2212")
 
 
 FEW_KM2 = 100.0
@@ -80,7 +76,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Bytes in the unit that suits them."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             break
@@ -89,7 +85,7 @@ def size(count: float) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    """Everything that is shown passes here; what is marked safe is pictures and styles of our own."""
+    """Every value of a template passes here; what is marked safe is our own pictures and styles."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else public(value)
 
 
@@ -109,23 +105,14 @@ def _environment() -> jinja2.Environment:
 def render(template: str, **values: Any) -> str:
     """A page from a template, such as ``"tile.html.j2"``, with the values that it shows."""
     style = resources.files("imperv.tasks.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            style=style,
-            made=utc_now().replace("T", " ").replace("Z", " UTC"),
-            version=importlib.metadata.version("imperv"),
-            **values,
-        )
-    )
+    made, version = utc_now().replace("T", " ").replace("Z", " UTC"), importlib.metadata.version("imperv")
+    return _environment().get_template(template).render(style=style, made=made, version=version, **values)
 
 
 def locator(tile: str) -> Markup:
     """A small map of all tiles of Europe with one of them marked, as SVG."""
-    places = [(int(t[1:3]), int(t[4:6])) for t in official_tiles("eea38-2024")]
-    # The far islands would make the rest too small to be seen.
-    places = [(x, y) for x, y in places if x >= 24]
+    # Without the far islands, which would make the rest too small to be seen.
+    places = [(x, int(t[4:6])) for t in official_tiles("eea38-2024") if (x := int(t[1:3])) >= 24]
     top = max(y for _, y in places)
     land = "".join(f"M{x} {top - y}h.9v.9h-.9z" for x, y in places)
     x, y = int(tile[1:3]), int(tile[4:6])

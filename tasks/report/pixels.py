@@ -13,7 +13,7 @@ from imperv.grids import Block
 from imperv.layers.aggregation import NO_CHANGE, NODATA
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES
+from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES
 from imperv.tasks.job import Job
 from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
 
@@ -24,12 +24,18 @@ UNIT = 1000
 """Metres that whole windows have: a thinned pixel ends where they end."""
 
 CELL = 500
-"""Edge of the cells among which the largest changes are looked for, metres."""
+"""Edge of the cells in which change is summed up, metres."""
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 """Bands of a colour composite as the eye sees it: red, green, blue."""
 
 Thin = Callable[[np.ndarray, int], np.ndarray]
+
+
+def made(job: Job, symbol: str) -> bool:
+    """Whether a layer has pixels."""
+    record = job.record(symbol)
+    return record is not None and record.made
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +53,7 @@ class Picture:
 
 
 def thinning_factor(shape: tuple[int, ...], resolution: float, longest: int) -> int:
-    """Smallest factor with which a layer has at most `longest` pixels each way, or the largest that there is."""
+    """Smallest factor with which a layer has at most `longest` pixels each way, or the largest."""
     unit = round(UNIT / resolution)
     factors = [f for f in range(1, unit + 1) if unit % f == 0]
     return next((f for f in factors if max(shape) / f <= longest), unit)
@@ -56,18 +62,19 @@ def thinning_factor(shape: tuple[int, ...], resolution: float, longest: int) -> 
 def thinned(job: Job, array: Any, resolution: float, longest: int, thin: Thin, lead: tuple[int, ...] = ()) -> Picture:
     """An array (..., y, x) of a tile, thinned block by block by `thin(pixels, factor)` to at most `longest` pixels each way."""
     factor = thinning_factor(tuple(job.grid(resolution).shape), resolution, longest)
+    return Picture(cells(job, array, resolution, factor, thin, lead), job.bounds, resolution * factor, factor)
+
+
+def cells(job: Job, array: Any, resolution: float, factor: int, thin: Thin, lead: tuple[int, ...] = ()) -> np.ndarray:
+    """`thin(pixels, factor)` of a whole array (*lead, y, x), block by block: (..., y // factor, x // factor)."""
     blocks = job.blocks(resolution)
-
-    def read(block: Block) -> np.ndarray:
-        return thin(array[(*lead, *block.slices)], factor)
-
-    parts = on_threads(job, read, blocks)
+    parts = on_threads(job, lambda block: thin(array[(*lead, *block.slices)], factor), blocks)
     rows, columns = job.grid(resolution).shape
-    whole = np.empty((rows // factor, columns // factor), parts[0].dtype)
+    whole = np.empty((*parts[0].shape[:-2], rows // factor, columns // factor), parts[0].dtype)
     for block, part in zip(blocks, parts, strict=True):
         y, x = block.y0 // factor, block.x0 // factor
-        whole[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return Picture(whole, job.bounds, resolution * factor, factor)
+        whole[..., y : y + part.shape[-2], x : x + part.shape[-1]] = part
+    return whole
 
 
 def on_threads(job: Job, read: Callable[[Block], Any], blocks: Sequence[Block]) -> list[Any]:
@@ -88,7 +95,7 @@ def thin_of(symbol: str) -> Thin:
     palette = layer.delivery.palette if layer.delivery else None
     if palette is CHANGE:
         return strongest_change
-    if palette is CLASSES:
+    if palette in (CLASSES, BUILT_UP_CLASSES):
         return prevailing_class
     return share_of_ones if palette is BUILT_UP or layer.codes == BUILT_UP.codes else mean_share
 
@@ -96,22 +103,25 @@ def thin_of(symbol: str) -> Thin:
 def composite(job: Job, period: str, longest: int) -> tuple[np.ndarray, Picture]:
     """Yearly 20 % quantiles of red, green and blue, (3, y, x) digital numbers, NaN no data; and the picture of the first."""
     quantiles = job.group(f"PP_{period}")["quantiles"]
-    found = [thinned(job, quantiles, 10, longest, mean_values, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
+    found = [thinned(job, quantiles, 10, longest, _mean_above_0, (QUANTILE_BANDS.index(band),)) for band in TRUE_COLOUR]
     return np.stack([picture.codes for picture in found]), found[0]
 
 
 def clear_looks(job: Job, period: str, longest: int) -> Picture:
     """Mean number of clear observations of the whole tile, NaN where there is none."""
-    return thinned(job, job.group(f"PP_{period}")["observations"], 10, longest, mean_values)
+    return thinned(job, job.group(f"PP_{period}")["observations"], 10, longest, _mean_above_0)
+
+
+def _mean_above_0(a: np.ndarray, factor: int) -> np.ndarray:
+    return mean_values(np.where(a > 0, a, np.nan), factor)
 
 
 def window_block(job: Job, bounds: Bounds, resolution: float) -> Block:
     """Pixels of a window, cut at the edges of the area."""
-    left, _, _, top = job.bounds
-    rows, columns = job.grid(resolution).shape
-    y0, y1 = (round((top - y) / resolution) for y in (bounds[3], bounds[1]))
-    x0, x1 = (round((x - left) / resolution) for x in (bounds[0], bounds[2]))
-    return Block(max(y0, 0), max(x0, 0), min(y1, rows), min(x1, columns))
+    left, bottom, right, top = job.bounds
+    y0, y1 = (round((top - y) / resolution) for y in (min(bounds[3], top), max(bounds[1], bottom)))
+    x0, x1 = (round((x - left) / resolution) for x in (max(bounds[0], left), min(bounds[2], right)))
+    return Block(y0, x0, y1, x1)
 
 
 def window(job: Job, symbol: str, bounds: Bounds) -> Picture:
@@ -129,49 +139,23 @@ def window_composite(job: Job, period: str, bounds: Bounds) -> np.ndarray:
     return bands
 
 
-@dataclass(frozen=True, eq=False)
-class Movement:
-    """Change of sealing by cells of `CELL`."""
+def movement(job: Job) -> np.ndarray:
+    """Gain and loss of sealed ground from IMDC by cells of `CELL`: (2, y, x) float64, square metres."""
 
-    gain: np.ndarray
-    """(y, x) float64: newly sealed ground, square metres."""
-    loss: np.ndarray
-    """(y, x) float64: ground that lost its sealing, square metres."""
+    def thin(codes: np.ndarray, factor: int) -> np.ndarray:
+        change = np.where(codes <= 2 * NO_CHANGE, codes.astype("i2") - NO_CHANGE, 0)
+        return np.stack([sums(np.maximum(side, 0), factor) for side in (change, -change)])
 
-
-def movement(job: Job) -> Movement:
-    """Gain and loss of sealed ground from IMDC, by cells."""
-    array, cell = job.array("IMDC"), CELL // 20
-    rows, columns = (edge // cell for edge in job.grid(20).shape)
-    gain, loss = np.zeros((rows, columns)), np.zeros((rows, columns))
-
-    def read(block: Block) -> None:
-        codes = array[block.slices].astype("i2")
-        change = np.where(codes <= 2 * NO_CHANGE, codes - NO_CHANGE, 0) * (20 * 20 / 100)
-        y, x = block.y0 // cell, block.x0 // cell
-        for out, part in ((gain, np.maximum(change, 0)), (loss, np.maximum(-change, 0))):
-            found = sums(part, cell)
-            out[y : y + found.shape[0], x : x + found.shape[1]] = found
-
-    on_threads(job, read, job.blocks(20))
-    return Movement(gain, loss)
+    return cells(job, job.array("IMDC"), 20, CELL // 20, thin) * (20 * 20 / 100)
 
 
-def sealed_ground(job: Job, symbol: str = "IMD_now") -> np.ndarray:
+def sealed_ground(job: Job, symbol: str) -> np.ndarray:
     """Sealed ground by cells of `CELL`: (y, x) float64, square metres."""
 
     def thin(codes: np.ndarray, factor: int) -> np.ndarray:
         return sums(np.where(codes == NODATA, 0, codes), factor)
 
-    array, cell = job.array(symbol), CELL // 10
-    blocks = job.blocks(10)
-    parts = on_threads(job, lambda block: thin(array[block.slices], cell), blocks)
-    rows, columns = (edge // cell for edge in job.grid(10).shape)
-    whole = np.zeros((rows, columns))
-    for block, part in zip(blocks, parts, strict=True):
-        y, x = block.y0 // cell, block.x0 // cell
-        whole[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return whole * (10 * 10 / 100)
+    return cells(job, job.array(symbol), 10, CELL // 10, thin) * (10 * 10 / 100)
 
 
 def best_windows(job: Job, amount: np.ndarray, edge: int, count: int, taken: Sequence[Bounds] = ()) -> list[Bounds]:

@@ -1,4 +1,4 @@
-"""Fewer pixels for the maps of a report: one small function for each kind of layer.
+"""Thinning of maps: one function for each kind of layer.
 
 Edges of arrays (y, x) are multiples of `factor`, the pixels of a cell each way. Rare changes must stay visible.
 """
@@ -6,6 +6,7 @@ Edges of arrays (y, x) are multiples of `factor`, the pixels of a cell each way.
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
 from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE, NODATA, aggregate_mean
 
@@ -34,7 +35,8 @@ def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
     a = np.asarray(a, "u1")
     if factor == 1:
         return a
-    cells = _cells(a, factor)
+    rows, columns = a.shape[0] // factor, a.shape[1] // factor
+    cells = a.reshape(rows, factor, columns, factor).swapaxes(1, 2).reshape(rows, columns, factor**2)
     # Doubled, so that there is room between "no change" (1) and "never sealed" (0); outside loses against all.
     rank = 2 * np.abs(cells.astype("i2") - NO_CHANGE) + 1
     rank[cells == NEVER_SEALED] = 0
@@ -58,20 +60,11 @@ def prevailing_class(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def mean_values(a: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of each cell as float32, without pixels of 0 (no data); NaN where a cell has no valid pixel."""
-    count = sums(np.asarray(a) > 0, factor)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (sums(a, factor) / np.where(count > 0, count, np.nan)).astype("f4")
+    """Mean of the pixels of each cell that are not NaN, float32; at the edges cells may hold fewer pixels."""
+    return xr.DataArray(a, dims=("y", "x")).coarsen(y=factor, x=factor, boundary="pad").mean().values.astype("f4")
 
 
 def sums(a: np.ndarray, factor: int) -> np.ndarray:
     """Sum of each cell, float64."""
-    rows, columns = a.shape
-    return np.asarray(a).reshape(rows // factor, factor, columns // factor, factor).sum(axis=(1, 3), dtype="f8")
-
-
-def _cells(a: np.ndarray, factor: int) -> np.ndarray:
-    """(y, x, pixel): the pixels of each cell along the last axis."""
-    rows, columns = a.shape
-    parts = a.reshape(rows // factor, factor, columns // factor, factor).swapaxes(1, 2)
-    return parts.reshape(rows // factor, columns // factor, factor * factor)
+    rows, columns = a.shape[0] // factor, a.shape[1] // factor
+    return np.asarray(a).reshape(rows, factor, columns, factor).sum(axis=(1, 3), dtype="f8")

@@ -110,7 +110,9 @@ def test_what_is_delivered_is_known_to_others(finished):
     import pystac
 
     item = pystac.Item.from_file(str(finished.parent / "store/products/E44N26/TOY_map_2021-06_E44N26_R5m.stac.json"))
-    assert item.properties["proj:code"] == "EPSG:3035" and "Example of a product, section 4" in item.properties["processing:lineage"]
+    assert (
+        item.properties["proj:code"] == "EPSG:3035" and "Example of a product, section 4" in item.properties["processing:lineage"]
+    )
     classes = item.assets["data"].extra_fields["classification:classes"]
     assert [(c["value"], c["title"]) for c in classes] == [(1, "other ground"), (2, "green"), (0, "no data")]
     collection = pystac.Collection.from_file(str(finished.parent / "store/products/toy_2021-06.stac.json"))

@@ -1,15 +1,14 @@
-"""Two maps of the same ground compared block by block: where they differ, by how much, and what became what.
+"""Two maps of the same ground compared block by block: differences, areas, transitions, scores against a truth.
 
-Of coded maps all follows from one table, the pixels of each pair of codes; of other maps from a few sums. So whole tiles take the
-memory of a block, and the tables of tiles add up.
+Coded maps are counted by pairs of codes, other maps in a few sums: whole tiles take the memory of a block, and the sums of tiles
+add up.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -17,21 +16,15 @@ from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
-from imperv.layers.palette import BUILT_UP, CHANGE, CONFIDENCE, DENSITY, OUTSIDE, Palette
+from imperv.layers.palette import OUTSIDE
+from imperv.layers.statistics.scores import density_scores, mask_scores
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.assessment.codes import SEALED, Reading, reading_of
 from imperv.tasks.imperviousness.assessment.truth import Truth
 from imperv.tasks.store.records import Record
 
-Kind = Literal["density", "percent", "change", "binary", "classes", "codes", "values"]
-
-SEALED = 1
-"""Percent from which a density counts as sealed or built-up, as in `imperv validate`."""
-
 PIECE = 2**18
 """Pixels counted at once."""
-
-SEA = 253
-"""CLC+ code of the sea; it and what is above lies outside."""
 
 TRUTHS = {"IMD_then": "imd_then", "IMD_now": "imd_now", "RIMD": "imd_now", "IBU_then": "ibu_then", "IBU_now": "ibu_now",
           "IBUD_now": "ibud_now", "RIBUD": "ibud_now"}  # fmt: skip
@@ -43,65 +36,16 @@ class Raster:
     """One map, read block by block."""
 
     name: str
-    """What messages call it."""
+    """Name in messages."""
     grid: GeoBox
     dtype: np.dtype
     nodata: float | None
     read: Callable[[Block], np.ndarray]
     """Pixels of a block of the grid."""
     layer: Layer | None = None
-    """None where it is not known what it shows."""
+    """None where unknown."""
     record: Record | None = None
-    """How it was made, where that is known."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the 256 codes of a map mean."""
-
-    kind: Kind
-    value_of: np.ndarray
-    """(256,) float64: percent, or the code itself; NaN outside and where codes are classes."""
-    class_of: np.ndarray
-    """(256,) int: class of each code, -1 outside."""
-    names: tuple[str, ...]
-    """Of the classes."""
-    valid: np.ndarray
-    """(256,) bool."""
-
-
-@cache
-def reading_of(layer: Layer | None, nodata: float | None = OUTSIDE) -> Reading:
-    """How the codes of a layer are read; numbers without a name where it is not known what layer it is."""
-    codes, nothing = np.arange(256), np.full(256, np.nan)
-    if layer is None:
-        valid = codes != nodata
-        return Reading("codes", np.where(valid, codes, np.nan), np.where(valid, codes, -1), tuple(map(str, range(256))), valid)
-    if layer.codes == DENSITY.codes:
-        valid = codes <= 100
-        value = np.where(valid, codes, np.nan)
-        if layer.delivery and layer.delivery.palette is CONFIDENCE:
-            return Reading("percent", value, np.full(256, -1), (), valid)
-        names: tuple[str, ...] = (f"below {SEALED} %", f"{SEALED} % and more")
-        return Reading("density", value, np.where(valid, codes >= SEALED, -1), names, valid)
-    if layer.codes == CHANGE.codes:
-        valid = codes <= 201
-        value = np.where(codes <= 200, codes - 100.0, np.where(valid, 0.0, np.nan))
-        classes = np.select([~valid, codes == 201, value < 0, value > 0], [-1, 2, 0, 3], 1)
-        return Reading("change", value, classes, ("decrease", "unchanged above 0", "unchanged at 0", "increase"), valid)
-    shown = [code for code in layer.codes if code < SEA]
-    classes = np.full(256, -1)
-    classes[shown] = range(len(shown))
-    palette = meant(layer)
-    names = tuple(f"{code} {palette.meaning(code)}" if palette else str(code) for code in shown)
-    return Reading("binary" if shown == [0, 1] else "classes", nothing, classes, names, classes >= 0)
-
-
-def meant(layer: Layer | None) -> Palette | None:
-    """The palette whose class names are those of a layer; None where its codes have no names here."""
-    if layer is None:
-        return None
-    return layer.delivery.palette if layer.delivery else BUILT_UP if layer.symbol.startswith("IBU_") else None
+    """How it was made, where known."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +58,7 @@ class Common:
     b: tuple[int, int]
     """The same in B."""
     note: str
-    """That the maps cover different areas, in words; empty where they do not."""
+    """Areas of the maps where they are not the same, in words."""
 
 
 def common_ground(a: Raster, b: Raster) -> Common:
@@ -149,7 +93,7 @@ def _box(grid: GeoBox) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two maps of one layer and tile, and what they share."""
+    """Two maps of one layer and tile."""
 
     tile: str
     """Empty for files that are not named as products."""
@@ -167,19 +111,12 @@ def both_blocks(pair: Pair, edge: int | None = None) -> Iterator[tuple[Block, np
         yield block, pair.a.read(one), pair.b.read(two)
 
 
-@dataclass(frozen=True)
-class Score:
-    """A map against a truth."""
+Score = dict[str, float]
+"""A map against a truth: ``pixels``; ``mae``, ``rmse`` and ``bias`` in percent, NaN of masks; ``accuracy`` and ``f1`` of the
+sealed or built-up class, of densities from `SEALED` percent."""
 
-    pixels: int
-    mae: float = math.nan
-    """Mean absolute error, percent; NaN of masks."""
-    rmse: float = math.nan
-    bias: float = math.nan
-    accuracy: float = math.nan
-    """Share of pixels whose class is right: of densities at `SEALED` percent."""
-    f1: float = math.nan
-    """Of the sealed or built-up class."""
+
+SUMMED = {"pixels", "both", "only_a", "only_b", "differing", "sums", "pairs"}
 
 
 @dataclass
@@ -205,14 +142,10 @@ class Tally:
     """(map, code of the truth, code of the map) pixels with data in all three."""
 
     def __add__(self, other: Tally) -> Tally:
-        truths = self.truths
-        if other.truths is not None:
-            truths = other.truths if truths is None else truths + other.truths
-        return Tally(
-            self.reading, self.metres, self.pixels + other.pixels, self.both + other.both, self.only_a + other.only_a,
-            self.only_b + other.only_b, self.differing + other.differing, self.sums + other.sums,
-            max(self.largest, other.largest), self.pairs + other.pairs, truths,
-        )  # fmt: skip
+        summed = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name in SUMMED}
+        truths = [tally.truths for tally in (self, other) if tally.truths is not None]
+        largest = max(self.largest, other.largest)
+        return Tally(self.reading, self.metres, largest=largest, truths=np.sum(truths, axis=0) if truths else None, **summed)
 
     @property
     def coded(self) -> bool:
@@ -222,17 +155,20 @@ class Tally:
     @property
     def mean(self) -> float:
         """Mean of B - A; NaN where there are no numbers."""
-        return float(self.sums[0] / self.both) if self.both and self.numbers else math.nan
+        return self._mean_of(0)
 
     @property
     def mean_absolute(self) -> float:
         """Mean of the absolute difference."""
-        return float(self.sums[1] / self.both) if self.both and self.numbers else math.nan
+        return self._mean_of(1)
 
     @property
     def rms(self) -> float:
         """Root mean square of the difference."""
-        return math.sqrt(self.sums[2] / self.both) if self.both and self.numbers else math.nan
+        return math.sqrt(self._mean_of(2))
+
+    def _mean_of(self, k: int) -> float:
+        return float(self.sums[k] / self.both) if self.both and self.numbers else math.nan
 
     @property
     def numbers(self) -> bool:
@@ -268,22 +204,16 @@ class Tally:
 
     def _score(self, counts: np.ndarray) -> Score:
         """Score of (code of the truth, code of the map) pixels."""
-        pixels = int(counts.sum())
-        if not pixels:
-            return Score(0)
-        binary = self.reading.kind == "binary"
-        codes = np.arange(256)
-        sealed = codes >= (1 if binary else SEALED)
-        hit, false, missed = (
-            int(counts[np.ix_(t, m)].sum()) for t, m in ((sealed, sealed), (~sealed, sealed), (sealed, ~sealed))
-        )
-        accuracy = 1 - (false + missed) / pixels
-        f1 = 2 * hit / (2 * hit + false + missed) if hit + false + missed else math.nan
-        if binary:
-            return Score(pixels, accuracy=accuracy, f1=f1)
-        error = codes[None, :] - codes[:, None]
-        mae, square, bias = (float((counts * term).sum() / pixels) for term in (np.abs(error), error**2, error))
-        return Score(pixels, mae, math.sqrt(square), bias, accuracy, f1)
+        pixels, hit, right = counts.sum(), counts[SEALED:, SEALED:].sum(), counts[:SEALED, :SEALED].sum()
+        false, missed = counts[:SEALED, SEALED:].sum(), counts[SEALED:, :SEALED].sum()
+        found = {"mae": math.nan, "rmse": math.nan, "bias": math.nan}
+        if self.reading.kind != "binary":
+            codes = np.arange(256)
+            error = codes[None, :] - codes[:, None]
+            sums = [pixels, *((counts * term).sum() for term in (np.abs(error), error**2, error)), 0, 0]
+            found = {name: float(value) for name, value in density_scores(np.array(sums)).items() if name != "r2"}
+        f1 = float(mask_scores(np.array([hit, false, missed, right]))["f1"])
+        return {"pixels": int(pixels), **found, "accuracy": float((hit + right) / pixels) if pixels else math.nan, "f1": f1}
 
 
 def compare(pair: Pair, truth: Truth | None = None) -> Tally:
@@ -319,7 +249,7 @@ def compare(pair: Pair, truth: Truth | None = None) -> Tally:
     return tally
 
 
-_VALUES = Reading("values", np.full(256, np.nan), np.full(256, -1), (), np.zeros(256, bool))
+_VALUES = Reading("values", np.full(256, np.nan), np.full(256, -1), ())
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.palette import BUILT_UP, CHANGE, CLASSES, DENSITY, SHARE
 from imperv.layers.statistics.accuracy import (
     Accuracy,
     ClassAccuracy,
@@ -19,67 +17,7 @@ from imperv.layers.statistics.accuracy import (
     density_error,
     stratum_weights,
 )
-from imperv.tasks.errors import InputError
-
-Kind = Literal["density", "change", "binary", "classes"]
-
-NEVER, SAME, OUTSIDE = 201, 100, 255
-"""Codes of change layers, and outside."""
-
-
-@dataclass(frozen=True)
-class Legend:
-    """How the codes of a layer are read."""
-
-    kind: Kind
-    names: tuple[str, ...]
-    """Of the classes that are compared."""
-    codes: tuple[int, ...]
-    """Of these classes, in class layers and masks; of densities their numbers, 0 and up."""
-    class_of: np.ndarray
-    """(256,) int: class of every code, -1 outside."""
-    value_of: np.ndarray
-    """(256,) float: percent of every code, NaN outside and where codes are classes."""
-    threshold: float
-    """Percent from which a density is sealed, or a change a change."""
-
-    def classes(self, density: np.ndarray) -> np.ndarray:
-        """Class of reference densities, percent."""
-        if self.kind == "change":
-            return np.select([density <= -self.threshold, density >= self.threshold], [0, 2], 1)
-        return (density >= self.threshold).astype(np.int64)
-
-
-def legend_of(symbol: str, threshold: float) -> Legend:
-    """How a layer is compared; InputError if it cannot be, or for a threshold out of range.
-
-    `threshold` is the percent from which a density counts as sealed or built-up, and a change of density as a change.
-    """
-    if not 0 < threshold <= 100:
-        raise InputError(f"--threshold {threshold:g}: choose a percentage above 0, up to 100")
-    codes, layer = np.arange(256), CATALOGUE[symbol]
-    nothing = np.full(256, np.nan)
-    palette = layer.delivery.palette if layer.delivery else None
-    if palette is BUILT_UP or (palette is None and layer.codes == BUILT_UP.codes):
-        return Legend("binary", ("0", "1"), (0, 1), np.where(codes <= 1, codes, -1), nothing, threshold)
-    if palette is CLASSES:
-        shown = tuple(c for c in CLASSES.codes if c != OUTSIDE)
-        place = np.full(256, -1)
-        place[list(shown)] = range(len(shown))
-        return Legend("classes", tuple(f"{c} {CLASSES.meaning(c)}" for c in shown), shown, place, nothing, threshold)
-    if palette is CHANGE or (palette is None and layer.codes == CHANGE.codes):
-        value = np.where(codes < NEVER, codes - SAME, np.where(codes == NEVER, 0, np.nan)).astype(np.float64)
-        names: tuple[str, ...] = ("decrease", "unchanged", "increase")
-    elif palette in (DENSITY, SHARE) or (palette is None and layer.codes == DENSITY.codes):
-        value = np.where(codes <= 100, codes, np.nan)
-        names = ("below", "at or above")
-    else:
-        raise InputError(f"--layer {symbol}: no reference tells what it holds; take IMD_now or IBU_now")
-    kind: Kind = "change" if len(names) == 3 else "density"
-    legend = Legend(kind, names, tuple(range(len(names))), np.zeros(0), value, threshold)
-    place = np.where(np.isnan(value), -1, legend.classes(value))
-    shown_names = names if kind == "change" else (f"below {threshold:g} %", f"{threshold:g} % and more")
-    return Legend(kind, shown_names, tuple(range(len(names))), place, value, threshold)
+from imperv.tasks.imperviousness.assessment.codes import Kind, Reading
 
 
 @dataclass(frozen=True)
@@ -189,7 +127,7 @@ class Sample:
     strata: np.ndarray | None = None
 
 
-def result(place: str, sample: Sample, legend: Legend, histogram: np.ndarray, pixel: int, unit: str, design: str,
+def result(place: str, sample: Sample, legend: Reading, histogram: np.ndarray, pixel: int, unit: str, design: str,
            notes: tuple[str, ...] = ()) -> PlaceResult:  # fmt: skip
     """What a sample says of a map: `histogram` (256,) has its pixels by code, `pixel` its pixel size in metres."""
     km2 = pixel**2 / 1e6

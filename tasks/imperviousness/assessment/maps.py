@@ -12,12 +12,11 @@ from rasterio.errors import RasterioError
 from imperv.layers.catalogue import resolve
 from imperv.layers.statistics.accuracy import density_moments, stratum_weights
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.assessment.codes import Reading, legend_of
 from imperv.tasks.imperviousness.assessment.estimators import (
-    Legend,
     PlaceResult,
     Sample,
     Validation,
-    legend_of,
     post_stratified,
     result,
     scatter_of,
@@ -109,7 +108,7 @@ def _symbol(layer: str) -> str:
 # points ---------------------------------------------------------------------------------------------------------
 
 
-def _by_points(maps: Sequence[Map], points: Points, legend: Legend, design: Design) -> list[PlaceResult]:
+def _by_points(maps: Sequence[Map], points: Points, legend: Reading, design: Design) -> list[PlaceResult]:
     codes = np.full(len(points), -1)
     where = np.full(len(points), -1)
     histograms = []
@@ -183,7 +182,7 @@ def _nothing_to_compare(points: Points, maps: Sequence[Map], outside: int) -> st
     )
 
 
-def _reference_classes(points: Points, legend: Legend) -> np.ndarray:
+def _reference_classes(points: Points, legend: Reading) -> np.ndarray:
     """Class of the reference at every point."""
     start = f"reference {points.name}"
     if points.classes is None:
@@ -200,7 +199,7 @@ def _reference_classes(points: Points, legend: Legend) -> np.ndarray:
 
 
 def _sample_weights(
-    points: Points, mapped: np.ndarray, legend: Legend, design: Design, histograms: Sequence[np.ndarray]
+    points: Points, mapped: np.ndarray, legend: Reading, design: Design, histograms: Sequence[np.ndarray]
 ) -> tuple[np.ndarray | None, str]:
     """Weights that the sample brings with it, and the design in words; no words where the map must give them."""
     if points.weights is not None:
@@ -239,7 +238,7 @@ def _require_two(points: Points) -> None:
 
 def _sample(
     points: Points, mapped: np.ndarray, reference: np.ndarray, moments: np.ndarray | None, values: np.ndarray,
-    inside: np.ndarray, legend: Legend, weights: np.ndarray | None,
+    inside: np.ndarray, legend: Reading, weights: np.ndarray | None,
 ) -> Sample:  # fmt: skip
     """The sample of a place; strata keep their whole sample, for how many of them fell into a tile is part of the chance."""
     k = len(legend.names)
@@ -257,7 +256,7 @@ def _sample(
 
 
 def _post_stratify(
-    sample: Sample, mapped: np.ndarray, histogram: np.ndarray, legend: Legend
+    sample: Sample, mapped: np.ndarray, histogram: np.ndarray, legend: Reading
 ) -> tuple[Sample, str, tuple[str, ...]]:
     sizes = {k: float(histogram[legend.class_of == k].sum()) for k in range(len(legend.names))}
     weights, text, notes = post_stratified(mapped, sizes)
@@ -268,7 +267,7 @@ def _post_stratify(
 # rasters --------------------------------------------------------------------------------------------------------
 
 
-def _by_raster(maps: Sequence[Map], path: Path, legend: Legend) -> list[PlaceResult]:
+def _by_raster(maps: Sequence[Map], path: Path, legend: Reading) -> list[PlaceResult]:
     try:
         reference = open_full_resolution(str(path))
     except RasterioError as error:

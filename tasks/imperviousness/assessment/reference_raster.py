@@ -14,7 +14,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.assessment.estimators import Legend, Sample, scatter_of
+from imperv.tasks.imperviousness.assessment.codes import Reading
+from imperv.tasks.imperviousness.assessment.estimators import Sample, scatter_of
 from imperv.tasks.imperviousness.checks.consistency import Source
 from imperv.tasks.job import count_codes
 from imperv.tasks.scenes.reading import warp
@@ -26,7 +27,7 @@ STRIP_METRES = 5_000
 """Height of a strip, whole blocks."""
 
 
-def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: Legend, path: Path) -> tuple[Sample, np.ndarray]:
+def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: Reading, path: Path) -> tuple[Sample, np.ndarray]:
     """Compare a map with a reference raster of like codes: blocks that share valid pixels, and the map's pixels by code (256,).
 
     The raster is opened by `tasks.scenes.reading.open_full_resolution`. InputError if it holds values that the layer does not
@@ -61,7 +62,7 @@ def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: 
     return Sample(np.concatenate(matrices), np.concatenate(moments) if dense else None, scatter if dense else None), histogram
 
 
-def _reference_on(grid: GeoBox, reference: rasterio.DatasetReader, legend: Legend, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _reference_on(grid: GeoBox, reference: rasterio.DatasetReader, legend: Reading, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Values and classes of a reference raster on the map's grid; class -1 where it has none."""
     kind = reference.dtypes[0]
     nodata = np.nan if kind.startswith("float") else 255

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -19,42 +20,19 @@ INK, MUTED, LINE = "#1c2733", "#5d6b79", "#dfe4e9"
 THEN, NOW, ACCENT = "#6f8aa5", "#9c3d22", "#1f6b75"
 """Colours of the two periods, and of what belongs to neither."""
 
+PERIODS = {"then": THEN, "now": NOW}
+
 WIDTH, HEIGHT = 5.0, 3.0
-"""Inches; 72 of a picture's points are an inch, so that text has its size on a telephone."""
+"""Inches of 72 points, so that text has its size on a telephone."""
 
 LEFT = 0.8
 """Inches beside the axes: labels of five figures and the axis title."""
 
 FONT = "DejaVu Sans"
-"""Comes with Matplotlib; texts are measured in it."""
+"""Matplotlib's own, in which texts are measured."""
 
 PAGE_FONT = "Inter, 'Source Sans 3', 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
-"""What the texts are shown in: the page's own, which is narrower."""
-
-STYLE: dict[str, Any] = {
-    "font.family": FONT,
-    "font.size": 10.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "imperv",
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.7,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "text.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-}
+"""The page's own, in which texts are shown; it is narrower."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +47,7 @@ class Chart:
 
 
 class _Canvas:
-    """A figure in the common style, which becomes a chart when it is finished; margins are in inches."""
+    """A figure in the common style, which becomes a chart when it is finished; sizes and margins are in inches."""
 
     def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
                  bottom: float = 0.52) -> None:  # fmt: skip
@@ -77,12 +55,17 @@ class _Canvas:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        self._context = mpl.rc_context(STYLE)  # type: ignore[arg-type]
-        self._context.__enter__()
+        with resources.as_file(resources.files("imperv.tasks.report").joinpath("templates", "charts.mplstyle")) as style:
+            self._context = mpl.rc_context(fname=style)
+            self._context.__enter__()
         self.figure = Figure(figsize=(width, height))
         FigureCanvasSVG(self.figure)
         space = {"left": LEFT / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
         self.axes = self.figure.subplots(rows, 1, squeeze=False, gridspec_kw={**space, "hspace": 0.62})[:, 0]
+
+    def legend(self, columns: int = 2, **how: Any) -> None:
+        """Above the last axes, unless `how` says otherwise."""
+        self.axes[-1].legend(**{"ncols": columns, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), **how})
 
     def finish(self, title: str, alt: str, note: str = "") -> Chart:
         buffer = io.BytesIO()
@@ -93,8 +76,15 @@ class _Canvas:
 
 
 def _plain(value: float, _: object = None) -> str:
-    """Labels of logarithmic axes without powers, which come out in another font."""
+    """Label of a logarithmic axis without powers, which come out in another font."""
     return f"{value:g}"
+
+
+def _months(axes: Any, first: int = 1) -> None:
+    """A time axis of twelve months."""
+    axes.set(xlim=(0, 12))
+    axes.set_xticks(np.arange(12) + 0.5, ["JFMAMJJASOND"[(first - 1 + k) % 12] for k in range(12)])
+    axes.tick_params(axis="x", length=0)
 
 
 def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], fitted: Mapping[str, Any]) -> Chart:
@@ -141,42 +131,37 @@ def training_chart(model: Training) -> Chart:
     canvas = _Canvas()
     axes = canvas.axes[0]
     for k, member in enumerate(model.members):
-        epochs = np.arange(1, len(member["loss"]) + 1)
+        epochs, best = np.arange(1, len(member["loss"]) + 1), member["best_epoch"]
         shade = 1 - 0.55 * k / max(len(model.members) - 1, 1)
-        axes.plot(epochs, member["loss"], color=THEN, alpha=shade, linewidth=1.3, label="training" if not k else None)
-        axes.plot(epochs, member["validation"], color=NOW, alpha=shade, linewidth=2, label="validation" if not k else None)
-        best = member["best_epoch"]
+        axes.plot(epochs, member["loss"], color=THEN, alpha=shade, linewidth=1.3, label="" if k else "training")
+        axes.plot(epochs, member["validation"], color=NOW, alpha=shade, linewidth=2, label="" if k else "validation")
         axes.plot(best + 1, member["validation"][best], "o", color=NOW, markersize=6, markerfacecolor="white",
-                  markeredgewidth=1.8, label="kept" if not k else None)  # fmt: skip
-    constants = [m["constant_loss"] for m in model.members if m.get("constant_loss")]
-    for k, value in enumerate(constants):
-        axes.axhline(value, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="constant" if not k else None)
+                  markeredgewidth=1.8, label="" if k else "kept")  # fmt: skip
+    for k, value in enumerate(m["constant_loss"] for m in model.members if m.get("constant_loss")):
+        axes.axhline(value, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="" if k else "constant")
     axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2, handlelength=1.5)
+    canvas.legend(4, columnspacing=1.2, handlelength=1.5)
     what = "density" if model.symbol == "IMD_model" else "built-up"
     alt = f"Training and validation loss of the {what} model by epoch, {len(model.members)} members"
     return canvas.finish(f"Training of the {what} model", alt)
 
 
-def looks_chart(looks: Mapping[str, Looks], labels: Mapping[str, str]) -> Chart:
+def looks_chart(looks: Mapping[str, Looks], periods: Mapping[str, Period]) -> Chart:
     """Share of the pixels by their number of clear observations."""
     canvas = _Canvas()
     axes = canvas.axes[0]
     last = 1
-    for period, colour in (("then", THEN), ("now", NOW)):
-        if period in looks:
-            counts = np.array(looks[period].histogram, float)
-            last = max(last, int(np.nonzero(counts)[0].max(initial=1)))
-            axes.stairs(
-                100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, fill=True, alpha=0.28
-            )
-            axes.stairs(100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5, color=colour, linewidth=1.4,
-                        label=f"{period}, median {looks[period].median}")  # fmt: skip
+    for period, found in looks.items():
+        counts = np.array(found.histogram, float)
+        last = max(last, int(np.nonzero(counts)[0].max(initial=1)))
+        steps = 100 * counts / max(counts.sum(), 1), np.arange(len(counts) + 1) - 0.5
+        axes.stairs(*steps, color=PERIODS[period], fill=True, alpha=0.28)
+        axes.stairs(*steps, color=PERIODS[period], linewidth=1.4, label=f"{period}, median {found.median}")
     axes.set(xlim=(-0.5, last + 1), xlabel="clear observations in a year", ylabel="pixels, %")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    words = "; ".join(f"{labels[p]}: median {looks[p].median}, least 5 percent up to {looks[p].fewest}" for p in looks)
+    canvas.legend()
+    words = "; ".join(f"{periods[p]}: median {looks[p].median}, least 5 percent up to {looks[p].fewest}" for p in looks)
     return canvas.finish("Clear observations by pixel", f"Histogram of clear observations. {words}")
 
 
@@ -185,7 +170,7 @@ def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) 
     canvas = _Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
     words = []
     for axes, (name, scenes) in zip(canvas.axes, lists.items(), strict=True):
-        period, colour = periods[name], THEN if name == "then" else NOW
+        period, colour = periods[name], PERIODS[name]
         length = (period.end - period.start).days + 1
         for group in scenes.overpasses.values():
             clouds = [s.cloud for s in group if s.cloud is not None]
@@ -195,10 +180,8 @@ def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) 
                 axes.vlines(x, 0, 100 - min(clouds), color=colour, linewidth=1.8)
             else:
                 axes.vlines(x, 0, 100, color=MUTED, linewidth=1, linestyle=":")
-        months = [(period.start.month - 1 + k) % 12 for k in range(12)]
-        axes.set(xlim=(0, 12), ylim=(0, 100), ylabel="clear, %", yticks=(0, 50, 100))
-        axes.set_xticks(np.arange(12) + 0.5, ["JFMAMJJASOND"[m] for m in months])
-        axes.tick_params(axis="x", length=0)
+        _months(axes, period.start.month)
+        axes.set(ylim=(0, 100), ylabel="clear, %", yticks=(0, 50, 100))
         axes.grid(False)
         axes.set_title(f"{name}: {period}", fontsize=10, loc="left", color=colour, fontweight="bold")
         words.append(f"{len(scenes.overpasses)} overpasses in {period}")
@@ -211,18 +194,16 @@ def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
     canvas = _Canvas()
     axes = canvas.axes[0]
     words = []
-    for symbol, colour, name in (("IMDCL", NOW, "density"), ("IBUCL", ACCENT, "built-up")):
-        found = confidence.get(symbol)
-        if found:
-            counts = np.zeros(102)
-            for code, count in found.items():
-                counts[code] = count
-            total = counts.sum()
-            axes.stairs(100 * counts / total, np.arange(103) - 0.5, color=colour, linewidth=1.6, label=name)
-            words.append(f"{name}: {100 * counts[90:].sum() / total:.0f} percent of the pixels at 90 or more")
+    for symbol, found in confidence.items():
+        colour, name = {"IMDCL": (NOW, "density"), "IBUCL": (ACCENT, "built-up")}[symbol]
+        counts = np.zeros(102)
+        counts[list(found)] = list(found.values())
+        shares = 100 * counts / counts.sum()
+        axes.stairs(shares, np.arange(103) - 0.5, color=colour, linewidth=1.6, label=name)
+        words.append(f"{name}: {shares[90:].sum():.0f} percent of the pixels at 90 or more")
     axes.set(xlim=(49.5, 101), yscale="log", xlabel="confidence, %", ylabel="pixels, % (log)")
     axes.yaxis.set_major_formatter(_plain)
-    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    canvas.legend()
     return canvas.finish("Confidence", f"Histogram of confidence. {'; '.join(words)}", "; ".join(words).replace("percent", "%"))
 
 
@@ -233,17 +214,16 @@ def areas_chart(then: Status | None, now: Status | None) -> Chart:
     groups = DENSITY_GROUPS[1:]
     place = np.arange(len(groups))
     words = []
-    known = now or then
-    unit, factor = ("ha", 100) if known is not None and known.valid_km2 < FEW_KM2 else ("km²", 1)
-    for status, colour, name, shift in ((then, THEN, "then", -0.2), (now, NOW, "now", 0.2)):
-        if status is not None:
-            areas = [factor * group for group in status.groups_km2[1:]]
-            axes.bar(place + shift, areas, 0.38, color=colour, label=name)
-            words.append(f"{name}: " + ", ".join(f"{a:.2f}" for a in areas))
+    known = {name: status for name, status in (("then", then), ("now", now)) if status is not None}
+    unit, factor = ("ha", 100) if known and [*known.values()][-1].valid_km2 < FEW_KM2 else ("km²", 1)
+    for name, status in known.items():
+        areas = [factor * group for group in status.groups_km2[1:]]
+        axes.bar(place + (0.2 if name == "now" else -0.2), areas, 0.38, color=PERIODS[name], label=name)
+        words.append(f"{name}: " + ", ".join(f"{a:.2f}" for a in areas))
     axes.set_xticks(place, [f"{low}–{high}" for low, high in groups])
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="density, %", ylabel=unit)
-    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    canvas.legend()
     return canvas.finish("Area by density", f"Area in {unit} by group of density. {'; '.join(words)}")
 
 
@@ -257,7 +237,7 @@ def ndvi_chart(
     """NDVI over a year: the harmonics of both periods, and observations (time, NDVI, clear) where they were read."""
     canvas = _Canvas(width=4.1, height=2.4, top=0.1, bottom=0.3)
     axes = canvas.axes[0]
-    for period, colour in (("then", THEN), ("now", NOW)):
+    for period, colour in PERIODS.items():
         seen = looks.get(period, ())
         for clear in (False, True):
             points = [(12 * t, v) for t, v, c in seen if c == clear]
@@ -266,10 +246,9 @@ def ndvi_chart(
                           alpha=0.75 if clear else 0.3, markeredgewidth=0 if clear else 0.8)  # fmt: skip
         if period in curves:
             axes.plot(12 * time, curves[period], color=colour, linewidth=2.2, label=period)
-    axes.set(xlim=(0, 12), ylim=(-0.25, 1.02), ylabel="NDVI", yticks=(0, 0.5, 1))
-    axes.set_xticks(np.arange(12) + 0.5, list("JFMAMJJASOND"))
-    axes.tick_params(axis="x", length=0)
+    _months(axes)
+    axes.set(ylim=(-0.25, 1.02), ylabel="NDVI", yticks=(0, 0.5, 1))
     axes.grid(axis="x", visible=False)
-    axes.legend(ncols=2, loc="lower right", borderpad=0.1)
+    canvas.legend(loc="lower right", bbox_to_anchor=None, borderpad=0.1)
     means = ", ".join(f"{period} {np.mean(curve):.2f}" for period, curve in curves.items())
     return canvas.finish(title, f"NDVI over the year of a pixel: {title}; mean {means}", note)

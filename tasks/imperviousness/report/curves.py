@@ -5,7 +5,7 @@ Pixels are chosen by rule among those of one block, never by hand.
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from imperv.grids import Block
 from imperv.layers.harmonics import evaluate
 from imperv.layers.scl import scl_weights
 from imperv.tasks.job import Job
-from imperv.tasks.report.pixels import Bounds, window_block
+from imperv.tasks.report.pixels import Bounds, made, window_block
 from imperv.tasks.scenes.access import environment, is_remote
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
@@ -28,7 +28,7 @@ from imperv.tasks.settings.periods import year_fraction
 from imperv.tasks.yearly.looks import CLEAR_WEIGHT
 
 AROUND = 4000
-"""Metres around the largest change within which typical pixels are looked for."""
+"""Metres around the largest change from which typical pixels are taken."""
 
 SEALED, FREE = 80, 0
 """Percent of density from which a pixel counts as sealed, and as free of sealing."""
@@ -74,23 +74,20 @@ def typical_pixels(job: Job, bounds: Bounds, lists: Mapping[str, SceneList]) -> 
     harmonics = {p: job.group(f"PP_{p}")["harmonics"][(slice(None), *block.slices)] for p in ("then", "now")}
     then, now = (job.array(symbol)[block.slices] for symbol in ("IMD_then", "IMD_now"))
     places = _choose(job, block, then, now, harmonics)
-    time = np.linspace(0, 1, DAYS, endpoint=False)
     left, _, _, top = job.bounds
-    found = []
-    for title, (row, column) in places.items():
-        curves = {p: evaluate(h[:, row : row + 1, column : column + 1], time)[:, 0, 0] for p, h in harmonics.items()}
-        x, y = left + (block.x0 + column + 0.5) * 10, top - (block.y0 + row + 0.5) * 10
-        found.append(Curve(title, x, y, (int(then[row, column]), int(now[row, column])), time, curves))
-    points = [(one.x, one.y) for one in found]
+    points = [(left + (block.x0 + column + 0.5) * 10, top - (block.y0 + row + 0.5) * 10) for row, column in places.values()]
     looks = {p: read_looks(job, scenes, points) for p, scenes in lists.items()}
-    return [
-        Curve(one.title, one.x, one.y, one.density, time, one.curves, {p: tuple(seen[k]) for p, seen in looks.items()})
-        for k, one in enumerate(found)
-    ]
+    time = np.linspace(0, 1, DAYS, endpoint=False)
+    found = []
+    for k, (title, (row, column)) in enumerate(places.items()):
+        curves = {p: evaluate(h[:, row : row + 1, column : column + 1], time)[:, 0, 0] for p, h in harmonics.items()}
+        seen = {p: tuple(of_points[k]) for p, of_points in looks.items()}
+        found.append(Curve(title, *points[k], (int(then[row, column]), int(now[row, column])), time, curves, seen))
+    return found
 
 
 def distance_note(curve: Curve) -> str:
-    """Where clear observations lie beside a line, as it is fitted to all observations by weight; empty where they meet it."""
+    """Mean distance of clear observations from each line, in words; empty below `APART`."""
     words = []
     for period, looks in curve.looks.items():
         clear = [(time, value) for time, value, seen_clear in looks if seen_clear]
@@ -112,12 +109,12 @@ def _choose(
     known = np.isfinite(mean) & np.isfinite(harmonics["then"][0])
     free = (then == FREE) & (now == FREE)
     masks = {"Sealed, unchanged": (then >= SEALED) & (then <= 100) & (now >= SEALED) & (now <= 100)}
-    if (record := job.record("IMCC")) is not None and record.made:
+    if made(job, "IMCC"):
         half = Block(block.y0 // 2, block.x0 // 2, block.y1 // 2, block.x1 // 2)
         change = job.array("IMCC")[half.slices].repeat(2, axis=0).repeat(2, axis=1)
         masks["New sealing"] = (change == 1) & (now > then) & (now <= 100)
         masks["Loss of sealing"] = (change == 2) & (then > now) & (then <= 100)
-    if (record := job.record("CLCP_now")) is not None and record.made:
+    if made(job, "CLCP_now"):
         cover = job.array("CLCP_now")[block.slices]
         masks["Herbaceous, CLC+ 6 or 7"] = free & np.isin(cover, CROPS)
         masks["Trees, CLC+ 2 to 4"] = free & np.isin(cover, TREES)
@@ -142,11 +139,15 @@ def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:
         return found
-    access, placed = job.production.scenes.access, _Points(points)
+    access = job.production.scenes.access
+
+    @functools.cache  # a transformation costs more than the reading
+    def within(crs: str) -> np.ndarray:
+        return np.array(Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform(*np.transpose(points)))
 
     def read(scene: Scene) -> list[tuple[int, Look]]:
         with environment(access, scene.bands["B04"]):
-            return _looks_of(scene, placed)
+            return _looks_of(scene, within)
 
     with ThreadPoolExecutor(job.engine.settings.workers, "looks") as pool:
         for seen in pool.map(read, wanted):
@@ -155,65 +156,43 @@ def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]
     return found
 
 
-class _Points:
-    """Points of EPSG:3035 in the reference systems of rasters; each is transformed once, as that costs more than reading."""
-
-    def __init__(self, points: Sequence[tuple[float, float]]) -> None:
-        self._points, self._lock = points, threading.Lock()
-        self._found: dict[str, list[tuple[float, float]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._points)
-
-    def within(self, crs: str) -> list[tuple[float, float]]:
-        """The points in a reference system."""
-        with self._lock:
-            if crs not in self._found:
-                to_raster = Transformer.from_crs("EPSG:3035", crs, always_xy=True)
-                self._found[crs] = [to_raster.transform(x, y) for x, y in self._points]
-            return self._found[crs]
-
-
-def _looks_of(scene: Scene, points: _Points) -> list[tuple[int, Look]]:
+def _looks_of(scene: Scene, within: Callable[[str], np.ndarray]) -> list[tuple[int, Look]]:
+    """(number of the point, observation) of a scene; `within` gives the points in a reference system, (2, n)."""
     try:
-        red, nir = (_sample(scene.bands[band], points, _between) for band in ("B04", "B08"))
-        classes = _sample(scene.bands[SCL], points, _nearest)
+        red, nir = (_sample(scene.bands[band], within, bilinear) for band in ("B04", "B08"))
+        classes = _sample(scene.bands[SCL], within, nearest)
     except (RasterioError, OSError, KeyError):
-        return []  # what cannot be read was told when the features were made
-    found = []
-    time = year_fraction(scene.day)
-    for k in range(len(points)):
-        if not red[k] or not nir[k]:
-            continue
-        r, n = max(red[k] - scene.subtract, 0), max(nir[k] - scene.subtract, 0)
-        if r + n:
-            clear = int(scl_weights(np.array([classes[k]]).astype("u1"))[0]) >= CLEAR_WEIGHT
-            found.append((k, (time, (n - r) / (n + r), clear)))
-    return found
+        return []  # the features have already warned of it
+    known = (red > 0) & (nir > 0)
+    red, nir = (np.maximum(values - scene.subtract, 0) for values in (red, nir))
+    time, clear = year_fraction(scene.day), scl_weights(classes.astype("u1")) >= CLEAR_WEIGHT
+    seen = np.flatnonzero(known & (red + nir > 0))
+    return [(int(k), (time, float((nir[k] - red[k]) / (nir[k] + red[k])), bool(clear[k]))) for k in seen]
 
 
-def _sample(path: str, points: _Points, value: Callable[[rasterio.DatasetReader, float, float], float]) -> list[float]:
+def _sample(
+    path: str, within: Callable[[str], np.ndarray], value: Callable[[rasterio.DatasetReader, float, float], float]
+) -> np.ndarray:
     """A raster at the points, as it is resampled for the features; 0 outside and where there is no data."""
     with open_full_resolution(path) as source:
-        places = (~source.transform * point for point in points.within(source.crs.to_string()))
-        return [value(source, column, row) for column, row in places]
+        columns, rows = ~source.transform * tuple(within(source.crs.to_string()))
+        return np.array([value(source, column, row) for column, row in zip(columns, rows, strict=True)])
 
 
-def _nearest(source: rasterio.DatasetReader, column: float, row: float) -> float:
-    x, y = int(np.floor(column)), int(np.floor(row))
-    if not (0 <= y < source.height and 0 <= x < source.width):
-        return 0
-    return float(read_valid(source, Window(x, y, 1, 1))[0, 0])
+def nearest(source: rasterio.DatasetReader, column: float, row: float) -> float:
+    """Pixel at a place; 0 outside."""
+    return float(_window(source, int(np.floor(column)), int(np.floor(row)), 1)[0, 0])
 
 
-def _between(source: rasterio.DatasetReader, column: float, row: float) -> float:
-    """Bilinear between the pixels around a place; those without data take no part."""
+def bilinear(source: rasterio.DatasetReader, column: float, row: float) -> float:
+    """Between the pixels around a place; those without data take no part; 0 where there is none."""
     (x, right), (y, down) = (divmod(place - 0.5, 1) for place in (column, row))
-    weights = np.outer((1 - down, down), (1 - right, right))
-    rows, columns = ((max(int(n), 0), min(int(n) + 2, size)) for n, size in ((y, source.height), (x, source.width)))
-    if rows[0] >= rows[1] or columns[0] >= columns[1]:
-        return 0
-    pixels = read_valid(source, Window.from_slices(rows, columns)).astype(float)
-    inside = (slice(k[0] - int(n), k[1] - int(n)) for k, n in ((rows, y), (columns, x)))
-    weights = weights[tuple(inside)] * (pixels > 0)
+    pixels = _window(source, int(x), int(y), 2)
+    weights = np.outer((1 - down, down), (1 - right, right)) * (pixels > 0)
     return float((pixels * weights).sum() / weights.sum()) if weights.any() else 0
+
+
+def _window(source: rasterio.DatasetReader, x: int, y: int, edge: int) -> np.ndarray:
+    """A square of pixels, 0 outside of the raster."""
+    inside = 0 <= x <= source.width - edge and 0 <= y <= source.height - edge
+    return read_valid(source, Window(x, y, edge, edge), boundless=not inside).astype(float)

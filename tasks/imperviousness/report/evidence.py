@@ -1,10 +1,10 @@
-"""What a report shows as evidence beside maps: samples of the calibration, frozen scene lists, findings of the delivery check."""
+"""Evidence beside the maps of a report: samples of the calibration, frozen scene lists, findings of the delivery check."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,25 +25,6 @@ DENSITY_CELLS = np.arange(-0.5, 102.5, 2.0)
 """The same in percent: two percent a cell."""
 
 
-@dataclass(frozen=True)
-class SceneSummary:
-    """The frozen list of a period in a few numbers."""
-
-    name: str
-    period: str
-    overpasses: int
-    scenes: int
-    dropped: tuple[tuple[str, int], ...]
-    """(reason, items left out), most frequent first."""
-    baselines: tuple[tuple[str, int], ...]
-    """(processing baseline, scenes)."""
-    subtracted: int
-    """Scenes of which the offset is subtracted."""
-    mgrs: tuple[str, ...]
-    gap_days: int
-    """Longest time without a scene."""
-
-
 def calibration_samples(job: Job) -> np.ndarray:
     """Samples of the regression by NDVI and density: (ndvi, density) counts in the cells of this module."""
     row, column = job.global_index()
@@ -59,49 +40,33 @@ def calibration_samples(job: Job) -> np.ndarray:
 
 
 def scene_lists(job: Job) -> dict[str, SceneList]:
-    """Frozen scene lists by period: then, now; those that there are."""
-    found = {}
-    for period in ("then", "now"):
-        symbol = f"S2_{period}"
-        text = job.store.read_text(job.place(symbol).data) if job.record(symbol) is not None else None
-        if text is not None:
-            found[period] = SceneList.from_json(text)
-    return found
+    """Frozen scene lists by period, where they exist."""
+    known = [period for period in ("then", "now") if job.record(f"S2_{period}") is not None]
+    texts = {period: job.store.read_text(job.place(f"S2_{period}").data) for period in known}
+    return {period: SceneList.from_json(text) for period, text in texts.items() if text is not None}
 
 
-def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[SceneSummary]:
-    """Numbers of every scene list."""
+def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[dict[str, Any]]:
+    """The frozen list of each period in a few numbers, for the table of scenes."""
     found = []
-    for name, scenes in lists.items():
-        period = getattr(job.production.periods, name)
-        first, last = scenes.longest_gap(period)
+    for name, listed in lists.items():
+        scenes, period = listed.scenes, getattr(job.production.periods, name)
+        first, last = listed.longest_gap(period)
         # "duplicate of X" is one reason, whatever X is.
-        reasons = Counter("duplicate" if why.startswith("duplicate of") else why for why in scenes.dropped.values())
-        found.append(
-            SceneSummary(
-                name,
-                str(period),
-                len(scenes.overpasses),
-                len(scenes.scenes),
-                tuple(reasons.most_common(6)),
-                tuple(sorted(Counter(s.baseline or "not known" for s in scenes.scenes).items())),
-                sum(s.subtract > 0 for s in scenes.scenes),
-                tuple(sorted({s.mgrs for s in scenes.scenes if s.mgrs})),
-                (last - first).days,
-            )
-        )
+        reasons = Counter("duplicate" if why.startswith("duplicate of") else why for why in listed.dropped.values())
+        found.append({
+            "name": name, "period": str(period), "overpasses": len(listed.overpasses), "scenes": len(scenes),
+            "dropped": reasons.most_common(6), "baselines": sorted(Counter(s.baseline or "not known" for s in scenes).items()),
+            "subtracted": sum(s.subtract > 0 for s in scenes), "mgrs": sorted({s.mgrs for s in scenes if s.mgrs}),
+            "gap_days": (last - first).days,
+        })  # fmt: skip
     return found
 
 
 def check_products(job: Job, layers: tuple[LayerFact, ...]) -> dict[str, list[Finding]]:
-    """Findings of the delivery check for every delivered file, by layer; files in object stores are not fetched for it."""
+    """Findings of the delivery check by layer; of object stores none, as files would have to be fetched."""
     if not job.store.is_local:
         return {}
-    found = {}
-    for fact in layers:
-        if fact.product is not None:
-            path = Path(job.store.full(fact.href))
-            found[fact.symbol] = (
-                check_file(path, window=job.windowed) if path.is_file() else [Finding("there", False, "the file is gone")]
-            )
-    return found
+    paths = {fact.symbol: Path(job.store.full(fact.href)) for fact in layers if fact.product is not None}
+    gone = [Finding("there", False, "the file is gone")]
+    return {symbol: check_file(path, window=job.windowed) if path.is_file() else gone for symbol, path in paths.items()}

@@ -1,14 +1,13 @@
-"""What the records of a tile say, gathered for its report: layers, products, areas, scenes, models, costs. No pixel is read here.
-
-Every layer that is missing is listed with the reason.
-"""
+"""What the records of a tile say, gathered for its report: layers, products, areas, scenes, models, costs. No pixel is read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from imperv.layers.catalogue import CATALOGUE, topological_order
 from imperv.layers.palette import OUTSIDE
@@ -20,7 +19,7 @@ DENSITY_GROUPS = ((0, 0), (1, 19), (20, 39), (40, 59), (60, 79), (80, 100))
 """Groups of density whose areas are compared, percent, both ends included."""
 
 CLASS_CODES = (0, 10, 1, 11, 2, 12)
-"""Classes of change in the order in which they are told."""
+"""Classes of change in the order of the tables."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,9 @@ class LayerFact:
 
     @property
     def no_data(self) -> float | None:
-        """Share of pixels outside, 0 to 1."""
-        return no_data_share(self.record, self.symbol)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a node took."""
-
-    node: str
-    seconds: float
-    cpu_seconds: float
-    peak_memory: int
-    size: int
-    created: str
-    made: bool = True
+        """Share of pixels without data, 0 to 1; None where the layer is not made or not counted."""
+        counted = self.record.statistics.get(self.symbol) if self.made and self.record else None
+        return counted["outside"] / counted["pixels"] if counted and counted.get("pixels") else None
 
 
 @dataclass(frozen=True)
@@ -120,12 +107,12 @@ class Training:
     members: tuple[Mapping[str, Any], ...]
     """History of each member."""
     tiles: tuple[str, ...]
-    """Tiles that it learnt from."""
+    """Training tiles."""
     transfer: bool
 
     @property
     def ratio(self) -> float | None:
-        """Largest validation loss of a member over that of a constant; below 1, something was learnt."""
+        """Largest validation loss of a member over that of a constant; a member that has learnt is below 1."""
         found = [min(m["validation"]) / m["constant_loss"] for m in self.members if m.get("constant_loss")]
         return max(found) if found else None
 
@@ -140,9 +127,10 @@ class TileFacts:
     windowed: bool
     bounds: tuple[float, float, float, float]
     run: Mapping[str, Any]
-    """State, why and when of the last run."""
+    """State, reason and time of the last run."""
     layers: tuple[LayerFact, ...]
-    costs: tuple[Cost, ...]
+    costs: Mapping[str, Record]
+    """Record of each node and delivery."""
     missing_nodes: tuple[str, ...]
     """Nodes before the final layers that are not made."""
     warnings: tuple[tuple[str, str], ...]
@@ -150,6 +138,7 @@ class TileFacts:
     status_then: Status | None
     status_now: Status | None
     change: Change | None
+    built_up_change: Change | None = None
     classes_km2: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     """Area of each class of change by layer."""
     looks: Mapping[str, Looks] = field(default_factory=dict)
@@ -175,13 +164,11 @@ def gather(job: Job) -> TileFacts:
         entry = CATALOGUE[symbol]
         product = job.store.read_record(place)
         layers.append(LayerFact(symbol, entry.description, entry.resolution, records[symbol], product, href))
-    nodes = {s: r for s, r in records.items() if r is not None}
-    delivered = {f"delivery of {fact.symbol}": fact.product for fact in layers if fact.product is not None}
-    costs = [
-        Cost(node, r.seconds, r.cpu_seconds, r.peak_memory, r.size, r.created, r.made) for node, r in (nodes | delivered).items()
-    ]
     finals = {fact.symbol for fact in layers}
-    calibration = nodes.get("IMD_calibration")
+    nodes = {s: r for s, r in records.items() if r is not None}
+    costs = nodes | {f"delivery of {fact.symbol}": fact.product for fact in layers if fact.product is not None}
+    counts = {symbol: histogram(record, symbol) for symbol, record in nodes.items()}
+    statistics = {symbol: record.statistics for symbol, record in nodes.items()}
     periods = job.production.periods
     return TileFacts(
         tile=str(job.tile),
@@ -191,31 +178,26 @@ def gather(job: Job) -> TileFacts:
         bounds=job.bounds,
         run=json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
         layers=tuple(layers),
-        costs=tuple(costs),
+        costs=costs,
         missing_nodes=tuple(s for s, r in records.items() if r is None and s not in finals),
-        warnings=tuple((node, text) for node, r in (nodes | delivered).items() for text in r.warnings),
-        status_then=_status(nodes, "IMD_then", "IBU_then"),
-        status_now=_status(nodes, "IMD_now", "IBU_now"),
-        change=_change(nodes),
-        classes_km2={s: found for s in ("IMCC", "IMCCS", "IBUC") if (found := _classes(nodes, s))},
-        looks={p: _looks(r) for p in ("then", "now") if (r := nodes.get(f"PP_{p}")) is not None and "looks" in r.statistics},
-        models=tuple(_training(s, nodes[s]) for s in ("IMD_model", "IBUD_model") if "history" in _numbers(nodes, s)),
-        calibration=calibration.statistics if calibration is not None else None,
-        confidence={s: found for s in ("IMDCL", "IBUCL") if (found := histogram(nodes.get(s), s))},
+        warnings=tuple((node, text) for node, r in costs.items() for text in r.warnings),
+        status_then=sealed_status(counts.get("IMD_then", {}), counts.get("IBU_then", {})),
+        status_now=sealed_status(counts.get("IMD_now", {}), counts.get("IBU_now", {})),
+        change=sealed_change(counts.get("IMDC", {})),
+        built_up_change=sealed_change(counts.get("IBUDC", {})),
+        classes_km2={s: _class_areas(s, counts[s]) for s in ("IMCC", "IMCCS", "IBUC", "IBUCS") if counts.get(s)},
+        looks={p: _looks(found) for p in ("then", "now") if "looks" in (found := statistics.get(f"PP_{p}", {}))},
+        models=tuple(_training(s, found) for s in ("IMD_model", "IBUD_model") if "history" in (found := statistics.get(s, {}))),
+        calibration=statistics.get("IMD_calibration"),
+        confidence={s: counts[s] for s in ("IMDCL", "IBUCL") if counts.get(s)},
         software=_software(nodes),
     )
 
 
-def histogram(record: Record | None, symbol: str) -> dict[int, int]:
-    """Pixels by code of a coded layer, those outside left out; empty where there is none."""
-    counted = (record.statistics.get(symbol) if record is not None and record.made else None) or {}
+def histogram(record: Record, symbol: str) -> dict[int, int]:
+    """Pixels by code of a coded layer without those outside; empty where there is none."""
+    counted = (record.statistics.get(symbol) if record.made else None) or {}
     return {int(code): count for code, count in counted.get("histogram", {}).items() if int(code) != OUTSIDE}
-
-
-def no_data_share(record: Record | None, symbol: str) -> float | None:
-    """Share of a layer's pixels without data, 0 to 1; None where it is not made or not counted."""
-    counted = record.statistics.get(symbol) if record is not None and record.made else None
-    return counted["outside"] / counted["pixels"] if counted and counted.get("pixels") else None
 
 
 def sealed_status(density: Mapping[int, int], built_up: Mapping[int, int]) -> Status | None:
@@ -232,9 +214,9 @@ def sealed_status(density: Mapping[int, int], built_up: Mapping[int, int]) -> St
     )
 
 
-def sealed_change(codes: Mapping[int, int], resolution: int = 20) -> Change | None:
-    """Gain and loss from pixels by code of a change layer; None without a valid pixel."""
-    area = resolution**2 / 1e6
+def sealed_change(codes: Mapping[int, int]) -> Change | None:
+    """Gain and loss from pixels of 20 m by code of a change layer; None without a valid pixel."""
+    area = 20 * 20 / 1e6
     if not sum(codes.values()):
         return None
     moved = {code - 100: count for code, count in codes.items() if code <= 200}
@@ -246,48 +228,23 @@ def sealed_change(codes: Mapping[int, int], resolution: int = 20) -> Change | No
     )
 
 
-def _numbers(nodes: Mapping[str, Record], symbol: str) -> Mapping[str, Any]:
-    return nodes[symbol].statistics if symbol in nodes else {}
+def quantile(counts: Sequence[int], share: float) -> int:
+    """Quantile of a histogram, `counts` by value; 0 of nothing."""
+    summed = np.cumsum(counts)
+    return int(np.searchsorted(summed, share * summed[-1])) if sum(counts) else 0
 
 
-def _status(nodes: Mapping[str, Record], density: str, built_up: str) -> Status | None:
-    return sealed_status(histogram(nodes.get(density), density), histogram(nodes.get(built_up), built_up))
-
-
-def _change(nodes: Mapping[str, Record]) -> Change | None:
-    return sealed_change(histogram(nodes.get("IMDC"), "IMDC"))
-
-
-def _classes(nodes: Mapping[str, Record], symbol: str) -> Mapping[int, float]:
+def _class_areas(symbol: str, counts: Mapping[int, int]) -> dict[int, float]:
     area = CATALOGUE[symbol].resolution ** 2 / 1e6
-    found = histogram(nodes.get(symbol), symbol)
-    return {code: found.get(code, 0) * area for code in CLASS_CODES} if found else {}
+    return {code: counts.get(code, 0) * area for code in CLASS_CODES}
 
 
-def _looks(record: Record) -> Looks:
-    counted = tuple(record.statistics["looks"])
-    return Looks(
-        _quantile(counted, 0.5),
-        _quantile(counted, 0.05),
-        counted,
-        record.statistics["overpasses"],
-        record.statistics["scenes"],
-        record.statistics.get("lost_scenes", {}),
-    )
+def _looks(found: Mapping[str, Any]) -> Looks:
+    counts, lost = tuple(found["looks"]), found.get("lost_scenes", {})
+    return Looks(quantile(counts, 0.5), quantile(counts, 0.05), counts, found["overpasses"], found["scenes"], lost)
 
 
-def _quantile(counts: tuple[int, ...], share: float) -> int:
-    """Value below or at which a share of what was counted lies; `counts` by value."""
-    total, seen = sum(counts), 0
-    for value, count in enumerate(counts):
-        seen += count
-        if total and seen >= share * total:
-            return value
-    return 0
-
-
-def _training(symbol: str, record: Record) -> Training:
-    found = record.statistics
+def _training(symbol: str, found: Mapping[str, Any]) -> Training:
     return Training(symbol, tuple(found["history"]), tuple(found.get("tiles", ())), bool(found.get("transfer")))
 
 

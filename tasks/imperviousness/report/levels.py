@@ -9,11 +9,15 @@ import numpy as np
 from imperv.calibration.mask import SEALED
 from imperv.grids import Block
 from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE
+from imperv.tasks.imperviousness.report.facts import TileFacts
 from imperv.tasks.job import Job
 from imperv.tasks.report.pixels import on_threads
 
 NEEDED = ("IMD_then", "IMD_now", "CLCP_then", "IMDC")
 """Layers without which nothing can be said."""
+
+NOTABLE = 0.1
+"""Share of the larger built-up area from which a difference of level is explained."""
 
 _PIXEL_KM2 = 10 * 10 / 1e6
 """Area of a pixel."""
@@ -70,6 +74,15 @@ TITLES = (
     "Now only",
     "Then and now",
 )
+
+
+def built_up_level(facts: TileFacts) -> float | None:
+    """Built-up km2 that IBU_now has more than IBU_then beyond their change; None below `NOTABLE`, or where a layer is missing."""
+    then, now, change = facts.status_then, facts.status_now, facts.built_up_change
+    if then is None or now is None or change is None or then.built_up_km2 is None or now.built_up_km2 is None:
+        return None
+    found = now.built_up_km2 - then.built_up_km2 - (change.gain_km2 - change.loss_km2)
+    return found if abs(found) > NOTABLE * max(then.built_up_km2, now.built_up_km2) else None
 
 
 def level(job: Job) -> Level | None:

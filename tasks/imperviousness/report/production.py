@@ -1,16 +1,15 @@
-"""The report of a production: where its tiles stand, how much of them is sealed, and which of them are unlike the others.
-
-Numbers come from the records of the tiles; no pixel is read.
-"""
+"""The report of a production from the records of its tiles: state, sealed share, outliers. No pixel is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
+from scipy.stats import median_abs_deviation
 
 from imperv.grids import official_tiles
 from imperv.tasks.imperviousness.report.facts import TileFacts, gather
@@ -27,10 +26,7 @@ OUTLIER = 3.5
 """Robust z-score beyond which a tile is an outlier (Iglewicz and Hoaglin 1993)."""
 
 FEWEST = 5
-"""Tiles below which nothing can be said to be unlike the others."""
-
-TO_SIGMA = 1.4826
-"""Median absolute deviation of a normal distribution of deviation 1, inverted."""
+"""Fewest tiles among which outliers are found."""
 
 STATES = {
     "done": "#1f6b75", "running": "#5aa9c4", "incomplete": "#d9b365", "out of date": "#a58ac0", "failed": "#b3261e",
@@ -42,8 +38,11 @@ SHARES = ("#f4e8d8", "#ebc9a0", "#d99a6c", "#bd6543", "#923524", "#5e1510")
 SHARE_LIMITS = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Colours of sealed shares, and the limits between them."""
 
+MARGIN = 3
+"""Tiles around those of the production on a map."""
+
 NAMED = 16
-"""Columns of the grid up to which there is room for the names of tiles on a map."""
+"""Columns of the grid up to which a map names its tiles."""
 
 MEASURES = (
     ("sealed share now", "sealed", percent),
@@ -53,16 +52,15 @@ MEASURES = (
     ("calibration slope", "slope", lambda v: number(v, 0)),
     ("no data", "no_data", percent),
 )
-"""(name, attribute, how it is written) of what is compared between tiles."""
-
+"""(name, attribute, format) of what is compared between tiles."""
 
 TOTALS = ("sealed_km2", "ground_km2", "gain_km2", "loss_km2", "seconds")
-"""What is added up over all tiles."""
+"""Sums over all tiles."""
 
 
 @dataclass(frozen=True)
 class TileRow:
-    """A tile of the table; what is not known is None."""
+    """A tile of the table; None where a value is unknown."""
 
     tile: str
     state: str
@@ -90,7 +88,7 @@ class TileRow:
 
 @dataclass(frozen=True)
 class Outlier:
-    """A tile that is unlike the others in one thing."""
+    """A tile with an unusual value of one measure."""
 
     tile: str
     measure: str
@@ -104,20 +102,20 @@ def write_production_report(
 ) -> str:
     """Make the report of all tiles of a production; its path, relative to the store.
 
-    `statuses` hold ``tile``, ``state`` and ``why``; `costs` what is paid for, how much so far, and how much was planned for all
-    tiles.
+    `statuses` hold ``tile``, ``state`` and ``why``; `costs` are (what, so far, planned for all tiles).
     """
     rows = [tile_row(production, status) for status in statuses]
-    store = store_of(production)
     found = outliers(rows)
     page = render(
-        "production.html.j2", rows=rows, outliers=found, states=STATES, counts=_counts(rows), shares=_share_legend(),
+        "production.html.j2", rows=rows, outliers=found, states=STATES, shares=_share_legend(),
+        counts={state: sum(row.state == state for row in rows) for state in STATES},
         then=str(production.periods.then), now=str(production.periods.now), measures=[name for name, _, _ in MEASURES],
         map_of_states=europe(rows, lambda row: STATES.get(row.state, "#cfd6dc"), lambda row: row.state),
         map_of_shares=europe(rows, _share_colour, lambda row: percent(row.sealed)),
         costs=costs, odd={one.tile for one in found}, fewest=FEWEST, limit=OUTLIER,
         total={name: sum(getattr(row, name) for row in rows) for name in TOTALS},
     )  # fmt: skip
+    store = store_of(production)
     store.write_text(f"{store.runs}/{PATH}", page)
     return f"{store.runs}/{PATH}"
 
@@ -134,8 +132,12 @@ def tile_row(production: Production, status: Mapping[str, Any]) -> TileRow:
 def row_of(facts: TileFacts, state: str, why: str, light: str, report: str) -> TileRow:
     """A tile's row from its facts."""
     now, then, change, fitted = facts.status_now, facts.status_then, facts.change, facts.calibration or {}
-    ground = change.valid_km2 if change else 0.0
+    shares = {}
+    if change and change.valid_km2:
+        moved = {"changed": change.touched_km2, "gain": change.gain_km2, "loss": change.loss_km2}
+        shares = {name: km2 / change.valid_km2 for name, km2 in moved.items()}
     return TileRow(
+        **shares,
         tile=facts.tile,
         state=state,
         why=why,
@@ -143,14 +145,11 @@ def row_of(facts: TileFacts, state: str, why: str, light: str, report: str) -> T
         layers=sum(fact.made for fact in facts.layers),
         sealed=now.share if now else None,
         sealed_then=then.share if then else None,
-        changed=change.touched_km2 / ground if change and ground else None,
-        gain=change.gain_km2 / ground if change and ground else None,
-        loss=change.loss_km2 / ground if change and ground else None,
         slope=fitted.get("slope"),
         r2=fitted.get("r2"),
         clear=min((looks.median for looks in facts.looks.values()), default=None),
         no_data=facts.layer("IMD_now").no_data,
-        seconds=sum(cost.seconds for cost in facts.costs),
+        seconds=sum(cost.seconds for cost in facts.costs.values()),
         report=report,
         sealed_km2=now.sealed_km2 if now else 0.0,
         ground_km2=now.valid_km2 if now else 0.0,
@@ -167,7 +166,7 @@ def robust_z(values: Sequence[float]) -> np.ndarray:
     """
     x = np.asarray(values, float)
     away = np.abs(x - np.median(x))
-    scale = TO_SIGMA * np.median(away) or 1.2533 * away.mean()
+    scale = median_abs_deviation(x, scale="normal") or 1.2533 * away.mean()
     return (x - np.median(x)) / scale if scale else np.zeros(x.shape)
 
 
@@ -186,32 +185,23 @@ def outliers(rows: Sequence[TileRow]) -> list[Outlier]:
     return sorted(found, key=lambda one: -abs(one.z))
 
 
-def _counts(rows: Sequence[TileRow]) -> dict[str, int]:
-    return {state: sum(row.state == state for row in rows) for state in STATES}
-
-
 def _share_colour(row: TileRow) -> str:
     return "#ffffff" if row.sealed is None else SHARES[int(np.searchsorted(SHARE_LIMITS, row.sealed, side="right"))]
 
 
 def _share_legend() -> list[tuple[str, str]]:
     limits = [f"{100 * limit:g}" for limit in SHARE_LIMITS]
-    texts = [
-        f"below {limits[0]} %",
-        *(f"{a}–{b} %" for a, b in zip(limits, limits[1:], strict=False)),
-        f"{limits[-1]} % and more",
-    ]
+    between = (f"{a}–{b} %" for a, b in pairwise(limits))
+    texts = [f"below {limits[0]} %", *between, f"{limits[-1]} % and more"]
     return [*zip(SHARES, texts, strict=True), ("#ffffff", "not known")]
 
 
 def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
-    """The EEA grid, or the part of Europe in question, with coloured tiles that lead to their reports, as SVG."""
+    """The EEA grid around the tiles as SVG; tiles are coloured and link to their reports."""
     mine = {row.tile: row for row in rows}
     places = {name: (int(name[1:3]), int(name[4:6])) for name in official_tiles("eea38-2024")}
     shown = [places[name] for name in mine if name in places] or list(places.values())
-    margin = 3
-    left, right = min(x for x, _ in shown) - margin, max(x for x, _ in shown) + margin + 1
-    low, high = min(y for _, y in shown) - margin, max(y for _, y in shown) + margin + 1
+    (left, low), (right, high) = np.min(shown, axis=0) - MARGIN, np.max(shown, axis=0) + MARGIN + 1
     inside = {name: p for name, p in places.items() if left <= p[0] < right and low <= p[1] < high}
     others = "".join(f"M{x} {high - y - 1}h.94v.94h-.94z" for name, (x, y) in inside.items() if name not in mine)
     cells = []
@@ -224,7 +214,8 @@ def europe(rows: Sequence[TileRow], colour: Any, text: Any) -> Markup:
         if right - left <= NAMED:
             cell += f'<text x="{x + 0.47}" y="{high - y - 0.16}">{name}</text>'
         cells.append(f'<a href="{escape(row.report)}">{cell}</a>' if row.report else cell)
+    words = f"Map of {len(mine)} tile{'s' * (len(mine) != 1)} of the EEA grid"
     return Markup(
-        f'<svg viewBox="{left} 0 {right - left} {high - low}" role="img" aria-label="Map of {len(mine)} tiles of the EEA grid">'
+        f'<svg viewBox="{left} 0 {right - left} {high - low}" role="img" aria-label="{words}">'
         f'<path d="{others}" fill="#e4e9ed"/>{"".join(cells)}</svg>'
     )

@@ -1,7 +1,4 @@
-"""Traffic lights: what a person should know of a tile in one minute, each with the number it rests on.
-
-Limits are ours: they ask for a look, and refuse nothing.
-"""
+"""Traffic lights of a tile, each with its number. Limits are ours: they ask for a look and refuse nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Literal
 from imperv.tasks.family.findings import Finding
 from imperv.tasks.imperviousness.report.facts import Status, TileFacts
 from imperv.tasks.imperviousness.report.levels import Level
+from imperv.tasks.report.page import number
 
 Light = Literal["good", "look", "bad", "none"]
 
@@ -42,9 +40,9 @@ class Verdict:
     value: str
     """The number."""
     text: str
-    """What it means, a few words."""
+    """What it means."""
     anchor: str
-    """Section of the report that tells more."""
+    """Section of the report with the details."""
 
 
 def _limits(value: float, good: float, bad: float) -> Light:
@@ -55,54 +53,48 @@ def _limits(value: float, good: float, bad: float) -> Light:
 
 
 def judge(facts: TileFacts, findings: Mapping[str, Sequence[Finding]], level: Level | None = None) -> list[Verdict]:
-    """All lights of a tile, from its records and the delivery check's findings by layer; `level` is told beside them."""
-    return [
-        _complete(facts),
-        _checks(facts, findings),
-        _holes(facts),
-        _clear(facts),
-        _models(facts),
-        _calibration(facts),
-        _net(facts),
-        _drift(facts, level),
-    ]
+    """All lights of a tile, from its records and the delivery check's findings by layer; `level` explains the last of them."""
+    first = _complete(facts), _checks(facts, findings)
+    return [*first, *(light(facts) for light in (_holes, _clear, _models, _calibration, _net)), _drift(facts, level)]
 
 
 def overall(verdicts: Sequence[Verdict]) -> Light:
-    """The worst light; one that has nothing to rest on asks for a look."""
+    """The worst light; one without a number asks for a look."""
     worst: Light = max((v.light for v in verdicts), key=RANK.__getitem__, default="none")
     return "look" if worst == "good" and any(v.light == "none" for v in verdicts) else worst
 
 
 def _complete(facts: TileFacts) -> Verdict:
     made, total = sum(f.made for f in facts.layers), len(facts.layers)
-    failed = facts.run.get("state") == "failed"
-    if failed:
-        light, text = "bad", "the last run failed"
+    light: Light = "bad"
+    if facts.run.get("state") == "failed":
+        text = "the last run failed"
     elif made == total:
         light, text = "good", "all final layers are made"
     elif all(f.record is not None for f in facts.layers):
         light, text = "look", "the others cannot be made; the reasons are below"
     else:
-        light, text = "bad", "the run is not finished"
-    return Verdict("Layers", light, f"{made} of {total}", text, "maps")  # type: ignore[arg-type]
+        text = "the run is not finished"
+    return Verdict("Layers", light, f"{made} of {total}", text, "maps")
 
 
 def _checks(facts: TileFacts, findings: Mapping[str, Sequence[Finding]]) -> Verdict:
     due = sum(f.made for f in facts.layers)
     files = sum(f.product is not None for f in facts.layers)
-    rules = [finding for found in findings.values() for finding in found]
-    broken = sum(not f.ok for f in rules)
+    rules = sum(map(len, findings.values()))
+    broken = [number for found in findings.values() if (number := sum(not f.ok for f in found))]
+    light: Light = "good"
     if broken:
-        bad = sum(any(not f.ok for f in found) for found in findings.values())
-        return Verdict("Delivery check", "bad", f"{broken} failed", f"in {bad} of {files} files", "check")
-    if not files:
-        return Verdict("Delivery check", "bad", "no file", "nothing has been delivered", "check")
-    if files < due:
-        return Verdict("Delivery check", "look", f"{files} of {due}", "files delivered so far, none fails", "check")
-    if not rules:
-        return Verdict("Delivery check", "good", f"{files} of {files}", "files passed when they were written", "check")
-    return Verdict("Delivery check", "good", f"{len(rules)} of {len(rules)}", f"rules kept by {files} files", "check")
+        light, value, text = "bad", f"{sum(broken)} failed", f"in {len(broken)} of {files} files"
+    elif not files:
+        light, value, text = "bad", "no file", "nothing has been delivered"
+    elif files < due:
+        light, value, text = "look", f"{files} of {due}", "files delivered so far, none fails"
+    elif not rules:
+        value, text = f"{files} of {files}", "files passed when they were written"
+    else:
+        value, text = f"{rules} of {rules}", f"rules kept by {files} files"
+    return Verdict("Delivery check", light, value, text, "check")
 
 
 def _holes(facts: TileFacts) -> Verdict:
@@ -147,10 +139,8 @@ def _calibration(facts: TileFacts) -> Verdict:
     narrow = fitted["maximum"] - fitted["minimum"] < WIDTH_LEAST
     if light == "good" and (not own or narrow or fitted.get("flags")):
         light = "look"
-    text = f"{fitted['samples']:,} samples".replace(",", "\u202f")
-    if not own:
-        text = f"from {fitted['source']}"
-    elif narrow:
+    text = f"{number(fitted['samples'])} samples" if own else f"from {fitted['source']}"
+    if own and narrow:
         text += f"; stretches only {fitted['maximum'] - fitted['minimum']:.0f} percent"
     return Verdict("Calibration", light, f"R² {fitted['r2']:.2f}", text, "calibration")
 
@@ -179,7 +169,7 @@ def _drift(facts: TileFacts, level: Level | None) -> Verdict:
 
 
 def _sources(level: Level, then: Status) -> str:
-    """What the difference is made of; parts below half a percent are left out."""
+    """Parts of the difference; those below half a percent are left out."""
     where = {
         f"where CLC+ is unsealed in both years ({100 * level.outside.density:.0f} % dense in the old map)": level.outside,
         "where only CLC+ of then is sealed": level.lost,

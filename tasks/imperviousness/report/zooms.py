@@ -1,4 +1,4 @@
-"""The largest changes of a tile, close up: where they are, and what the satellite and the maps show there then and now."""
+"""The largest changes of a tile, close up: satellite and maps of then and now."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from imperv.tasks.report.maps import Map, draw, draw_composite, stretch
 from imperv.tasks.report.pixels import (
     CELL,
     Bounds,
-    Movement,
     Picture,
     best_windows,
+    made,
     movement,
     sealed_ground,
     window,
+    window_block,
     window_composite,
 )
 
@@ -62,42 +63,30 @@ def choose(job: Job) -> list[Chosen]:
     """Windows of the largest gains and losses with their sums in km2; of the densest ground where nothing changed."""
     width, height = job.bounds[2] - job.bounds[0], job.bounds[3] - job.bounds[1]
     edge = SMALL_EDGE if min(width, height) < SMALL_AREA else EDGE
-    record = job.record("IMDC")
-    found: list[Chosen] = []
-    moved = movement(job) if record is not None and record.made else None
-    if moved is not None:
-        gains = best_windows(job, moved.gain, edge, GAINS)
-        found += [("Gain", bounds, *_sums(job, moved, bounds)) for bounds in gains]
-        losses = best_windows(job, moved.loss, edge, LOSSES, gains)
-        found += [("Loss", bounds, *_sums(job, moved, bounds)) for bounds in losses]
-    if not found:
-        now = job.record("IMD_now")
-        symbol = "IMD_now" if now is not None and now.made else "IMD_then"
-        found += [("Densest ground", b, 0.0, 0.0) for b in best_windows(job, sealed_ground(job, symbol), edge, 1)]
-    return found
-
-
-def _sums(job: Job, moved: Movement, bounds: Bounds) -> tuple[float, float]:
-    left, _, _, top = job.bounds
-    y0, y1 = (round((top - y) / CELL) for y in (bounds[3], bounds[1]))
-    x0, x1 = (round((x - left) / CELL) for x in (bounds[0], bounds[2]))
-    return float(moved.gain[y0:y1, x0:x1].sum()) / 1e6, float(moved.loss[y0:y1, x0:x1].sum()) / 1e6
+    if made(job, "IMDC"):
+        moved = movement(job)
+        gains = best_windows(job, moved[0], edge, GAINS)
+        losses = best_windows(job, moved[1], edge, LOSSES, gains)
+        if found := [("Gain", bounds) for bounds in gains] + [("Loss", bounds) for bounds in losses]:
+            places = [(..., *window_block(job, bounds, CELL).slices) for _, bounds in found]
+            return [(*one, *moved[place].sum(axis=(1, 2)) / 1e6) for one, place in zip(found, places, strict=True)]
+    ground = sealed_ground(job, "IMD_now" if made(job, "IMD_now") else "IMD_then")
+    return [("Densest ground", bounds, 0.0, 0.0) for bounds in best_windows(job, ground, edge, 1)]
 
 
 def close_up(job: Job, title: str, bounds: Bounds, gain: float, loss: float) -> Zoom:
-    """A window with all that there is to see in it."""
+    """A window with its panels."""
     panels: list[Map] = []
-    made = {s for s in ("PP_then", "PP_now", "IMD_then", "IMD_now", "IMDC", "IMCC") if (r := job.record(s)) and r.made}
-    bands = {p: window_composite(job, p, bounds) for p in ("then", "now") if f"PP_{p}" in made}
+    bands = {p: window_composite(job, p, bounds) for p in ("then", "now") if made(job, f"PP_{p}")}
     limits = stretch(*bands.values()) if bands else np.zeros((3, 2))
     for period in ("then", "now"):
         if period in bands:
             picture = Picture(bands[period][0], bounds, 10)
             panels.append(draw_composite(bands[period], limits, picture, f"Sentinel-2, {period}"))
-        if f"IMD_{period}" in made:
+        if made(job, f"IMD_{period}"):
             panels.append(draw(f"IMD_{period}", window(job, f"IMD_{period}", bounds), f"Density, {period}"))
     for symbol, name in (("IMDC", "Change, percentage points"), ("IMCC", "Change, classified")):
-        if symbol in made:
+        if made(job, symbol):
             panels.append(draw(symbol, window(job, symbol, bounds), name))
     left, bottom, right, top = job.bounds
     frame = Frame(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imperv.layers.palette import CHANGE, CLASSES, DENSITY
+from imperv.layers.palette import BUILT_UP_CLASSES, CHANGE, CLASSES, DENSITY
 from imperv.tasks.report.maps import draw, draw_composite, draw_looks, enlarge, legend_of, scale_bar, stretch
 from imperv.tasks.report.pixels import Picture, thin_of
+from imperv.tasks.report.thinning import prevailing_class
 
 BOUNDS = (4_000_000.0, 3_000_000.0, 4_006_000.0, 3_006_000.0)
 
@@ -20,7 +21,9 @@ def decoded(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
-@pytest.mark.parametrize(("symbol", "palette"), [("IMD_now", DENSITY), ("IMDC", CHANGE), ("IMCC", CLASSES)])
+@pytest.mark.parametrize(
+    ("symbol", "palette"), [("IMD_now", DENSITY), ("IMDC", CHANGE), ("IMCC", CLASSES), ("IBUC", BUILT_UP_CLASSES)]
+)
 def test_every_code_has_the_colour_of_its_delivery_and_outside_is_transparent(symbol, palette):
     codes = np.array(palette.codes, "u1")
     codes = np.resize(codes, (600, len(palette.codes)))
@@ -86,3 +89,15 @@ def test_legends_tell_every_class():
     texts = [text for _, text in legend_of(CLASSES).classes]
     assert texts[:-1] == [text for code, text in CLASSES.class_names if code != 255] and "no data" in texts[-1]
     assert len(legend_of(CHANGE).ramps) == 2
+
+
+@pytest.mark.parametrize(("symbol", "cover"), [("IMDC", "sealed"), ("SBUC", "built-up")])
+def test_a_legend_of_change_names_what_changes(symbol, cover):
+    legend = draw(symbol, Picture(np.full((500, 500), 100, "u1"), BOUNDS, 20)).legend
+    assert legend is not None
+    assert [text for _, text in legend.classes[:2]] == [f"unchanged, {cover}", f"unchanged, not {cover}"]
+
+
+@pytest.mark.parametrize("symbol", ["IMCC", "IBUC"])
+def test_classes_of_change_are_thinned_as_classes(symbol):
+    assert thin_of(symbol) is prevailing_class

@@ -34,8 +34,8 @@ def test_shares_of_built_up_and_means_leave_out_what_has_no_data():
     assert share_of_ones(np.array([[1, 0], [255, 1]], "u1"), 2).tolist() == [[67]]
     assert mean_share(np.array([[100, 255], [255, 50]], "u1"), 2).tolist() == [[75]]
     assert mean_share(np.full((2, 2), 255, "u1"), 2).tolist() == [[255]]
-    values = mean_values(np.array([[0, 10], [20, 0], [0, 0], [0, 0]], "u2"), 2)
-    assert values[0, 0] == 15 and np.isnan(values[1, 0])
+    values = mean_values(np.array([[np.nan, 10, 7], [20, np.nan, 5], [np.nan, np.nan, 1]]), 2)
+    assert values.dtype == np.float32 and values[0].tolist() == [15, 6] and np.isnan(values[1, 0]) and values[1, 1] == 1
 
 
 @pytest.mark.parametrize("thin", [mean_share, share_of_ones, strongest_change, prevailing_class])

@@ -19,7 +19,8 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import CHANGE
 from imperv.layers.statistics.scores import density_scores, density_sums, mask_scores
 from imperv.tasks.errors import InputError
-from imperv.tasks.imperviousness.assessment.comparing import Pair, Raster, common_ground, compare, reading_of
+from imperv.tasks.imperviousness.assessment.codes import reading_of
+from imperv.tasks.imperviousness.assessment.comparing import Pair, Raster, common_ground, compare
 from imperv.tasks.imperviousness.assessment.truth import Truth
 
 LEFT, TOP = 4_300_000, 3_300_000
@@ -192,12 +193,14 @@ def test_a_truth_judges_both(tmp_path):
     for score, array in zip(found.scores(), (a, b), strict=True):
         predicted, truth = array[known].astype("f8"), real[known].astype("f8")
         expected = density_scores(density_sums(predicted, truth, np.zeros(known.sum(), int), 1)[0])
-        assert score.pixels == known.sum()
-        assert (score.mae, score.rmse, score.bias) == pytest.approx(tuple(float(expected[k]) for k in ("mae", "rmse", "bias")))
+        assert score["pixels"] == known.sum()
+        assert (score["mae"], score["rmse"], score["bias"]) == pytest.approx(
+            tuple(float(expected[k]) for k in ("mae", "rmse", "bias"))
+        )
         cases = [(1, 1), (1, 0), (0, 1), (0, 0)]  # predicted, true
         matrix = np.array([(((predicted >= 1) == p) & ((truth >= 1) == t)).sum() for p, t in cases])
-        assert score.f1 == pytest.approx(float(mask_scores(matrix)["f1"]))
-        assert score.accuracy == pytest.approx(((truth >= 1) == (predicted >= 1)).mean())
+        assert score["f1"] == pytest.approx(float(mask_scores(matrix)["f1"]))
+        assert score["accuracy"] == pytest.approx(((truth >= 1) == (predicted >= 1)).mean())
     assert compare(pair(raster(a, "IMCC"), raster(b, "IMCC")), Truth.find(tmp_path)).scores() is None
 
 

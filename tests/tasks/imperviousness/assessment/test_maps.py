@@ -199,6 +199,9 @@ def test_classes_and_masks(tmp_path):
     maps = maps_of_files([write(tmp_path / "out", name, classes, colours=CLASSES, pixel=20)], "IMCC")
     [found] = validate(maps, "IMCC", tmp_path / "p.csv").places
     assert found.overall.value == 1 and found.density is None and [c.code for c in found.classes] == [0, 1, 2, 10, 11, 12]
+    change = write(tmp_path / "out", name.replace("IMCC", "IBUC"), classes, colours=CLASSES, pixel=20)
+    [found] = validate(maps_of_files([change], "IBUC"), "IBUC", tmp_path / "p.csv").places
+    assert found.overall.value == 1 and found.classes[1].name == "1 New cover, built-up at the second date only"
     built = write(
         tmp_path / "out", NAME.replace("IMD", "IBU"), (np.arange(40_000) % 2).reshape(200, 200).astype(np.uint8), colours=IBU
     )

@@ -32,7 +32,7 @@ def make(name: str) -> charts.Chart:
         return charts.training_chart(Training("IMD_model", (member, member), ("E38N31",), False))
     if name == "looks":
         looks = {p: Looks(37, 12, tuple(rng.integers(0, 90, 60).tolist()), 80, 80, {}) for p in PERIODS}
-        return charts.looks_chart(looks, {p: str(period) for p, period in PERIODS.items()})
+        return charts.looks_chart(looks, PERIODS)
     if name == "scenes":
         return charts.scenes_chart({p: overpasses(period) for p, period in PERIODS.items()}, PERIODS)
     if name == "confidence":

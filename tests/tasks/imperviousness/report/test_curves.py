@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from scipy.ndimage import map_coordinates
 
-from imperv.tasks.imperviousness.report.curves import Curve, _between, _nearest, distance_note
+from imperv.tasks.imperviousness.report.curves import Curve, bilinear, distance_note, nearest
 
 
 @pytest.fixture
@@ -18,23 +18,23 @@ def raster(tmp_path):
         yield source, pixels
 
 
-def test_between_pixels_as_another_implementation_has_it(raster):
+def testbilinear_pixels_as_another_implementation_has_it(raster):
     source, pixels = raster
     rng = np.random.default_rng(4)
     columns, rows = rng.uniform(0.5, 16.5, 200), rng.uniform(0.5, 11.5, 200)
     expected = map_coordinates(pixels.astype(float), [rows - 0.5, columns - 0.5], order=1)
-    found = [_between(source, x, y) for x, y in zip(columns, rows, strict=True)]
+    found = [bilinear(source, x, y) for x, y in zip(columns, rows, strict=True)]
     assert np.allclose(found, expected)
-    assert [_nearest(source, x, y) for x, y in zip(columns, rows, strict=True)] == pixels[
+    assert [nearest(source, x, y) for x, y in zip(columns, rows, strict=True)] == pixels[
         rows.astype(int), columns.astype(int)
     ].tolist()
 
 
 def test_at_the_edge_and_beyond(raster):
     source, pixels = raster
-    assert _between(source, 0.1, 0.1) == pixels[0, 0] and _between(source, 16.9, 11.9) == pixels[11, 16]
+    assert bilinear(source, 0.1, 0.1) == pixels[0, 0] and bilinear(source, 16.9, 11.9) == pixels[11, 16]
     for place in ((-1.0, 5.0), (5.0, -1.0), (18.0, 5.0), (5.0, 13.0)):
-        assert _between(source, *place) == 0 and _nearest(source, *place) == 0
+        assert bilinear(source, *place) == 0 and nearest(source, *place) == 0
 
 
 def test_pixels_without_data_take_no_part(tmp_path):
@@ -42,7 +42,7 @@ def test_pixels_without_data_take_no_part(tmp_path):
     with rasterio.open(tmp_path / "band.tif", "w", transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **profile) as out:
         out.write(np.array([[100, 0], [0, 0]], "u2"), 1)
     with rasterio.open(tmp_path / "band.tif") as source:
-        assert _between(source, 1.0, 1.0) == 100 and _between(source, 1.6, 1.6) == 0
+        assert bilinear(source, 1.0, 1.0) == 100 and bilinear(source, 1.6, 1.6) == 0
 
 
 def curve(offset: float, clear: bool = True) -> Curve:

@@ -13,7 +13,7 @@ from imperv.tasks.imperviousness.report.facts import (
     Looks,
     TileFacts,
     Training,
-    _quantile,
+    quantile,
     sealed_change,
     sealed_status,
 )
@@ -44,7 +44,7 @@ def test_gain_and_loss_are_told_apart():
 
 
 def test_quantiles_of_counted_values():
-    assert _quantile((0, 0, 5, 4, 1), 0.5) == 2 and _quantile((0, 0, 5, 4, 1), 0.95) == 4 and _quantile((0, 0), 0.5) == 0
+    assert quantile((0, 0, 5, 4, 1), 0.5) == 2 and quantile((0, 0, 5, 4, 1), 0.95) == 4 and quantile((0, 0), 0.5) == 0
 
 
 def good_models() -> tuple[Training, ...]:
@@ -59,7 +59,7 @@ def good() -> TileFacts:
     status = sealed_status({0: 5000, 80: 5000}, {1: 100})
     return TileFacts(
         tile="E44N26", then="2018", now="2021", windowed=True, bounds=(0, 0, 1000, 1000), run={"state": "done"},
-        layers=(LayerFact("IMD_now", "", 10, record, record, "products/x.tif"),), costs=(), missing_nodes=(), warnings=(),
+        layers=(LayerFact("IMD_now", "", 10, record, record, "products/x.tif"),), costs={}, missing_nodes=(), warnings=(),
         status_then=status, status_now=status, change=Change(1.0, 0.004, 0.001, 0.01),
         looks={p: Looks(20, 12, (0,) * 20 + (5,), 40, 40, {}) for p in ("then", "now")},
         models=good_models(),

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imperv.tasks.imperviousness.report.facts import sealed_status
-from imperv.tasks.imperviousness.report.levels import Level, Part, level, sums_by_kind
+from imperv.tasks.imperviousness.report.facts import Change, sealed_status
+from imperv.tasks.imperviousness.report.levels import Level, Part, built_up_level, level, sums_by_kind
 from imperv.tasks.imperviousness.report.verdicts import judge
 from tests.support.report_store import fill, new_job
 from tests.tasks.imperviousness.report.test_facts import PASSED, good
@@ -57,6 +57,14 @@ def test_the_parts_sum_up_to_the_level_of_the_tile(tmp_path):
 
 def test_nothing_is_said_where_a_layer_is_missing(tmp_path):
     assert level(new_job(tmp_path, 1)) is None
+
+
+@pytest.mark.parametrize(("now", "gain", "found"), [(400, 0.0, 0.03), (400, 0.03, None), (105, 0.0, None), (40, 0.0, -0.006)])
+def test_built_up_beyond_its_change_is_found_where_it_is_much(now, gain, found):
+    statuses = {f"status_{p}": sealed_status({0: 10_000}, {1: n}) for p, n in (("then", 100), ("now", now))}
+    facts = replace(good(), **statuses, built_up_change=Change(1.0, gain, 0.0, gain))
+    assert built_up_level(facts) == (found and pytest.approx(found))
+    assert built_up_level(good()) is None
 
 
 def test_a_level_that_needs_a_look_says_where_it_comes_from():
