@@ -7,7 +7,8 @@ lie and how they blend is in `windows`, mean and spread in `ensemble`. NumPy onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -51,15 +52,56 @@ class Lattice:
         return lefts[0], lefts[-1] + self.patch
 
 
+@dataclass
+class _Members:
+    """Members one by one, where mean and spread are not enough."""
+
+    shape: tuple[int, int]
+    found: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, member: np.ndarray) -> None:
+        """As `RunningEnsemble.add`."""
+        self.found.append(member)
+
+    def result(self, valid: np.ndarray) -> tuple[np.ndarray | None]:
+        """(member, y, x) float32, NaN no data; None where no window was predicted."""
+        return (np.where(valid, np.stack(self.found), np.float32(np.nan)) if self.found else None,)
+
+
+def predict_area(
+    features: np.ndarray, model: Model, origin: tuple[int, int], patch: int, overlap: int,
+    inner: tuple[slice, slice] | None = None, at_once: int = 8,
+) -> np.ndarray:  # fmt: skip
+    """Prediction of features (feature, y, x) in memory by all members: (member, y, x) float32, NaN where a feature is missing.
+
+    `origin` is the global (row, column) of the first pixel. Only the `inner` part is predicted; the rest is its context, and
+    beyond the array there is no data.
+    """
+    rows, columns = inner or (slice(None), slice(None))
+    (y0, y1, _), (x0, x1, _) = rows.indices(features.shape[1]), columns.indices(features.shape[2])
+    lattice = Lattice((y1 - y0, x1 - x0), (origin[0] + y0, origin[1] + x0), patch, overlap)
+    first, end = (x0 + patch + x for x in lattice.columns)
+    padded = np.pad(np.moveaxis(features, 0, -1), ((patch, patch), (patch, patch), (0, 0)), constant_values=np.nan)
+    pieces = list(
+        predict_rows(lambda a, b: padded[y0 + patch + a : y0 + patch + b, first:end], [model], lattice, at_once, _Members)
+    )
+    known = next((piece for _, piece in pieces if piece is not None), None)
+    members = model(np.full((1, patch, patch, len(features)), np.nan, "f4")).shape[-1] if known is None else len(known)
+    out = np.full((members, *lattice.shape), np.nan, "f4")
+    for top, piece in pieces:
+        if piece is not None:
+            out[:, top : top + piece.shape[1]] = piece
+    return out
+
+
 def predict_rows(
-    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8, gather: Callable[..., Any] = RunningEnsemble
+) -> Iterator[tuple[int, *tuple[np.ndarray, ...]]]:
     """Mean (uint8 percent, 255 no data) and spread (float32 fraction, NaN no data) of all members, row by row of windows.
 
-    Yields gapless pieces, each with its first row. Equal, to float tolerance, to what `windows.predict_blended` and
-    `ensemble.ensemble` make of the area at once: no data where the pixel itself lacks any feature. `read` gives the features,
-    context of the area included; a model sees each window with a valid pixel once, at most `at_once` in a call. ValueError if
-    there is no model.
+    Yields gapless pieces, each with its first row. `read` gives the features, context of the area included. A model sees each
+    window with a valid pixel once, at most `at_once` in a call. There is no data where a pixel lacks any feature. `gather` sums
+    members up. ValueError if there is no model.
     """
     if not models:
         raise ValueError("no model to predict with")
@@ -75,7 +117,7 @@ def predict_rows(
         valid = np.asarray(np.isfinite(features[inside, -before : columns - before]).all(axis=-1))
         # A window without a valid pixel of the area changes nothing: it is not worth predicting.
         todo = [left for left in lefts if valid[:, max(left, 0) : left + patch].any()]
-        spread = RunningEnsemble((max(end - first, 0), columns))
+        spread = gather((max(end - first, 0), columns))
         for k, model in enumerate(models):
             band: np.ndarray | None = None
             for start in range(0, len(todo), at_once):

@@ -10,7 +10,7 @@ from imperv.layers.catalogue import CATALOGUE, MEMBER_SD
 from imperv.layers.network.ensemble import ensemble
 from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import UNetParameters, build_unet
-from imperv.layers.network.windows import halo, predict_blended
+from imperv.layers.network.windows import halo
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.job import Job
 from imperv.tasks.networks import predicting
@@ -18,6 +18,7 @@ from imperv.tasks.networks.predicting import Plan, halo_versions, make_predictio
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.features import FeatureRows, Part, open_parts, read_features
+from tests.support.blending import predict_blended
 from tests.support.small_models import TILE, production, put_features, put_model, record_of
 
 EAST = "E45N27"
