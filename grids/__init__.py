@@ -2,13 +2,14 @@
 
 from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
 from imperv.grids.tiles import CRS, EDITIONS, RESOLUTIONS, Tile, country_tiles, nearest_tiles, official_tiles
-from imperv.grids.windows import snap_outward, window_geobox
+from imperv.grids.windows import Bounds, snap_outward, window_geobox
 
 __all__ = [
     "CRS",
     "EDITIONS",
     "RESOLUTIONS",
     "Block",
+    "Bounds",
     "Tile",
     "block_grid",
     "country_tiles",

@@ -21,9 +21,10 @@ import pyarrow.parquet
 import shapely
 from pyproj import CRS, Transformer
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.scenes.access import LOCAL, gdal_options, gdal_path, is_remote
-from imperv.tasks.vectors.batches import Batch, Bounds, bare, objects, ogr_name, open_bytes, parsed
+from imperv.tasks.vectors.batches import Batch, bare, objects, ogr_name, open_bytes, parsed
 from imperv.tasks.vectors.lines import kind_of_text, read_csv, read_lines
 from imperv.tasks.vectors.tags import known, of_columns
 
@@ -57,7 +58,7 @@ class Vectors:
     crs: str
     layer: str | None = None
     tags: tuple[str, ...] = ()
-    """Columns that tell what is no building."""
+    """Columns that mark what is no building."""
 
 
 def open_vectors(path: str) -> Vectors:
@@ -228,10 +229,10 @@ def _read_parquet(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
 
 
 def _beside(edges: np.ndarray, box: Bounds) -> np.ndarray:
-    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which tell nothing."""
+    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which say nothing."""
     west, south, east, north = edges
-    tells = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
-    return tells & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
+    known = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
+    return known & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
 
 
 def _edges(batch: pa.RecordBatch, covering: dict[str, list[str]]) -> np.ndarray:

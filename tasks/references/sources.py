@@ -20,11 +20,12 @@ import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.references.shapes import REACH, Vectors, open_vectors, read_batches
 from imperv.tasks.store.debris import is_debris
-from imperv.tasks.vectors.batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, Bounds, fsspec_name
+from imperv.tasks.vectors.batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, fsspec_name
 from imperv.tasks.vectors.tags import REASONS
 
 NAMES = re.compile(

@@ -1,8 +1,8 @@
-"""Files of scenes on object stores and web servers: how GDAL is told to reach them, and what is done when a server is silent.
+"""Files of scenes on object stores and web servers: GDAL's configuration for them, and patience with silent servers.
 
 A file that its server refuses (403, 404), never gives although it gives others, or whose content is damaged is the trouble of a
-scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. Messages
-of GDAL do not tell them apart reliably, so the server itself is asked.
+scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. GDAL's
+messages do not distinguish them reliably, so the server itself is asked.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def server_of(path: str, access: SceneAccess) -> str:
 _silent_since: dict[str, float] = {}
 """Servers that do not answer at present, and since when, by the monotonic clock: all readers give up together."""
 _given: dict[str, str] = {}
-"""A file that could be read of each server, to tell a file that is never given from a server that is gone."""
+"""A file that could be read of each server, to distinguish a file that is never given from a server that is gone."""
 _silence = threading.Lock()
 
 

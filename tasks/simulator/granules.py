@@ -109,7 +109,7 @@ class Scenery:
     starts: NDArray[np.int64]
     """First entry of each pixel, and the total."""
     objects: NDArray[np.int32]
-    """Rows of the table handed to `mix`."""
+    """Rows of the table of `mix`."""
     weights: NDArray[np.float32]
     """Shares; they sum to 1 in a pixel, and there are none where the landscape ends."""
     shape: tuple[int, int]

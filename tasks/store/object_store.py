@@ -1,4 +1,4 @@
-"""The store on S3: s3fs with patience for a server that is gone for a while, and mistakes of access told in one line.
+"""The store on S3: s3fs with patience for a server that is gone for a while, and one line for mistakes of access.
 
 fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported.
 """

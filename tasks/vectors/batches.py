@@ -19,9 +19,6 @@ import shapely
 
 from imperv.tasks.errors import InputError
 
-Bounds = tuple[float, float, float, float]
-"""(left, bottom, right, top)."""
-
 CHUNK = 8 * 2**20
 """Bytes of text at once."""
 

@@ -1,6 +1,6 @@
 """Roads and buildings from vector files, read by window and in pieces: any format of GDAL, OpenStreetMap's own among them.
 
-Only what may be sealed is read, where the file tells it by OpenStreetMap's tags.
+Only what may be sealed is read, where the file has OpenStreetMap's tags.
 """
 
 from __future__ import annotations
