@@ -25,8 +25,9 @@ from benchmarks.processes import told_by
 from benchmarks.timing import Row, compare
 from imperv.grids import Tile, window_geobox
 from imperv.tasks.scenes.access import environment
-from imperv.tasks.scenes.reading import open_full_resolution, read_band, warp
+from imperv.tasks.scenes.reading import open_full_resolution, warp
 from imperv.tasks.scenes.scenes import REFLECTANCE_10M, REFLECTANCE_20M
+from tests.support.bands import read_band
 from tests.support.scenes import make_scenes, production
 
 LEFT, TOP = 4_420_000, 2_690_000

@@ -7,7 +7,7 @@ lie and how they blend is in `windows`, mean and spread in `ensemble`. NumPy onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,22 +52,6 @@ class Lattice:
         return lefts[0], lefts[-1] + self.patch
 
 
-@dataclass
-class _Members:
-    """Members one by one, where mean and spread are not enough."""
-
-    shape: tuple[int, int]
-    found: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, member: np.ndarray) -> None:
-        """As `RunningEnsemble.add`."""
-        self.found.append(member)
-
-    def result(self, valid: np.ndarray) -> tuple[np.ndarray | None]:
-        """(member, y, x) float32, NaN no data; None where no window was predicted."""
-        return (np.where(valid, np.stack(self.found), np.float32(np.nan)) if self.found else None,)
-
-
 def predict_area(
     features: np.ndarray, model: Model, origin: tuple[int, int], patch: int, overlap: int,
     inner: tuple[slice, slice] | None = None, at_once: int = 8,
@@ -82,27 +66,45 @@ def predict_area(
     lattice = Lattice((y1 - y0, x1 - x0), (origin[0] + y0, origin[1] + x0), patch, overlap)
     first, end = (x0 + patch + x for x in lattice.columns)
     padded = np.pad(np.moveaxis(features, 0, -1), ((patch, patch), (patch, patch), (0, 0)), constant_values=np.nan)
-    pieces = list(
-        predict_rows(lambda a, b: padded[y0 + patch + a : y0 + patch + b, first:end], [model], lattice, at_once, _Members)
-    )
-    known = next((piece for _, piece in pieces if piece is not None), None)
-    members = model(np.full((1, patch, patch, len(features)), np.nan, "f4")).shape[-1] if known is None else len(known)
-    out = np.full((members, *lattice.shape), np.nan, "f4")
-    for top, piece in pieces:
-        if piece is not None:
-            out[:, top : top + piece.shape[1]] = piece
+    top, out = y0 + patch, None
+    for row, members, valid in _rows(lambda a, b: padded[top + a : top + b, first:end], [model], lattice, at_once, _Members):
+        if members.found:
+            if out is None:
+                out = np.full((len(members.found), *lattice.shape), np.nan, "f4")
+            out[:, row : row + len(valid)] = np.where(valid, np.stack(members.found), np.float32(np.nan))
+    if out is None:
+        count = model(np.full((1, patch, patch, len(features)), np.nan, "f4")).shape[-1]
+        return np.full((count, *lattice.shape), np.nan, "f4")
     return out
 
 
 def predict_rows(
-    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8, gather: Callable[..., Any] = RunningEnsemble
-) -> Iterator[tuple[int, *tuple[np.ndarray, ...]]]:
+    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Mean (uint8 percent, 255 no data) and spread (float32 fraction, NaN no data) of all members, row by row of windows.
 
     Yields gapless pieces, each with its first row. `read` gives the features, context of the area included. A model sees each
-    window with a valid pixel once, at most `at_once` in a call. There is no data where a pixel lacks any feature. `gather` sums
-    members up. ValueError if there is no model.
+    window with a valid pixel once, at most `at_once` in a call. There is no data where a pixel lacks any feature. ValueError if
+    there is no model.
     """
+    for first, spread, valid in _rows(read, models, lattice, at_once, RunningEnsemble):
+        yield first, *spread.result(valid)
+
+
+class _Members:
+    """Members of a shape one by one, where mean and spread are not enough."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.found: list[np.ndarray] = []
+
+    def add(self, member: np.ndarray) -> None:
+        self.found.append(member)
+
+
+def _rows(
+    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int, gather: Callable[[tuple[int, int]], Any]
+) -> Iterator[tuple[int, Any, np.ndarray]]:
+    """First row, members that `gather` has got one by one, and valid pixels of each piece."""
     if not models:
         raise ValueError("no model to predict with")
     rows, columns = lattice.shape
@@ -135,8 +137,7 @@ def predict_rows(
             for member in range(band.shape[-1]):
                 spread.add(band[first - top : max(end, first) - top, :, member])
         if end > first:
-            held = valid[first - top - inside.start : end - top - inside.start]
-            yield first, *spread.result(held)
+            yield first, spread, valid[first - top - inside.start : end - top - inside.start]
 
 
 def _band(shared: np.ndarray | None, patch: int, columns: int, members: int) -> np.ndarray:

@@ -32,6 +32,7 @@ from rasterio.session import DummySession
 
 from imperv.tasks.addresses import is_signed, shown
 from imperv.tasks.errors import InputError, SceneError, WorkError
+from imperv.tasks.patience import BUSY, LONGEST_PAUSE
 from imperv.tasks.settings.production import SceneAccess
 
 T = TypeVar("T")
@@ -61,14 +62,8 @@ SLOWEST = 1
 PATIENT_TRANSFER = 20
 """A single transfer may take this many times the timeout for silence."""
 
-RETRIED = "429,500,502,503,504"
-"""Answers that are asked for again at once."""
-
 TRIES = 3
 """Failures of a file whose server answers before the file counts as damaged."""
-
-LONGEST_PAUSE = 10.0
-"""Seconds between two tries at most."""
 
 PASSING = re.compile(r"response code: (429|5\d\d)|[Cc]ould not connect|refused|[Tt]imed out|too slow|reset by peer|SlowDown")
 """What GDAL says of troubles that pass; everything else is decided by asking the server."""
@@ -115,7 +110,7 @@ def gdal_options(access: SceneAccess) -> dict[str, Any]:
         "GDAL_HTTP_TIMEOUT": max(1, round(PATIENT_TRANSFER * access.timeout)),
         "GDAL_HTTP_MAX_RETRY": access.retries,
         "GDAL_HTTP_RETRY_DELAY": 0.5,
-        "GDAL_HTTP_RETRY_CODES": RETRIED,
+        "GDAL_HTTP_RETRY_CODES": ",".join(map(str, BUSY)),
     }
     if access.unsigned:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
@@ -214,7 +209,7 @@ def _ask_s3(bucket: str, key: str, access: SceneAccess) -> Answer:
 def _judged(status: int, text: str) -> Answer:
     if status == 416:  # an empty file has no first byte
         return Answer("there", text)
-    return Answer("silent" if status in (408, 429) or status >= 500 else "refused", text)
+    return Answer("silent" if status in BUSY or status >= 500 else "refused", text)
 
 
 @functools.lru_cache(maxsize=8)

@@ -274,16 +274,3 @@ def _corners(cells: np.ndarray) -> np.ndarray:
         for x in (0, 1):
             nodes[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
     return nodes
-
-
-def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> np.ndarray:
-    """One band of a scene on a grid, (y, x), 0 no data: bilinear, uint16; SCL (`classes`) by nearest neighbour, uint8."""
-    target = Target(grid)
-    rows, columns = target.shape
-    out = np.zeros((rows, 1, columns), "uint8" if classes else "uint16")
-    window = read_window(path, scene, target, classes=classes)
-    if window is not None and classes:
-        window.weights(target, np.arange(256, dtype="uint8"), out, 0)
-    elif window is not None:
-        window.bilinear(target, np.ones((-(-rows // CELL), -(-columns // CELL)), bool), 0, out, 0)
-    return out[:, 0]

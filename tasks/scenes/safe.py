@@ -151,16 +151,11 @@ def _may_be_of(name: str, period: Period) -> bool:
     return match is None or str(period.start) <= "-".join(match.groups()[1:4]) <= str(period.end)
 
 
-def read_product(place: str | Path) -> dict[str, Any]:
-    """A product (``.SAFE`` folder or zip) as a STAC item: id, footprint in degrees, properties, and assets of `FILES`.
+def _read_all(place: Path) -> Iterator[dict[str, Any]]:
+    """The products in a folder or zip as STAC items: usually one; at least what is wrong.
 
     A product of Level-1C has no assets. A damaged one has only `id` and `unusable`, the reason.
     """
-    return next(_read_all(Path(place)))
-
-
-def _read_all(place: Path) -> Iterator[dict[str, Any]]:
-    """The products in a folder or zip: usually one; at least what is wrong."""
     name = _name(place.name)
     try:
         files = _listing(place)

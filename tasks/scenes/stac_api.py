@@ -27,15 +27,13 @@ from urllib3.exceptions import NameResolutionError
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.patience import BUSY
 from imperv.tasks.scenes.items import name_of, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.store.hrefs import is_href
 
 PAGE = 200
 """Items asked for at once: servers refuse more than some hundreds."""
-
-BUSY = (429, 500, 502, 503, 504)
-"""HTTP answers that another attempt may change."""
 
 BARREN_PAGES = 3
 """Pages in a row without a new item after which a server is thought to go round in circles."""

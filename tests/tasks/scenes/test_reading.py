@@ -19,7 +19,8 @@ from rasterio.enums import Resampling
 
 from imperv.grids import Tile, block_grid, window_geobox
 from imperv.tasks.errors import SceneError
-from imperv.tasks.scenes.reading import Target, open_full_resolution, read_band, read_window, stored_bytes, warp
+from imperv.tasks.scenes.reading import Target, open_full_resolution, read_window, stored_bytes, warp
+from tests.support.bands import read_band
 from tests.support.hidden_pixels import HIDDEN, hide
 
 FLANDERS = window_geobox(Tile("E38N31"), 10, (3_829_000, 3_101_000, 3_831_000, 3_103_000))

@@ -28,7 +28,6 @@ from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.references.land import Land
 from imperv.tasks.scenes.item_files import ItemFiles
-from imperv.tasks.scenes.reading import read_band
 from imperv.tasks.scenes.scenes import Scene, SceneList, select_scenes
 from imperv.tasks.scenes.survey import survey
 from imperv.tasks.settings.periods import Period, year_fraction
@@ -37,6 +36,7 @@ from imperv.tasks.yearly import preprocessing
 from imperv.tasks.yearly.freezing import make_scene_list
 from imperv.tasks.yearly.looks import Looks, yearly_features
 from imperv.tasks.yearly.preprocessing import make_pp, plan_blocks, read_scene_list
+from tests.support.bands import read_band
 from tests.support.hidden_pixels import HIDDEN, hide
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
