@@ -3,13 +3,14 @@
 from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
 from imperv.grids.specs import SPECS, GridSpec, factor, spec_of, utm_code, utm_geobox
 from imperv.grids.tiles import CRS, EDITIONS, Tile, country_tiles, nearest_tiles, official_tiles
-from imperv.grids.windows import snap_outward, window_geobox
+from imperv.grids.windows import Bounds, snap_outward, window_geobox
 
 __all__ = [
     "CRS",
     "EDITIONS",
     "SPECS",
     "Block",
+    "Bounds",
     "GridSpec",
     "Tile",
     "block_grid",

@@ -10,6 +10,9 @@ from odc.geo.geobox import GeoBox
 
 from imperv.grids.tiles import CRS, Tile, check_divides
 
+Bounds = tuple[float, float, float, float]
+"""(left, bottom, right, top)."""
+
 KILOMETRE = 1000
 """Windows and every delivered grid start on whole kilometres (EEA check `origin`), metres."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-NODATA = 255
-"""Code of pixels outside in every layer (product specification)."""
+from imperv.layers.palette import OUTSIDE as NODATA
 
 NO_CHANGE = 100
 """Code of change layers for a change of 0: they hold 100 + change in percent (ATBD 4.2.4)."""
@@ -108,30 +107,10 @@ def aggregate_max(a: np.ndarray, factor: int, nodata: int = NODATA) -> np.ndarra
 
 
 def aggregate_fraction(mask: np.ndarray, factor: int, nodata: int = NODATA) -> np.ndarray:
-    """Mean of the valid pixels of each block, not rounded: the change mask at coarser resolutions.
+    """Mean of the valid pixels of each block, not rounded: the change mask at coarser resolutions (ATBD 4.2.5, details 1).
 
-    Parameters
-    ----------
-    mask : ndarray (y, x) of uint8
-        0 or 1, or any values to be averaged.
-    factor : int
-        Pixels of a block each way; divides both edges of `mask`.
-    nodata : int
-        Code of pixels that do not count.
-
-    Returns
-    -------
-    ndarray (y / factor, x / factor) of float32
-        0 to 1 for a mask; NaN in blocks without a valid pixel.
-
-    Raises
-    ------
-    ValueError
-        For a wrong dtype, shape or factor.
-
-    Notes
-    -----
-    ATBD 4.2.5, implementation details 1.
+    Takes uint8 (y, x); gives float32 (y / factor, x / factor), 0 to 1 for a mask of 0 and 1, NaN in blocks without a valid
+    pixel. Errors as of `aggregate_mean`.
     """
     return _aggregate(_fraction, mask, factor, nodata, np.float32)
 

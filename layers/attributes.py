@@ -25,20 +25,10 @@ def units_of(layer: Layer) -> str:
 
 
 def cf_attributes(layer: Layer, array: str = "") -> dict[str, Any]:
-    """Attributes of an array of a layer.
+    """Attributes of an array of a raster layer; `array` names one of several.
 
-    Parameters
-    ----------
-    layer : Layer
-        A raster layer.
-    array : str
-        Name of the array, for layers that are stored as several.
-
-    Returns
-    -------
-    dict
-        ``long_name``; ``units``, but for classes; ``flag_values`` (uint8) and ``flag_meanings`` for classes, no data left out;
-        ``comment`` where codes stand for a quantity.
+    ``long_name``; ``units``, but for classes; ``flag_values`` (uint8) and ``flag_meanings`` for classes, without no data;
+    ``comment`` where codes stand for a quantity.
     """
     if part := next((v for v in layer.variables if v.name == array and v.title), None):
         return {"long_name": part.title, "units": part.units}

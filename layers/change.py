@@ -86,33 +86,12 @@ def continuous_change(
 def mean_difference(
     status_then: np.ndarray, status_now: np.ndarray, factor: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean difference and mean status of the pixels of each block that are valid in both years.
+    """Mean difference and mean status over the pixels of each block that are valid in both years (ATBD 4.5.1, step 1).
 
-    Parameters
-    ----------
-    status_then, status_now : ndarray (y, x) of uint8
-        0 to 100 percent; codes above 100 are outside.
-    factor : int
-        Pixels of a block each way; divides both edges.
-
-    Returns
-    -------
-    d : ndarray (y / factor, x / factor) of int16
-        Mean of now - then, rounded half away from zero, -100 to 100 percent; 0 outside.
-    s0, s1 : ndarray of uint8
-        Mean of then and of now over the same pixels, rounded half up, 0 to 100 percent; 255 outside.
-    valid : ndarray of bool
-        False outside, where no pixel of the block is valid in both years.
-
-    Raises
-    ------
-    ValueError
-        For wrong dtypes or shapes, or a factor that does not divide them.
-
-    Notes
-    -----
-    ATBD 4.5.1, step 1. Integer arithmetic throughout. s1 - s0 may differ from d by 1, because each is
-    rounded by itself.
+    Takes uint8 (y, x) percent, codes above 100 outside. Gives planes of (y / factor, x / factor): d, int16, mean of now - then,
+    rounded half away from zero, 0 outside; s0 and s1, uint8, mean of then and of now, rounded half up, 255 outside; valid, bool.
+    s1 - s0 may differ from d by 1, because each is rounded by itself. ValueError for wrong dtypes or shapes, or a factor that
+    does not divide them.
     """
     then = np.asarray(status_then)
     now = np.asarray(status_now)
@@ -132,29 +111,11 @@ def mean_difference(
 
 
 def split_change(d: np.ndarray, changed: np.ndarray, parameters: ChangeParameters) -> np.ndarray:
-    """Real part of a difference: what the change mask supports and, of losses, only the large ones.
+    """Real part of a difference: what the change mask supports and, of losses, only the large ones (ATBD 4.5.1, step 2).
 
-    Parameters
-    ----------
-    d : ndarray of int16, any shape
-        Difference in percent, -100 to 100.
-    changed : ndarray of bool, same shape
-        Where the change mask at the same resolution is above 0.
-    parameters : ChangeParameters
-
-    Returns
-    -------
-    ndarray of int16, same shape
-        `d` or 0.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or `changed` is not bool: codes such as 255 would count as changed.
-
-    Notes
-    -----
-    ATBD 4.5.1, step 2. The technical part is `d` minus the result.
+    `d` is int16 percent, -100 to 100; `changed` bool of its shape, where the change mask at the same resolution is above 0.
+    Gives `d` or 0; the technical part is the rest. ValueError for other shapes, or if `changed` is not bool: codes such as 255
+    would count as changed.
     """
     d = np.asarray(d)
     changed = np.asarray(changed)
@@ -165,24 +126,8 @@ def split_change(d: np.ndarray, changed: np.ndarray, parameters: ChangeParameter
 
 
 def encode_change(delta: np.ndarray, s0: np.ndarray, s1: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Codes of a change or support layer.
+    """Codes of a change or support layer, uint8: 100 + `delta` percent; 201 where both statuses are 0; 255 where not `valid`.
 
-    Parameters
-    ----------
-    delta : ndarray of int16, any shape
-        Real or technical change, -100 to 100 percent.
-    s0, s1 : ndarray of uint8, same shape
-        Status of then and of now, percent.
-    valid : ndarray of bool, same shape
-        False outside.
-
-    Returns
-    -------
-    ndarray of uint8, same shape
-        100 + `delta`; 201 where both `s0` and `s1` are 0; 255 outside.
-
-    Notes
-    -----
     ATBD 4.2.4 and 4.5.1. Where both rounded means are 0 the rounded mean difference is 0 too: 201 hides no change.
     """
     codes = np.add(delta, NO_CHANGE, dtype=np.int16).astype(np.uint8)

@@ -14,9 +14,7 @@ from numba import njit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imperv.layers.kernels.percentiles import CountDigits, count_digits, exact_percentiles
-
-NODATA = 255
-"""Code of pixels outside, in the raw and in the final mask."""
+from imperv.layers.palette import OUTSIDE as NODATA
 
 _NEIGHBOURS = 8
 
@@ -73,51 +71,17 @@ def change_mask(rmsd: np.ndarray, lower: float = 97.5, upper: float = 99.0, siev
 
 
 def thresholds(rmsd: np.ndarray, lower: float = 97.5, upper: float = 99.0) -> tuple[float, float]:
-    """Two percentiles, with linear interpolation, of the valid pixels.
+    """Two percentiles (0 to 100), with linear interpolation, of the valid pixels of a tile, in the precision of `rmsd`.
 
-    Parameters
-    ----------
-    rmsd : ndarray (y, x) of float32 or float64
-        RMSD of the whole tile, in NDVI units; NaN outside.
-    lower, upper : float
-        Percentiles 0 to 100.
-
-    Returns
-    -------
-    tuple of float
-        In units of `rmsd` and of its precision; NaN if no pixel is valid.
-
-    Raises
-    ------
-    ValueError
-        For wrong shapes or dtypes, or lower > upper.
+    `rmsd` is float32 or float64 (y, x), NaN outside; NaN if no pixel is valid. ValueError for wrong shapes or dtypes, or lower >
+    upper.
     """
     rmsd = _checked(rmsd)
     return counted_thresholds(partial(count_digits, rmsd), lower, upper, rmsd.dtype)
 
 
 def counted_thresholds(count: CountDigits, lower: float, upper: float, dtype: np.dtype | type) -> tuple[float, float]:
-    """The thresholds of a tile that is not held in memory.
-
-    Parameters
-    ----------
-    count : callable
-        `percentiles.count_digits` of the RMSD of all blocks, added up.
-    lower, upper : float
-        Percentiles 0 to 100.
-    dtype : dtype
-        Of RMSD.
-
-    Returns
-    -------
-    tuple of float
-        As `thresholds` gives them for the whole tile.
-
-    Raises
-    ------
-    ValueError
-        If lower > upper.
-    """
+    """The same of a tile that is not held in memory: `count` is `percentiles.count_digits` of all blocks, added up."""
     if not 0 <= lower <= upper <= 100:
         raise ValueError(f"percentiles must be 0 <= lower <= upper <= 100, not {lower} and {upper}")
     # Back to the precision of the pixels, so that a threshold that falls on a pixel's value equals it.
@@ -126,25 +90,10 @@ def counted_thresholds(count: CountDigits, lower: float, upper: float, dtype: np
 
 
 def threshold_mask(rmsd: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Candidates of change (CHM_raw).
+    """Candidates of change (CHM_raw), uint8: 0 below `low`, 1 from `low`, 2 from `high`, 255 where `rmsd` is NaN.
 
-    Parameters
-    ----------
-    rmsd : ndarray (y, x) of float32 or float64
-        In NDVI units; NaN outside.
-    low, high : float
-        Thresholds in the same units, as `thresholds` gives them.
-
-    Returns
-    -------
-    ndarray (y, x) of uint8
-        0 below `low`, 1 from `low`, 2 from `high`, 255 where `rmsd` is NaN. A pixel of RMSD 0 is never a candidate: its
-        curves are equal, even where most of the tile's are and the thresholds are 0 too.
-
-    Raises
-    ------
-    ValueError
-        For wrong shapes or dtypes.
+    A pixel of RMSD 0 is never a candidate: its curves are equal, even where most of the tile's are and the thresholds are 0 too.
+    ValueError for wrong shapes or dtypes.
     """
     rmsd = _checked(rmsd)
     raw = np.empty(rmsd.shape, dtype=np.uint8)
@@ -153,29 +102,10 @@ def threshold_mask(rmsd: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def sieve_mask(raw: np.ndarray, sieve: int = 8) -> np.ndarray:
-    """Keep the 8-connected patches of candidates that hold a strong pixel and are large enough.
+    """Keep 8-connected patches with a strong pixel and at least `sieve` pixels: 1 change, 0 none, 255 outside (ATBD 4.2.5).
 
-    Parameters
-    ----------
-    raw : ndarray (y, x) of uint8
-        0 none, 1 candidate, 2 strong candidate, 255 outside, as `threshold_mask` gives it.
-    sieve : int
-        Smallest patch in pixels.
-
-    Returns
-    -------
-    ndarray (y, x) of uint8
-        1 change, 0 none, 255 outside.
-
-    Raises
-    ------
-    ValueError
-        If `raw` is not a two-dimensional uint8 array.
-
-    Notes
-    -----
-    ATBD 4.2.5; OpenCV's connected components, without its statistics: with them it takes up to 80 bytes a pixel where
-    patches are many. This takes at most 6.3 bytes a pixel beyond the input: labels, OpenCV's own table, and a copy.
+    `raw` is uint8 (y, x) from `threshold_mask`; ValueError if not. OpenCV's connected components without its statistics, which
+    take up to 80 bytes a pixel where patches are many; this takes at most 6.3 bytes a pixel beyond the input.
     """
     raw = np.asarray(raw)
     if raw.ndim != 2 or raw.dtype != np.uint8:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-NODATA = 255
-"""Code of pixels outside."""
+from imperv.layers.palette import OUTSIDE as NODATA
 
 LOWEST, HIGHEST = 50, 100
 """Confidence where half of the members say 0 and half 1, and where all agree; percent (ATBD 4.7)."""

@@ -44,32 +44,12 @@ def stack_features(
     harmonics: np.ndarray,
     names: Sequence[str] = ATBD12,
 ) -> np.ndarray:
-    """Features of one year as one stack, in the order a model expects.
+    """Features of one year in the order a model expects, (feature, y, x) float32 (ATBD 4.1.2, 4.2.3, Table 3).
 
-    Parameters
-    ----------
-    quantiles : (10, y, x) uint16
-        Yearly 20 % quantiles in the order of `QUANTILE_BANDS`, reflectance x 10 000, 0 no data.
-    ndvi_q90 : (y, x) float32 or None
-        Yearly 90 % quantile of the NDVI, NaN no data. May be None if no name asks for it.
-    harmonics : (7, y, x) float32
-        NDVI coefficients in the order of `HARMONIC_NAMES`, NaN no data.
-    names : sequence of str
-        Features wanted, such as ``"B02_q20"``, ``"NDVI_c0"``, ``"NDVI_q90"``.
-
-    Returns
-    -------
-    (feature, y, x) float32
-        Reflectance as a fraction (digital number x 1e-4), NDVI features unchanged; NaN where that feature has no data.
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not fit, a name that is no feature, or a feature whose input was not given.
-
-    Notes
-    -----
-    Source: ATBD 4.1.2, 4.2.3 and Table 3.
+    `quantiles` are (10, y, x) uint16 in the order of `QUANTILE_BANDS`, reflectance x 10 000, 0 no data; `ndvi_q90` (y, x)
+    float32, NaN no data, needed only if a name asks for it; `harmonics` (7, y, x) float32 in the order of `HARMONIC_NAMES`, NaN
+    no data. Reflectance comes out as a fraction, NDVI features unchanged, NaN where a feature has no data. ValueError for shapes
+    that do not fit, a name that is no feature, or a feature whose input is missing.
     """
     quantiles, harmonics = np.asarray(quantiles), np.asarray(harmonics)
     shape = quantiles.shape[1:]

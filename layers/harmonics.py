@@ -30,7 +30,7 @@ experiment: 6 distinct dates leave round-off below 1e-10 in the seventh pivot; 7
 1e-8 in 99 % of draws; above it the coefficients agree with an orthogonal solver to 1e-5 of the largest."""
 
 DOUBTFUL_PIVOT = 1e-3
-"""Above this pivot (over total weight) the dates cannot all lie in two months, and their span is not looked at."""
+"""Above this pivot (over total weight) the dates cannot all lie in two months, and their span is not computed."""
 
 SHORTEST_SPAN = 1 / 6
 """Fraction of the year. Dates that all lie within two months determine a constant only: noise of 0.02 in 12

@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.sampling import CLCPLUS_OUTSIDE, SEALED_CLASS, VALIDATION, spatial_split
-
-OUTSIDE = 255
-"""Code of pixels that the proxy says nothing of."""
+from imperv.layers.palette import OUTSIDE
 
 PIXEL = 10.0
 """Edge of a pixel, metres."""
@@ -66,23 +64,10 @@ class ProxyParameters(BaseModel):
 
 
 def distance(sources: np.ndarray, reach: float) -> np.ndarray:
-    """Distance of pixel centres to the nearest pixel of a mask.
+    """Distance of pixel centres to the nearest true pixel of a mask, (y, x) float32 metres, `reach` at most (ATBD 4.3.3).
 
-    Parameters
-    ----------
-    sources : (y, x) bool
-        Pixels that a road or a building touches. To be exact in a block, the mask must reach `reach` beyond it.
-    reach : float
-        Greatest distance, metres; what is farther away gets it.
-
-    Returns
-    -------
-    (y, x) float32
-        Metres, 0 to `reach`.
-
-    Notes
-    -----
-    Source: ATBD 4.3.3. Exact Euclidean distance (Felzenszwalb and Huttenlocher 2012), by OpenCV.
+    To be exact in a block, the mask must go on `reach` beyond it. Exact Euclidean distance (Felzenszwalb and Huttenlocher 2012),
+    by OpenCV.
     """
     sources = np.asarray(sources, bool)
     if not sources.any():
@@ -138,26 +123,10 @@ def draw_samples(
     edge: int,
     parameters: ProxyParameters,
 ) -> ProxySamples:
-    """Training pixels of a block.
+    """Training pixels of a block; the same block gives the same pixels.
 
-    Parameters
-    ----------
-    features : (feature, y, x) float32
-        The distance last; NaN no data.
-    clcplus : (y, x) uint8
-        CLC+ Backbone of `then`.
-    origin : (int, int)
-        Global (row, column) of the first pixel on the 10 m grid.
-    shares : (float, float)
-        Of other and of sealed pixels, from `rates`.
-    edge : int
-        From `split_edge`.
-    parameters : ProxyParameters
-        Share held out, and the seed: the same block gives the same pixels.
-
-    Returns
-    -------
-    ProxySamples
+    `features` are (feature, y, x) float32, the distance last, NaN no data; `clcplus` (y, x) CLC+ of `then`; `origin` the global
+    (row, column) of the first pixel; `shares` those of other and of sealed pixels, from `rates`; `edge` is from `split_edge`.
     """
     labels = sealed_labels(clcplus)
     split = spatial_split(labels.shape, origin, edge, parameters.held_out, min(GUARD, max(1, edge // 4)), parameters.seed)
@@ -183,17 +152,7 @@ class TrainedProxy:
 
 
 def train_proxy(samples: ProxySamples, parameters: ProxyParameters) -> TrainedProxy:
-    """Train the classifier; the same samples and parameters give the same model.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to learn from.
-
-    Notes
-    -----
-    Source: ATBD 4.3.3; Chen and Guestrin 2016 for the trees.
-    """
+    """Train the classifier; the same samples and parameters give the same model. ValueError without samples. ATBD 4.3.3."""
     import xgboost
 
     learnt = ~samples.held
@@ -249,23 +208,10 @@ def probability(model: str, features: np.ndarray) -> np.ndarray:
 
 
 def classify(model: str, features: np.ndarray, clcplus_then: np.ndarray, threshold: float) -> np.ndarray:
-    """Proxy of CLC+ class 1 in a block.
+    """Proxy of CLC+ class 1 in a block, uint8: 1 sealed, 0 not; 255 where a feature is missing or CLC+ of `then` is outside.
 
-    Parameters
-    ----------
-    model : str
-        From `train_proxy`.
-    features : (feature, y, x) float32
-        Of `now`, the distance last; NaN no data.
-    clcplus_then : (y, x) uint8
-        CLC+ Backbone of `then`, which tells what is outside.
-    threshold : float
-        Probability from which a pixel is sealed.
-
-    Returns
-    -------
-    (y, x) uint8
-        1 sealed, 0 not; 255 where a feature is missing or CLC+ of `then` is outside.
+    `features` are those of `now`, (feature, y, x) float32, the distance last, NaN no data; a pixel is sealed from the
+    probability `threshold` on.
     """
     inside = (clcplus_then < CLCPLUS_OUTSIDE) & np.isfinite(features).all(axis=0)
     codes = np.full(inside.shape, OUTSIDE, "u1")

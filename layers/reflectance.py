@@ -22,31 +22,11 @@ LOWEST_VALID = 1
 
 
 def shift_offset(dn: np.ndarray, subtract: int) -> np.ndarray:
-    """Remove the radiometric offset of Processing Baseline 04.00 and later.
+    """Remove the radiometric offset of Processing Baseline 04.00 and later (Products Specification Document, BOA_ADD_OFFSET).
 
-    No data is found first, then the offset is removed, then valid pixels are clipped to at least 1. In any other
-    order a pixel darker than the offset would turn into no data, or wrap around to a very bright one.
-
-    Parameters
-    ----------
-    dn : ndarray of uint16, any shape
-        Digital numbers, reflectance x 10 000 + `subtract`; 0 is no data.
-    subtract : int
-        The offset to remove, 0 to 65 534; 1000 for Baseline 04.00 and later, 0 leaves the data unchanged.
-
-    Returns
-    -------
-    ndarray of uint16, same shape
-        Reflectance x 10 000; 0 is no data.
-
-    Raises
-    ------
-    ValueError
-        If `dn` is not uint16 or `subtract` is out of range.
-
-    Notes
-    -----
-    Sentinel-2 Products Specification Document, BOA_ADD_OFFSET.
+    No data (0) is found first, then `subtract` (0 to 65 534; usually 1000) is removed, then valid pixels are clipped to at least
+    1. In any other order a pixel darker than the offset would turn into no data, or wrap around to a very bright one. uint16 in
+    and out; ValueError for another type or a subtraction out of range.
     """
     dn = np.asarray(dn)
     if dn.dtype != np.uint16:
@@ -61,26 +41,11 @@ def shift_offset(dn: np.ndarray, subtract: int) -> np.ndarray:
 
 
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """Normalised Difference Vegetation Index, (nir - red) / (nir + red).
+    """Normalised Difference Vegetation Index, (nir - red) / (nir + red), float32 -1 to 1; ATBD 4.1.2.
 
-    Parameters
-    ----------
-    nir, red : ndarray of integer or float, same shape
-        Reflectance of B08 and B04 in one unit, as digital numbers without offset; 0 is no data.
-
-    Returns
-    -------
-    ndarray of float32, same shape
-        -1 to 1; NaN where either band is 0 (or NaN), or the sum of both is 0.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Notes
-    -----
-    ATBD 4.1.2. Every digital number of 16 bits is exact in float32, so neither sum nor difference can overflow.
+    `nir` and `red` are B08 and B04 in one unit, without offset, 0 no data. NaN where either is 0 or NaN, or their sum is 0.
+    ValueError if the shapes differ. Every digital number of 16 bits is exact in float32, so neither sum nor difference can
+    overflow.
     """
     nir = np.asarray(nir)
     red = np.asarray(red)

@@ -50,31 +50,11 @@ class YearlyNdvi:
 
 
 def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
-    """Weighted quantile over the dates of each pixel.
+    """Weighted quantile over the dates of each pixel, as of `quantiles.weighted_quantile`: (y, x) uint16, 0 no data.
 
-    Parameters
-    ----------
-    values : ndarray (y, time, x) of uint16
-        Observations, in any unit; 0 is no data.
-    weights : ndarray (y, time, x) of uint8
-        Weight of each observation.
-    q : float
-        0 to 1.
-
-    Returns
-    -------
-    ndarray (y, x) of uint16
-        The quantile as of `quantiles.weighted_quantile`; 0 where the total weight is 0.
-
-    Raises
-    ------
-    ValueError
-        For wrong shapes or dtypes, or where q is not one number from 0 to 1.
-
-    Notes
-    -----
-    Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
-    dates whose weights may sum to more than 65 535.
+    `values` are (y, time, x) uint16, 0 no data, `weights` uint8 of that shape, `q` is 0 to 1; ValueError for others. Releases
+    the GIL: threads may each take some of the rows. Copied are non-contiguous input, and input of more than 257 dates whose
+    weights may sum to more than 65 535.
     """
     values, weights = np.asarray(values), np.asarray(weights)
     _check_bands(values=values)
@@ -107,37 +87,12 @@ def yearly_ndvi(
 ) -> YearlyNdvi:
     """Quantiles of two bands, and quantile and harmonics of the NDVI between them, over the dates of each pixel.
 
-    NDVI weighs the less of what its bands weigh, and a band without data weighs 0.
+    NDVI weighs the less of what its bands weigh, and a band without data weighs 0. `red` and `nir` are (y, time, x) uint16
+    without offset, 0 no data; weights uint8 of that shape, which may be one array; `time` holds fractions of the year in any
+    order; an NDVI of `clear_weight` counts as a clear look; `degree` is 0 to 5.
 
-    Parameters
-    ----------
-    red, nir : ndarray (y, time, x) of uint16
-        B04 and B08 as digital numbers without offset; 0 is no data.
-    red_weights, nir_weights : ndarray (y, time, x) of uint8
-        Weight of each observation of each band; may be the same array.
-    time : ndarray (time,)
-        Date of each observation as fraction of the year, (date - 1 January) / days in that year; any order.
-    reflectance_quantile, ndvi_quantile : float
-        0 to 1.
-    clear_weight : int
-        Least weight, 0 to 255, of an NDVI that counts as a clear look.
-    degree : int
-        Degree N of the harmonics, 0 to 5.
-
-    Returns
-    -------
-    YearlyNdvi
-        Planes of (y, x), and coefficients of (2 N + 1, y, x).
-
-    Raises
-    ------
-    ValueError
-        For wrong shapes or dtypes, dates that are not finite, or a quantile, a weight or a degree out of range.
-
-    Notes
-    -----
-    Releases the GIL: threads may each take some of the rows. Non-contiguous input is copied, and so is input of more than 257
-    dates whose weights may sum to more than 65 535.
+    Releases the GIL, and copies input, as `yearly_quantile`. ValueError for wrong shapes or dtypes, dates that are not finite,
+    or a quantile, a weight or a degree out of range.
     """
     red, nir, red_weights, nir_weights = (np.asarray(a) for a in (red, nir, red_weights, nir_weights))
     _check_bands(red=red, nir=nir)

@@ -22,19 +22,10 @@ INTERIORS_MEET = "T********"
 
 
 def coverage(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
-    """Share of each pixel that lies inside the union of polygons (docs/dev/algorithms.md, section 6).
+    """Share of each pixel inside the union of polygons, (y, x) float32 0 to 1, exact but for rounding.
 
-    Parameters
-    ----------
-    polygons : (n,) array of valid shapely Polygons and MultiPolygons
-        In the grid's coordinates; overlaps count once. Parts outside of the grid do not matter.
-    grid : GeoBox
-        North-up pixels.
-
-    Returns
-    -------
-    (y, x) float32
-        0 to 1, exact but for rounding.
+    docs/dev/algorithms.md, section 6. `polygons` are valid shapely Polygons and MultiPolygons in the coordinates of the north-up
+    `grid`; overlaps count once, parts outside of the grid do not matter.
     """
     rows, columns = grid.shape
     cover = np.zeros((rows, columns + 1))

@@ -24,7 +24,7 @@ def overview_factors(shape: tuple[int, int], largest: int = LARGEST) -> tuple[in
 
 
 def overview(pixels: np.ndarray, factor: int, palette: Palette) -> np.ndarray:
-    """Overview, uint8, of a layer or of rows of it that begin with a multiple of `factor`; the palette tells its codes.
+    """Overview, uint8, of a layer or of rows of it that begin with a multiple of `factor`; its codes are those of the palette.
 
     For quantities the mean of the valid pixels, rounded half up, 255 where there is none; changes with 201 where all are 201,
     which otherwise count as unchanged. For classes the pixel in the middle. Blocks at the edge may be smaller. ValueError for a

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 DIGIT_BITS = 16
-"""Bits told apart in one pass: two passes for float32, and counters (512 KiB) that fit a core's second-level cache."""
+"""Bits of a digit, counted in one pass: two passes for float32, and counters (512 KiB) that fit a core's second-level cache."""
 
 _DIGITS = 2**DIGIT_BITS
 

@@ -49,27 +49,15 @@ def _start_and_step(nodes, row, cell, share):
 
 @njit(cache=True, nogil=True)
 def bilinear(source, first, nodes_x, nodes_y, cells, subtract, out, overpass):
-    """Interpolate one band of one granule, in place.
+    """Interpolate one band of one granule into ``out[:, overpass]``, (y, time, x) uint16, 0 no data.
 
-    A pixel gets a value where the source pixel that holds its centre is valid; invalid neighbours take no part, the
-    others share their weight. The radiometric offset is removed as in `reflectance.shift_offset`.
+    A pixel gets a value where the source pixel that holds its centre is valid; invalid neighbours take no part, the others share
+    their weight. `subtract` digital numbers are removed as in `reflectance.shift_offset`.
 
-    Parameters
-    ----------
-    source : ndarray (rows, columns) of uint16
-        Window of the source raster; 0 is no data. It holds all neighbours that the raster has.
-    first : tuple of int
-        Row and column of the window's first pixel in the raster.
-    nodes_x, nodes_y : ndarray (cells + 1, cells + 1) of float64
-        Source column and row, counted from the raster's corner, of the pixel centres at the nodes of the mapping.
-    cells : ndarray of bool
-        Cells that are wanted; others are left as they are.
-    subtract : int
-        Digital numbers to subtract.
-    out : ndarray (y, time, x) of uint16
-        Where to write; 0 where there is no data.
-    overpass : int
-        Index along time.
+    `source` is a window of the raster, (rows, columns) uint16, 0 no data, that holds all neighbours which the raster has;
+    `first` row and column of its first pixel. `nodes_x` and `nodes_y` are (cells + 1, cells + 1) float64: source column and row
+    of the pixel centres at the nodes of the mapping, counted from the raster's corner. Only the `cells` that are true are
+    written.
     """
     rows, _, columns = out.shape
     height, width = source.shape
@@ -104,7 +92,7 @@ def _among_four(flat, width, sx, dx, sy, dy, subtract, line):
     least = np.int64(subtract) + 1
     one, low, gaps = np.uint64(1), np.uint64(0xFFFF), 0
     for x in range(line.size):
-        # Unsigned, or every index would be looked at for counting from the end.
+        # Unsigned, or every index would be checked for counting from the end.
         index = np.uint64(sy >> 32) * width + np.uint64(sx >> 32)
         fy, fx = np.int64(np.uint64(sy >> 16) & low), np.int64(np.uint64(sx >> 16) & low)
         a, b = np.int64(flat[index]), np.int64(flat[index + one])

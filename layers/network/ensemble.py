@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-NODATA = 255
-"""No data of the percent layers."""
+from imperv.layers.palette import OUTSIDE as NODATA
 
 
 class RunningEnsemble:
@@ -44,28 +43,11 @@ class RunningEnsemble:
 
 
 def ensemble(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean in percent and population standard deviation of the members.
+    """Mean in percent (uint8, rounded half up, 255 no data) and population standard deviation (float32 fraction) of members.
 
-    Parameters
-    ----------
-    members : (member, y, x) float32
-        Predicted fractions 0..1, NaN no data. A pixel that any member lacks has no data.
-
-    Returns
-    -------
-    mean : (y, x) uint8
-        0..100 percent, rounded half up, 255 no data.
-    sd : (y, x) float32
-        Standard deviation as a fraction, 0..0.5, NaN no data; 0 everywhere if there is one member.
-
-    Raises
-    ------
-    ValueError
-        If there is no member, or the shape is not (member, y, x).
-
-    Notes
-    -----
-    Source: ATBD 4.7 and Table 1 (RIMD_21, RIMD_21_sd).
+    `members` are (member, y, x) float32 fractions 0..1, NaN no data; a pixel that any member lacks has none. The deviation is
+    0..0.5, NaN no data, and 0 for a single member. ValueError without a member, or for another shape. ATBD 4.7 and Table 1
+    (RIMD_21, RIMD_21_sd).
     """
     members = np.asarray(members)
     if members.ndim != 3 or not len(members):

@@ -61,7 +61,7 @@ def fit(
     """Train one network in place, leaving the averaged weights of its best epoch.
 
     The network maps standardised (batch, y, x, feature) to (batch, y, x, 1); features of `sampler` and `checks`, the validation
-    crops, are as stored. `report` is told epoch, training and validation loss. `keep` is given the state after every epoch but
+    crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after every epoch but
     the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and ``validation`` of
     every epoch. DivergenceError if a loss is not finite.
     """

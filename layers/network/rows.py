@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,16 +52,59 @@ class Lattice:
         return lefts[0], lefts[-1] + self.patch
 
 
+def predict_area(
+    features: np.ndarray, model: Model, origin: tuple[int, int], patch: int, overlap: int,
+    inner: tuple[slice, slice] | None = None, at_once: int = 8,
+) -> np.ndarray:  # fmt: skip
+    """Prediction of features (feature, y, x) in memory by all members: (member, y, x) float32, NaN where a feature is missing.
+
+    `origin` is the global (row, column) of the first pixel. Only the `inner` part is predicted; the rest is its context, and
+    beyond the array there is no data.
+    """
+    rows, columns = inner or (slice(None), slice(None))
+    (y0, y1, _), (x0, x1, _) = rows.indices(features.shape[1]), columns.indices(features.shape[2])
+    lattice = Lattice((y1 - y0, x1 - x0), (origin[0] + y0, origin[1] + x0), patch, overlap)
+    first, end = (x0 + patch + x for x in lattice.columns)
+    padded = np.pad(np.moveaxis(features, 0, -1), ((patch, patch), (patch, patch), (0, 0)), constant_values=np.nan)
+    top, out = y0 + patch, None
+    for row, members, valid in _rows(lambda a, b: padded[top + a : top + b, first:end], [model], lattice, at_once, _Members):
+        if members.found:
+            if out is None:
+                out = np.full((len(members.found), *lattice.shape), np.nan, "f4")
+            out[:, row : row + len(valid)] = np.where(valid, np.stack(members.found), np.float32(np.nan))
+    if out is None:
+        count = model(np.full((1, patch, patch, len(features)), np.nan, "f4")).shape[-1]
+        return np.full((count, *lattice.shape), np.nan, "f4")
+    return out
+
+
 def predict_rows(
     read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Mean (uint8 percent, 255 no data) and spread (float32 fraction, NaN no data) of all members, row by row of windows.
 
-    Yields gapless pieces, each with its first row. Equal, to float tolerance, to what `windows.predict_blended` and
-    `ensemble.ensemble` make of the area at once: no data where the pixel itself lacks any feature. `read` gives the features,
-    context of the area included; a model sees each window with a valid pixel once, at most `at_once` in a call. ValueError if
+    Yields gapless pieces, each with its first row. `read` gives the features, context of the area included. A model sees each
+    window with a valid pixel once, at most `at_once` in a call. There is no data where a pixel lacks any feature. ValueError if
     there is no model.
     """
+    for first, spread, valid in _rows(read, models, lattice, at_once, RunningEnsemble):
+        yield first, *spread.result(valid)
+
+
+class _Members:
+    """Members of a shape one by one, where mean and spread are not enough."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.found: list[np.ndarray] = []
+
+    def add(self, member: np.ndarray) -> None:
+        self.found.append(member)
+
+
+def _rows(
+    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int, gather: Callable[[tuple[int, int]], Any]
+) -> Iterator[tuple[int, Any, np.ndarray]]:
+    """First row, members that `gather` has got one by one, and valid pixels of each piece."""
     if not models:
         raise ValueError("no model to predict with")
     rows, columns = lattice.shape
@@ -75,7 +119,7 @@ def predict_rows(
         valid = np.asarray(np.isfinite(features[inside, -before : columns - before]).all(axis=-1))
         # A window without a valid pixel of the area changes nothing: it is not worth predicting.
         todo = [left for left in lefts if valid[:, max(left, 0) : left + patch].any()]
-        spread = RunningEnsemble((max(end - first, 0), columns))
+        spread = gather((max(end - first, 0), columns))
         for k, model in enumerate(models):
             band: np.ndarray | None = None
             for start in range(0, len(todo), at_once):
@@ -93,8 +137,7 @@ def predict_rows(
             for member in range(band.shape[-1]):
                 spread.add(band[first - top : max(end, first) - top, :, member])
         if end > first:
-            held = valid[first - top - inside.start : end - top - inside.start]
-            yield first, *spread.result(held)
+            yield first, spread, valid[first - top - inside.start : end - top - inside.start]
 
 
 def _band(shared: np.ndarray | None, patch: int, columns: int, members: int) -> np.ndarray:

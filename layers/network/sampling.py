@@ -104,42 +104,15 @@ def spatial_split(
     seed: int = 1,
     fold: int = 0,
 ) -> np.ndarray:
-    """Training and validation pixels, by square blocks of space on the global lattice.
+    """Part of each pixel, (y, x) uint8: 0 training, 1 validation, 2 guard band, by square blocks of space (ATBD 4.3.1).
 
-    A pixel's part follows from its global position and the seed alone, so overlapping regions and neighbouring tiles
-    agree. Along a row of blocks the validation blocks are spread evenly (a Kronecker sequence with a random start in
-    each row), so that small areas do not miss a part by bad luck. The guard band is taken from the training side.
+    A pixel's part follows from its global position and the seed alone, so overlapping regions and neighbouring tiles agree.
+    Along a row of blocks the validation blocks are spread evenly (a Kronecker sequence with a random start in each row), so that
+    small areas do not miss a part by bad luck. The guard band is taken from the training side.
 
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of the area.
-    origin : (int, int)
-        Global (row, column) of its first pixel.
-    block : int
-        Edge of a block in pixels.
-    share : float
-        Share of the blocks that are validation, 0 < share < 1.
-    guard : int
-        Width of the band around validation blocks that is in neither part, at least 1 and at most `block` pixels.
-    seed : int
-        Another seed gives another choice of blocks.
-    fold : int
-        Folds 0, 1, 2 ... of one seed hold out different blocks, none twice before 1 / `share` of them.
-
-    Returns
-    -------
-    (y, x) uint8
-        0 training, 1 validation, 2 guard band.
-
-    Raises
-    ------
-    ValueError
-        For a block, share or guard out of range.
-
-    Notes
-    -----
-    Source: ATBD 4.3.1 (80/20 split).
+    `origin` is the global (row, column) of the first pixel; `block` the edge of a block and `guard` (1 to `block`) the width of
+    the band, pixels; `share`, between 0 and 1, that of the validation. Folds 0, 1, 2 ... of one seed hold out different blocks,
+    none twice before 1 / `share` of them. ValueError for a block, share or guard out of range.
     """
     if block < 1 or not 0 < share < 1 or not 1 <= guard <= block:
         raise ValueError(f"no split with block {block}, share {share}, guard {guard}: need 0 < share < 1, 1 <= guard <= block")

@@ -1,6 +1,6 @@
-"""The U-Net that predicts sealed and built-up fractions: parameters, network, prediction, saving (ATBD 4.2.3, 4.3.1).
+"""The U-Net that predicts sealed and built-up fractions: parameters, network, saving (ATBD 4.2.3, 4.3.1).
 
-How it is trained is in `training`, where windows lie in `windows`. TensorFlow takes seconds and 600 MB to import, so it
+How it is trained is in `training`, how it predicts in `prediction`. TensorFlow takes seconds and 600 MB to import, so it
 is imported inside the functions that need it. Never fork a process that has used it: the child hangs; spawn works.
 """
 
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,13 +17,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imperv.layers.features import FEATURE_SETS
-from imperv.layers.network.windows import predict_blended
 
 CLIP = 8.0
 """Standardised features are cut here, in standard deviations, so that a cloud that got through saturates nothing."""
-
-WINDOW_BYTES = 512 * 2**20
-"""Default limit for what the windows predicted at once need in the network, bytes."""
 
 
 class UNetParameters(BaseModel):
@@ -66,7 +61,7 @@ class UNetParameters(BaseModel):
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the ground that is kept for validation (ATBD 4.3.1)."""
     validation_pixels: int = Field(default=200_000, ge=1)
-    """About how many pixels are looked at in one validation; more are not used."""
+    """About how many pixels a validation uses."""
     split_block: int = Field(default=64, ge=4)
     """Edge of the blocks of the split, pixels; halved on small sites until both parts exist."""
     guard: int = Field(default=4, ge=1)
@@ -175,26 +170,10 @@ def configure_threads(count: int) -> bool:
 def build_unet(parameters: UNetParameters, seed: int, name: str = "unet", policy: str = "float32") -> Any:
     """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
 
-    Parameters
-    ----------
-    parameters : UNetParameters
-        Feature set, filters, depth and dropout are used.
-    seed : int
-        Start of the initial weights and of the dropout; nothing random is taken from global state.
-    name : str
-        Name of the model.
-    policy : str
-        Keras' number policy of all layers but the last, such as ``"mixed_float16"``.
-
-    Returns
-    -------
-    keras.Model
-        (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1, the same size out as in; y and x
-        are any multiples of 2 to the depth.
-
-    Notes
-    -----
-    Source: ATBD 4.3.1; Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes agree).
+    A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1; y and x are multiples of 2
+    to the depth. `seed` starts weights and dropout, nothing random is taken from global state; `policy` is Keras' number policy
+    of all layers but the last. Source: ATBD 4.3.1; Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes
+    agree).
     """
     import keras
     from keras import layers as kl
@@ -238,90 +217,26 @@ def join_members(members: Sequence[Any]) -> Any:
     return keras.Model(inputs, joined, name="members")
 
 
+def rebuild(parameters: UNetParameters, weights: np.ndarray) -> Any:
+    """The joined model of some parameters with given weights, (n,) in its order; ValueError if their number does not fit."""
+    widest = parameters.base_filters << parameters.depth
+    if 9 * widest**2 * parameters.members <= weights.size:  # or a network of any size would be built before it is refused
+        model = join_members([build_unet(parameters, 0, f"member_{k}") for k in range(parameters.members)])
+        shapes = [w.shape for w in model.get_weights()]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+        if ends[-1] == weights.size:
+            parts = np.split(weights, ends[:-1])
+            model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+            return model
+    raise ValueError(
+        f"{weights.size} weights do not fit {parameters.members} networks of {parameters.base_filters} filters and depth "
+        f"{parameters.depth} on {len(parameters.names)} features"
+    )
+
+
 def split_members(model: Any) -> list[Any]:
     """The single models of a joined one, in order."""
     return [model.get_layer(f"member_{k}") for k in range(model.output_shape[-1])]
-
-
-_compiled: weakref.WeakKeyDictionary[Any, dict[int, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
-
-
-def _compile(model: Any, patch: int) -> Callable[[Any], Any]:
-    """Graph of a model for one size of window, traced once however many blocks are predicted."""
-    import tensorflow as tf
-
-    graphs = _compiled.setdefault(model, {})
-    if patch not in graphs:
-        signature = [tf.TensorSpec((None, patch, patch, model.input_shape[-1]), tf.float32)]
-        # The graph must not keep the model alive, or no entry would ever leave the dictionary.
-        alive = weakref.ref(model)
-
-        def run(x: Any) -> Any:
-            network = alive()
-            assert network is not None
-            return network(x, training=False)
-
-        graphs[patch] = tf.function(run, input_signature=signature)
-    return graphs[patch]
-
-
-def predict(
-    model: Any,
-    normalisation: Normalisation,
-    features: np.ndarray,
-    origin: tuple[int, int],
-    patch: int = 256,
-    overlap: int = 64,
-    inner: tuple[slice, slice] | None = None,
-    limit_bytes: int = WINDOW_BYTES,
-) -> np.ndarray:
-    """Fractions predicted by all members of a model, from overlapping windows on the global lattice.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `train` or `load_model`.
-    normalisation : Normalisation
-        Stored with the model.
-    features : (feature, y, x) float32
-        In the order of ``normalisation.names``, NaN no data; with `windows.halo` pixels of context around the inner
-        part where there are any.
-    origin : (int, int)
-        Global (row, column) of the first pixel of `features` on the 10 m grid: ``-top / 10 m``, ``left / 10 m``.
-    patch, overlap : int
-        Edge of a window and what neighbours share, pixels.
-    inner : (slice, slice), optional
-        Part of the array to predict, by default all of it.
-    limit_bytes : int
-        About how much the network may use for the windows it sees at once; one window is always allowed.
-
-    Returns
-    -------
-    (member, y, x) float32
-        0..1, of the inner part; NaN where the pixel itself lacks any feature.
-
-    Raises
-    ------
-    ValueError
-        If the number of features is not that of the model, or the overlap does not fit.
-    """
-    import tensorflow as tf
-
-    if features.ndim != 3 or features.shape[0] != len(normalisation.names):
-        raise ValueError(f"features have shape {features.shape}: the model expects {len(normalisation.names)} features")
-    run = _compile(model, patch)
-
-    def fractions(windows: np.ndarray) -> np.ndarray:
-        values = run(tf.constant(normalisation.apply(np.moveaxis(windows, 1, -1))))
-        return np.moveaxis(values.numpy(), -1, 1)
-
-    return predict_blended(features, fractions, origin, patch, overlap, inner, limit_bytes // _window_bytes(model, patch))
-
-
-def _window_bytes(model: Any, patch: int) -> int:
-    """About what one window needs: its features twice, and the widest layers of a network with their workspace."""
-    filters = split_members(model)[0].get_layer("down0_conv1").filters
-    return 4 * patch * patch * (2 * model.input_shape[-1] + 12 * filters)
 
 
 def save_model(model: Any, path: Path | str) -> None:

@@ -22,7 +22,7 @@ MINIMUM_POINTS = 2
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and how far it may be off."""
+    """An estimate with its standard error."""
 
     value: float
     """NaN where nothing in the sample speaks of it."""
@@ -49,11 +49,11 @@ class ClassAccuracy:
     """Accuracy and area of one class."""
 
     users: Estimate
-    """Share of what is mapped as the class that is it; 1 minus commission."""
+    """User's accuracy: 1 - commission error."""
     producers: Estimate
-    """Share of what is the class that is mapped as it; 1 minus omission."""
+    """Producer's accuracy: 1 - omission error."""
     share: Estimate
-    """Share of the area that is the class, by the reference."""
+    """Area of the class by the reference, as a share."""
     f1: float
     """Harmonic mean of both accuracies."""
 
@@ -65,14 +65,14 @@ class Accuracy:
     matrix: np.ndarray
     """(class of the map, class of the reference) float64: shares of the area, sum 1."""
     overall: Estimate
-    """Share of the area that is mapped right."""
+    """Overall accuracy."""
     classes: tuple[ClassAccuracy, ...]
     """In the order of the matrix."""
 
 
 @dataclass(frozen=True)
 class DensityError:
-    """How far a map of densities is from the reference, in its units."""
+    """Error of a map of densities against the reference, in its units."""
 
     bias: Estimate
     """Mean of map - reference."""
@@ -92,26 +92,13 @@ class DensityError:
 
 
 def ratio(y: np.ndarray, x: np.ndarray, weights: np.ndarray | None = None, strata: np.ndarray | None = None) -> Estimate:
-    """Ratio of two totals of a population from a sample.
+    """Ratio of two totals of a population from a sample: sum(w y) / sum(w x); NaN where the divisor is 0.
 
-    Parameters
-    ----------
-    y, x : ndarray (n,)
-        Two numbers of every unit of the sample, such as pixels that are right and pixels.
-    weights : ndarray (n,), optional
-        What each unit stands for: 1 / inclusion probability, to any common factor. All the same by default.
-    strata : ndarray (n,), optional
-        Stratum of each unit, drawn from independently. One by default.
+    `y` and `x` are two numbers of every unit, such as pixels that are right and pixels; `weights` are 1 / inclusion probability
+    to any common factor (equal by default), `strata` the stratum of each unit (one by default).
 
-    Returns
-    -------
-    Estimate
-        sum(w y) / sum(w x); NaN where sum(w x) is 0.
-
-    Notes
-    -----
-    Variance of the Taylor linearisation e = y - R x: sum over strata of n / (n - 1) sum (w e - mean(w e))^2, over
-    sum(w x)^2, drawn with replacement. Weights N_h / n_h give equations 5 to 7 and 10 of Olofsson et al. 2014.
+    Variance of the Taylor linearisation e = y - R x: sum over strata of n / (n - 1) sum (w e - mean(w e))^2, over sum(w x)^2,
+    drawn with replacement. Weights N_h / n_h give equations 5 to 7 and 10 of Olofsson et al. 2014.
     """
     y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
     w = np.ones(y.shape) if weights is None else np.asarray(weights, np.float64)
@@ -124,34 +111,17 @@ def ratio(y: np.ndarray, x: np.ndarray, weights: np.ndarray | None = None, strat
     n = np.bincount(place)
     mean = np.bincount(place, e) / n
     spread = np.bincount(place, (e - mean[place]) ** 2)
-    # A stratum of one unit has no spread to tell of; callers refuse it where it matters.
+    # A stratum of one unit has no spread; callers refuse it where it matters.
     variance = float((spread * n / np.maximum(n - 1, 1)).sum())
     return Estimate(value, float(np.sqrt(variance)) / abs(total))
 
 
 def stratum_weights(strata: np.ndarray, sizes: Mapping[Any, float]) -> np.ndarray:
-    """Weight of every unit: the size of its stratum, shared among the units drawn from it.
+    """Weight of every unit, (n,) float64: the size of its stratum, in pixels or area, over the units drawn from it.
 
-    Parameters
-    ----------
-    strata : ndarray (n,)
-        Stratum of each unit.
-    sizes : mapping
-        Size of every stratum of the population, in pixels or area; those of size 0 may be missing.
-
-    Returns
-    -------
-    ndarray (n,) of float64
-
-    Raises
-    ------
-    ValueError
-        If a stratum has no size, or one with a size has fewer than two units; the text names it.
-
-    Notes
-    -----
-    Also post-stratification: a simple random sample is weighted by the areas of the map classes in which its units lie
-    (Olofsson et al. 2014, section 4.1).
+    Also post-stratification: a simple random sample is weighted by the areas of the map classes in which its units lie (Olofsson
+    et al. 2014, section 4.1). ValueError, which names the stratum, if one has no size, or one with a size has fewer than two
+    units.
     """
     names, place, n = np.unique(strata, return_inverse=True, return_counts=True)
     listed = names.tolist()
@@ -167,23 +137,10 @@ def stratum_weights(strata: np.ndarray, sizes: Mapping[Any, float]) -> np.ndarra
 
 
 def accuracy(matrices: np.ndarray, weights: np.ndarray | None = None, strata: np.ndarray | None = None) -> Accuracy:
-    """Accuracy of a classified map.
+    """Accuracy of a classified map (Olofsson et al. 2014, equations 1 to 10).
 
-    Parameters
-    ----------
-    matrices : ndarray (n, k, k)
-        Of every unit of the sample, pixels by (class of the map, class of the reference): a single 1 for a point, counts
-        for a block of pixels.
-    weights, strata : ndarray (n,), optional
-        As for `ratio`.
-
-    Returns
-    -------
-    Accuracy
-
-    Notes
-    -----
-    Olofsson et al. 2014, equations 1 to 10.
+    `matrices` are (n, k, k), of every unit pixels by (class of the map, class of the reference): a single 1 for a point, counts
+    for a block. `weights` and `strata` are those of `ratio`.
     """
     m = np.asarray(matrices, np.float64)
     all_of_it, rows, columns = m.sum(axis=(1, 2)), m.sum(axis=2), m.sum(axis=1)
@@ -211,19 +168,9 @@ def density_moments(mapped: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def density_error(moments: np.ndarray, weights: np.ndarray | None = None, strata: np.ndarray | None = None) -> DensityError:
-    """Error of a map of densities.
+    """Error of a map of densities from `density_moments`; `weights` and `strata` as for `ratio`.
 
-    Parameters
-    ----------
-    moments : ndarray (n, 7)
-        Of every unit, from `density_moments`.
-    weights, strata : ndarray (n,), optional
-        As for `ratio`.
-
-    Returns
-    -------
-    DensityError
-        The standard error of the RMSE is that of the mean square, carried through the root.
+    The standard error of the RMSE is that of the mean square, carried through the root.
     """
     count, m, r, mm, rr, mr, absolute = np.asarray(moments, np.float64).T
     square = ratio(mm + rr - 2 * mr, count, weights, strata)

@@ -164,22 +164,9 @@ def drawn_sums(sums: np.ndarray, draws: int, seed: int) -> np.ndarray:
 def estimates(parts: Sequence[np.ndarray], scores: Scores, draws: int = DRAWS, seed: int = 1) -> dict[str, Estimate]:
     """Scores of one or more trials with intervals.
 
-    Parameters
-    ----------
-    parts : sequence of (block, statistic)
-        Sums of each trial, such as one for each seed of a training.
-    scores : callable
-        From sums to scores.
-    draws : int
-        Bootstrap samples.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict of Estimate
-        Of each score the median over the trials, and the central 95 % of that median when the blocks of each trial are
-        drawn again (percentile bootstrap with blocks of space as units).
+    `parts` are the sums of each trial, (block, statistic), such as one for each seed of a training. Gives the median over the
+    trials, and the central 95 % of that median when the blocks of each trial are drawn again (percentile bootstrap with blocks
+    of space as units).
     """
     return _summary(*_values(parts, scores, draws, seed), min(map(len, parts)))
 

@@ -25,7 +25,7 @@ def checkpoint_path(job: Job, symbol: str) -> str:
 
 
 def save_checkpoint(job: Job, symbol: str, key: str, state: Mapping[str, Any]) -> None:
-    """Keep the state of a training at once or not at all; `key` tells what it is a training of."""
+    """Keep the state of a training at once or not at all; `key` identifies it."""
     arrays: dict[str, np.ndarray] = {}
     finished = []
     for k, (weights, record) in enumerate(state["finished"]):
@@ -47,17 +47,17 @@ def load_checkpoint(job: Job, symbol: str, key: str) -> dict[str, Any] | None:
         try:
             job.store.fs.get_file(job.store.full(checkpoint_path(job, symbol)), str(file))
             with np.load(file, allow_pickle=False) as data:
-                told = json.loads(str(data["json"]))
-                if told["key"] != key:
+                saved = json.loads(str(data["json"]))
+                if saved["key"] != key:
                     return None
                 finished = [
                     ([data[f"weights_{k}_{n}"] for n in range(entry["count"])], entry["record"])
-                    for k, entry in enumerate(told["finished"])
+                    for k, entry in enumerate(saved["finished"])
                 ]
                 arrays = {name.removeprefix("member_"): data[name] for name in data.files if name.startswith("member_")}
         except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-    return {"finished": finished, "member": {**arrays, **told["values"]}}
+    return {"finished": finished, "member": {**arrays, **saved["values"]}}
 
 
 def drop_checkpoint(job: Job, symbol: str) -> None:

@@ -37,10 +37,10 @@ def fingerprint(job: Job, *paths: str) -> dict[str, Any]:
     found = {name: _fingerprint_of(name, known) for path in paths for name in _members(path)}
     if known != remembered:
         job.store.write_text(FINGERPRINTS, json.dumps(known, indent=1))
-    return {_told_apart(name, found): value for name, value in found.items()}
+    return {_short_name(name, found): value for name, value in found.items()}
 
 
-def _told_apart(name: str, names: Iterable[str]) -> str:
+def _short_name(name: str, names: Iterable[str]) -> str:
     """File name without folders, so that a moved folder changes nothing; with them where two would be alike."""
     short = Path(identity(name)).name
     return short if sum(Path(identity(n)).name == short for n in names) == 1 else identity(name)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +27,9 @@ from imperv.tasks.errors import disk_trouble
 from imperv.tasks.family.findings import Remark, doubtful, fine
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
-from imperv.tasks.references.sources import Source, Tally, footprint_sources, sound_polygons
+from imperv.tasks.references.sources import Tally, footprint_sources, sound_polygons
 from imperv.tasks.store.file_systems import discard
 from imperv.tasks.store.store import TEMPORARY, Store
-
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 PIXEL_BYTES = 40
 """Projected memory of a pixel of a block: sums, shares, and what is counted of them."""
@@ -42,14 +39,6 @@ POLYGON_BYTES = 2000
 
 PIECES = pa.schema([("outline", pa.binary())])
 """What is laid down for a block: well-known binary in EPSG:3035."""
-
-
-def read_footprints(path: str, bounds: tuple[float, float, float, float]) -> gpd.GeoSeries:
-    """Sound polygons of a file that touch EPSG:3035 bounds, in EPSG:3035. For files of which a window fits into memory."""
-    import geopandas as gpd
-
-    parts = list(sound_polygons(Source(path, (path,)), bounds, Tally(path)))
-    return gpd.GeoSeries(np.concatenate([np.array([], object), *parts]), crs="EPSG:3035")
 
 
 def count_footprints(job: Job) -> list[Tally]:

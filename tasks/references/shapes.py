@@ -21,9 +21,10 @@ import pyarrow.parquet
 import shapely
 from pyproj import CRS, Transformer
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.scenes.access import LOCAL, gdal_options, gdal_path, is_remote
-from imperv.tasks.vectors.batches import Batch, Bounds, bare, objects, ogr_name, open_bytes, parsed
+from imperv.tasks.vectors.batches import Batch, bare, is_local, objects, ogr_name, open_bytes, parsed, read_ogr
 from imperv.tasks.vectors.lines import kind_of_text, read_csv, read_lines
 from imperv.tasks.vectors.tags import known, of_columns
 
@@ -57,7 +58,7 @@ class Vectors:
     crs: str
     layer: str | None = None
     tags: tuple[str, ...] = ()
-    """Columns that tell what is no building."""
+    """Columns that mark what is no building."""
 
 
 def open_vectors(path: str) -> Vectors:
@@ -69,7 +70,7 @@ def open_vectors(path: str) -> Vectors:
     import pyogrio
 
     path, _, name = path.partition("|layername=")
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if is_local(path) and not Path(path).exists():
         raise InputError(f"{path} does not exist; correct the path")
     with _readable(path):
         if LINES.search(bare(path)):
@@ -92,23 +93,26 @@ def open_vectors(path: str) -> Vectors:
 def read_batches(vectors: Vectors, bounds: Bounds | None, least_confidence: float = 0) -> Iterator[Batch]:
     """Shapes that may touch a window of EPSG:3035 (None: all), and some beside it; CSV rows of less confidence are left out."""
     reach = 0 if vectors.kind in ("ogr", "parquet") else REACH
-    box = (
-        None if bounds is None else box_in(vectors, (bounds[0] - reach, bounds[1] - reach, bounds[2] + reach, bounds[3] + reach))
-    )
+    box = None if bounds is None else box_in(vectors, widened(bounds, reach))
     readers: dict[Kind, Callable[[], Iterator[Batch]]] = {
-        "ogr": lambda: _read_ogr(vectors, box),
+        "ogr": lambda: read_ogr(_ogr_name(vectors.path), vectors.layer, box, vectors.tags, BATCH),
         "parquet": lambda: _read_parquet(vectors, box),
         "lines": lambda: read_lines(vectors.path, box),
         "csv": lambda: read_csv(vectors.path, box, least_confidence),
     }
     batches = readers[vectors.kind]()
     while True:
-        with _readable(vectors.path), warnings.catch_warnings():
+        with _readable(vectors.path), _gdal_environment(vectors.path), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Non closed ring")  # they are mended and counted
             batch = next(batches, None)
         if batch is None:
             return
         yield batch
+
+
+def widened(bounds: Bounds, reach: float) -> Bounds:
+    """Bounds with a margin."""
+    return bounds[0] - reach, bounds[1] - reach, bounds[2] + reach, bounds[3] + reach
 
 
 def box_in(vectors: Vectors, bounds: Bounds) -> Bounds:
@@ -176,20 +180,6 @@ def _only_layer(path: str) -> str | None:
     return areas[0] if areas else None
 
 
-def _read_ogr(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
-    import pyogrio
-
-    with (
-        _gdal_environment(vectors.path),
-        pyogrio.open_arrow(
-            _ogr_name(vectors.path), layer=vectors.layer, bbox=box, columns=vectors.tags, batch_size=BATCH, use_pyarrow=True
-        ) as (about, reader),
-    ):
-        for batch in reader:
-            shapes = objects(batch.column(about["geometry_name"] or "wkb_geometry"))
-            yield parsed(shapes, shapely.from_wkb, of_columns(batch, vectors.tags))
-
-
 # GeoParquet -----------------------------------------------------------------------------------------------------
 
 
@@ -228,10 +218,10 @@ def _read_parquet(vectors: Vectors, box: Bounds | None) -> Iterator[Batch]:
 
 
 def _beside(edges: np.ndarray, box: Bounds) -> np.ndarray:
-    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which tell nothing."""
+    """True where boxes, (4, n), lie elsewhere; never for boxes not finite or across the antimeridian, which say nothing."""
     west, south, east, north = edges
-    tells = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
-    return tells & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
+    known = np.isfinite(edges).all(axis=0) & (west <= east) & (south <= north)
+    return known & ((west > box[2]) | (east < box[0]) | (south > box[3]) | (north < box[1]))
 
 
 def _edges(batch: pa.RecordBatch, covering: dict[str, list[str]]) -> np.ndarray:

@@ -20,11 +20,12 @@ import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
-from imperv.tasks.references.shapes import REACH, Vectors, open_vectors, read_batches
+from imperv.tasks.references.shapes import REACH, Vectors, open_vectors, read_batches, widened
 from imperv.tasks.store.debris import is_debris
-from imperv.tasks.vectors.batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, Bounds, fsspec_name
+from imperv.tasks.vectors.batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, fsspec_name
 from imperv.tasks.vectors.tags import REASONS
 
 NAMES = re.compile(
@@ -192,9 +193,8 @@ def _may_touch(path: str, bounds: Bounds) -> bool:
     squares = 2 ** len(match[1])
     west, east = (360 * x / squares - 180 for x in (column, column + 1))
     north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * y / squares)))) for y in (row, row + 1))
-    left, bottom, right, top = bounds
-    reached = (left - REACH, bottom - REACH, right + REACH, top + REACH)
-    box = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True).transform_bounds(*reached, densify_pts=21)
+    to_degrees = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True)
+    box = to_degrees.transform_bounds(*widened(bounds, REACH), densify_pts=21)
     return box[0] <= east and box[2] >= west and box[1] <= north and box[3] >= south
 
 

@@ -1,8 +1,8 @@
-"""Files of scenes on object stores and web servers: how GDAL is told to reach them, and what is done when a server is silent.
+"""Files of scenes on object stores and web servers: GDAL's configuration for them, and patience with silent servers.
 
 A file that its server refuses (403, 404), never gives although it gives others, or whose content is damaged is the trouble of a
-scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. Messages
-of GDAL do not tell them apart reliably, so the server itself is asked.
+scene; a server that does not answer is waited for and then fails the work, for no scene may be left out because of it. GDAL's
+messages do not distinguish them reliably, so the server itself is asked.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rasterio.session import DummySession
 
 from imperv.tasks.addresses import is_signed, shown
 from imperv.tasks.errors import InputError, SceneError, WorkError
+from imperv.tasks.patience import BUSY, LONGEST_PAUSE
 from imperv.tasks.settings.scenes import SceneAccess
 
 T = TypeVar("T")
@@ -61,14 +62,8 @@ SLOWEST = 1
 PATIENT_TRANSFER = 20
 """A single transfer may take this many times the timeout for silence."""
 
-RETRIED = "429,500,502,503,504"
-"""Answers that are asked for again at once."""
-
 TRIES = 3
 """Failures of a file whose server answers before the file counts as damaged."""
-
-LONGEST_PAUSE = 10.0
-"""Seconds between two tries at most."""
 
 PASSING = re.compile(r"response code: (429|5\d\d)|[Cc]ould not connect|refused|[Tt]imed out|too slow|reset by peer|SlowDown")
 """What GDAL says of troubles that pass; everything else is decided by asking the server."""
@@ -115,7 +110,7 @@ def gdal_options(access: SceneAccess) -> dict[str, Any]:
         "GDAL_HTTP_TIMEOUT": max(1, round(PATIENT_TRANSFER * access.timeout)),
         "GDAL_HTTP_MAX_RETRY": access.retries,
         "GDAL_HTTP_RETRY_DELAY": 0.5,
-        "GDAL_HTTP_RETRY_CODES": RETRIED,
+        "GDAL_HTTP_RETRY_CODES": ",".join(map(str, BUSY)),
     }
     if access.unsigned:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
@@ -214,7 +209,7 @@ def _ask_s3(bucket: str, key: str, access: SceneAccess) -> Answer:
 def _judged(status: int, text: str) -> Answer:
     if status == 416:  # an empty file has no first byte
         return Answer("there", text)
-    return Answer("silent" if status in (408, 429) or status >= 500 else "refused", text)
+    return Answer("silent" if status in BUSY or status >= 500 else "refused", text)
 
 
 @functools.lru_cache(maxsize=8)
@@ -246,7 +241,7 @@ def server_of(path: str, access: SceneAccess) -> str:
 _silent_since: dict[str, float] = {}
 """Servers that do not answer at present, and since when, by the monotonic clock: all readers give up together."""
 _given: dict[str, str] = {}
-"""A file that could be read of each server, to tell a file that is never given from a server that is gone."""
+"""A file that could be read of each server, to distinguish a file that is never given from a server that is gone."""
 _silence = threading.Lock()
 
 

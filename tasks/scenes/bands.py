@@ -100,7 +100,7 @@ def _chosen(item: Mapping[str, Any], configured: Mapping[str, str] | None = None
 
 
 def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
-    """Pixel size of an asset in metres as its metadata or its key tells; infinite if nothing does."""
+    """Pixel size of an asset in metres, by its metadata or its key; infinite if unknown."""
     if asset.get("gsd"):
         return number(asset["gsd"], f"gsd of {key}")
     for band in _entries(asset, "raster:bands"):

@@ -39,7 +39,7 @@ class Product(NamedTuple):
     """Start of the datatake."""
     mgrs: str
     discriminator: str
-    """Tells products of one datatake and tile apart: parts of it, and processings."""
+    """Distinguishes products of one datatake and tile: parts of it, and processings."""
 
 
 class Datastrip(NamedTuple):
@@ -59,13 +59,13 @@ def _said(item: Item, *keys: str) -> Iterator[str]:
 
 
 def _names(item: Item) -> Iterator[str]:
-    """Names that tell what an item is."""
+    """Names of an item: that of the product, and its id."""
     yield from _said(item, "s2:product_uri", "sentinel:product_id")
     yield str(item["id"]).upper()
 
 
 def platform_of(item: Item) -> str:
-    """Satellite, such as ``sentinel-2a``; empty if the item does not tell."""
+    """Satellite, such as ``sentinel-2a``; empty if unknown."""
     for text in _said(item, "platform"):
         if match := _PLATFORM.fullmatch(text):
             return f"sentinel-2{match[1].lower()}"
@@ -78,7 +78,7 @@ def platform_of(item: Item) -> str:
 
 
 def mgrs_of(item: Item) -> str:
-    """MGRS tile such as ``32UPU``; empty if it cannot be told."""
+    """MGRS tile such as ``32UPU``; empty if unknown."""
     for text in _said(item, "grid:code", "s2:mgrs_tile"):
         if match := _TILE.fullmatch(text):
             return match[1].rjust(2, "0") + match[2]
@@ -96,7 +96,7 @@ DATATAKE_KEYS = ("s2:datatake_id", "eopf:datatake_id")
 
 
 def datatake_of(item: Item) -> str:
-    """Datatake such as ``GS2A_20210612T101031_031193``, without the baseline; empty if the item does not tell."""
+    """Datatake such as ``GS2A_20210612T101031_031193``, without the baseline; empty if unknown."""
     for text in _said(item, *DATATAKE_KEYS):
         match = _DATATAKE.fullmatch(text)
         return f"G{match[1]}" if match else re.sub(r"_N\d\d\.?\d\d$", "", text)
@@ -113,7 +113,7 @@ def datatake_start(item: Item) -> dt.datetime | None:
 
 
 def datastrip_of(item: Item) -> Datastrip | None:
-    """Datastrip; None if the item does not tell."""
+    """Datastrip; None if unknown."""
     for text in _said(item, "s2:datastrip_id", "eopf:datastrip_id"):
         if match := _DATASTRIP.search(text):
             return Datastrip(match[2], match[1])
@@ -121,7 +121,7 @@ def datastrip_of(item: Item) -> Datastrip | None:
 
 
 def product_of(item: Item) -> Product | None:
-    """The provider's name; None if the item does not tell."""
+    """The provider's name; None if unknown."""
     for text in _names(item):
         if match := _PRODUCT.fullmatch(text):
             return Product(*match.groups())

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.items import (
     REMEDY,
-    Bounds,
     is_debris,
     items_in,
     name_of,

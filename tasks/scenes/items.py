@@ -13,12 +13,10 @@ from shapely import get_coordinates
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.store.hrefs import UNPRINTABLE, absolute, is_href
-
-Bounds = tuple[float, float, float, float]
-"""West, south, east, north in degrees; west > east where the antimeridian lies between them."""
 
 REMEDY = "mend it, or name a STAC API, another file or folder of items, or a folder of SAFE products"
 
@@ -90,7 +88,8 @@ def looks_like_an_item(item: Any) -> bool:
 def unwanted(item: Mapping[str, Any], bounds: Bounds, period: Period, collection: str = "") -> str:
     """Why a search with these bounds, period (UTC) and collection does not ask for an item; empty if it does, or may.
 
-    The item may be a feature in which `trouble_with` finds something; an item that names no collection belongs to any.
+    `bounds` are degrees, west > east across the antimeridian. The item may be a feature in which `trouble_with` finds something;
+    one that names no collection belongs to any.
     """
     named = item.get("collection")
     if named and collection and named != collection:

@@ -23,7 +23,7 @@ SAMPLED = ("B02", "B12")
 """Bands that are dark over vegetation or water."""
 
 A_GROUP = 12
-"""Scenes of one kind that are looked at."""
+"""Scenes of one kind that are sampled."""
 
 MOST_CLOUD = 70.0
 """Percent of clouds above which a scene is not worth a look."""
@@ -35,7 +35,7 @@ EDGE = 5120
 def check_offsets(job: Job, layer: Layer, scenes: SceneList) -> dict[str, Any]:
     """Compare the dark end of clear pixels between scenes, and with possible reflectance (docs/dev/sentinel2.md, section 2).
 
-    ``medians`` of the dark end are by digital numbers subtracted, after the subtraction; ``scenes`` is the number looked at;
+    ``medians`` of the dark end are by digital numbers subtracted, after the subtraction; ``scenes`` is the number sampled;
     ``doubt`` is about what a setting has decided, or empty. InputError if an offset that no setting decided was decided wrongly;
     SceneError if a scene cannot be read.
     """

@@ -38,7 +38,7 @@ APART = 0.5
 """Share of a footprint under which products of one datastrip cannot be two processings of it."""
 
 COVERED = 0.9
-"""Share of a footprint from which another product is taken to show all of it, where no datastrip tells."""
+"""Share of a footprint from which another product is taken to show all of it, where no datastrip is known."""
 
 
 @dataclass
@@ -125,7 +125,7 @@ def is_part(older: Mapping[str, Any], newer: Mapping[str, Any]) -> bool:
 
 
 def _sensed(item: Mapping[str, Any]) -> dt.datetime | None:
-    """When the granule was seen; None where an item does not tell or gives the start of its datatake instead."""
+    """When the granule was seen; None where an item does not say, or gives the start of its datatake instead."""
     try:
         time, began = time_of(item), datatake_start(item)
     except UNSOUND:
@@ -134,7 +134,7 @@ def _sensed(item: Mapping[str, Any]) -> dt.datetime | None:
 
 
 def _covered(older: Mapping[str, Any], newer: Mapping[str, Any]) -> float:
-    """Share of the older product's footprint that the newer one covers; 1 where it cannot be told."""
+    """Share of the older product's footprint that the newer one covers; 1 where unknown."""
     try:
         first, second = (make_valid(shape(item["geometry"])) for item in (older, newer))
         return first.intersection(second).area / first.area if first.area else 1.0

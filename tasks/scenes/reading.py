@@ -206,34 +206,11 @@ def read_window(
     classes: bool = False,
     access: SceneAccess = LOCAL,
 ) -> Window | None:
-    """The part of a band that a grid needs, each block of the file decoded once; 0 where the file says that there is no data.
+    """The part of a band that a grid needs, each block of the file decoded once; 0 where there is no data, None beside the grid.
 
-    Parameters
-    ----------
-    path : str
-        File or URL.
-    scene : str
-        Scene, for messages.
-    target : Target
-        Grid that the pixels are wanted for.
-    cells : ndarray of bool, optional
-        Cells of the mapping that are wanted; all by default.
-    classes : bool
-        True for SCL, uint8; otherwise reflectance, uint16.
-    access : SceneAccess
-        How remote files are reached.
-
-    Returns
-    -------
-    Window or None
-        None where the raster lies beside the wanted cells.
-
-    Raises
-    ------
-    SceneError
-        If the file is missing, cut short or otherwise unreadable.
-    WorkError
-        If the server of a remote file does not answer.
+    `cells` are those of the mapping that are wanted, all by default; `classes` is True for SCL, uint8, otherwise reflectance,
+    uint16. SceneError if the file is missing, cut short or otherwise unreadable; WorkError if the server of a remote file does
+    not answer.
     """
 
     def read() -> Window | None:
@@ -299,12 +276,12 @@ def _corners(cells: np.ndarray) -> np.ndarray:
     return nodes
 
 
-def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False) -> np.ndarray:
+def read_band(path: str, scene: str, grid: GeoBox, *, classes: bool = False, access: SceneAccess = LOCAL) -> np.ndarray:
     """One band of a scene on a grid, (y, x), 0 no data: bilinear, uint16; SCL (`classes`) by nearest neighbour, uint8."""
     target = Target(grid)
     rows, columns = target.shape
     out = np.zeros((rows, 1, columns), "uint8" if classes else "uint16")
-    window = read_window(path, scene, target, classes=classes)
+    window = read_window(path, scene, target, classes=classes, access=access)
     if window is not None and classes:
         window.weights(target, np.arange(256, dtype="uint8"), out, 0)
     elif window is not None:

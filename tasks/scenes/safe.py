@@ -22,9 +22,10 @@ from pyproj.exceptions import ProjError
 from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.bands import LISTS_OFFSETS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
-from imperv.tasks.scenes.items import Bounds, is_debris, time_of, trouble_with, unusable, unwanted
+from imperv.tasks.scenes.items import is_debris, time_of, trouble_with, unusable, unwanted
 from imperv.tasks.settings.periods import Period
 
 DEPTH = 4
@@ -78,7 +79,7 @@ class SafeProducts:
             if not _may_be_of(place.name, period):
                 continue
             for item in _read_all(place):
-                # A zip of another name tells of which day it is when it is opened.
+                # The day of a zip of another name is known when it is open.
                 wanted = _may_be_of(item["id"], period) if "unusable" in item else not unwanted(item, bounds, period)
                 if wanted:
                     found.append(item)
@@ -145,21 +146,16 @@ def _named_in(text: str) -> str:
 
 
 def _may_be_of(name: str, period: Period) -> bool:
-    """False where the name tells that a product is of other days; metadata is the truth."""
+    """False where a product is of other days by its name; metadata is the truth."""
     match = NAME.match(name)
     return match is None or str(period.start) <= "-".join(match.groups()[1:4]) <= str(period.end)
 
 
-def read_product(place: str | Path) -> dict[str, Any]:
-    """A product (``.SAFE`` folder or zip) as a STAC item: id, footprint in degrees, properties, and assets of `FILES`.
+def _read_all(place: Path) -> Iterator[dict[str, Any]]:
+    """The products in a folder or zip as STAC items: usually one; at least what is wrong.
 
     A product of Level-1C has no assets. A damaged one has only `id` and `unusable`, the reason.
     """
-    return next(_read_all(Path(place)))
-
-
-def _read_all(place: Path) -> Iterator[dict[str, Any]]:
-    """The products in a folder or zip: usually one; at least what is wrong."""
     name = _name(place.name)
     try:
         files = _listing(place)
@@ -206,7 +202,7 @@ class _Where:
 def _listing(place: Path) -> dict[str, _Where]:
     """Files that are not empty, by their path in a folder or zip."""
     if not place.is_dir():
-        # Braces tell where the name of the zip ends, if not by its suffix.
+        # Braces end the name of a zip that has no such suffix.
         archive_path = place.absolute() if place.suffix.lower() == ".zip" else f"{{{place.absolute()}}}"
         with zipfile.ZipFile(place) as archive:
             names = {_plain(info.filename): info.filename for info in archive.infolist() if info.file_size}

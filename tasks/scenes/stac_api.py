@@ -25,16 +25,15 @@ from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import DoesNotConformTo
 from urllib3.exceptions import NameResolutionError
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.scenes.items import Bounds, name_of, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
+from imperv.tasks.patience import BUSY
+from imperv.tasks.scenes.items import name_of, refuse_flood, trouble_with, unusable, unwanted, with_absolute_hrefs
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.store.hrefs import is_href
 
 PAGE = 200
 """Items asked for at once: servers refuse more than some hundreds."""
-
-BUSY = (429, 500, 502, 503, 504)
-"""HTTP answers that another attempt may change."""
 
 BARREN_PAGES = 3
 """Pages in a row without a new item after which a server is thought to go round in circles."""
@@ -65,7 +64,7 @@ PATIENCE = Patience()
 class Connection(StacApiIO):
     """Requests with time limits that are made again when the server is busy, cuts off its answer or cannot be reached.
 
-    Errors are those of pystac-client; `text` tells them in one line.
+    Errors are those of pystac-client; `text` raises them in one line.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -123,7 +122,7 @@ class Connection(StacApiIO):
             self.give_up(error, url)
 
     def give_up(self, error: APIError, url: str) -> NoReturn:
-        """Tell a failure in one line."""
+        """Raise a failure in one line, with a remedy."""
         status, said = _status(error), _said(error)
         if (self._asked_wait or 0) > self.patience.longest_wait:
             raise WorkError(f"scenes.catalogue: {url}: answers {status}, wait {self._asked_wait:.0f} s; run again then") from None
@@ -284,7 +283,7 @@ class StacApi:
         return with_absolute_hrefs(item, source)
 
     def _check_collection(self) -> None:
-        """Tell a wrong name from a search without finds, to which many servers answer the same."""
+        """Raise InputError for an unknown collection: many servers find nothing in it, without an error."""
         if not self.collection:
             return
         base = self.url.rstrip("/")

@@ -15,18 +15,15 @@ from rasterio.shutil import copy
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from imperv.grids import CRS
+from imperv.grids import CRS, Bounds
 from imperv.tasks.errors import SceneError, WorkError
 from imperv.tasks.scenes.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
 from imperv.tasks.scenes.reading import data_bands, extent, is_masked, read_valid
 from imperv.tasks.scenes.scenes import BANDS, SCL, Scene
 from imperv.tasks.settings.scenes import SceneAccess
 
-Bounds = tuple[float, float, float, float]
-
-
 MARGIN = 100
-"""Metres around a raster within which it is looked at, for the curvature of its edges in another reference system."""
+"""Metres added around a raster, for the curvature of its edges in another reference system."""
 
 SKIPPED = "another file of the scene cannot be had"
 
@@ -34,7 +31,7 @@ AGREE = 1.5
 """Pixels by which the edges of two bands of a scene may differ: extents of 10 and 20 m bands round differently."""
 
 DRIVERS = ("GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
-"""GDAL's names of what scenes come in; other formats can lead to other files, and to other servers."""
+"""Accepted GDAL drivers; other formats can refer to other files, and to other servers."""
 
 LARGEST = 20_000
 """Edge in pixels beyond which a file is no Sentinel-2 granule, which has 10 980."""
@@ -70,10 +67,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look at all files of some scenes has found."""
+    """Findings from the headers of all files of some scenes."""
 
     bounds: dict[str, Bounds] = field(default_factory=dict)
-    """(left, bottom, right, top) of sound scenes in EPSG:3035, by id; nothing where that cannot be told."""
+    """(left, bottom, right, top) of sound scenes in EPSG:3035, by id; none where unknown."""
     lost: dict[str, str] = field(default_factory=dict)
     """Scenes that cannot be used, by id, and why."""
 
@@ -220,7 +217,7 @@ def _extent(header: Header) -> str:
 
 
 def _on_the_grid(bands: dict[str, Header]) -> Bounds | None:
-    """Extent of a scene in EPSG:3035, a little wider; None where it cannot be told."""
+    """Extent of a scene in EPSG:3035, a little wider; None where unknown."""
     header = bands[SCL]
     try:
         left, bottom, right, top = transform_bounds(header.crs, str(CRS), *header.bounds)

@@ -21,7 +21,7 @@ from imperv.tasks.simulator.settlement import (
     industry,
     residential,
 )
-from imperv.tasks.simulator.shapes import NOW, densify, ribbon
+from imperv.tasks.simulator.shapes import NOW, densify, polygon_area, ribbon
 
 if TYPE_CHECKING:
     from imperv.tasks.simulator.landscape import Terrain
@@ -155,8 +155,7 @@ class _Planter:
         done = 0.0
         for i in self.rng.permutation(len(self.land.fields)):
             number, polygon, cover = self.land.fields[i]
-            x, y = polygon.T
-            area = abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2e4
+            area = polygon_area(polygon) / 1e4
             if done >= hectares:
                 return
             if cover not in covers or number in self.replaced or done + area > 1.2 * hectares:

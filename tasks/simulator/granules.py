@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
+from scipy.sparse import csr_array
 
 from imperv.tasks.simulator.shapes import CELL, Drawing
 
@@ -109,7 +110,7 @@ class Scenery:
     starts: NDArray[np.int64]
     """First entry of each pixel, and the total."""
     objects: NDArray[np.int32]
-    """Rows of the table handed to `mix`."""
+    """Rows of the table of `mix`."""
     weights: NDArray[np.float32]
     """Shares; they sum to 1 in a pixel, and there are none where the landscape ends."""
     shape: tuple[int, int]
@@ -122,7 +123,8 @@ class Scenery:
 
     def mix(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (rows, columns, k) from a table (object, k); 0 where nothing is seen."""
-        return _mix(self.starts, self.objects, self.weights, np.ascontiguousarray(table)).reshape(*self.shape, -1)
+        shares = csr_array((self.weights, self.objects, self.starts), shape=(len(self.starts) - 1, len(table)))
+        return (shares @ table).reshape(*self.shape, -1)
 
 
 def local_coordinates(
@@ -214,14 +216,3 @@ def _gather(ids, left, upper, cell, x, y, cos, sin, offset, weight):  # type: ig
             else:
                 starts[p + 1] = starts[p] + n
     return starts, objects, weights
-
-
-@numba.njit(cache=True, nogil=True)
-def _mix(starts, objects, weights, table):  # type: ignore[no-untyped-def]
-    """Weighted sums of table rows."""
-    out = np.zeros((len(starts) - 1, table.shape[1]), np.float32)
-    for p in range(len(starts) - 1):
-        for k in range(starts[p], starts[p + 1]):
-            for b in range(table.shape[1]):
-                out[p, b] += weights[k] * table[objects[k], b]
-    return out

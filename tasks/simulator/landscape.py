@@ -23,7 +23,7 @@ from imperv.tasks.simulator.settlement import (
     lone_farm,
     settle,
 )
-from imperv.tasks.simulator.shapes import Drawing, Shapes, Warp, Waves, blob, densify, rectangles, ribbon
+from imperv.tasks.simulator.shapes import Drawing, Shapes, Warp, Waves, blob, densify, polygon_area, rectangles, ribbon
 
 MARGIN = 100.0
 """The landscape goes on this far beyond the site, metres; scenes have no data beyond."""
@@ -134,11 +134,6 @@ def _halves(polygon: NDArray, point: NDArray, direction: NDArray) -> tuple[NDArr
     return np.array(parts[0]), np.array(parts[1])
 
 
-def _area(polygon: NDArray) -> float:
-    x, y = polygon.T
-    return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
-
-
 def _parcels(land: Terrain) -> None:
     """Split the land again and again: first cuts are roads, later ones tracks and hedges, the pieces parcels."""
     rng, extent, add = land.rng, land.extent, land.shapes.add
@@ -146,7 +141,7 @@ def _parcels(land: Terrain) -> None:
     stack = [rectangles(extent / 2, extent / 2, extent + 700, extent + 700)[0]]
     while stack:
         polygon = stack.pop()
-        area, centre = _area(polygon) / 1e4, polygon.mean(0)
+        area, centre = polygon_area(polygon) / 1e4, polygon.mean(0)
         forest = bool(wooded(*centre) > 0.75)
         limit = 9.0 if forest else 2.6 * float(np.exp(0.45 * small(*centre)))
         edges = np.roll(polygon, -1, 0) - polygon

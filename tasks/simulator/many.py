@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imperv.grids import Tile
-from imperv.tasks.simulator.simulation import SMALLEST, VERSION, simulate
+from imperv.tasks.simulator.simulation import SMALLEST, VERSION, simulate, write_production
 
 CORNER = 40_000
 """Metres from the lower-left corner of every tile to its window."""
@@ -37,7 +37,6 @@ def simulate_many(
     if not 1 <= kilometres <= WIDEST:
         raise ValueError(f"windows of {kilometres} km: choose 1 to {WIDEST}")
     out = Path(out)
-    path = out / "production.toml"
     edge = 1000 * kilometres
     margin = max(0, 10 * SMALLEST - edge) // 20 * 10
     size = (edge + 2 * margin) // 20 * 2
@@ -54,27 +53,5 @@ def simulate_many(
             shutil.rmtree(out / name)  # of other arguments
         simulate(out / name, name, size, years=years, overpasses=overpasses, seed=seed + number, corner=corner)
         marker.write_text(wanted, encoding="utf-8")
-    path.write_text(
-        f"""tiles = {json.dumps(list(tiles))}
-store = "store"
-
-[periods]
-then = "{years[0]}"
-now = "{years[1]}"
-
-[area]
-each = [{CORNER}, {CORNER}, {CORNER + edge}, {CORNER + edge}]
-
-[scenes]
-catalogue = "{{tile}}/items.json"
-
-[references]
-imd_then = "{{tile}}/reference/imd_then.tif"
-ibu_then = "{{tile}}/reference/ibu_then.tif"
-clcplus_then = "{{tile}}/reference/clcplus_then.tif"
-clcplus_now = "{{tile}}/reference/clcplus_now.tif"
-footprints = ["{{tile}}/reference/footprints.geojson"]
-{more}""",
-        encoding="utf-8",
-    )
-    return path
+    area = f"each = [{CORNER}, {CORNER}, {CORNER + edge}, {CORNER + edge}]"
+    return write_production(out, tiles, years, area, "{tile}/", more)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imperv.layers.palette import OUTSIDE
 from imperv.tasks.simulator.archive import write_tif
 from imperv.tasks.simulator.changes import SEALING
 from imperv.tasks.simulator.covers import CLCPLUS, ROOF, SEALED, Cover
@@ -32,8 +33,6 @@ for the smaller roads (ATBD 4.3.2), which a share of 30 % would miss."""
 OLD_BUILDING = 50
 """Percent of buildings from which the old built-up map says built-up: it marks known areas of full sealing (ATBD 4.3.2), and
 knows less of small buildings than what footprints teach (ATBD 4.4.1)."""
-
-NODATA = 255
 
 _BLOCK = 500
 """Pixels of 10 m drawn at a time."""
@@ -115,7 +114,7 @@ def write_truth(out: Path, land: Landscape, real: Truth, corner: tuple[int, int]
     }  # fmt: skip
     for name, layer in layers.items():
         files[name] = folder / f"{name}.tif"
-        write_tif(files[name], layer, *corner, 10, "EPSG:3035", NODATA)
+        write_tif(files[name], layer, *corner, 10, "EPSG:3035", OUTSIDE)
     difference = real.imd[1].astype(float) - real.imd[0]
     flat = real.number.ravel()
     count = np.bincount(flat, minlength=len(land.changes) + 1)
@@ -161,7 +160,7 @@ def write_references(out: Path, land: Landscape, real: Truth, corner: tuple[int,
         codes = np.where(confused & (codes == 6), 7, np.where(confused & (codes == 7), 6, codes))
         layers[name] = np.where(sealed, 1, codes).astype(np.uint8)
     for name, layer in layers.items():
-        write_tif(files[name], layer, *corner, 10, "EPSG:3035", NODATA)
+        write_tif(files[name], layer, *corner, 10, "EPSG:3035", OUTSIDE)
     files["footprints"] = out / "reference" / "footprints.geojson"
     files["footprints"].write_text(_footprints(rng, land, corner), encoding="utf-8")
     return files

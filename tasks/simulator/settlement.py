@@ -1,6 +1,6 @@
 """Towns and villages of the simulated landscape: a street grid, and blocks filled by kind of use.
 
-Everything is laid out in the settlement's own turned frame (u along, v across) and handed to `shapes` as polygons.
+Everything is laid out in the settlement's own turned frame (u along, v across) and added to `shapes` as polygons.
 """
 
 from __future__ import annotations

@@ -170,6 +170,12 @@ def densify(points: NDArray, step: float) -> NDArray:
     return np.concatenate([*pieces, points[-1:]])
 
 
+def polygon_area(polygon: NDArray) -> float:
+    """Area of a polygon (n, 2)."""
+    x, y = polygon.T
+    return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
+
+
 def rectangles(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) -> NDArray:
     """Corners (n, 4, 2) of upright rectangles given by centre and size."""
     x, y, w, h = (np.atleast_1d(np.asarray(v, float)) for v in np.broadcast_arrays(x, y, width, height))

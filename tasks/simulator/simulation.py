@@ -88,38 +88,14 @@ def simulate(
     corner: tuple[int, int] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Simulation:
-    """Simulate two years of Sentinel-2 over a made-up landscape, with references and truth.
+    """Simulate two years of Sentinel-2 over a made-up landscape, with references and truth, into a folder.
 
-    The first year is written as processing baseline 02 without offset, the second as 05.00 with digital numbers + 1000
-    that the reader must subtract. The same arguments give the same pixels.
+    The first year is written as processing baseline 02 without offset, the second as 05.00 with digital numbers + 1000 that the
+    reader must subtract. The same arguments give the same pixels; another `seed` other landscape, dates and weather.
 
-    Parameters
-    ----------
-    out : Path
-        Folder to write to; made if need be.
-    tile : str
-        EEA tile. The default is crossed by the border of UTM zones 32 and 33.
-    size : int
-        Edge of the square site in pixels of 10 m, an even number from 128 to 10 000.
-    years : (int, int)
-        `then` and `now`.
-    overpasses : int
-        Overpasses a year.
-    seed : int
-        Another seed gives another landscape, other dates and other weather.
-    corner : (left, top), optional
-        Upper-left corner of the site, EPSG:3035 metres; see `site_bounds`.
-    progress : callable, optional
-        Called with a line of text now and then.
-
-    Returns
-    -------
-    Simulation
-
-    Raises
-    ------
-    ValueError
-        For a bad tile, a site that does not fit, equal years or too many overpasses.
+    `size` is the edge of the square site in pixels of 10 m, even, 128 to 10 000, `corner` its upper-left corner (see
+    `site_bounds`), `years` are `then` and `now`, `overpasses` those of a year; the default tile is crossed by the border of UTM
+    zones 32 and 33. ValueError for a bad tile, a site that does not fit, years in the wrong order or too many overpasses.
     """
     bounds = site_bounds(tile, size, corner)
     if years[0] >= years[1]:
@@ -140,15 +116,18 @@ def simulate(
         for item in write_scenes(out, land, bounds, parts, year, index, overpasses, progress)
     ]
     catalogue = write_catalogue(out, items)
-    production = _write_production(out, tile, bounds, years)
+    production = write_production(out, [tile], years, f"bbox = {list(bounds)}")
     crs = tuple(dict.fromkeys(f"EPSG:{part.epsg}" for part in parts))
     return Simulation(out, tile, bounds, crs, catalogue, references, known, production)
 
 
-def _write_production(out: Path, tile: str, bounds: tuple[int, int, int, int], years: tuple[int, int]) -> Path:
+def write_production(
+    out: Path, tiles: Sequence[str], years: tuple[int, int], area: str, folder: str = "", more: str = ""
+) -> Path:
+    """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML."""
     path = out / "production.toml"
     path.write_text(
-        f"""tiles = [{json.dumps(tile)}]
+        f"""tiles = {json.dumps(list(tiles))}
 store = "store"
 
 [periods]
@@ -156,18 +135,18 @@ then = "{years[0]}"
 now = "{years[1]}"
 
 [area]
-bbox = {list(bounds)}
+{area}
 
 [scenes]
-catalogue = "items.json"
+catalogue = "{folder}items.json"
 
 [references]
-imd_then = "reference/imd_then.tif"
-ibu_then = "reference/ibu_then.tif"
-clcplus_then = "reference/clcplus_then.tif"
-clcplus_now = "reference/clcplus_now.tif"
-footprints = ["reference/footprints.geojson"]
-""",
+imd_then = "{folder}reference/imd_then.tif"
+ibu_then = "{folder}reference/ibu_then.tif"
+clcplus_then = "{folder}reference/clcplus_then.tif"
+clcplus_now = "{folder}reference/clcplus_now.tif"
+footprints = ["{folder}reference/footprints.geojson"]
+{more}""",
         encoding="utf-8",
     )
     return path

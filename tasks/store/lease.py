@@ -47,7 +47,7 @@ class Process:
 
     host: str
     boot: str
-    """Tells a machine's runs apart, and machines of one name."""
+    """Identifies the boot of a machine, and machines of one name."""
     pid: int
     started: float
     """When the process started: numbers of processes are used again."""
@@ -60,7 +60,7 @@ class Process:
 
     @property
     def gone(self) -> bool:
-        """True for a process of this machine that is no more; of others nobody here can tell."""
+        """True for a process of this machine that is no more; False for those of others, which are unknown here."""
         if not self.here:
             return False
         try:
@@ -74,11 +74,11 @@ class Entry(Process):
     """What the file of a lease says."""
 
     expires: float
-    """Seconds since 1970; 0 for a lease that was given back."""
+    """Seconds since 1970; 0 for a released lease."""
 
     @property
     def free(self) -> bool:
-        """True if nobody works under this lease any more: given back, run out, or of a process of this machine that is gone."""
+        """True if nobody works under this lease any more: released, expired, or of a process of this machine that is gone."""
         return self.expires <= time.time() or self.gone
 
 

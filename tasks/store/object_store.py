@@ -1,4 +1,4 @@
-"""The store on S3: s3fs with patience for a server that is gone for a while, and mistakes of access told in one line.
+"""The store on S3: s3fs with patience for a server that is gone for a while, and one line for mistakes of access.
 
 fsspec gives `PatientS3` for ``s3://`` as soon as `tasks.store.store` is imported.
 """
@@ -27,18 +27,13 @@ from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.patience import BUSY, LONGEST_PAUSE
 
 PATIENCE = 300.0
 """Seconds that a server which has answered before is waited for; ``patience`` of ``store_options`` overrules it."""
 
 FIRST_CONTACT = 10.0
 """Seconds that one is waited for which has never answered: more often its address is wrong."""
-
-LONGEST_PAUSE = 10.0
-"""Seconds between two tries at most."""
-
-BUSY = (408, 429, 500, 502, 503, 504)
-"""HTTP answers that another try may change."""
 
 log = logging.getLogger(__name__)
 

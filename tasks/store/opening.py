@@ -27,7 +27,7 @@ def open_layer(store: Store, layer: str, tile: Tile | str, period: str | None, m
     """See `Store.open`."""
     import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
     import rioxarray  # noqa: F401  (registers the .rio accessor)
-    import xarray as xr  # here: every process would pay a second for what only people use
+    import xarray as xr  # here: every process would pay a second for it
 
     entry, name = _entry(store, layer), _tile(tile)
     record = _the_one(store, layer, entry, name, period)

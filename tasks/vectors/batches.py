@@ -7,7 +7,7 @@ import gzip
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
-
-Bounds = tuple[float, float, float, float]
-"""(left, bottom, right, top)."""
+from imperv.tasks.vectors.tags import known, of_columns
 
 CHUNK = 8 * 2**20
 """Bytes of text at once."""
@@ -71,8 +70,8 @@ def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray], unbuilt: np.ndar
             "with curves that cannot be read": int((gone & (curved | within)).sum()),
         }
     )
-    known = np.zeros(len(texts), np.uint8) if unbuilt is None else unbuilt
-    return Batch(shapes[~gone], lost[~gone], known[~gone], dropped)
+    codes = np.zeros(len(texts), np.uint8) if unbuilt is None else unbuilt
+    return Batch(shapes[~gone], lost[~gone], codes[~gone], dropped)
 
 
 def _is_curved(text: object, parse: Callable[..., Any]) -> bool:
@@ -124,6 +123,25 @@ def objects(column: pa.Array) -> np.ndarray:
     return np.asarray(storage.to_numpy(zero_copy_only=False), dtype=object)
 
 
+def read_ogr(
+    path: str, layer: str | None, box: Bounds | None, columns: Sequence[str], size: int, where: str | None = None
+) -> Iterator[Batch]:
+    """Shapes of a layer that touch a box in its reference system, `size` at a time; `columns` are read for their tags."""
+    import pyogrio
+
+    with pyogrio.open_arrow(
+        path, layer=layer, bbox=box, columns=list(columns), where=where, batch_size=size, use_pyarrow=True
+    ) as (about, reader):
+        for batch in reader:
+            shapes = objects(batch.column(about["geometry_name"] or "wkb_geometry"))
+            yield parsed(shapes, shapely.from_wkb, of_columns(batch, known(columns)))
+
+
+def is_local(path: str) -> bool:
+    """True for a file of this machine, False for addresses and GDAL's virtual file systems."""
+    return "://" not in path and not path.startswith("/vsi")
+
+
 def fsspec_name(path: str) -> str:
     """Name for fsspec of a file of GDAL's virtual file systems; InputError if there is none, as inside of archives."""
     if path.startswith("/vsis3/"):
@@ -137,8 +155,7 @@ def fsspec_name(path: str) -> str:
 
 def ogr_name(path: str) -> str:
     """The name by which pyogrio opens a file: in local ones it takes exclamation marks and last semicolons for syntax."""
-    local = "://" not in path and not path.startswith("/vsi")
-    return f"/vsisubfile/0,{path}" if local and ("!" in path or path.endswith(";")) else path
+    return f"/vsisubfile/0,{path}" if is_local(path) and ("!" in path or path.endswith(";")) else path
 
 
 def bare(path: str) -> str:

@@ -17,14 +17,15 @@ import pyarrow as pa
 import pyarrow.csv
 import shapely
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
-from imperv.tasks.vectors.batches import CHUNK, Batch, Bounds, open_text, parsed
+from imperv.tasks.vectors.batches import CHUNK, Batch, open_text, parsed
 from imperv.tasks.vectors.tags import of_texts
 
 TextKind = Literal["lines", "csv"]
 
 LONGEST_LINE = 2**20
-"""Bytes of the first line beyond which a file is not made of lines."""
+"""Bytes of the first line beyond which a file does not consist of lines."""
 
 FIRST_CORNER = re.compile(rb'"coordinates"\s*:[\s\[]*(-?[\d.eE+-]+)\s*,\s*(-?[\d.eE+-]+)')
 GOOGLE = ("latitude", "longitude", "geometry")
@@ -55,7 +56,7 @@ def read_lines(path: str, box: Bounds | None) -> Iterator[Batch]:
         while lines := file.readlines(CHUNK):
             near = [line for line in map(_bare, lines) if line and (box is None or _near(line, box))]
             batch = _from_geojson(np.array(near, object))
-            # Lines that are told to lie elsewhere have coordinates, so the file is of the right kind.
+            # Lines that lie elsewhere have coordinates, so the file is of the right kind.
             sound = sound or len(near) < len(lines) or batch.dropped["unreadable"] < len(near)
             yield batch
     if not sound:

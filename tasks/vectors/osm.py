@@ -1,6 +1,6 @@
 """Roads and buildings from vector files, read by window and in pieces: any format of GDAL, OpenStreetMap's own among them.
 
-Only what may be sealed is read, where the file tells it by OpenStreetMap's tags.
+Only what may be sealed is read, where the file has OpenStreetMap's tags.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import shapely
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
-from imperv.tasks.vectors.batches import objects, ogr_name, parsed
-from imperv.tasks.vectors.tags import UNBUILT, UNDER_GROUND, known, of_columns
+from imperv.tasks.vectors.batches import is_local, ogr_name, read_ogr
+from imperv.tasks.vectors.tags import UNBUILT, UNDER_GROUND, known
 
 Theme = Literal["roads", "buildings"]
 
@@ -43,7 +44,7 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
     """Layers of a vector file with roads or buildings; InputError if there are none, or one has no reference system."""
     import pyogrio
 
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if is_local(path) and not Path(path).exists():
         raise InputError(f"references.{theme}: {path} does not exist; correct the path")
     name = ogr_name(path)
     try:
@@ -60,7 +61,7 @@ def check_shapes(path: str, theme: Theme) -> list[str]:
     return layers
 
 
-def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
+def read_shapes(path: str, theme: Theme, bounds: Bounds) -> Iterator[np.ndarray]:
     """Roads or buildings that touch EPSG:3035 bounds, in EPSG:3035, some thousand at a time: files may be a country's."""
     for layer in check_shapes(path, theme):
         try:
@@ -69,7 +70,7 @@ def read_shapes(path: str, theme: Theme, bounds: tuple[float, float, float, floa
             raise _unreadable(path, theme, error) from None
 
 
-def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float, float, float]) -> Iterator[np.ndarray]:
+def _read_layer(path: str, layer: str, theme: Theme, bounds: Bounds) -> Iterator[np.ndarray]:
     import pyogrio
 
     info = pyogrio.read_info(path, layer=layer)
@@ -84,16 +85,11 @@ def _read_layer(path: str, layer: str, theme: Theme, bounds: tuple[float, float,
     condition = _condition(tag, theme) if tag else None
     depths = known(info["fields"]) if theme == "buildings" else []
     columns = list(dict.fromkeys([*((tag,) if tag else ()), *depths]))
-    with pyogrio.raw.open_arrow(
-        path, layer=layer, columns=columns, bbox=box, where=condition, batch_size=PIECE, use_pyarrow=True
-    ) as (meta, reader):
-        column = meta["geometry_name"] or "wkb_geometry"
-        for batch in reader:
-            found = parsed(objects(batch.column(column)), shapely.from_wkb, of_columns(batch, depths))
-            shapes = found.shapes[~shapely.is_empty(found.shapes) & (found.unbuilt != UNDER_GROUND)]
-            if len(shapes):
-                shapes = shapely.transform(shapely.force_2d(shapes), lambda xy: np.column_stack(back.transform(*xy.T)))
-                yield shapes[np.isfinite(shapely.bounds(shapes)).all(axis=1)]
+    for found in read_ogr(path, layer, box, columns, PIECE, condition):
+        shapes = found.shapes[~shapely.is_empty(found.shapes) & (found.unbuilt != UNDER_GROUND)]
+        if len(shapes):
+            shapes = shapely.transform(shapely.force_2d(shapes), lambda xy: np.column_stack(back.transform(*xy.T)))
+            yield shapes[np.isfinite(shapely.bounds(shapes)).all(axis=1)]
 
 
 def _condition(tag: str, theme: Theme) -> str:

@@ -1,4 +1,4 @@
-"""What attributes tell of a shape: that it is no building, or that it is under ground.
+"""Attributes that mark a shape as no building, or as under ground.
 
 Known are OpenStreetMap's tags, Geofabrik's classes, Overture's flags, and what cadastres (ALKIS, BGT) call the same. Shapes
 without such attributes are taken for buildings.
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 NO_BUILDING, UNDER_GROUND = 1, 2
 REASONS = {NO_BUILDING: "no buildings", UNDER_GROUND: "under ground"}
-"""What is told by the codes that `of_columns` and `of_texts` give; 0 is a building."""
+"""Meaning of the codes of `of_columns` and `of_texts`; 0 is a building."""
 
 UNBUILT = ("no", "proposed", "planned", "razed", "demolished")
 """Values of OpenStreetMap's ``building`` of what is not there."""
@@ -24,7 +24,7 @@ DEPTHS = ("layer", "level", "relatievehoogteligging", "hoogtelig")
 """Numbers that are negative under ground: OpenStreetMap and Overture; BGT and its shapefiles."""
 
 PLACES = ("location", "lagezurerdoberflaeche", "ofl", "oflbez", "rellage", "isunderground")
-"""Words that tell it: OpenStreetMap; ALKIS and its exports; Overture."""
+"""Words for it: OpenStreetMap; ALKIS and its exports; Overture."""
 
 UNDER = ("underground", "1200", "unter der erdoberfläche", "true")
 """What these say of what is under ground, in small letters."""
@@ -36,7 +36,7 @@ OTHERS = ("landuse", "natural", "leisure")
 """Its keys of other areas: beside them, what has no key of buildings is none."""
 
 IDS = ("osmid", "osmwayid")
-"""Columns by which extracts of it are told."""
+"""Columns of extracts of it."""
 
 TAGS = ("othertags", "alltags", "tags")
 """Columns that hold any number of tags: text of GDAL's OSM driver, JSON, maps."""
@@ -56,12 +56,12 @@ _TEXT_ANY = f'"(layer|level|location|is_underground|building|{"|".join(OTHERS)})
 
 
 def known(names: Iterable[str]) -> list[str]:
-    """Columns that may tell something."""
+    """Columns that may mark something."""
     return [name for name in names if _plain(name) in KNOWN]
 
 
 def of_columns(table: pa.RecordBatch, names: Sequence[str]) -> np.ndarray:
-    """What columns (`names`, from `known`) tell of each shape, (n,) uint8: 0, `NO_BUILDING` or `UNDER_GROUND`."""
+    """Codes of shapes, (n,) uint8, by columns (`names`, from `known`): 0, `NO_BUILDING` or `UNDER_GROUND`."""
     columns: dict[str, pa.Array] = {}
     below = np.zeros(table.num_rows, bool)
     for name in names:
@@ -98,9 +98,9 @@ def _no_building(columns: dict[str, pa.Array], rows: int) -> np.ndarray:
 
 
 def of_texts(lines: np.ndarray) -> np.ndarray:
-    """What the properties of GeoJSON features tell of each, read as text; values as of `of_columns`."""
+    """Codes of GeoJSON features, as of `of_columns`, by their properties, read as text."""
     text = pa.array(lines, pa.binary())
-    if not _matches(text, _TEXT_ANY).any():  # of most files nothing is told
+    if not _matches(text, _TEXT_ANY).any():  # most files have none of them
         return np.zeros(len(lines), np.uint8)
     found = np.where(_matches(text, _TEXT_BELOW), np.uint8(UNDER_GROUND), np.uint8(0))
     found[_matches(text, _TEXT_UNBUILT) | (_matches(text, _TEXT_OTHER) & ~_matches(text, _TEXT_BUILDING))] = NO_BUILDING

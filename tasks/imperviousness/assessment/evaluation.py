@@ -16,8 +16,9 @@ import numpy as np
 from imperv.grids import Block, block_grid, inner_slices
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.network.baselines import BASELINES, FOREST, fit_baseline, sample_pixels
+from imperv.layers.network.prediction import predict
 from imperv.layers.network.sampling import TRAINING, VALIDATION, Region, spatial_split
-from imperv.layers.network.unet import configure_threads, predict
+from imperv.layers.network.unet import configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.assessment.block_sums import EDGE, Judged, Pixels

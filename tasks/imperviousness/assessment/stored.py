@@ -10,7 +10,8 @@ import numpy as np
 from imperv.grids import Block, block_grid, inner_slices
 from imperv.layers.confidence import confidence
 from imperv.layers.network.ensemble import ensemble
-from imperv.layers.network.unet import Normalisation, configure_threads, predict
+from imperv.layers.network.prediction import predict
+from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.imperviousness.assessment.block_sums import Confident, Judged, Pixels
 from imperv.tasks.imperviousness.assessment.evaluation import Product, threshold, true_mask

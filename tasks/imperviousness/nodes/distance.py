@@ -12,7 +12,7 @@ import shapely
 from affine import Affine
 from rasterio.features import rasterize
 
-from imperv.grids import Block
+from imperv.grids import Block, Bounds
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.network.sampling import CLCPLUS_OUTSIDE
 from imperv.layers.proxy import distance
@@ -22,7 +22,6 @@ from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summari
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.sources import Source, footprint_sources, sound_polygons
-from imperv.tasks.vectors.batches import Bounds
 from imperv.tasks.vectors.osm import PIECE, Theme, read_shapes
 
 CELL = 500

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from imperv.layers.network.ensemble import ensemble
 from imperv.layers.network.rows import Lattice, predict_rows
-from imperv.layers.network.windows import halo, predict_blended
+from imperv.layers.network.windows import halo
+from tests.support.blending import predict_blended
 
 PATCH, OVERLAP = 16, 6
 ORIGIN = (-137, 4_211)

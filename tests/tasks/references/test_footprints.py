@@ -23,7 +23,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
-from imperv.tasks.references.footprints import count_footprints, look_at_footprints, make_footprints, read_footprints
+from imperv.tasks.references.footprints import count_footprints, look_at_footprints, make_footprints
 from imperv.tasks.references.sources import Source, Tally, check_footprints, footprint_sources, sound_polygons
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
@@ -760,10 +760,10 @@ def test_one_file_by_itself(tmp_path):
         rectangle(5000, 0, 5010, 10),
     ]
     gpd.GeoDataFrame(geometry=[bow_tie, *others], crs="EPSG:3035").to_file(tmp_path / "x.gpkg")
-    found = read_footprints(str(tmp_path / "x.gpkg"), WINDOW)
-    assert found.crs.to_epsg() == 3035
-    assert found.area.tolist() == pytest.approx([200])
-    assert len(read_footprints(str(tmp_path / "x.gpkg"), (0, 0, 10, 10))) == 0
+    source = Source("x", (str(tmp_path / "x.gpkg"),))
+    (found,) = sound_polygons(source, WINDOW, source.tally())
+    assert shapely.area(found).tolist() == pytest.approx([200])
+    assert not list(sound_polygons(source, (0, 0, 10, 10), source.tally()))
 
 
 def test_the_check_of_the_production_counts(tmp_path, job):

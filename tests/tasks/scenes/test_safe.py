@@ -23,7 +23,7 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.bands import BANDS, REFLECTANCE_10M
 from imperv.tasks.scenes.item_files import ItemFiles
-from imperv.tasks.scenes.safe import SafeProducts, read_product
+from imperv.tasks.scenes.safe import SafeProducts
 from imperv.tasks.scenes.scenes import SceneList, select_scenes
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import Production
@@ -102,13 +102,15 @@ def test_the_offset_is_decided_by_the_same_rule(tmp_path, offset, baseline, deci
 
 def test_the_footprint_is_that_of_the_data_or_of_the_granule(tmp_path):
     product = Product()
-    item = read_product(write_product(tmp_path / "a", product, pixels(product)))
+    (item,) = SafeProducts(write_product(tmp_path / "a", product, pixels(product))).search(EVERYWHERE, YEAR)
     with rasterio.open(item["assets"]["B02_10m"]["href"]) as source:
         box = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
     longitudes, latitudes = zip(*item["geometry"]["coordinates"][0], strict=True)
     assert (min(longitudes), min(latitudes), max(longitudes), max(latitudes)) == pytest.approx(box, abs=1e-6)
     corners = ((3.0, 50.0), (3.5, 50.0), (3.5, 50.5), (3.0, 50.0))
-    item = read_product(write_product(tmp_path / "b", replace(product, footprint=corners), pixels(product)))
+    (item,) = SafeProducts(write_product(tmp_path / "b", replace(product, footprint=corners), pixels(product))).search(
+        EVERYWHERE, YEAR
+    )
     assert item["geometry"]["coordinates"] == (corners,)
 
 

@@ -11,7 +11,7 @@ from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.network.ensemble import ensemble
 from imperv.layers.network.rows import Lattice, predict_rows
 from imperv.layers.network.unet import UNetParameters, build_unet
-from imperv.layers.network.windows import halo, predict_blended
+from imperv.layers.network.windows import halo
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.nodes import predicting
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, Part, open_parts, read_features
@@ -19,6 +19,7 @@ from imperv.tasks.imperviousness.nodes.predicting import Plan, halo_versions, ma
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
+from tests.support.blending import predict_blended
 from tests.support.small_models import TILE, production, put_features, put_model, record_of
 
 EAST = "E45N27"
