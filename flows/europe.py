@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.states import Completed, Failed, State
 
 from imperv.flows.production.run import MAX_FAILURES, run_production
+from imperv.flows.runtime.console import counted
 from imperv.flows.runtime.prefect_logs import logged_to_server
 from imperv.tasks.settings.files import label_of
 
@@ -72,9 +73,8 @@ async def europe(
             artifacts=True,
         )  # fmt: skip
     summary = ledger.summary()
+    said = f"{summary['done']} of {counted(summary['tiles'], 'tile')} done"
     if ledger.exit_code == 0:
-        return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)
+        return Completed(message=said, data=summary)
     reasons = "; ".join(outcome.message for outcome in list(ledger.failed.values())[:5])
-    return Failed(
-        message=f"{summary['done']} of {summary['tiles']} tiles are done, {len(ledger.failed)} failed: {reasons}", data=summary
-    )
+    return Failed(message=f"{said}, {len(ledger.failed)} failed: {reasons}", data=summary)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imperv.flows.production.heartbeat import MISSED
 from imperv.flows.production.notifying import FAREWELL, PATIENCE, Alert, tell
+from imperv.flows.runtime.console import counted
 from imperv.tasks.settings.watch import WatchSettings
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Alerts:
         done, tiles = len(self.ledger.done), len(self.ledger.tiles)
         reasons = [f"{tile}: {outcome.message}" for tile, outcome in sorted(self.ledger.failed.items())]
         more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
-        said = f"ended, {done} of {tiles} tiles are done, {len(reasons)} failed"
+        said = f"ended, {done} of {counted(tiles, 'tile')} done, {len(reasons)} failed"
         left = len(self.ledger.not_begun)
-        kept = [f"too many tiles failed: {left} are not done; run again to go on"] if self.ledger.stopped else []
+        kept = [f"too many tiles failed: {left} not done; run again to go on"] if self.ledger.stopped else []
         await self._farewell("ended", said, (*kept, *reasons[:MOST], *more), self.ledger.exit_code == 0)
 
     async def stopped(self, why: str) -> None:

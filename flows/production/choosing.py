@@ -21,7 +21,7 @@ def chosen_tiles(
     names = tuple(dict.fromkeys(tiles or production.tile_names))
     before = tuple(dict.fromkeys(first or ()))
     if strange := [tile for tile in before if tile not in names]:
-        raise InputError(f"first: {', '.join(strange)} is none of the {len(names)} tiles of this run; name tiles of it")
+        raise InputError(f"first: {', '.join(strange)} is none of the tiles of this run; name tiles of it")
     names = (*before, *(tile for tile in names if tile not in before))
     if not retry_failed:
         return names

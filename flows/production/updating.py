@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imperv.flows.runtime.console import counted
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.products.names import places_of
 from imperv.tasks.job import Job
@@ -42,7 +43,7 @@ def next_production(
     finished = [tile for tile in production.tile_names if tile not in set(missing)]
     if missing and not (only_finished and finished):
         raise InputError(
-            f"{len(missing)} of {len(production.tile_names)} tiles of {file} have no delivered IMD and IBU "
+            f"{len(missing)} of {counted(len(production.tile_names), 'tile')} of {file} without delivered IMD and IBU "
             f"({', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}); finish that production first"
             + (", or leave them out with --only-finished" if finished else "")
         )
