@@ -46,7 +46,7 @@ def europe(
     from imperv.flows.cli.guarding import ask_taken
     from imperv.flows.cli.many import run_many
     from imperv.flows.cli.showing import run_view
-    from imperv.flows.production.choosing import chosen_tiles
+    from imperv.flows.production.run import chosen_tiles
     from imperv.flows.runtime.outcomes import Ledger
     from imperv.flows.runtime.server import named as named_server
     from imperv.flows.tile.progress import listening

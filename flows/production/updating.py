@@ -1,7 +1,7 @@
-"""The production of the next pair of years, from the last one's file.
+"""The production file of the next pair of years: `now` becomes `then`, and the delivered maps its references.
 
-What was `now` becomes `then`: the maps that this chain made are its references, features of that year are used again where
-the store is the same, and each tile's model of the year before is where its training starts (`tasks.networks.starting`).
+In the same store features of that year are used again, and training starts from the models of the year before
+(`tasks.networks.starting`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from imperv.tasks.settings.files import file_of, require_new, table_of, write_pr
 from imperv.tasks.settings.production import Production
 
 REFERENCES = {"imd_then": "IMD_now", "ibu_then": "IBU_now"}
-"""References of the next production that are products of the last one."""
+"""References of the next production by product of the last one."""
 
 
 def next_production(
@@ -29,11 +29,10 @@ def next_production(
     catalogue: str = "",
     only_finished: bool = False,
 ) -> tuple[Path, list[str]]:
-    """Write the production file of the next pair of years to `out`; the last one stays as it is.
+    """Write the production file of the next pair of years to `out`; the file, and the tiles left out.
 
-    Returns the file, checked, and the tiles left out. `now` is a year or twelve months. Without `clcplus_now` the proxy stands in
-    (docs/proxy.md); `footprints`, of the new `then`, and `catalogue` are by default those of the last production. A tile without
-    delivered IMD and IBU is an error, or with `only_finished` left out and named in the file. InputError if a value is wrong.
+    Without `clcplus_now` the proxy is used (docs/proxy.md); `footprints` of the new `then` and `catalogue` default to those of
+    the last production. InputError for tiles without delivered IMD and IBU, which `only_finished` leaves out, and wrong values.
     """
     production = Production.read(last)
     file = file_of(last)
@@ -72,14 +71,14 @@ def next_production(
 
 
 def _delivered(production: Production, tile: str) -> bool:
-    """True for a tile whose maps can be the references of the next production."""
+    """True for a tile with delivered maps."""
     job = Job.of(production, tile)
     records = [job.store.read_record(places_of(job, symbol).record) for symbol in REFERENCES.values()]
     return all(record is not None and job.store.data_in_place(record) for record in records)
 
 
 def _pattern(production: Production, symbol: str) -> str:
-    """Where the delivered files of a layer lie, with the tile's name left open."""
+    """Path of the delivered files of a layer, with {tile} for the tile."""
     tile = production.tile_names[0]
     place = places_of(Job.of(production, tile), symbol).tif.replace(tile, "{tile}")
     return f"{production.store_url}/{place}"

@@ -1,4 +1,4 @@
-"""What Prefect's pages show of a finished tile: its products, with links to them, to their quicklooks and to the report."""
+"""Prefect's artifact of a finished tile: its products, with links to files, quicklooks and report."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import describe_bytes
 
 REPORT = "runs/{tile}.report.html"
-"""Where the report of a tile lies, if there is one."""
+"""Path of the report of a tile."""
 
 
 def show_products(job: Job) -> None:
-    """Tell Prefect of the products of a tile; a server that does not take it costs a warning, not the tile."""
+    """Create the artifact of a tile; a failure is a warning."""
     try:
         create_markdown_artifact(
             key=f"products-{str(job.tile).lower()}",
@@ -32,7 +32,7 @@ def show_products(job: Job) -> None:
 
 
 def products_markdown(job: Job) -> str:
-    """Products of a tile as a table: link or place, meaning, resolution, share that is mapped, size, quicklook."""
+    """Table of the products of a tile."""
     lines = [f"# Products of {job.tile}, {job.production.periods.pair}", ""]
     report = REPORT.format(tile=job.tile)
     if job.store.fs.exists(job.store.full(report)):
@@ -54,7 +54,7 @@ def products_markdown(job: Job) -> str:
 
 
 def _link(job: Job, text: str, place: str) -> str:
-    """A link where the store has an address for browsers, which open no files or buckets of others; else where the file is."""
+    """A link where the store has an address for browsers (``watch.links``), else the place of the file."""
     if base := job.production.watch.links:
         return f"[{text}]({base}/{quote(place)})"
     full = job.store.full(place)

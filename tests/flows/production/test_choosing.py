@@ -8,9 +8,8 @@ import json
 import pytest
 
 from imperv.flows.cli.commands import main
-from imperv.flows.production.choosing import chosen_tiles
 from imperv.flows.production.producing import produce
-from imperv.flows.production.run import run_production
+from imperv.flows.production.run import chosen_tiles, run_production
 from imperv.flows.production.state import begin
 from imperv.flows.runtime.journal import last_run, note_run
 from imperv.flows.runtime.outcomes import Ledger
