@@ -1,4 +1,4 @@
-"""The flow of a production: all tiles in two passes, each pass of a tile a deployment's run (`flows.production.run`)."""
+"""The flow of a production: all tiles in two passes (`flows.production.run`)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from prefect import flow
 from prefect.states import Completed, Failed, State
 
 from imperv.flows.production.run import MAX_FAILURES, run_production
+from imperv.flows.runtime.console import counted
 from imperv.flows.runtime.prefect_logs import logged_to_server
 from imperv.tasks.settings.files import label_of
 
 
 def _run_name() -> str:
-    """Name of the flow run: that of the production is in it."""
+    """Name of the flow run, with that of the production."""
     from prefect.runtime import flow_run
 
     return f"europe {label_of(Path(flow_run.parameters['config']))}"
@@ -34,37 +35,20 @@ async def europe(
     retry_failed: bool = False,
     yes: bool = False,
 ) -> State[Any]:
-    """Make and deliver the layers of many tiles.
+    """Make and deliver the layers of many tiles; the result has counts, and every failed tile with its reason.
 
-    Parameters
-    ----------
-    config : str
-        Production file.
-    tiles : list of str, optional
-        Tiles, by default all of the production.
-    targets : list of str, optional
-        Layers asked for, all by default.
-    runner : str
-        "deployments": tiles are runs of a deployment, on whatever workers there are; "processes": of this machine.
-    at_once : int
-        Tiles in work at the same time; with deployments the work pool has a limit of its own.
-    tile_timeout : float, optional
-        Seconds of a pass of a tile, after which it is stopped.
-    max_failures : float
-        With more failed tiles no further ones are begun: a number from 1, or a share of all tiles below 1, but 3 at least.
-    deployment : str
-        Deployment of the flow of a tile.
-    first : list of str, optional
-        Tiles that go before the others in every wave.
-    retry_failed : bool
-        Only tiles whose last run failed.
-    yes : bool
-        Make again what a newer production in the same store uses, which is refused otherwise.
-
-    Returns
-    -------
-    dict
-        Counts, and every failed tile with its reason; the flow's state is Failed if there is any.
+    Args:
+        config: Production file.
+        tiles: Tiles; default: all of the production.
+        targets: Layers; default: all.
+        runner: "deployments": tiles are runs of a deployment, on any worker; "processes": of this machine.
+        at_once: Tiles at once; with deployments the work pool has its own limit.
+        tile_timeout: Time limit of a pass of a tile, seconds.
+        max_failures: Tolerated failures: a number of tiles, or below 1 a share of them, but at least 3.
+        deployment: Deployment of the flow of a tile.
+        first: Tiles that go first in every wave.
+        retry_failed: Only tiles whose last run failed.
+        yes: Replace what a newer production in the same store uses; refused otherwise.
     """
     with logged_to_server():
         ledger = await run_production(
@@ -72,9 +56,8 @@ async def europe(
             artifacts=True,
         )  # fmt: skip
     summary = ledger.summary()
+    said = f"{summary['done']} of {counted(summary['tiles'], 'tile')} done"
     if ledger.exit_code == 0:
-        return Completed(message=f"{summary['done']} of {summary['tiles']} tiles are done", data=summary)
+        return Completed(message=said, data=summary)
     reasons = "; ".join(outcome.message for outcome in list(ledger.failed.values())[:5])
-    return Failed(
-        message=f"{summary['done']} of {summary['tiles']} tiles are done, {len(ledger.failed)} failed: {reasons}", data=summary
-    )
+    return Failed(message=f"{said}, {len(ledger.failed)} failed: {reasons}", data=summary)

@@ -16,29 +16,15 @@ def imperviousness(
     until: Until = "all",
     refresh_scenes: bool = False,
 ) -> dict[str, int]:
-    """Make and deliver the layers of one tile.
+    """Make and deliver the layers of one tile; the result counts nodes that ran, were up to date, and are not made.
 
-    Parameters
-    ----------
-    tile : str
-        EEA tile such as ``E43N32``.
-    config : str
-        Production file.
-    targets : list of str, optional
-        Layers asked for, all by default.
-    until : str
-        How far to go: "features" and "models" stop at what neighbouring tiles need of this one.
-    refresh_scenes : bool
-        Ask the catalogue again instead of using the frozen scene lists.
+    The first failure of a node ends the run. A run that made anything ends with the report of the tile (`tasks.report`).
 
-    Returns
-    -------
-    dict
-        Number of nodes that ran, were up to date, and are not made.
-
-    Raises
-    ------
-    ImpervError
-        The first node's failure; nothing after it is tried.
+    Args:
+        tile: EEA tile such as E43N32.
+        config: Production file.
+        targets: Layers; default: all.
+        until: "features" and "models" stop at what neighbouring tiles need of this one.
+        refresh_scenes: Search the catalogue again, in place of the frozen scene lists.
     """
     return run_tile("imperviousness", tile, config, targets, until, refresh_scenes)

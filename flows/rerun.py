@@ -1,4 +1,4 @@
-"""The flow of a scratch run, for the deployment `imperviousness/rerun` of a data scientist."""
+"""The flow of a scratch run."""
 
 from __future__ import annotations
 
@@ -16,25 +16,14 @@ from imperv.tasks.settings.production import Production
 def rerun(
     tile: str, config: str, scratch: str, changes: list[str] | None = None, targets: list[str] | None = None
 ) -> dict[str, int]:
-    """Run one tile with other parameters into a scratch store.
+    """Run one tile with other parameters into a scratch store; the result counts nodes by what happened.
 
-    Parameters
-    ----------
-    tile : str
-        EEA tile.
-    config : str
-        Production file, which is only read, as its store is.
-    scratch : str
-        Folder for what is made.
-    changes : list of str, optional
-        What differs, such as ``parameters.unet.epochs=40``.
-    targets : list of str, optional
-        Layers asked for, all by default.
-
-    Returns
-    -------
-    dict
-        Number of nodes that ran, were up to date, and are not made.
+    Args:
+        tile: EEA tile.
+        config: Production file, only read, as its store is.
+        scratch: Folder of the scratch store.
+        changes: Changed settings, such as parameters.unet.epochs=40.
+        targets: Layers; default: all.
     """
     file = scratch_production(Path(config), tile, Path(scratch), changes or [])
     found: Any = flow_of(Production.read(file).product)(tile, str(file), targets)

@@ -1,4 +1,4 @@
-"""The yearly update as a flow: the production file of the next pair of years, and its run (`flows.production.updating`)."""
+"""The flow of the yearly update (`flows.production.updating`)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,15 @@ async def yearly_update(
 ) -> State[Any]:
     """Make the production of the next pair of years from the last one, and run it.
 
-    Parameters
-    ----------
-    last : str
-        Production file of the last pair.
-    now : str
-        New year; by default the year before this one, which is complete.
-    out : str
-        File to write; by default ``production-YEAR.toml`` beside the last one. If it is there, that production goes on.
-    clcplus_now : str
-        CLCplus Backbone of `now`, if there is one.
-    only_finished : bool
-        Leave out tiles that the last production has not finished; otherwise they are an error.
-    at_once, tile_timeout, deployment
-        See the flow `europe`.
+    Args:
+        last: Production file of the last pair.
+        now: New year; default: the last complete one.
+        out: File to write; default: production-YEAR.toml beside the last one. An existing one is run again.
+        clcplus_now: CLCplus Backbone of the new year, if there is one.
+        only_finished: Leave out unfinished tiles, which are an error otherwise.
+        at_once: See the flow europe.
+        tile_timeout: See the flow europe.
+        deployment: See the flow europe.
     """
     year = now or str(datetime.now(UTC).year - 1)
     file = file_of(Path(last))
@@ -49,7 +44,7 @@ async def yearly_update(
     if not target.exists():
         _, left_out = next_production(file, year, target, clcplus_now=clcplus_now, only_finished=only_finished)
         if left_out:
-            get_run_logger().warning("%d tiles that are not finished are left out: %s", len(left_out), ", ".join(left_out))
+            get_run_logger().warning("unfinished tiles left out: %d (%s)", len(left_out), ", ".join(left_out))
     return await europe(  # type: ignore[no-any-return]
         str(target), at_once=at_once, tile_timeout=tile_timeout, deployment=deployment, return_state=True
     )

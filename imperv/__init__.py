@@ -11,4 +11,13 @@ What is listed in ``__all__`` is the public interface. Science is importable bel
 from imperv.api import Production, open
 from imperv.tasks.errors import ImpervError, InputError, WorkError
 
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("imperv")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = ["ImpervError", "InputError", "Production", "WorkError", "open"]

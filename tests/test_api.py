@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,9 @@ def test_modules_in_the_working_folder_are_not_ours(tmp_path, flanders_file, nam
         [command, "europe", "--config", flanders_file, "-t", "IMD_then"], cwd=tmp_path / "work", capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_it_has_a_version():
+    assert imperv.__version__ == version("imperv")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        imperv.nothing  # noqa: B018

@@ -1,4 +1,4 @@
-"""The commands ``imperv config``: production files checked, and every setting listed."""
+"""The commands ``imperv config``: checks of production files, and the list of settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from imperv.flows.cli.groups import Grouped
-from imperv.flows.runtime.console import err, out
+from imperv.flows.runtime.console import counted, out, say
 
 config_app = typer.Typer(help="Check production files; list every setting.", cls=Grouped, no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def config_check(
     file: Annotated[Path, typer.Argument(readable=False, help="Production file.")] = Path("production.toml"),
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors: exit code 2.")] = False,
 ) -> None:
-    """Say what is right, doubtful and wrong with a production file, one line each; nothing is computed or left behind."""
+    """Check a production file: a line for everything that is right, doubtful or wrong. Computes and leaves nothing."""
     from imperv.flows.tile.checking import Level, check_production
     from imperv.tasks.settings.production import Production
 
@@ -28,19 +28,15 @@ def config_check(
     for finding in check_production(production):
         counts[finding.level] += 1
         if finding.level is Level.ERROR:
-            err.print(f"imperv: {finding.text}", markup=False)
+            say(finding.text)
         else:
-            out.print(f"{finding.level}: {finding.text}", markup=False)
+            out.print(f"{finding.level}: {finding.text}")
     tiles, errors, warnings = len(production.tile_names), counts[Level.ERROR], counts[Level.WARNING]
-    end = f"{file}: {_count(tiles, 'tile')}, {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    end = f"{file}: {counted(tiles, 'tile')}, {counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if errors or (strict and warnings):
-        err.print(f"imperv: {end}{'; with --strict warnings count' if strict and not errors else ''}", markup=False)
+        say(f"{end}{'; with --strict warnings count' if strict and not errors else ''}")
         raise typer.Exit(2)
-    out.print(end, markup=False)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    out.print(end)
 
 
 @config_app.command("settings")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from imperv.flows.cli.names import Targets, complete_tile, tile_names, tiles_argument
 from imperv.flows.cli.watch_options import Metrics, Notify, watched
-from imperv.flows.runtime.console import Config, Json, Yes, err, named, out, say_failed
+from imperv.flows.runtime.console import Config, Json, Yes, counted, err, named, say, say_failed, show
 
 
 def _listed(texts: list[str] | None) -> list[str] | None:
@@ -19,35 +18,35 @@ def _listed(texts: list[str] | None) -> list[str] | None:
 
 
 def europe(
-    tiles: Annotated[list[str] | None, tiles_argument("Tiles; all of the production by default.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Tiles; default: those of the production.")] = None,
     config: Config = Path("production.toml"),
     target: Targets = None,
-    at_once: Annotated[int, typer.Option("--at-once", help="Tiles in work at the same time.", min=1)] = 1,
+    at_once: Annotated[int, typer.Option("--at-once", help="Tiles at once.", min=1)] = 1,
     first: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TILE,...",
-            callback=_listed,
-            autocompletion=complete_tile,
-            help="Tiles that go before the others in every wave; repeatable.",
-        ),
+        typer.Option(metavar="TILE,...", callback=_listed, autocompletion=complete_tile, help="Tiles to run first; repeatable."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Only tiles whose last run failed.")] = False,
-    tile_timeout: Annotated[float | None, typer.Option(help="Seconds of a pass of a tile, after which it is stopped.")] = None,
-    max_failures: Annotated[float, typer.Option(help="Failed tiles, or a share below 1, that stop it.", min=0)] = 0.1,
+    tile_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Time limit of a pass of a tile; default: none.")
+    ] = None,
+    max_failures: Annotated[
+        float, typer.Option(metavar="N", help="Tolerated failures: a number of tiles, or a share below 1.", min=0)
+    ] = 0.1,
     deployment: Annotated[
-        str | None, typer.Option(help="Deployment of the flow of a tile.", show_default="imperviousness/tile")
+        str | None,
+        typer.Option(metavar="FLOW/NAME", help="Deployment of the flow of a tile.", show_default="imperviousness/tile"),
     ] = None,
     notify: Notify = None,
     metrics: Metrics = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Run all tiles in two passes: as runs of a deployment where PREFECT_API_URL is set, else as processes of this machine."""
+    """Run all tiles: by the workers of a Prefect server where PREFECT_API_URL is set, else by processes of this machine."""
     from imperv.flows.cli.guarding import ask_taken
     from imperv.flows.cli.many import run_many
     from imperv.flows.cli.showing import run_view
-    from imperv.flows.production.choosing import chosen_tiles
+    from imperv.flows.production.run import chosen_tiles
     from imperv.flows.runtime.outcomes import Ledger
     from imperv.flows.runtime.server import named as named_server
     from imperv.flows.tile.progress import listening
@@ -66,14 +65,13 @@ def europe(
             )
     else:
         summary = Ledger((), 0).summary()
-        err.print("imperv: no tile has failed in its last run", markup=False)
-    if as_json:
-        out.print_json(json.dumps(summary))
+        say("no tile has failed in its last run")
+    show(summary, (), as_json)
     for tile, end in summary["failed"].items():
         say_failed(tile, end["message"])
     if summary["not_begun"]:
         what = "too many tiles failed" if summary["stopped"] else "it was stopped"
-        err.print(f"imperv: {what}, {len(summary['not_begun'])} tiles are not done; run again to go on", markup=False)
-    err.print(f"{summary['done']} of {summary['tiles']} tiles are done, {len(summary['failed'])} failed", markup=False)
+        say(f"{what}, {counted(len(summary['not_begun']), 'tile')} not done; run again to go on")
+    err.print(f"{summary['done']} of {counted(summary['tiles'], 'tile')} done, {len(summary['failed'])} failed")
     if summary["exit_code"]:
         raise typer.Exit(summary["exit_code"])

@@ -1,4 +1,4 @@
-"""Asking a person before something is made again that a newer production uses (`flows.tile.guarding`)."""
+"""The question before something is replaced that a newer production uses (`flows.tile.guarding`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imperv.tasks.settings.production import Production
 
 
 def ask_taken(production: Production, tiles: Sequence[str], targets: Sequence[str] | None, yes: bool) -> None:
-    """Ask on a terminal, refuse elsewhere; with `yes` neither. InputError if it is not to be."""
+    """Ask on a terminal, refuse elsewhere, with `yes` neither; InputError for no."""
     if yes:
         return
     found = taken_from_newer(production, tiles, targets)

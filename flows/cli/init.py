@@ -1,4 +1,4 @@
-"""The command ``imperv init``: a production file to begin with, every key that matters explained, what must be edited marked."""
+"""The command ``imperv init``: a production file to begin with."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ EDGE = 10_000
 FILE = Template("""\
 # Production of tile $tile ($countries), begun by `imperv init`.
 #
-# What is marked EDIT must be looked at before a run; everything else is right for most. Lines such as #workers = 4 are
-# suggestions: remove the # to use one. Relative paths are seen from the folder of this file.
+# Edit the lines marked EDIT; the others are right for most productions. Lines such as #workers = 4 are suggestions: remove
+# the # to use one. Relative paths start from the folder of this file.
 #
-#     imperv config check $name     says what is still wrong, one line each
-#     imperv plan -c $name          says what would run, and what it takes
+#     imperv config check $name     shows what is still wrong
+#     imperv plan -c $name          shows what would run, and its cost
 #     imperv run -c $name           makes the maps; may be stopped and run again at any time
 #
-# `imperv config settings` prints every setting, also those that are not here.
+# `imperv config settings` prints all settings.
 
 tiles = ["$tile"]          # more tiles: ["$tile", "$other"]; a whole list: "eea38-2024"; or the tiles of countries:
 #countries = ["$country"]         # (then remove the line above)
-store = "store"             # where layers and products are kept: a folder, or s3://bucket/prefix
+store = "store"             # folder of layers and products, or s3://bucket/prefix
 
 [periods]                   # calendar years, or any twelve months such as "2017-08-01/2018-07-31"
 then = "2018"               # EDIT: the year that the maps under [references] show
 now = "2021"                # EDIT: the year to map
 
-# A window for a first trial: $edge km of the tile instead of all its 100 km. Choose a place with a town in it.
+# A window for a first trial: $edge km of the tile. Choose a place with a town.
 #[area]
 #bbox = [$bbox]     # left, bottom, right, top in metres of EPSG:3035
 
@@ -47,54 +47,49 @@ now = "2021"                # EDIT: the year to map
 catalogue = "https://earth-search.aws.element84.com/v1"     # a STAC API, item files, or a folder of SAFE products
 collection = "sentinel-2-l2a"
 
-#[scenes.access]            # only for scenes on object stores that ask for keys
-#profile = "cdse"           # a profile of ~/.aws/credentials; keys in the environment work too
+#[scenes.access]            # only for object stores that need keys
+#profile = "cdse"           # AWS profile; keys in the environment work too
 #endpoint_url = "https://eodata.dataspace.copernicus.eu"
 
-[references]                # maps of earlier productions (https://land.copernicus.eu); {tile} in a path stands for the tile
+[references]                # maps of earlier productions (https://land.copernicus.eu); {tile} in a path is the name of the tile
 imd_then = "reference/imd_then.tif"             # EDIT: HRL Imperviousness Density of `then`, 0 to 100 %, 10 m
 ibu_then = "reference/ibu_then.tif"             # EDIT: HRL Impervious Built-up of `then`, 0 and 1, 10 m
 clcplus_then = "reference/clcplus_then.tif"     # EDIT: CLCplus Backbone of `then`, 10 m
-clcplus_now = "reference/clcplus_now.tif"       # EDIT: CLCplus Backbone of `now`; where there is none, remove the line, and name
-#roads = ["reference/roads.gpkg"]               #       roads of OpenStreetMap instead
-footprints = ["reference/footprints.gpkg"]      # EDIT: outlines of buildings of `then`: files, folders, "osm/*.gpkg"
+clcplus_now = "reference/clcplus_now.tif"       # EDIT: CLCplus Backbone of `now`; without it remove the line, and name
+#roads = ["reference/roads.gpkg"]               #       roads of OpenStreetMap
+footprints = ["reference/footprints.gpkg"]      # EDIT: building footprints of `then`: files, folders, "osm/*.gpkg"
 
 [engine]
-memory = "8 GiB"            # to stay within
-#workers = 4                # blocks computed at once; by default as many as there are processors
+memory = "8 GiB"            # limit
+#workers = 4                # blocks at once; default: one a processor
 
-#[delivery.contact]         # EDIT before products are handed over: whom to ask, for their metadata
+#[delivery.contact]         # EDIT before a delivery: contact of the metadata
 #organisation = "Example Agency"
 #email = "maps@example.org"
 
-#[parameters.unet]          # every algorithm has its own group of parameters; their defaults are those of the method
-#epochs = 8                 # fewer than the 20 of the default, for a quick trial
+#[parameters.unet]          # parameters of an algorithm; the defaults are those of the method
+#epochs = 8                 # for a quick trial; default 20
 """)
-"""The file; ``$name`` and the like are filled in for the tile."""
+"""The file, with ``$name`` and the like to fill in."""
 
 
 def init(
     tile: TileName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; an existing one is never changed.")] = Path(
-        "production.toml"
-    ),
-    product: Annotated[str, typer.Option(help="What shall be made.")] = PRODUCTS[0],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New file to write.")] = Path("production.toml"),
+    product: Annotated[str, typer.Option(metavar="PRODUCT", help="Product to make.")] = PRODUCTS[0],
 ) -> None:
-    """Write a production file for a tile, with every key that matters explained, and what must be edited marked EDIT."""
+    """Write a production file for a tile, with comments, and EDIT where you must edit."""
     from imperv.tasks.settings.files import file_of, write_new
 
     if product.lower() not in PRODUCTS:
         raise InputError(f"--product: {product} cannot be made yet; only {', '.join(PRODUCTS)} can")
     file = file_of(output)
     write_new(starting_file(tile, file), file)
-    out.print(
-        f"{file}: written for tile {tile}; edit what is marked EDIT, then: imperv config check {shlex.quote(str(file))}",
-        markup=False,
-    )
+    out.print(f"{file}: written for tile {tile}; edit what is marked EDIT, then: imperv config check {shlex.quote(str(file))}")
 
 
 def starting_file(tile: str, file: Path) -> str:
-    """Text of the production file of a tile, which will be called `file`."""
+    """Text of the production file of a tile."""
     from imperv.grids import Tile
     from imperv.grids.tiles import countries_of
 

@@ -1,4 +1,4 @@
-"""The command ``imperv logs``: the logs of a tile's last runs, wherever they were (`flows.runtime.run_logs`)."""
+"""The command ``imperv logs``: logs of the last runs of a tile (`flows.runtime.run_logs`)."""
 
 from __future__ import annotations
 
@@ -10,42 +10,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imperv.flows.cli.names import TileName
-from imperv.flows.runtime.console import Config, err
+from imperv.flows.cli.names import TileName, job_of
+from imperv.flows.runtime.console import Config, say
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from imperv.tasks.job import Job
 
 LOOK = 1.0
-"""Seconds between two looks at a log that is followed."""
+"""Seconds between two reads of a followed log."""
 
 
 def logs(
     tile: TileName,
     config: Config = Path("production.toml"),
-    last: Annotated[int, typer.Option("--last", "-n", help="Logs of so many runs, the last one last.", min=1)] = 1,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until nobody works on the tile any more.")] = False,
+    last: Annotated[int, typer.Option("--last", "-n", help="Number of runs, the last one last.", min=1)] = 1,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while a process works on the tile.")] = False,
 ) -> None:
-    """Show the log of a tile's last run, wherever it was: here, a process of `europe`, a worker of another machine."""
+    """Show the log of the last run of a tile, on whatever machine it was."""
     from imperv.flows.runtime.run_logs import logs_of
-    from imperv.tasks.job import Job
-    from imperv.tasks.settings.production import Production
 
-    job = Job.of(Production.read(config), tile)
+    job = job_of(config, tile)
     found = logs_of(job.store, str(job.tile))
     if not found:
-        raise InputError(f"tile {job.tile}: no run has left a log in {job.store.url}; run it first")
+        raise InputError(f"tile {job.tile}: no log in {job.store.url}; run it first")
     with suppress(KeyboardInterrupt):
         for path in found[-last:-1]:
             sys.stdout.write(f"{job.store.read_text(path) or ''}\n")
         _show(job, found[-1], follow)
     if len(found) > last:
-        err.print(f"imperv: {len(found) - last} earlier runs have logs too; --last {len(found)} shows all", markup=False)
+        say(f"logs of earlier runs: {len(found) - last}; --last {len(found)} shows all")
 
 
 def _show(job: Job, path: str, follow: bool) -> None:
-    """Print a log, and with `follow` what comes to it and to later ones while somebody works on the tile."""
+    """Print a log, and with `follow` its new lines and later logs while a process works on the tile."""
     from imperv.flows.runtime.run_logs import logs_of, numbered
 
     seen, going = 0, True

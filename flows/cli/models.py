@@ -1,11 +1,7 @@
-"""The commands ``imperv model``: the registry of density models for people, and models as files.
-
-`tasks.networks.registry` decides which models are of use, `tasks.networks.model_files` checks files.
-"""
+"""The commands ``imperv model``: density models of the store, and models as files."""
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,53 +9,42 @@ from typing import Annotated
 import typer
 
 from imperv.flows.cli.groups import Grouped
-from imperv.flows.cli.names import TileName, complete_tile, tile_name
-from imperv.flows.runtime.console import Config, Json, err, out
+from imperv.flows.cli.names import TileName, complete_tile, job_of, tile_name
+from imperv.flows.runtime.console import Config, Json, out, say, show
+from imperv.tasks.errors import InputError
 
 model_app = typer.Typer(
-    help="Look at the density models of the store; carry them elsewhere as one file.", cls=Grouped, no_args_is_help=True
+    help="List, show, export, import and remove the density models of the store.", cls=Grouped, no_args_is_help=True
 )
 
 
 class Product(StrEnum):
-    """Densities that are learnt."""
+    """Densities with a model."""
 
     IMD = "IMD"
     IBUD = "IBUD"
 
 
-ProductName = Annotated[
-    Product, typer.Argument(metavar="IMD|IBUD", case_sensitive=False, help="Density that the model predicts.")
-]
+ProductName = Annotated[Product, typer.Argument(metavar="IMD|IBUD", case_sensitive=False, help="What the model predicts.")]
 
 
 @model_app.command("list")
 def list_command(config: Config = Path("production.toml"), as_json: Json = False) -> None:
-    """List the models of the store, and whether they are of use to this production."""
+    """List the models of the store, and whether this production can use them."""
     from imperv.flows.tile.models import list_entries, table_lines
     from imperv.tasks.settings.production import Production
 
     found = list_entries(Production.read(config))
-    if as_json:
-        out.print_json(json.dumps(found))
-        return
-    for line in table_lines(found):
-        out.print(line, markup=False)
+    show(found, table_lines(found), as_json)
 
 
-@model_app.command()
-def show(product: ProductName, tile: TileName, config: Config = Path("production.toml"), as_json: Json = False) -> None:
-    """Show what a model was trained from, how it learnt, and how good it is."""
+@model_app.command("show")
+def show_command(product: ProductName, tile: TileName, config: Config = Path("production.toml"), as_json: Json = False) -> None:
+    """Show the training data, training and accuracy of a model."""
     from imperv.flows.tile.models import describe, description_lines
-    from imperv.tasks.job import Job
-    from imperv.tasks.settings.production import Production
 
-    found = describe(Job.of(Production.read(config), tile), product.value)
-    if as_json:
-        out.print_json(json.dumps(found))
-        return
-    for line in description_lines(found):
-        out.print(line, markup=False)
+    found = describe(job_of(config, tile), product.value)
+    show(found, description_lines(found), as_json)
 
 
 @model_app.command("export")
@@ -70,13 +55,11 @@ def export_command(
     config: Config = Path("production.toml"),
 ) -> None:
     """Write a model as one file."""
-    from imperv.tasks.job import Job
     from imperv.tasks.networks.model_files import export_model
-    from imperv.tasks.settings.production import Production
 
-    job = Job.of(Production.read(config), tile)
+    job = job_of(config, tile)
     export_model(job.store, product.value, job.tile, output)
-    out.print(f"{output}: {product.value}_model of tile {tile}, {output.stat().st_size} bytes", markup=False)
+    out.print(f"{output}: {product.value}_model of tile {tile}, {output.stat().st_size} bytes")
 
 
 @model_app.command("import")
@@ -85,32 +68,28 @@ def import_command(
     config: Config = Path("production.toml"),
     tile: Annotated[
         str | None,
-        typer.Option(callback=tile_name, autocompletion=complete_tile, help="Tile that it shall belong to; by default its own."),
+        typer.Option(
+            metavar="TILE", callback=tile_name, autocompletion=complete_tile, help="New tile; default: that of the model."
+        ),
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Also where the tile has a model already.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the model of the tile.")] = False,
 ) -> None:
-    """Put the model of a file into the store: used as it is for its tile, and for tiles around."""
+    """Put the model of a file into the store, for its tile and the tiles around it."""
     from imperv.tasks.networks.model_files import import_model
     from imperv.tasks.settings.production import Production
 
     record, note = import_model(Production.read(config), file, tile, replace)
-    out.print(f"{record.symbol} of tile {record.tile}: imported from {file}", markup=False)
+    out.print(f"{record.symbol} of tile {record.tile}: imported from {file}")
     if note:
-        err.print(
-            f'imperv: note: other tiles will not use it ({note}); parameters.ensemble.accept = "compatible" lets them',
-            markup=False,
-        )
+        say(f'note: other tiles will not use it ({note}); parameters.ensemble.accept = "compatible" lets them')
 
 
 @model_app.command()
 def remove(product: ProductName, tile: TileName, config: Config = Path("production.toml")) -> None:
-    """Remove a model from the store; a tile of the production trains its own when it is run again."""
-    from imperv.tasks.errors import InputError
-    from imperv.tasks.job import Job
+    """Remove a model from the store; the next run of its tile trains a new one."""
     from imperv.tasks.networks.model_files import remove_model
-    from imperv.tasks.settings.production import Production
 
-    job = Job.of(Production.read(config), tile)
+    job = job_of(config, tile)
     if not remove_model(job, product.value):
         raise InputError(f"{product.value}_model of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")
-    out.print(f"{product.value}_model of tile {tile}: removed", markup=False)
+    out.print(f"{product.value}_model of tile {tile}: removed")

@@ -1,7 +1,6 @@
-"""Tiles and layers as people name them on the command line: in any case, with a hint where misspelt, completed by the shell.
+"""Names of tiles and layers on the command line: in any case, with a hint where misspelt, completed by the shell.
 
-Everything behind the commands has the one right spelling. The catalogue and the lists of tiles are loaded when a name is
-looked up, so that help stays quick.
+The catalogue and the lists of tiles are loaded when a name is looked up, so that help stays quick.
 """
 
 from __future__ import annotations
@@ -9,11 +8,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imperv.tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from imperv.tasks.job import Job
+
+
+def job_of(config: Path, tile: str) -> Job:
+    """Job of a tile of a production file."""
+    from imperv.tasks.job import Job
+    from imperv.tasks.settings.production import Production
+
+    return Job.of(Production.read(config), tile)
 
 
 def tile_name(text: str | None) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.markup import escape
 
 from imperv.flows.plan.planning import as_table, plan_tile
 from imperv.flows.plan.production_plan import GPU_CORES, TilePlan
-from imperv.flows.runtime.console import duration, out
+from imperv.flows.runtime.console import counted, duration, out, show
 from imperv.grids import country_tiles
 from imperv.grids.tiles import NEWEST
 from imperv.layers.catalogue import DEFAULT
@@ -26,10 +25,9 @@ COLOURS = {"run": "yellow", "maybe": "cyan", "up to date": "green"}
 
 
 def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Production, str]:
-    """The production to plan and, in one line, what was assumed for what its file does not say yet; empty for a complete file.
+    """The production to plan, and in one line the assumptions for keys that its file lacks.
 
-    `config` is by default production.toml of this folder, which may be missing where tiles are `named` in whatever way; those of
-    a country or an area come from the newest list. InputError if the file is wrong, or there is none and no tile is named.
+    The file may be missing where tiles are `named`; those of a country or an area come from the newest list.
     """
     file = config or Path("production.toml")
     file = file / "production.toml" if file.is_dir() else file
@@ -47,16 +45,12 @@ def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Pro
         table["tiles"] = NEWEST
     production = Production.of(table, file)
     what = f"{file} does not say {', '.join(missing)}" if there else f"there is no {file}"
-    return production, f"{what}: planned for {production.periods.whole}{_looks(production)}" if missing else ""
-
-
-def _looks(production: Production) -> str:
-    """How many looks a plan assumes where there is no catalogue to tell them."""
-    return "" if production.scenes.catalogue else f" with {OVERPASSES} looks a year"
+    looks = "" if production.scenes.catalogue else f" with {OVERPASSES} looks a year"
+    return production, f"{what}: planned for {production.periods.whole}{looks}" if missing else ""
 
 
 def chosen(names: Sequence[str], countries: Sequence[str], aoi: Path | None) -> list[str]:
-    """Those of some tiles that countries and an area touch; InputError for a wrong country or area, or if none is left."""
+    """Tiles that the countries and the area touch; InputError for a wrong country or area, or if none is left."""
     try:
         wanted = {tile for code in countries for tile in country_tiles(code.upper())}
     except ValueError as error:
@@ -73,14 +67,14 @@ def print_nodes(production: Production, names: Sequence[str], targets: Sequence[
     """Every node of every tile, with its reason."""
     found = [step for tile in names for step in plan_tile(Job.of(production, tile), targets)]
     if as_json:
-        out.print_json(json.dumps(as_table(found)))
+        show(as_table(found), (), as_json)
         return
     for step in found:
         shown = f"{ {'maybe': 'run again'}.get(step.state, step.state):<10}"
         size = describe_bytes(step.bytes) if step.bytes else ""
         time = duration(step.core_seconds) if step.core_seconds else ""
         line = f"{step.tile}  {step.node:<24} [{COLOURS[step.state]}]{shown}[/]  {size:>11}  {time:>9}  {escape(step.reason)}"
-        out.print(line.rstrip())
+        out.print(line.rstrip(), markup=True)
     todo = sum(step.state != "up to date" for step in found)
     out.print(f"{todo} of {len(found)} to run, {len(found) - todo} up to date")
     if todo:
@@ -92,23 +86,24 @@ def print_nodes(production: Production, names: Sequence[str], targets: Sequence[
         )
 
 
-def print_summary(plans: Sequence[TilePlan], total: dict[str, Any]) -> None:
+def summary_lines(plans: Sequence[TilePlan], total: dict[str, Any]) -> Iterator[str]:
     """A line a tile, and the sums."""
-    out.print(f"{'tile':<7} {'run':>5} {'again':>6} {'done':>5} {'core h':>8} {'read GB':>9} {'memory':>11}  why", markup=False)
+    yield f"{'tile':<7} {'run':>5} {'again':>6} {'done':>5} {'core h':>8} {'read GB':>9} {'memory':>11}  why"
     for p in plans:
         memory = describe_bytes(p.memory) if p.memory else ""
         counts = f"{p.run:>5} {p.maybe:>6} {p.up_to_date:>5} {p.core_hours:>8.2f} {p.gigabytes_read:>9.1f}"
-        out.print(f"{p.tile:<7} {counts} {memory:>11}  {p.why}".rstrip(), markup=False)
+        yield f"{p.tile:<7} {counts} {memory:>11}  {p.why}".rstrip()
     count = total["to_run"] + total["maybe"]
-    out.print(f"{total['tiles']} tiles: {count} nodes and deliveries to run, {total['up_to_date']} up to date", markup=False)
+    yield f"{counted(total['tiles'], 'tile')}: {count} nodes and deliveries to run, {total['up_to_date']} up to date"
     if not count:
         return
-    for line in (
+    yield (
         f"cores     {total['core_hours']:,.1f} hours, of them {total['network_core_hours']:,.1f} in networks "
-        f"(about {total['gpu_hours_assumed']:,.1f} GPU hours, if one does the work of {GPU_CORES:g} cores)",
+        f"(about {total['gpu_hours_assumed']:,.1f} GPU hours, if one does the work of {GPU_CORES:g} cores)"
+    )
+    yield (
         f"scenes    {total['gigabytes_read']:,.0f} GB to read; store about {total['gigabytes_stored']:,.0f} GB; "
-        f"memory of a process at most {describe_bytes(total['memory'])}",
-        f"wall time {duration(3600 * total['wall_hours'])} with {total['workers']} tiles at once",
-        *(f"{what:<18} {amount:,.2f} {total['currency']}" for what, amount in total["money"].items()),
-    ):
-        out.print(line, markup=False)
+        f"memory of a process at most {describe_bytes(total['memory'])}"
+    )
+    yield f"wall time {duration(3600 * total['wall_hours'])} with {counted(total['workers'], 'tile')} at once"
+    yield from (f"{what:<18} {amount:,.2f} {total['currency']}" for what, amount in total["money"].items())

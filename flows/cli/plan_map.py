@@ -1,4 +1,4 @@
-"""A map of tiles by what they would take, as a picture."""
+"""The map of `imperv plan`: tiles by their cost."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from imperv.flows.plan.production_plan import TilePlan
+from imperv.flows.runtime.console import counted
 from imperv.grids import Tile, official_tiles
 from imperv.grids.tiles import NEWEST, TILE_METRES
 from imperv.tasks.errors import InputError
 
 
 def draw_plans(plans: Sequence[TilePlan], path: Path) -> None:
-    """Draw tiles on the grid of Europe: coloured by core hours where there is work, grey where everything is up to date.
-
-    InputError if the file cannot be written.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    """Draw tiles on the grid of Europe, coloured by core hours; InputError if the file cannot be written."""
     from matplotlib.collections import PatchCollection
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
-    figure, axes = plt.subplots(figsize=(9, 8), layout="constrained")
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    axes = figure.subplots()
 
     def squares(names: Sequence[str], **how: Any) -> PatchCollection:
         patches = [Rectangle(Tile(name).bounds[:2], TILE_METRES, TILE_METRES) for name in names]
@@ -46,7 +42,7 @@ def draw_plans(plans: Sequence[TilePlan], path: Path) -> None:
         ],
         loc="upper left", frameon=False,
     )  # fmt: skip
-    axes.set_title(f"{len(plans)} tiles, {len(todo)} with work to do", loc="left", fontweight="bold")
+    axes.set_title(f"{counted(len(plans), 'tile')}, {len(todo)} with work to do", loc="left", fontweight="bold")
     axes.autoscale_view()
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -56,5 +52,3 @@ def draw_plans(plans: Sequence[TilePlan], path: Path) -> None:
         raise InputError(
             f"--picture: {path} cannot be written ({error}); name a .png or .svg file in a folder of yours"
         ) from None
-    finally:
-        plt.close(figure)

@@ -1,4 +1,4 @@
-"""The command ``imperv simulate``: a production of small simulated tiles, to rehearse with before real ones run."""
+"""The command ``imperv simulate``: a production of small simulated tiles, for rehearsals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Annotated
 import typer
 
 from imperv.flows.cli.names import tiles_argument
-from imperv.flows.runtime.console import err, out
+from imperv.flows.runtime.console import counted, err, out
 from imperv.tasks.errors import InputError
 
 MIDDLE = "E44N27"
-"""Tile around which those lie that nobody has named."""
+"""Tile in the middle where none is named."""
 
 QUICK = """
-# Networks of seconds: a rehearsal is about what runs over tiles, not about the maps. Without these lines they are the usual ones.
+# Networks that train for seconds: a rehearsal tries the run, not the maps. Remove these lines for the usual networks.
 [parameters.unet]
 base_filters = 4
 depth = 2
@@ -29,20 +29,20 @@ members = 1
 """
 
 MARKER = "rehearsal"
-"""File of the arguments, empty while tiles are simulated; it says whose folder it is."""
+"""File of the arguments, empty until all tiles are simulated; it marks a folder of this command."""
 
 
 def simulate(
-    directory: Annotated[Path, typer.Argument(help="Folder to write to, new or of an earlier rehearsal.")],
-    tiles: Annotated[list[str] | None, tiles_argument(f"Tiles; without, --count of them around {MIDDLE}.")] = None,
+    directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write to, new or of an earlier rehearsal.")],
+    tiles: Annotated[list[str] | None, tiles_argument(f"Tiles; default: --count of them around {MIDDLE}.")] = None,
     count: Annotated[int, typer.Option(help="Number of tiles where none is named.", min=1, max=400)] = 4,
-    kilometres: Annotated[int, typer.Option(help="Edge of the window in each tile.", min=1, max=60)] = 1,
-    years: Annotated[tuple[int, int], typer.Option(help="Years of the two periods.")] = (2018, 2021),
+    kilometres: Annotated[int, typer.Option(help="Edge of the window of each tile in km.", min=1, max=60)] = 1,
+    years: Annotated[tuple[int, int], typer.Option(metavar="THEN NOW", help="Years of the two periods.")] = (2018, 2021),
     overpasses: Annotated[int, typer.Option(help="Overpasses a year.", min=8, max=70)] = 12,
-    seed: Annotated[int, typer.Option(help="Another seed gives other landscapes and other weather.", min=0)] = 1,
-    whole: Annotated[bool, typer.Option("--whole", help="Train networks of the usual size, not those of a rehearsal.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of landscapes and weather.", min=0)] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Train networks of the usual size.")] = False,
 ) -> None:
-    """Simulate a production of small tiles, scenes and references included, to rehearse with before real ones run."""
+    """Simulate a production of small tiles with scenes and references, to rehearse a real one."""
     from imperv.tasks.simulator import VERSION, simulate_many
 
     names = list(dict.fromkeys(tiles)) if tiles else around(count)
@@ -57,18 +57,18 @@ def simulate(
             try:
                 simulate_many(
                     directory, names, kilometres, years=years, overpasses=overpasses, seed=seed, more="" if whole else QUICK,
-                    progress=lambda text: err.print(text, markup=False),
+                    progress=err.print,
                 )  # fmt: skip
             except ValueError as error:
                 raise InputError(f"simulate: {error}") from None
             marker.write_text(wanted, encoding="utf-8")
     name = shlex.quote(str(file))
-    out.print(f"{file}: {len(names)} tiles; next: imperv europe --config {name}", markup=False)
+    out.print(f"{file}: {counted(len(names), 'tile')}; next: imperv europe --config {name}")
 
 
 @contextmanager
 def own_folder(directory: Path, marker: Path, otherwise: str) -> Iterator[None]:
-    """Work in a folder whose `marker` says that it is ours; InputError if it holds anything else, or cannot be written."""
+    """Work in a folder with our `marker`; InputError if it holds anything else, or cannot be written."""
     if directory.exists() and any(directory.iterdir()) and not marker.exists():
         raise InputError(f"{directory} is not empty and {otherwise}; name another folder")
     try:

@@ -1,4 +1,4 @@
-"""Options of commands that say how a production is watched; they beat what environment and file say."""
+"""The options --notify and --metrics, which override the environment and the production file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from imperv.tasks.errors import InputError
 
 Notify = Annotated[
     list[str] | None,
-    typer.Option("--notify", help="Who is told: a web address that takes Slack's JSON, or a command that reads it; repeatable."),
+    typer.Option(
+        "--notify", metavar="URL|COMMAND", help="Alert this web address (Slack's JSON), or this command by its input; repeatable."
+    ),
 ]
-Metrics = Annotated[
-    Path | None, typer.Option("--metrics", help="Write numbers for Prometheus' node_exporter into this file (.prom).")
-]
+Metrics = Annotated[Path | None, typer.Option("--metrics", help="Write metrics for Prometheus' node_exporter (.prom).")]
 
 
 @contextmanager
 def watched(notify: Sequence[str] | None, metrics: Path | None) -> Iterator[None]:
-    """Have every production that is read in the block watched so; InputError if an option cannot be used.
+    """Apply the options in the block; InputError for a wrong one.
 
-    By the environment, which beats the file: parameters of flows are kept by Prefect, and addresses are secrets.
+    By the environment: Prefect keeps parameters of flows, and addresses are secrets.
     """
     from pydantic import ValidationError
 
@@ -40,13 +40,11 @@ def watched(notify: Sequence[str] | None, metrics: Path | None) -> Iterator[None
     except ValidationError as error:
         wrong = error.errors()[0]
         raise InputError(f"--{wrong['loc'][0]}: {wrong['msg'].removeprefix('Value error, ')}") from None
-    past = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    past = dict(os.environ)
+    os.environ |= given
     try:
         yield
     finally:
-        for name, value in past.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in given:
+            del os.environ[name]
+        os.environ |= {name: past[name] for name in given if name in past}

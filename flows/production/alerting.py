@@ -1,4 +1,4 @@
-"""What people are told of a production while it goes on: its first failure, that nothing can run, its end or why it stopped."""
+"""Alerts of a production's parent: first failure, nothing can run, end, stop."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from imperv.flows.production.heartbeat import MISSED
 from imperv.flows.production.notifying import FAREWELL, PATIENCE, Alert, tell
+from imperv.flows.runtime.console import counted
 from imperv.tasks.settings.watch import WatchSettings
 
 if TYPE_CHECKING:
     from imperv.flows.runtime.outcomes import Ledger, Outcome
 
 MOST = 10
-"""Failed tiles whose reasons are told."""
+"""Failed tiles that an alert names."""
 
 
 class Alerts:
-    """Tells the notifiers of a production; made in the loop that runs it. Every alert says `facts`: production, store, ..."""
+    """Alerts the notifiers of a production; made in the loop that runs it. Every alert has `facts`: production, store, ..."""
 
     def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str]) -> None:
         self.notifiers, self.ledger, self.facts = settings.notify, ledger, facts
@@ -28,14 +29,14 @@ class Alerts:
         self._told_lost, self._blocked_since, self._told_blocked = False, 0.0, ""
 
     def lost(self, outcome: Outcome) -> None:
-        """A tile that is given up: the first one is told. May be called from any thread."""
+        """Alert for the first tile that is given up. Any thread may call it."""
         if not self._told_lost:
             self._told_lost = True
             said = f"tile {outcome.tile} failed, the first of this run"
             self._loop.call_soon_threadsafe(self._send, "failed", said, (outcome.message,))
 
     def blocked(self, why: str) -> None:
-        """Nothing can run, or with an empty reason something can; each reason is told once it has lasted."""
+        """Alert once for a reason why nothing can run, after a while; an empty one says that something can."""
         if not why:
             self._blocked_since, self._told_blocked = 0.0, ""
             return
@@ -45,21 +46,21 @@ class Alerts:
             self._send("blocked", f"nothing can run: {why}", ())
 
     async def ended(self) -> None:
-        """All is run that could be; waits a while until it is told."""
+        """Alert for the end; waits for the notifiers a while."""
         done, tiles = len(self.ledger.done), len(self.ledger.tiles)
         reasons = [f"{tile}: {outcome.message}" for tile, outcome in sorted(self.ledger.failed.items())]
         more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
-        said = f"ended, {done} of {tiles} tiles are done, {len(reasons)} failed"
+        said = f"ended, {done} of {counted(tiles, 'tile')} done, {len(reasons)} failed"
         left = len(self.ledger.not_begun)
-        kept = [f"too many tiles failed: {left} are not done; run again to go on"] if self.ledger.stopped else []
+        kept = [f"too many tiles failed: {left} not done; run again to go on"] if self.ledger.stopped else []
         await self._farewell("ended", said, (*kept, *reasons[:MOST], *more), self.ledger.exit_code == 0)
 
     async def stopped(self, why: str) -> None:
-        """The parent leaves before the end; waits a while until it is told."""
+        """Alert for a stop before the end; waits for the notifiers a while."""
         await self._farewell("stopped", "stopped before its end", (why, "run it again to go on"))
 
     async def _farewell(self, event: str, said: str, lines: tuple[str, ...], good: bool = False) -> None:
-        await asyncio.sleep(0)  # what threads have asked for comes first
+        await asyncio.sleep(0)  # alerts of threads come first
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=FAREWELL / 10)
         self._send(event, said, lines, good)

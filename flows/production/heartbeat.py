@@ -1,12 +1,10 @@
 """Signs of life of a production's parent, written into the store at an interval.
 
-A sign names its process and its own interval, so that a reader needs neither the parent nor a server. Its age is told by the
-store's clock, which wrote the file's time: that of the parent's machine may be wrong.
+The age of a sign is that of its file by the clock of the store, as the clock of the parent's machine may be wrong.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +13,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError
 
+from imperv.flows.runtime.journal import read_table, write_table
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.job import utc_now
 from imperv.tasks.store.lease import Process, this_process
@@ -25,13 +24,13 @@ log = logging.getLogger(__name__)
 PATH = "europe.heartbeat.data.json"
 
 MISSED = 3
-"""Intervals without a sign after which a parent counts as silent: one may be late while its store is busy."""
+"""Intervals without a sign after which a parent counts as silent."""
 
 SKEW = 30.0
-"""Seconds that the clocks of a parent and of the store may differ; leases need them to agree better than that."""
+"""Tolerated difference of clocks, seconds; leases need less."""
 
 Standing = Literal["running", "silent", "stopped", "ended"]
-"""Silent: no sign for too long, or its process is known to be gone. Stopped: it said itself why it left before the end."""
+"""Silent: no sign for too long, or its process is gone. Stopped: it said why it left before the end."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Sign:
     """A sign of life."""
 
     run: str
-    """Name of the production's run."""
+    """Name of the run."""
     process: Process
     every: float
     """Seconds until the next one."""
@@ -49,33 +48,33 @@ class Sign:
     note: str = ""
     """What it waits for, or why it stopped."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the parent knows: ``tiles`` by state, ..."""
+    """``tiles`` by state, ..., as `Tally.facts` and the work pool give them."""
 
 
 @dataclass(frozen=True)
 class Life:
-    """Whether the parent of a production lives, as far as it can be told from its store."""
+    """Whether the parent of a production lives, by its store."""
 
     state: Standing
     age: float | None
-    """Seconds since the last sign, or since the begin of a run that gave none; None for an ended one without."""
+    """Seconds since the last sign, or since the begin of a run without any; None for an ended one without any."""
     why: str
-    """Of silence or of a stop, and what a living one waits for."""
+    """Reason of silence or of a stop; what a living one waits for."""
     sign: Sign | None
     clock: str = ""
-    """What is wrong with a clock that the age is told by."""
+    """What is wrong with the clocks."""
 
     def as_table(self) -> dict[str, Any]:
         """For ``--json``."""
         sign = self.sign
-        told = {"host": sign.process.host, "pid": sign.process.pid, "every": sign.every, **sign.facts} if sign else {}
-        return {"state": self.state, "age": self.age, "why": self.why, "clock": self.clock, **told}
+        more = {"host": sign.process.host, "pid": sign.process.pid, "every": sign.every, **sign.facts} if sign else {}
+        return {"state": self.state, "age": self.age, "why": self.why, "clock": self.clock, **more}
 
 
 def give_sign(store: Store, sign: Sign) -> None:
-    """Write a sign of life at once or not at all; a store that does not take it costs a line in the log."""
+    """Write a sign of life; a failure is logged."""
     try:
-        store.write_text(f"{store.runs}/{PATH}", json.dumps(asdict(replace(sign, when=utc_now()))) + "\n")
+        write_table(store, PATH, asdict(replace(sign, when=utc_now())))
     except (ImpervError, OSError, BotoCoreError) as error:
         log.warning("no sign of life could be written: %s", error)
 
@@ -88,21 +87,21 @@ def new_sign(run: str, every: float) -> Sign:
 def last_sign(store: Store) -> Sign | None:
     """The last sign of life in a store."""
     try:
-        table = json.loads(store.read_text(f"{store.runs}/{PATH}") or "")
+        table = read_table(store, PATH)
         return Sign(**table | {"process": Process(**table["process"])})
-    except (ValueError, TypeError, KeyError):
+    except (TypeError, KeyError):
         return None
 
 
 def say(store: Store, state: Literal["running", "stopped"], note: str) -> None:
-    """Say what this process waits for, or why it leaves, if the last sign of life was its own."""
+    """Say what this process waits for, or why it leaves, if the last sign was its own."""
     sign = last_sign(store)
     if sign is not None and sign.process == this_process():
         give_sign(store, replace(sign, state=state, note=note))
 
 
 def life_of(store: Store, state: Mapping[str, Any], now: datetime | None = None) -> Life:
-    """Whether a production lives, by its last run's `state` (`production_state.read_state`, not empty) and the reader's clock."""
+    """Whether a production lives, by the `state` of its last run (`read_state`, not empty)."""
     moment = now or datetime.now(UTC)
     sign = last_sign(store)
     if sign is not None and sign.run != state["run"]:  # of an earlier run
@@ -126,7 +125,7 @@ def life_of(store: Store, state: Mapping[str, Any], now: datetime | None = None)
 
 
 def _clock(sign: Sign, written: datetime, now: datetime) -> str:
-    """What is wrong with the clocks of the parent's machine or of this one."""
+    """What is wrong with the clock of the parent's machine or of this one."""
     ahead = _seconds(written, datetime.fromisoformat(sign.when))
     if abs(ahead) > SKEW:
         side = "ahead of" if ahead > 0 else "behind"
@@ -140,10 +139,10 @@ def _seconds(earlier: datetime, later: datetime) -> float:
 
 
 def _written(store: Store) -> datetime | None:
-    """When the last sign was written, by the clock of the store."""
+    """Time of the file of the last sign."""
     store.fs.invalidate_cache()
     try:
         found = store.fs.modified(store.full(f"{store.runs}/{PATH}"))
-    except (OSError, NotImplementedError, KeyError):  # gone meanwhile, or a file system that cannot say
+    except (OSError, NotImplementedError, KeyError):  # gone meanwhile, or not known to the file system
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

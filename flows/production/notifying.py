@@ -1,7 +1,6 @@
-"""Telling people: an alert to a web address as Slack and others like it take it, or to a command's standard input, such as mail.
+"""Alerts: to a web address that takes Slack's JSON, or to the standard input of a command such as mail.
 
-A notifier that fails is said in one line and tried again for a while; it never stops what it tells of. Its address is a secret
-and is never shown whole.
+A failing notifier is logged and tried again for a while; it never stops a production. Addresses are secrets, never shown whole.
 """
 
 from __future__ import annotations
@@ -26,45 +25,45 @@ from imperv.tasks.errors import InputError
 log = logging.getLogger(__name__)
 
 CONNECT, ANSWER = 5.0, 10.0
-"""Seconds that a server may take to be reached, and to answer."""
+"""Time limits of a server, seconds."""
 
 COMMAND = 30.0
-"""Seconds that a command may take."""
+"""Time limit of a command, seconds."""
 
 PATIENCE = 600.0
-"""Seconds that a notifier is tried again while a production goes on."""
+"""Seconds of tries while a production goes on."""
 
 FAREWELL = 30.0
-"""The same where somebody waits for it: at the end, and in `imperv status`."""
+"""Seconds of tries at its end, and in `imperv status`."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds between two tries at most."""
+"""Longest pause between two tries, seconds."""
 
 BUSY = (408, 425, 429)
-"""Answers below 500 that another try may change."""
+"""HTTP codes below 500 that are tried again."""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """Something that people want to know."""
+    """An alert."""
 
     event: str
     """One word for programs: ``failed``, ``blocked``, ``ended``, ``stopped``, ``trouble``, ``well``."""
     subject: str
     """One line."""
     lines: tuple[str, ...] = ()
-    """What more there is to say."""
+    """Details."""
     facts: dict[str, str] = field(default_factory=dict)
     """By name: production, store, ..."""
     good: bool = False
 
     @property
     def text(self) -> str:
-        """For people: subject, lines, facts."""
+        """Subject, lines and facts, as commands get them."""
         return "\n".join((self.subject, *self.lines, *(f"{name}: {value}" for name, value in self.facts.items())))
 
     def as_json(self) -> dict[str, Any]:
-        """A message as Slack's incoming webhooks take it, and Mattermost, Rocket.Chat and Discord (``.../slack``)."""
+        """JSON of Slack's incoming webhooks, also for Mattermost, Rocket.Chat and Discord (``.../slack``)."""
         facts = {"event": self.event, **self.facts}
         fields = [{"title": name, "value": value, "short": len(value) < 40} for name, value in facts.items()]
         color = "good" if self.good else "danger"
@@ -72,7 +71,7 @@ class Alert:
 
 
 class NotToldError(Exception):
-    """Why a notifier failed; `passing` where another try may succeed."""
+    """Failure of a notifier; `passing` where another try may succeed."""
 
     def __init__(self, why: str, passing: bool) -> None:
         super().__init__(why)
@@ -80,7 +79,7 @@ class NotToldError(Exception):
 
 
 def shown(notifier: SecretStr) -> str:
-    """A notifier without what is secret: server or program."""
+    """Server or program of a notifier, without secrets."""
     text = notifier.get_secret_value()
     if "://" not in text:
         return shlex.split(text)[0]
@@ -89,7 +88,7 @@ def shown(notifier: SecretStr) -> str:
 
 
 def check_notifiers(notifiers: Iterable[SecretStr]) -> None:
-    """Raise InputError if the command of a notifier is not there."""
+    """Raise InputError if the command of a notifier does not exist."""
     for notifier in notifiers:
         text = notifier.get_secret_value()
         if "://" not in text and shutil.which(shlex.split(text)[0]) is None:
@@ -97,7 +96,7 @@ def check_notifiers(notifiers: Iterable[SecretStr]) -> None:
 
 
 async def tell(notifiers: Sequence[SecretStr], alert: Alert, patience: float = PATIENCE) -> list[bool]:
-    """Tell all notifiers at once, each with patience of its own; for each whether it took the alert."""
+    """Send an alert to all notifiers at once; for each whether it took it."""
     return list(await asyncio.gather(*(_tell(notifier, alert, patience) for notifier in notifiers)))
 
 
@@ -115,7 +114,8 @@ async def _tell(notifier: SecretStr, alert: Alert, patience: float) -> bool:
         before_sleep=say, reraise=True,
     )  # fmt: skip
     try:
-        await attempts(asyncio.to_thread, _once, notifier, alert)
+        text = notifier.get_secret_value()
+        await attempts(asyncio.to_thread, _post if "://" in text else _run, text, alert)
     except NotToldError as error:
         log.warning('notify: %s was not told "%s": %s', name, alert.subject, error)
         return False
@@ -125,17 +125,11 @@ async def _tell(notifier: SecretStr, alert: Alert, patience: float) -> bool:
     return True
 
 
-def _once(notifier: SecretStr, alert: Alert) -> None:
-    """One try."""
-    text = notifier.get_secret_value()
-    (_post if "://" in text else _run)(text, alert)
-
-
 def _post(url: str, alert: Alert) -> None:
-    import requests  # here: commands that tell nobody need not wait for it
+    import requests  # late: it is slow to import
 
     try:
-        # A redirect would turn the message into a mere look at another page.
+        # A redirect would make a GET of it.
         answer = requests.post(url, json=alert.as_json(), timeout=(CONNECT, ANSWER), allow_redirects=False)
     except requests.exceptions.Timeout:
         raise NotToldError("no answer in time", True) from None
@@ -143,7 +137,7 @@ def _post(url: str, alert: Alert) -> None:
         raise NotToldError("its certificate is not trusted", False) from None
     except requests.exceptions.ConnectionError:
         raise NotToldError("no connection", True) from None
-    except (requests.exceptions.RequestException, ValueError) as error:  # says the address
+    except (requests.exceptions.RequestException, ValueError) as error:  # its text has the address
         raise NotToldError(type(error).__name__, False) from None
     if not 200 <= answer.status_code < 300:
         raise NotToldError(f"HTTP {answer.status_code}", answer.status_code >= 500 or answer.status_code in BUSY)
@@ -162,7 +156,7 @@ def _run(command: str, alert: Alert) -> None:
     try:
         said, _ = process.communicate(alert.text + "\n", timeout=COMMAND)
     except subprocess.TimeoutExpired:
-        # With all that it has started, which would keep its output open.
+        # With its children, which would keep its output open.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise NotToldError(f"not done after {COMMAND:g} s", True) from None

@@ -1,4 +1,4 @@
-"""A production of many tiles from its first wave to its summary, with whatever runner."""
+"""All waves of a production, with any runner."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
 BUSY_PAUSE = 5.0
-"""Seconds before a tile is tried again that somebody else works on."""
+"""Seconds before a busy tile is tried again."""
 
 BUSY_TRIES = 100
-"""Tries of such a tile: as many leases as a killed process of another machine could leave, and some."""
+"""Tries of a busy tile: longer than the leases that killed processes of other machines leave."""
 
 
 async def produce(
@@ -33,10 +33,9 @@ async def produce(
     ledger: Ledger,
     check: Callable[[], None] = lambda: None,
 ) -> Ledger:
-    """Run all tiles through both passes and note everything in the ledger; one that fails for good never stops the others.
+    """Run both passes of all tiles and note the ends in the ledger; a failed tile never stops the others.
 
-    `check` is called before a run is begun and raises where this process is not to go on; no run begins once the ledger is
-    `stopped`. ImpervError if `check` raises, or the store cannot be used.
+    `check` is called before every run, and raises to end the production; no run begins once the ledger is `stopped`.
     """
     places = asyncio.Semaphore(runner.at_once)
 
@@ -66,7 +65,7 @@ async def produce(
 
 
 def up_to_date(job: Job, targets: list[str] | None, until: Until) -> int | None:
-    """Number of nodes and deliveries of a pass if none of them is to be run; a plan takes a fraction of a run's start."""
+    """Number of nodes and deliveries of a pass if all are up to date, else None; quicker than starting a run."""
     order, products = steps(targets, until, job.family)
     wanted = {*order, *(DELIVER + symbol for symbol in products)}
     found = [step for step in plan_tile(job, targets) if step.node in wanted]

@@ -1,4 +1,4 @@
-"""`imperv report`: the reports of tiles and of the whole production; what they show is in `tasks.report`."""
+"""`imperv report`: reports of tiles and of the production (`tasks.report`)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from imperv.tasks.settings.production import Production
 
 
 def report_tile(production: Production, tile: str) -> str:
-    """Make the report of a tile; where it is."""
+    """Make the report of a tile; returns its place."""
     job = Job.of(production, tile)
     return f"{job.store.url}/{write_report(job)}"
 
 
 def report_production(production: Production) -> str:
-    """Make the report of all tiles from their records; returns where it is. InputError if the production names no tile."""
+    """Make the report of all tiles from their records; returns its place. InputError if there is no tile."""
     if not production.tile_names:
         raise InputError('tiles: the production names none; add one such as tiles = ["E43N32"]')
     jobs = [remembering(Job.of(production, tile)) for tile in production.tile_names]
@@ -33,7 +33,7 @@ def report_production(production: Production) -> str:
 
 
 def report_all(production: Production) -> Iterator[str]:
-    """Make the report of every tile of which anything is there, then that of the production, which leads to them."""
+    """Make the reports of all tiles that have any layer, then that of the production, which links to them."""
     for tile in production.tile_names:
         if tile_status(Job.of(production, tile))["state"] != "missing":
             yield report_tile(production, tile)

@@ -1,4 +1,4 @@
-"""A production from its first wave to its summary, each pass of a tile a process of this machine, or a deployment's run.
+"""A production of many tiles, each pass of a tile a process of this machine, or a run of a deployment.
 
 Prefect is imported only where its server is used; the flow is in `flows.europe`.
 """
@@ -6,27 +6,44 @@ Prefect is imported only where its server is used; the flow is in `flows.europe`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from imperv.flows.plan.targets import resolve_targets
-from imperv.flows.production.choosing import chosen_tiles
-from imperv.flows.production.parent import only_parent
 from imperv.flows.production.producing import produce, up_to_date
-from imperv.flows.production.state import begin, end
+from imperv.flows.production.state import begin, end, only_parent
 from imperv.flows.production.watching import Watch, check_watching
+from imperv.flows.runtime.journal import last_run
 from imperv.flows.runtime.outcomes import Ledger, Outcome, failure_limit
 from imperv.flows.runtime.run_logs import RUN
 from imperv.flows.runtime.runners import Deployments, Processes, Runner
 from imperv.flows.tile.guarding import refuse_taken, taken_from_newer
 from imperv.flows.tile.progress import listener
 from imperv.flows.tile.refusing import refuse_without_writer, refused
+from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
 
 MAX_FAILURES = 0.1
-"""Share of the tiles that may fail before a production is stopped; a few always may."""
+"""Tolerated failures as a share of the tiles (`outcomes.failure_limit`)."""
+
+
+def chosen_tiles(
+    production: Production, tiles: Sequence[str] | None = None, first: Sequence[str] | None = None, retry_failed: bool = False
+) -> tuple[str, ...]:
+    """Tiles of a run, `first` before the others; with `retry_failed` only tiles whose last run failed, maybe none.
+
+    InputError if one of `first` is not in the run.
+    """
+    names = tuple(dict.fromkeys(tiles or production.tile_names))
+    if strange := [tile for tile in first or () if tile not in names]:
+        raise InputError(f"first: {', '.join(strange)} is none of the tiles of this run; name tiles of it")
+    names = tuple(dict.fromkeys((*(first or ()), *names)))
+    if not retry_failed:
+        return names
+    return tuple(tile for tile in names if last_run(Job.of(production, tile)).get("state") == "failed")
 
 
 async def run_production(
@@ -43,9 +60,9 @@ async def run_production(
     yes: bool = False,
     artifacts: bool = False,
 ) -> Ledger:
-    """Run a production from its first wave to its summary, with the parameters of the flow `europe`.
+    """Run a production with the parameters of the flow `europe`.
 
-    InputError if the request is wrong, or would make again what a newer production uses; WorkError if another parent is at work.
+    InputError if the request is wrong, or would replace what a newer production uses; WorkError if another parent runs.
     """
     config = str(Path(config).absolute())
     production = Production.read(config)
@@ -66,7 +83,7 @@ async def run_production(
             "processes": Processes(config, symbols, at_once, tile_timeout),
             "deployments": Deployments(config, symbols, at_once, tile_timeout, name, deployment),
         }
-        async with Watch(Path(config), production, name, ledger, artifacts, deployment if runner == "deployments" else None):
+        async with Watch(Path(config), production, name, ledger, artifacts, deployment if runner == "deployments" else ""):
             await asyncio.to_thread(_look, production, symbols, ledger)
             await produce(production, names, symbols, ways[runner], ledger, place.check)
             place.check()
@@ -75,7 +92,7 @@ async def run_production(
 
 
 def _look(production: Production, symbols: list[str] | None, ledger: Ledger) -> None:
-    """Before anything runs: nothing does if all is up to date; tiles whose references cannot be used are given up."""
+    """Before anything runs: nothing will if all is up to date; tiles with wrong references are given up."""
     jobs = {tile: Job.of(production, tile) for tile in ledger.tiles}
     counts = {tile: up_to_date(job, symbols, "all") for tile, job in jobs.items()}
     todo = [jobs[tile] for tile, count in counts.items() if count is None]

@@ -1,4 +1,4 @@
-"""Running tiles here and now: in passes where there are several, and no server where there is nothing to do."""
+"""Runs of tiles in this process, in passes where there are several."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from imperv.tasks.settings.production import Production
 def run_tiles(
     tiles: Sequence[str], config: str, targets: Sequence[str] | None = None, refresh_scenes: bool = False
 ) -> dict[str, ImpervError]:
-    """Run tiles one after another; returns those that failed and why, for one failure does not stop the others.
+    """Run tiles one after another; returns failed ones with their errors. InputError if the request itself is wrong.
 
-    Of several tiles, what neighbours need of each other (models, features, samples) is made first. `refresh_scenes` asks the
-    catalogue again in place of the frozen scene lists, and says what that changes. InputError if the request itself is wrong.
+    `refresh_scenes` searches the catalogue again in place of the frozen scene lists.
     """
     config = str(Path(config).absolute())
     production = Production.read(config)
@@ -53,7 +52,7 @@ def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, ref
     make = _maker(jobs[0].family)
     for wave in waves(jobs[0].production, [str(job.tile) for job in jobs], symbols, failed.__contains__):
         for tile in wave.tiles:
-            # Lists are asked for anew once, in the first pass.
+            # Once, in the first pass.
             refresh = refresh_scenes and tile not in asked
             asked.add(tile)
             try:
@@ -64,7 +63,7 @@ def _run_passes(jobs: Sequence[Job], config: str, symbols: list[str] | None, ref
 
 
 def _maker(product: str) -> Callable[..., dict[str, int]]:
-    """What makes a pass of a tile: the flow where a Prefect server is named, which shows it, else the same walk without one."""
+    """What runs a pass of a tile: the flow where a Prefect server is named, else the same without Prefect."""
     if not named_server():
         return run_plain
     prepare_command()
@@ -83,7 +82,7 @@ def _maker(product: str) -> Callable[..., dict[str, int]]:
 
 
 def _anything_to_do(jobs: Sequence[Job], targets: list[str] | None) -> bool:
-    """False if every step of every tile is up to date; then the listener is told so."""
+    """False if every step is up to date; the listener then hears of each."""
     plans = [plan_tile(job, targets) for job in jobs]
     if any(step.state != "up to date" for plan in plans for step in plan):
         return True

@@ -1,4 +1,4 @@
-"""What a production has taken so far, by the records of what is there, beside what all of it was planned to take."""
+"""Costs of a production so far, by its records, beside the planned costs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from imperv.tasks.scenes.reading import FILE_SHARE
 from imperv.tasks.settings.production import Prices
 
 NAMES = {"core_hours": "core hours", "gigabytes_read": "GB of scenes read", "gigabytes_stored": "GB stored"}
-"""Amounts as machines and as people read them."""
+"""Amounts, and their names in texts."""
 
 
 def tile_costs(job: Job) -> dict[str, Any]:
-    """What a tile has taken, ``so_far``, and what all its layers and products were ``planned`` to take, each by `NAMES`.
+    """Costs of a tile ``so_far``, and those ``planned`` for all its layers and products, by `NAMES`.
 
-    Both have ``money`` too where the production has prices (without networks on GPUs; a month of storing). What was made twice
-    counts once: a record is that of the last time. ``reading_not_counted``: a year's features made before reading was counted.
+    With prices also ``money`` (no GPUs; a month of storage). What was made twice counts once. ``reading_not_counted``: features
+    of a year made before their reading was counted.
     """
     sums, prices = tile_sums(job), job.production.prices
     order, products = steps(None, product=job.family)
@@ -52,7 +52,7 @@ def _amounts(values: tuple[float, float, float], prices: Prices) -> dict[str, fl
 
 
 def total_costs(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The sum of several tiles' costs; empty of none."""
+    """Sum of the costs of tiles; empty without any."""
     if not tiles:
         return {}
     sums = {
@@ -69,12 +69,12 @@ def cost_rows(costs: dict[str, Any], prices: Prices) -> list[tuple[str, float, f
 
 
 def costs_line(costs: dict[str, Any], prices: Prices) -> str:
-    """For people."""
+    """Costs in one line."""
     shown = ", ".join(f"{_digits(so_far)} of {_digits(planned)} {what}" for what, so_far, planned in cost_rows(costs, prices))
     missed = costs["reading_not_counted"]
     return f"so far, of what was planned: {shown}" + (f" ({missed} years of features not counted)" if missed else "")
 
 
 def _digits(value: float) -> str:
-    """Two decimals, or two digits of what is small."""
+    """Two decimals, or two digits of a small value."""
     return f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""Sums of a production that goes on: tiles by state, failures by kind, the rate, and the time and bytes of what is made."""
+"""Sums of a running production: tiles by state, failures by kind, rate, time and bytes."""
 
 from __future__ import annotations
 
@@ -17,38 +17,33 @@ from imperv.tasks.settings.production import Production
 
 @dataclass(frozen=True)
 class Sums:
-    """Of one tile, or of several."""
+    """Of one tile, or of several: time of nodes, bytes in the store, bytes read of scene files."""
 
     seconds: float = 0.0
-    """That its nodes took."""
     layers: int = 0
-    """Bytes of layers and models."""
     products: int = 0
-    """Bytes of delivered files."""
     cpu_seconds: float = 0.0
-    """That its nodes took of processors."""
     read: int = 0
-    """Bytes of scene files."""
     uncounted: int = 0
-    """Features of a year that were made before their reading was counted."""
+    """Features of a year made before their reading was counted."""
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Sums)))
 
 
 def tile_sums(job: Job) -> Sums:
-    """What the records of a tile add up to."""
+    """Sums of the records of a tile."""
     # By place: features of a year are the same in either role.
     symbols = {job.place(symbol).record: symbol for symbol in layers_of(job.family)}
     found = {symbol: record for path, symbol in symbols.items() if (record := job.store.read_record(path)) is not None}
     made = list(found.values())
-    handed = [r for s in delivered_symbols(job.family) if (r := job.store.read_record(places_of(job, s).record)) is not None]
+    delivered = [r for s in delivered_symbols(job.family) if (r := job.store.read_record(places_of(job, s).record)) is not None]
     features: list[Any] = [r.statistics.get("bytes_read") for symbol, r in found.items() if task_of(symbol).cost_made]
     return Sums(
-        seconds=sum(record.seconds for record in (*made, *handed)),
+        seconds=sum(record.seconds for record in (*made, *delivered)),
         layers=sum(record.size for record in made),
-        products=sum(record.size for record in handed),
-        cpu_seconds=sum(record.cpu_seconds for record in (*made, *handed)),
+        products=sum(record.size for record in delivered),
+        cpu_seconds=sum(record.cpu_seconds for record in (*made, *delivered)),
         read=sum(count or 0 for count in features),
         uncounted=features.count(None),
     )
@@ -56,7 +51,7 @@ def tile_sums(job: Job) -> Sums:
 
 @dataclass
 class Tally:
-    """Sums of a production's tiles, read again where a run has ended since."""
+    """Sums of the tiles of a production."""
 
     production: Production
     ledger: Ledger
@@ -64,14 +59,14 @@ class Tally:
     _seen: int = 0
 
     def refresh(self) -> None:
-        """Read the records of tiles whose runs have ended since the last time; may run in a thread beside `facts`."""
+        """Read the records of tiles whose runs have ended since; may run in a thread beside `facts`."""
         seen = len(self.ledger.runs)
         tiles = {outcome.tile for outcome in self.ledger.runs[self._seen : seen]}
         self._tiles = self._tiles | {tile: tile_sums(Job.of(self.production, tile)) for tile in tiles}
         self._seen = seen
 
     def facts(self) -> dict[str, Any]:
-        """By name; rate and time left only where a tile was finished by a run of this parent."""
+        """Facts of a sign of life; rate and time left only once this parent has finished a tile."""
         states = self.ledger.states()
         # A tile whose last pass had nothing to do counts if a pass before it had.
         ran = {o.tile for o in self.ledger.runs if o.kind == "done" and o.counts.get("ran", 1) > 0}

@@ -1,4 +1,4 @@
-"""What the store and Prefect's pages show of a production that goes on: signs of life, progress, a table of tiles, the report."""
+"""What a running production shows: signs of life, alerts, metrics, progress in Prefect, the report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-from botocore.exceptions import BotoCoreError
 
 from imperv.flows.production.alerting import Alerts
 from imperv.flows.production.heartbeat import give_sign, new_sign
@@ -25,17 +25,17 @@ from imperv.tasks.store.overlay import store_of
 log = logging.getLogger(__name__)
 
 EVERY = 10.0
-"""Seconds between two refreshes of progress and table."""
+"""Seconds between two refreshes."""
 
 ANSWER = 30.0
-"""Seconds that the Prefect server may take to say how a pool is; one on SQLite is slow while many runs begin."""
+"""Time limit of the Prefect server, seconds; on SQLite it is slow while many runs begin."""
 
 REPORT_EVERY = 300.0
-"""Seconds between two refreshes of the production's report, if any tile has ended since."""
+"""Seconds between two reports, if a tile has ended since."""
 
 
 def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
-    """State of every tile of a run, those that need attention first."""
+    """State of every tile of a run, most urgent first."""
     ends, seconds = {}, defaultdict[str, float](float)
     for outcome in ledger.runs:
         ends[outcome.tile] = outcome
@@ -51,7 +51,7 @@ def tile_rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def check_watching(production: Production) -> None:
-    """Raise InputError if a command or the folder of the metrics, by which a production is watched, is not there."""
+    """Raise InputError if the command of a notifier or the folder of the metrics does not exist."""
     check_notifiers(production.watch.notify)
     folder = Path(production.path(production.watch.metrics)).parent
     if production.watch.metrics and not folder.is_dir():
@@ -59,19 +59,13 @@ def check_watching(production: Production) -> None:
 
 
 class Watch:
-    """Gives signs of life, tells people, and keeps metrics, Prefect's artifacts and the report fresh until it is left.
+    """Keeps signs of life, alerts, metrics, Prefect's artifacts and the report up to date in its block.
 
-    `artifacts` says whether a flow run shows artifacts; `deployment` is whose runs the tiles are: its work pool is watched.
+    `artifacts`: this is a flow run. `deployment`: that of the tiles, whose work pool is watched.
     """
 
     def __init__(
-        self,
-        config: Path,
-        production: Production,
-        run: str,
-        ledger: Ledger,
-        artifacts: bool = False,
-        deployment: str | None = None,
+        self, config: Path, production: Production, run: str, ledger: Ledger, artifacts: bool = False, deployment: str = ""
     ) -> None:
         self.config, self.production, self.ledger = config, production, ledger
         self.artifacts, self.deployment = artifacts, deployment
@@ -115,24 +109,19 @@ class Watch:
         self._sign = replace(self._sign, facts={**self._tally.facts(), **self._pool})
         await asyncio.to_thread(give_sign, self._store, self._sign)
         if self.production.watch.metrics:
-            await asyncio.to_thread(self._measure)
+            from imperv.flows.production.metrics import write_metrics
+
+            with _logged("the metrics are not written"):
+                await asyncio.to_thread(write_metrics, self.config, self.production)
         if self.artifacts:
             self._emit("stopped" if self._sign.state == "stopped" else "ended" if self._ended else "alive")
 
     def _emit(self, what: str) -> None:
-        """An event of the server, by which its automations see that the parent lives."""
+        """Send an event to the server, for its automations."""
         from prefect.events import emit_event
 
         resource = {"prefect.resource.id": f"imperv.production.{self._sign.run}", "prefect.resource.name": label_of(self.config)}
         emit_event(f"imperv.production.{what}", resource, payload=dict(self._sign.facts))
-
-    def _measure(self) -> None:
-        from imperv.flows.production.metrics import write_metrics
-
-        try:
-            write_metrics(self.config, self.production)
-        except (ImpervError, OSError, BotoCoreError) as error:
-            log.warning("%s", error)
 
     async def _watch(self) -> None:
         while True:
@@ -140,69 +129,58 @@ class Watch:
             await asyncio.sleep(EVERY)
 
     async def _refresh(self, last: bool = False) -> None:
-        try:
-            await self._renew(last)
-        except Exception as error:  # what only shows a production must not go blind, still less end it
-            log.warning("what is shown of the production is not new: %r", error)
-
-    async def _renew(self, last: bool) -> None:
-        await asyncio.to_thread(self._sum_up)
+        with _logged("time and bytes of tiles are not new"):
+            await asyncio.to_thread(self._tally.refresh)
         if self.deployment and not last:
-            await self._look_at_pool(self.deployment)
+            with _logged("the work pool is not known"):
+                await self._look_at_pool(self.deployment)
         if self.artifacts:
-            await self._show()
+            with _logged("the progress is not shown in Prefect"):
+                await self._show()
         new = len(self.ledger.runs) > self._seen
         if new and (last or time.monotonic() - self._reported > REPORT_EVERY):
             self._seen, self._reported = len(self.ledger.runs), time.monotonic()
-            await asyncio.to_thread(self._report)
-
-    def _sum_up(self) -> None:
-        try:
-            self._tally.refresh()
-        except (ImpervError, OSError, BotoCoreError) as error:
-            log.warning("time and bytes of tiles could not be read: %s", error)
+            with _logged("the report of the production is not new"):
+                await asyncio.to_thread(self._report)
 
     async def _look_at_pool(self, deployment: str) -> None:
-        """What the server says of the pool, or that it says nothing."""
+        """What the server says of the pool, or that it does not answer."""
         import httpx
         from prefect.exceptions import PrefectException
 
         from imperv.flows.runtime.pools import pool_of
 
-        try:
+        pool, why = None, "the Prefect server does not answer"
+        with suppress(PrefectException, httpx.HTTPError, RuntimeError, TimeoutError):
             pool = await asyncio.wait_for(pool_of(deployment), ANSWER)
             why = pool.why if pool else ""
-            self._pool = {"pool": asdict(pool) if pool else None, "blocked": why}
-        except (PrefectException, httpx.HTTPError, RuntimeError, TimeoutError):
-            why = "the Prefect server does not answer"
-            self._pool = {"pool": None, "blocked": why}
+        self._pool = {"pool": asdict(pool) if pool else None, "blocked": why}
         self._alerts.blocked(why)
 
     async def _show(self) -> None:
-        """Artifacts; a server that does not take them costs nothing but a line in the log."""
-        import httpx
+        """Prefect's artifacts of the production."""
         from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
-        from prefect.exceptions import PrefectException
 
         share = 100 * (len(self.ledger.done) + len(self.ledger.failed)) / max(1, len(self.ledger.tiles))
-        try:
-            if self._progress is None:
-                self._progress = await acreate_progress_artifact(
-                    share, key="production-progress", description="Tiles that have ended"
-                )
-            else:
-                await aupdate_progress_artifact(self._progress, share)
-            await acreate_table_artifact(tile_rows(self.ledger), key="production-tiles", description="Tiles of the production")
-        except (PrefectException, httpx.HTTPError, RuntimeError) as error:
-            log.warning("the progress is not shown in Prefect: %s", error)
+        if self._progress is None:
+            self._progress = await acreate_progress_artifact(share, "production-progress", "Tiles that have ended")
+        else:
+            await aupdate_progress_artifact(self._progress, share)
+        await acreate_table_artifact(tile_rows(self.ledger), key="production-tiles", description="Tiles of the production")
 
     def _report(self) -> None:
         from imperv.flows.production.reporting import report_production
 
-        try:
-            report_production(self.production)
-        except (ImpervError, OSError, ValueError) as error:
-            log.warning("the report of the production could not be made: %s", error)
+        report_production(self.production)
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Log a failure: what only shows a production never ends it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s", what, error if isinstance(error, ImpervError | OSError) else repr(error))
 
 
 def _said(error: BaseException) -> str:

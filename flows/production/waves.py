@@ -1,9 +1,8 @@
-"""The order in which the tiles of a production run, so that results do not depend on what ran beside them, or was killed.
+"""The order of the tiles of a production; no tile depends on another one of its wave, so results do not depend on luck.
 
-Pass 1 goes to the models, in waves: features first where windows are so small that models learn from their neighbours' too; then
-the models of every other tile each way, which start from nothing; then the others, which start from the nearest of these
-(`tasks.networks.starting`). Pass 2 does the rest: tiles that could be calibrated alone, then those that borrow of their
-neighbours. Nothing in a wave depends on another tile of the same wave.
+Pass 1 makes the models: features first where windows are so small that models learn from their neighbours' too; then the models
+of every other tile each way, trained from nothing; then the others, started from the nearest of these
+(`tasks.networks.starting`). Pass 2 makes the rest: tiles calibrated alone, then those that borrow from their neighbours.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Wave:
 def waves(
     production: Production, tiles: Sequence[str], targets: list[str] | None, left_out: Callable[[str], bool] = lambda tile: False
 ) -> Iterator[Wave]:
-    """Waves, each decided when the one before has ended; `left_out`, asked when a wave begins, is True for a tile that failed."""
+    """Waves, each decided when the one before has ended; `left_out` is True for a tile that has failed by then."""
     jobs = {tile: Job.of(production, tile) for tile in dict.fromkeys(tiles)}
 
     def wave(number: int, until: Until, wanted: Callable[[str], bool]) -> Iterator[Wave]:

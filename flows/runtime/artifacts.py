@@ -1,4 +1,4 @@
-"""What Prefect's pages show of a finished tile: its products, with links to them, to their quicklooks and to the report."""
+"""Prefect's artifact of a finished tile: its products, with links to files, quicklooks and report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imperv.tasks.settings.production import describe_bytes
 
 
 def show_products(job: Job) -> None:
-    """Tell Prefect of the products of a tile; a server that does not take it costs a warning, not the tile."""
+    """Create the artifact of a tile; a failure is a warning."""
     try:
         create_markdown_artifact(
             key=f"products-{str(job.tile).lower()}",
@@ -29,7 +29,7 @@ def show_products(job: Job) -> None:
 
 
 def products_markdown(job: Job) -> str:
-    """Products of a tile as a table: link or place, meaning, resolution, share that is mapped, size, quicklook."""
+    """Table of the products of a tile."""
     lines = [f"# Products of {job.tile}, {job.production.periods.whole}", ""]
     report = job.report_path
     if job.store.fs.exists(job.store.full(report)):
@@ -51,7 +51,7 @@ def products_markdown(job: Job) -> str:
 
 
 def _link(job: Job, text: str, place: str) -> str:
-    """A link where the store has an address for browsers, which open no files or buckets of others; else where the file is."""
+    """A link where the store has an address for browsers (``watch.links``), else the place of the file."""
     if base := job.production.watch.links:
         return f"[{text}]({base}/{quote(place)})"
     full = job.store.full(place)

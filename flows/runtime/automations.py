@@ -1,4 +1,4 @@
-"""Automations of a Prefect server for imperv's productions: `deployments/automations.yaml`, with the address that they tell."""
+"""Automations of a Prefect server (`deployments/automations.yaml`) with the web address that they alert."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
 
 BLOCK = "imperv-alerts"
-"""Name of the server's block that keeps the address, encrypted."""
+"""Prefect block that keeps the address, encrypted."""
 
 
 def automations(webhook: UUID) -> list[AutomationCore]:
-    """All automations, each with the webhook that it calls."""
+    """All automations, calling a webhook."""
     from prefect.events.schemas.automations import AutomationCore
 
     table: dict[str, Any] = yaml.safe_load(resources.files("imperv.deployments").joinpath("automations.yaml").read_text("utf-8"))
@@ -37,12 +37,9 @@ def automations(webhook: UUID) -> list[AutomationCore]:
 
 
 async def create_automations(url: str) -> list[str]:
-    """Create the automations on the configured server, or replace those of the same names; returns the names.
-
-    `url` takes Slack's JSON. InputError if it is no web address, WorkError if the server does not take the automations.
-    """
+    """Create or replace the automations of the configured server, with an address that takes Slack's JSON; their names."""
     if "://" not in url:
-        raise InputError("--notify: a server calls web addresses only; give one such as 'https://hooks.example.org/...'")
+        raise InputError("--notify: automations call web addresses only; give one such as 'https://hooks.example.org/...'")
     try:
         headers = SecretDict({"Content-Type": "application/json"})
         block = Webhook(url=WatchSettings(notify=(SecretStr(url),)).notify[0], headers=headers)

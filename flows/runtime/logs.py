@@ -15,10 +15,10 @@ FIELDS = "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"
 
 
 class _Shown(logging.LogRecord):
-    """What a library logs, with addresses as people may see them."""
+    """Text of a record, without secrets in addresses."""
 
     def getMessage(self) -> str:  # noqa: N802
-        """The text of the record."""
+        """See `logging.LogRecord`."""
         return shown(super().getMessage())
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a tile's run, which failures are tried again, and how a production ends."""
+"""Ends of tile runs, which failures are tried again, and how a production ends."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal
 from imperv.tasks.errors import ImpervError, InputError, TileBusyError
 
 Kind = Literal["done", "input", "work", "busy", "crashed", "timeout"]
-"""How a run ended: input is final; what is busy, crashed or out of time says nothing about the tile."""
+"""End of a run: "input" is final; "busy", "crashed" and "timeout" say nothing about the tile."""
 
 TRIES = 3
-"""Runs of a tile and pass at most."""
+"""Most runs of a tile and pass."""
 
 FEW = 3
-"""Failed tiles that stop no production whose limit is a share."""
+"""Least number of tolerated failures where they are a share."""
 
 
 def failure_limit(given: float, tiles: int) -> int:
-    """Failed tiles that are put up with: a number from 1, or a share of the tiles below 1."""
+    """Tolerated failures: a number from 1, or a share of the tiles below 1."""
     return int(given) if given >= 1 else max(FEW, round(given * tiles))
 
 
@@ -45,10 +45,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def try_again(past: Sequence[Outcome]) -> bool:
-    """Whether a tile is run again after these failures of the same pass, the last one last.
-
-    Wrong input is final. Everything else gets another try, unless the same was said before: then it is no accident.
-    """
+    """True if a tile is run again after these failures of a pass: not for wrong input, nor if a message comes twice."""
     last = past[-1]
     if last.kind in ("done", "input") or len(past) >= TRIES:
         return False
@@ -57,30 +54,29 @@ def try_again(past: Sequence[Outcome]) -> bool:
 
 @dataclass
 class Ledger:
-    """Everything that a production's runs ended with, while it goes on."""
+    """All ends of runs of a production."""
 
     tiles: tuple[str, ...]
     limit: int
-    """More failed tiles than this, and no further ones are begun."""
+    """Tolerated failures; with more no further tile is begun."""
     told: Callable[[Outcome], None] = lambda outcome: None
-    """Called with every end."""
+    """Called for every end of a run."""
     lost: Callable[[Outcome], None] = lambda outcome: None
-    """Called with every tile that is given up."""
+    """Called for every tile that is given up."""
     began: float = field(default_factory=time.time)
     runs: list[Outcome] = field(default_factory=list)
     failed: dict[str, Outcome] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     """Tiles whose last pass is done."""
-
     running: set[str] = field(default_factory=set)
-    """Tiles that a run is on, or was asked for."""
+    """Tiles with a run."""
 
     def begin(self, tile: str) -> None:
-        """Take note of the begin of a run."""
+        """Note the begin of a run."""
         self.running.add(tile)
 
     def add(self, outcome: Outcome) -> None:
-        """Take note of the end of a run."""
+        """Note the end of a run."""
         self.running.discard(outcome.tile)
         self.runs.append(outcome)
         if outcome.kind == "done" and outcome.until == "all":
@@ -88,13 +84,13 @@ class Ledger:
         self.told(outcome)
 
     def give_up(self, outcome: Outcome) -> None:
-        """A tile that will not be run again."""
+        """Note a tile that is not run again."""
         self.failed[outcome.tile] = outcome
         self.lost(outcome)
 
     @property
     def stopped(self) -> bool:
-        """True once too many tiles have failed."""
+        """True once more tiles have failed than tolerated."""
         return len(self.failed) > self.limit
 
     @property
@@ -116,7 +112,7 @@ class Ledger:
         return 2 if self.failed and not self.not_begun and all(o.kind == "input" for o in self.failed.values()) else 1
 
     def summary(self) -> dict[str, Any]:
-        """For people and programs: counts, failed tiles with their reasons, time."""
+        """Counts, failed tiles with their reasons, seconds."""
         return {
             "tiles": len(self.tiles), "done": len(self.done), "failed": {t: asdict(o) for t, o in sorted(self.failed.items())},
             "not_begun": list(self.not_begun), "stopped": self.stopped, "runs": len(self.runs),

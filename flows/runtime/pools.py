@@ -1,4 +1,4 @@
-"""Whether anybody can take a production's tile runs: its work pool as the Prefect server knows it."""
+"""The work pool of a production: whether it can run anything."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pool:
-    """A work pool at a moment."""
+    """State of a work pool."""
 
     name: str
     workers: int
-    """That have said within three of their heartbeats that they live."""
+    """Workers that the server calls online."""
     paused: bool
     why: str
-    """Why nothing can run, with the remedy; empty if something can."""
+    """Why nothing can run, with the remedy, or empty."""
 
 
 async def pool_of(deployment: str) -> Pool | None:
-    """The work pool of a deployment, None for a deployment without one.
-
-    PrefectException, httpx.HTTPError or RuntimeError if the server does not answer or does not know the deployment.
-    """
+    """Work pool of a deployment, None without one; errors are those of Prefect's client."""
     from prefect import get_client
     from prefect.client.schemas.objects import WorkerStatus
 

@@ -1,4 +1,4 @@
-"""Logs of flow runs in Prefect's pages: what a run says of its nodes, and warnings, whoever started it."""
+"""Logs of flow runs in Prefect's pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Redacted(logging.Formatter):
 
 @contextmanager
 def logged_to_server() -> Iterator[None]:
-    """Send what this flow run says in the block to the Prefect server, if one is configured."""
+    """Send the log of this flow run to the Prefect server, if one is configured."""
     if not named():
         yield
         return
@@ -32,10 +32,10 @@ def logged_to_server() -> Iterator[None]:
 
     handler = APILogHandler()
     handler.setFormatter(_Redacted())
-    # Threads of Dask and of leases know of no run.
+    # Threads of Dask and of leases have no run.
     handler.addFilter(lambda record: bool(FlowRunContext.get() or TaskRunContext.get()))
     loggers = [RUN, *map(logging.getLogger, OURS)]
-    if QUIET.items() <= os.environ.items():  # a command: Prefect is quiet on its terminal, but not in its pages
+    if QUIET.items() <= os.environ.items():  # of a command: quiet on the terminal, not in the pages
         for name in PREFECT:
             logging.getLogger(name).setLevel(logging.INFO)
             logging.getLogger(name).propagate = False

@@ -1,8 +1,7 @@
-"""The logs of a tile's runs, kept in the store, so that one command finds them wherever a run was: here, a child, a worker.
+"""Logs of tile runs in the store, `runs/logs/<tile>/<time>-<process>.log`: nodes and their times, warnings, the failure.
 
-A run writes `runs/logs/<tile>/<time>-<process>.log`: what it made and how long it took, all warnings, and why it failed.
-A folder gets every line at once, an object store the whole text every few seconds. A long log loses its middle, and only the
-last runs of a tile keep theirs. Secrets are taken out before a line is written.
+A folder gets every line at once, an object store the whole text every few seconds. A long log loses its middle, old logs are
+removed, and secrets are never written.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -31,29 +29,29 @@ log = logging.getLogger(__name__)
 FOLDER = "logs"
 
 KEPT = 8
-"""Runs of a tile whose logs are kept: two productions in four waves."""
+"""Logs of a tile: two productions in four waves."""
 
 MOST = 256 * 1024
-"""Bytes of a log; beyond them lines of its middle are left out."""
+"""Most bytes of a log; then lines of its middle are left out."""
 
 HEAD = MOST // 4
-"""Bytes of the first lines, which always stay."""
+"""Bytes of its first lines, which always stay."""
 
 GAP = "... {} lines are left out here ...\n"
 
 LEFT_OUT = re.compile(re.escape(GAP).replace(re.escape("{}"), r"(\d+)"))
 
 STAMP = "%Y%m%dT%H%M%S.%f"
-"""Begin of a log's name."""
+"""Begin of the name of a log."""
 
 SKEW = 60.0
-"""Seconds that clocks of machines may differ, and a run may wait for its worker."""
+"""Tolerated difference of clocks, and wait for a worker, seconds."""
 
 EVERY = 5.0
-"""Seconds between two writings on an object store, where a file cannot grow."""
+"""Seconds between two writes on an object store, where a file cannot grow."""
 
 RUN = logging.getLogger("imperv.run")
-"""What a run itself says: its nodes. Nobody but its log hears it, whatever levels are set."""
+"""Lines of a run about its nodes: for its log only, at any level of logging."""
 RUN.propagate = False
 RUN.setLevel(logging.INFO)
 
@@ -62,16 +60,13 @@ FORM.converter = time.gmtime
 
 
 class RunLog(logging.Handler):
-    """The log of one run, the file `path` of the store: hears what passes the levels of all loggers, and what `RUN` says."""
+    """The log of a run, the file `path` of the store."""
 
     def __init__(self, store: Store, path: str) -> None:
         super().__init__()
         self.setFormatter(FORM)
         self.store, self.path = store, path
-        self._head: list[str] = []
-        self._tail: deque[str] = deque()
-        self._sizes, self._left_out = {"head": 0, "tail": 0}, 0
-        self._new, self._failed, self._closed = False, False, threading.Event()
+        self._data, self._new, self._failed, self._closed = bytearray(), False, False, threading.Event()
         self._writer = None if store.is_local else threading.Thread(target=self._write_now_and_then, daemon=True)
         if self._writer:
             self._writer.start()
@@ -83,28 +78,18 @@ class RunLog(logging.Handler):
                 self._take(f"{line}\n")
 
     def _take(self, line: str) -> None:
-        size = len(line.encode("utf-8", "replace"))
-        if not self._tail and self._sizes["head"] + size <= HEAD:
-            self._head.append(line)
-            self._sizes["head"] += size
-        else:
-            self._tail.append(line)
-            self._sizes["tail"] += size
-        self._new, shortened = True, self._sizes["tail"] > MOST - HEAD
-        while shortened and self._sizes["tail"] > (MOST - HEAD) // 2:  # by half, so that a file is seldom written anew
-            self._sizes["tail"] -= len(self._tail.popleft().encode("utf-8", "replace"))
-            self._left_out += 1
+        data = line.encode("utf-8", "replace")
+        self._data += data
+        self._new, is_long = True, len(self._data) > MOST
+        if is_long:
+            self._data = _shortened(self._data)
         if self.store.is_local:
             with self._forgiving():
-                self.store.write_text(self.path, self._text()) if shortened else _append(self.store, self.path, line)
-
-    def _text(self) -> str:
-        gap = [GAP.format(self._left_out)] if self._left_out else []
-        return "".join([*self._head, *gap, *self._tail])
+                self.store.write_text(self.path, self._data.decode()) if is_long else _append(self.store, self.path, data)
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """A log that cannot be written harms no run; it is said once."""
+        """A failure to write is logged once, and harms no run."""
         try:
             yield
         except (ImpervError, OSError, BotoCoreError) as error:
@@ -113,12 +98,12 @@ class RunLog(logging.Handler):
             self._failed = True
 
     def _write_now_and_then(self) -> None:
-        """Write an object again where there is anything new; not under the lock, as stores wait for servers."""
+        """Write the object again if there is anything new; not under the lock, as servers are slow."""
         last = False
         while not last:
             last = self._closed.wait(EVERY)
             self.acquire()
-            new, text, self._new = self._new, self._text(), False
+            new, text, self._new = self._new, self._data.decode(), False
             self.release()
             if new:
                 with self._forgiving():
@@ -132,17 +117,26 @@ class RunLog(logging.Handler):
         super().close()
 
 
-def _append(store: Store, path: str, text: str) -> None:
-    """Put text at the end of a file of a folder; whole lines at once."""
+def _shortened(data: bytearray) -> bytearray:
+    """The first `HEAD` bytes of a log and half of the others, in whole lines; by half, so that a file is seldom rewritten."""
+    head = LEFT_OUT.split(data[: data.rfind(b"\n", 0, HEAD) + 1].decode())[0].encode()
+    tail = data.find(b"\n", len(data) - (MOST - HEAD) // 2) + 1
+    middle = data[len(head) : tail].decode()
+    count = middle.count("\n") + sum(int(number) - 1 for number in LEFT_OUT.findall(middle))
+    return bytearray(head) + GAP.format(count).encode() + data[tail:]
+
+
+def _append(store: Store, path: str, data: bytes) -> None:
+    """Append whole lines to a file of a folder."""
     place = Path(store.full(path))
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("ab") as file:
-        file.write(text.encode("utf-8", "replace"))
+        file.write(data)
 
 
 @contextmanager
 def kept_log(job: Job, until: str) -> Iterator[None]:
-    """Keep the log of what happens in the block: a run of a tile by this process as far as `until`."""
+    """Keep the log of the block: a run of a tile as far as `until`."""
     me, flow_run = this_process(), os.environ.get("PREFECT__FLOW_RUN_ID", "")
     handler = RunLog(job.store, _new_path(job.store, str(job.tile)))
     for logger in (logging.getLogger(), RUN):
@@ -167,7 +161,7 @@ def _new_path(store: Store, tile: str) -> str:
 
 
 def logs_of(store: Store, tile: str) -> list[str]:
-    """Files of the logs of a tile, the last run's last."""
+    """Files of the logs of a tile, newest last."""
     store.fs.invalidate_cache()
     try:
         found = [PurePosixPath(path).name for path in store.fs.ls(store.full(f"{store.runs}/{FOLDER}/{tile}"), detail=False)]
@@ -177,7 +171,7 @@ def logs_of(store: Store, tile: str) -> list[str]:
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Whole lines of a log with their numbers from 0, which stay the same when lines before them are left out."""
+    """Whole lines of a log, numbered from 0 as if none were left out."""
     shift = 0
     for number, line in enumerate(text.splitlines(keepends=True)):
         if found := LEFT_OUT.fullmatch(line):
@@ -187,10 +181,7 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 
 
 def add_to_log(job: Job, text: str, seconds: float) -> None:
-    """Say in the log of a run how its process ended, where that could not say so itself.
-
-    `seconds` have passed since the run was begun: an older log is that of another run, and this one gets a log of its own.
-    """
+    """Add to the log of a run of the last `seconds` how its process ended; without one, begin a log."""
     since = (datetime.now(UTC) - timedelta(seconds=seconds + SKEW)).strftime(STAMP)
     now = datetime.now(UTC).strftime(FORM.datefmt or "")
     lines = "".join(f"{now} ENDED   {line}\n" for line in redacted(text, job.store.options).splitlines())
@@ -198,6 +189,6 @@ def add_to_log(job: Job, text: str, seconds: float) -> None:
         mine = [path for path in logs_of(job.store, str(job.tile)) if PurePosixPath(path).name >= since]
         path = mine[-1] if mine else _new_path(job.store, str(job.tile))
         if job.store.is_local:
-            _append(job.store, path, lines)
+            _append(job.store, path, lines.encode("utf-8", "replace"))
         else:
             job.store.write_text(path, (job.store.read_text(path) or "") + lines)

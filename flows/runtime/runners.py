@@ -1,4 +1,4 @@
-"""Ways to run one pass of one tile: in a process of its own here, or as a deployment's run on some worker."""
+"""Ways to run a pass of a tile: a process of this machine, or a run of a Prefect deployment on some worker."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 POLL = 1.0
-"""Seconds between two looks at a deployment's run."""
+"""Seconds between two requests for the state of a run."""
 
 SILENT = 60.0
-"""Seconds that a run may be called running by Prefect without its tile being held: then its process is gone."""
+"""Seconds that a running run may not hold its tile; longer, and its process is gone."""
 
 STARTING = 180.0
-"""Seconds that a worker has to begin a run that it took: images are pulled, modules imported. Longer, and it is gone."""
+"""Seconds that a worker has to begin a run: images are pulled, modules imported. Longer, and it is gone."""
 
 LAST_WORDS = 40
-"""Lines of standard error of a process that crashed which go into its log: a traceback."""
+"""Lines of standard error of a crashed process for its log: a traceback."""
 
 PATIENCE = 600.0
-"""Seconds that the Prefect server is waited for."""
+"""Seconds of tries of the Prefect server."""
 
 
 class Runner(Protocol):
@@ -51,19 +51,19 @@ class Runner(Protocol):
         ...
 
     async def run(self, job: Job, until: str, attempt: int) -> Outcome:
-        """Run a pass of a tile to its end; never raises for what happens to the tile."""
+        """Run a pass of a tile to its end; never raises for a failure of the tile."""
         ...
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Each run a process of this machine; no server is needed, and a killed one harms nobody."""
+    """Each run a process of this machine; needs no server."""
 
     config: str
     targets: list[str] | None
     at_once: int = 1
     timeout: float | None = None
-    """Seconds of a run, after which it is killed."""
+    """Time limit of a run, seconds."""
 
     async def run(self, job: Job, until: str, attempt: int) -> Outcome:
         """See `Runner`."""
@@ -86,21 +86,11 @@ class Processes:
             end = json.loads(said.decode().splitlines()[-1])
             return Outcome(tile, until, end["kind"], end.get("message", ""), seconds, end.get("counts", {}))
         except (IndexError, ValueError, KeyError):
-            await asyncio.to_thread(add_to_log, job, _end_of(errors), seconds)
-            return Outcome(tile, until, "crashed", f"tile {tile}: its process {_cause(process.returncode or 0, errors)}", seconds)
-
-
-def _cause(code: int, errors: bytes) -> str:
-    """How a process ended that could not say so itself."""
-    if code < 0:
-        return f"was killed by signal {-code}"
-    lines = errors.decode(errors="replace").strip().splitlines()
-    return f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
-
-
-def _end_of(errors: bytes) -> str:
-    """The last lines that a process wrote to standard error."""
-    return "\n".join(errors.decode(errors="replace").splitlines()[-LAST_WORDS:])
+            lines = errors.decode(errors="replace").strip().splitlines()
+            await asyncio.to_thread(add_to_log, job, "\n".join(lines[-LAST_WORDS:]), seconds)
+            code, last = process.returncode or 0, lines[-1] if lines else "without a word"
+            cause = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}: {last}"
+            return Outcome(tile, until, "crashed", f"tile {tile}: its process {cause}", seconds)
 
 
 def _ended_before(run: Any, since: datetime) -> bool:
@@ -110,14 +100,14 @@ def _ended_before(run: Any, since: datetime) -> bool:
 
 
 def _late(tile: str, timeout: float | None) -> str:
-    return f"tile {tile}: not done after {timeout:g} s; raise the limit of a tile, or see what keeps it"
+    return f"tile {tile}: not done after {timeout:g} s; raise --tile-timeout, or see imperv logs {tile}"
 
 
 @dataclass(frozen=True)
 class Deployments:
     """Each run one of a Prefect deployment of the tile flow, on whatever worker takes it.
 
-    A parent that was killed finds the runs that it had begun by their key, (run, pass, tile, attempt).
+    A restarted parent finds the runs that it had begun by their key, (run, pass, tile, attempt).
     """
 
     config: str
@@ -125,12 +115,12 @@ class Deployments:
     at_once: int
     timeout: float | None
     run_name: str
-    """Of the production's run, the same after a restart."""
+    """Name of the production's run, the same after a restart."""
     deployment: str
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When this parent began."""
     past: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Failed runs of a tile and pass that a killed parent left."""
+    """Failed runs of a tile and pass under a killed parent."""
 
     async def run(self, job: Job, until: str, attempt: int) -> Outcome:
         """See `Runner`."""
@@ -148,13 +138,14 @@ class Deployments:
             begun = await _patiently(begin)
             if not _ended_before(begun, self.since):
                 break
-            # What failed under a parent that was killed is no failure of this one, which may try as often as any.
+            # It failed under a killed parent: this one has all its tries.
             self.past[tile, until] = self.past.get((tile, until), 0) + 1
         return await self._watch(begun.id, job, until, began)
 
     async def _watch(self, run_id: UUID, job: Job, until: str, began: float) -> Outcome:
-        """Wait for the end of a run, or find that its process is gone or takes too long."""
+        """Wait for the end of a run; give it up if its process is gone, or it takes too long."""
         from prefect import get_client
+        from prefect.states import Cancelling, Crashed
 
         tile, held, running_since = str(job.tile), time.monotonic(), 0.0
         state: Any
@@ -163,36 +154,30 @@ class Deployments:
             while True:
                 found = await _patiently(lambda: client.read_flow_run(run_id))
                 state, now = found.state, time.monotonic()
+                kind: Kind = "crashed"
+                why = ""
                 if state is not None and state.is_final():
                     return self._end(job, until, state, now - began, found.created or self.since)
                 if state is None or not state.is_running():
                     running_since, held = 0.0, now
                     if state is not None and _never_began(state, datetime.now(UTC)):
-                        message = f"tile {tile}: a worker took it and has not begun for {STARTING:g} s; the worker is gone"
-                        await self._call(client, run_id, "crashed", message)
-                        return Outcome(tile, until, "crashed", message, now - began)
+                        why = f"tile {tile}: a worker took it and has not begun for {STARTING:g} s; the worker is gone"
                 else:
                     running_since = running_since or now
                     if now - held > SILENT / 4 and await asyncio.to_thread(job.store.is_locked, job.tile):
                         held = now
                     if now - held > SILENT:
-                        message = f"tile {tile}: Prefect calls it running, but no process works on it; its worker is gone"
-                        await self._call(client, run_id, "crashed", message)
-                        return Outcome(tile, until, "crashed", message, now - began)
-                    if self.timeout and now - running_since > self.timeout:
-                        await self._call(client, run_id, "timeout", _late(tile, self.timeout))
-                        return Outcome(tile, until, "timeout", _late(tile, self.timeout), now - began)
+                        why = f"tile {tile}: Prefect calls it running, but no process works on it; its worker is gone"
+                    elif self.timeout and now - running_since > self.timeout:
+                        kind, why = "timeout", _late(tile, self.timeout)
+                if why:
+                    new: Any = (Crashed if kind == "crashed" else Cancelling)(message=why)
+                    await _patiently(partial(client.set_flow_run_state, run_id, new, force=True))
+                    return Outcome(tile, until, kind, why, now - began)
                 await asyncio.sleep(POLL)
 
-    async def _call(self, client: Any, run_id: UUID, kind: Kind, message: str) -> None:
-        """Tell Prefect what a run is: crashed, or to be stopped by its worker."""
-        from prefect.states import Cancelling, Crashed
-
-        state: Any = Crashed(message=message) if kind == "crashed" else Cancelling(message=message)
-        await _patiently(lambda: client.set_flow_run_state(run_id, state, force=True))
-
     def _end(self, job: Job, until: str, state: Any, seconds: float, begun: datetime) -> Outcome:
-        """What a final state means; of a failure the tile's own journal knows more, if it is of this run."""
+        """Outcome of a final state; for a failure by the journal of the tile, if that is of this run."""
         tile = str(job.tile)
         if state.is_completed():
             return Outcome(tile, until, "done", "", seconds)
@@ -206,17 +191,17 @@ class Deployments:
 
 
 def _never_began(state: Any, now: datetime) -> bool:
-    """True for a run that was taken so long ago that nobody will begin it; one that waits for a worker is not taken."""
+    """True for a run that a worker took long ago; one that waits for a worker is scheduled, not pending."""
     return bool(state.is_pending() and (now - state.timestamp).total_seconds() > STARTING)
 
 
 def _since(when: str, begun: datetime) -> bool:
-    """True for what a journal, whose times are whole seconds, says of a run, not of an earlier one."""
+    """True for a time of a journal, in whole seconds, since the begin of a run."""
     return datetime.fromisoformat(when) >= begun.replace(microsecond=0)
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
-    """The answer of the Prefect server, which may be gone for a while."""
+    """Answer of the Prefect server, which may be away for a while."""
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
     attempts = tenacity.AsyncRetrying(
@@ -242,7 +227,7 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _passing(error: BaseException) -> bool:
-    """True for what a server that is gone or busy gives."""
+    """True for errors of a server that is away or busy."""
     import httpx
     from prefect.exceptions import PrefectHTTPStatusError
 

@@ -1,7 +1,4 @@
-"""The Prefect server that PREFECT_API_URL names: seen to be there and to fit before anything begins.
-
-Without that variable Prefect is not even imported: none of its other variables, files and profiles counts.
-"""
+"""The Prefect server of PREFECT_API_URL, checked before anything begins; without that variable Prefect is not even imported."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ import io
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import tenacity
 
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.settings.surroundings import temporary_folder
@@ -23,10 +21,10 @@ log = logging.getLogger(__name__)
 ADDRESS = "PREFECT_API_URL"
 
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_CLI_COLORS": "false"}
-"""What Prefect would say on its own beside the lines of a command."""
+"""Keeps Prefect's own lines out of those of a command."""
 
 PATIENCE = 30.0
-"""Seconds that a server is waited for which has not answered yet: it may be starting."""
+"""Seconds of tries of a server: it may be starting."""
 
 PAUSE = 2.0
 """Seconds between two tries."""
@@ -42,7 +40,7 @@ def named() -> bool:
 
 
 def prepare_command() -> None:
-    """Set up Prefect, before its import, as a quiet client that the environment alone steers; InputError for a wrong variable."""
+    """Import Prefect as a quiet client without profiles; InputError for a wrong variable."""
     if "PREFECT_HOME" in os.environ:
         home = Path(os.environ["PREFECT_HOME"])
         try:
@@ -59,7 +57,7 @@ def prepare_command() -> None:
 
 
 def prepare_worker() -> None:
-    """Import Prefect as its own commands do, with profiles and logs; InputError for a wrong variable or profile, or no server."""
+    """Import Prefect with profiles and logs; InputError for a wrong variable or profile, or no server."""
     _import_prefect()
     from prefect.settings import get_current_settings
 
@@ -69,11 +67,11 @@ def prepare_worker() -> None:
 
 def _import_prefect() -> None:
     """Import Prefect, whose settings are read at that moment."""
-    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # it counts what is left to send when a command ends
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # it logs unsent events at the end
     from pydantic import ValidationError
 
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # it says there what it raises then
+        with contextlib.redirect_stderr(io.StringIO()):  # it prints there what it then raises
             import prefect.context
 
         assert prefect.context
@@ -86,28 +84,26 @@ def _import_prefect() -> None:
 
 
 def _variable(setting: str) -> str:
-    """The variable that a setting of Prefect comes from, or what to call it where that is a file."""
+    """Variable of a setting of Prefect, or the setting where it comes from a file."""
     found = [name for name in os.environ if name.startswith("PREFECT_") and name.endswith(f"_{setting.upper()}")]
     return f"environment: {', '.join(found)}" if found else f"Prefect's setting {setting}"
 
 
 def check_server(deployment: str = "", pool: str = "", patience: float = PATIENCE) -> None:
-    """See whether the server answers, has the right version, and the deployment or the pool of processes that is named.
+    """Check that the server answers, has the right version, and knows the deployment (``imperviousness/tile``) or work pool.
 
-    A deployment is named like ``imperviousness/tile``. WorkError if nothing answers for `patience` seconds, InputError if the
-    address, key, version, deployment or pool is wrong.
+    WorkError if nothing answers for `patience` seconds; InputError if address, key, version, deployment or pool is wrong.
     """
-    deadline, told = time.monotonic() + patience, False
-    while True:
-        try:
-            return _look(deployment, pool)
-        except AwayError as error:
-            if time.monotonic() > deadline:
-                raise
-            if not told:
-                log.warning("%s; it is waited for, %g s at most", error, patience)
-            told = True
-            time.sleep(PAUSE)
+
+    def say(state: tenacity.RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            log.warning("%s; trying for up to %g s", state.outcome.exception(), patience)
+
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(AwayError), wait=tenacity.wait_fixed(PAUSE),
+        stop=tenacity.stop_before_delay(patience), before_sleep=say, reraise=True,
+    )  # fmt: skip
+    attempts(_look, deployment, pool)
 
 
 def _look(deployment: str, pool: str) -> None:
@@ -143,7 +139,7 @@ def _look(deployment: str, pool: str) -> None:
 
 @contextlib.contextmanager
 def _in_one_line(url: str) -> Iterator[None]:
-    """Say what a server or the way to it answers instead."""
+    """Turn errors of a server, or on the way to it, into one line."""
     import httpx
 
     remedy = f"start the server, or correct {ADDRESS}"
@@ -171,13 +167,13 @@ def _in_one_line(url: str) -> Iterator[None]:
 
 
 def _without_password(url: str) -> str:
-    """An address that may be printed."""
+    """Address without user and password."""
     parts = urlsplit(url.rstrip("/"))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _unresolved(error: BaseException | None) -> socket.gaierror | None:
-    """The failure to find a host among the causes of an error."""
+    """Failed look-up of a host among the causes of an error."""
     while error is not None and not isinstance(error, socket.gaierror):
         error = error.__cause__ or error.__context__
     return error

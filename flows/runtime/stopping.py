@@ -1,4 +1,4 @@
-"""SIGTERM, as batch systems and containers send it, ends a command as Ctrl-C does: with one line, and with its processes."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: with one line, and with its processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stoppable() -> Iterator[list[signal.Signals]]:
-    """Raise KeyboardInterrupt for what would end the process at once; the list says for which signal.
-
-    A flow of Prefect has a handler of its own while it runs, and passes the signal on then.
-    """
+    """Raise KeyboardInterrupt for a signal, and list it; a running flow of Prefect has its own handler, and passes it on."""
     received: list[signal.Signals] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def _say(text: object = "") -> None:
-    """Of the pages that Prefect prints while its server is away, the line that says when it is asked again."""
+    """One line for the pages that Prefect prints while its server is away."""
     words = str(text).split()
     if words[:2] == ["Backing", "off"]:
-        log.warning("the Prefect server does not answer; it is asked again every %s", words[-1].rstrip("."))
+        log.warning("the Prefect server does not answer; next try in %s", words[-1].rstrip("."))
     elif words[:2] == ["Resetting", "backoff"]:
         log.warning("the Prefect server answers again")
 
@@ -31,15 +31,11 @@ base.critical_service_loop = partial(base.critical_service_loop, printer=_say)  
 
 
 def work(pool: str, name: str | None, limit: int) -> None:
-    """Serve a work pool of the type "process", `limit` runs at the same time, until this process is told to stop.
-
-    InputError if the name is none, WorkError if the server was away for too long.
-    """
-
+    """Serve a work pool of type process, `limit` runs at once, until a signal; WorkError if the server is away for too long."""
     if set(name or "") & set("/%"):
         raise InputError(f"--name: {name!r}: names of workers have no / and no %")
 
-    # Runs take what is imported from what is installed, never from the folder in which the worker was started.
+    # Runs import what is installed, never the folder of the worker.
     os.environ["PYTHONSAFEPATH"] = "1"
 
     async def serve() -> None:
@@ -57,7 +53,7 @@ def work(pool: str, name: str | None, limit: int) -> None:
 
 
 def _first(error: BaseException) -> str:
-    """What the first error of a group says."""
+    """Text of the first error of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return " ".join(str(error).split()) or type(error).__name__

@@ -119,7 +119,7 @@ def as_table(listings: Sequence[Listing]) -> list[dict[str, Any]]:
 
 
 def plot_calendar(tile: str, listings: Sequence[Listing], path: Path) -> None:
-    """Draw the clear share of every overpass over the months of each period, as PNG."""
+    """Draw the clear share of every overpass over the months of each period."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -137,4 +137,4 @@ def plot_calendar(tile: str, listings: Sequence[Listing], path: Path) -> None:
         axes.set(xlim=(0, 12), ylim=(0, 1), ylabel="clear", title=f"{tile}  {entry.symbol}  {entry.period}")
         axes.set_xticks([x + 0.5 for x in range(len(months))], [calendar.month_abbr[m] for _, m in months])
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, format="png")
+    figure.savefig(path, dpi=100)

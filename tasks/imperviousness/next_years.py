@@ -1,4 +1,4 @@
-"""The production of the next pair of years, from the last one's file.
+"""The production file of the next pair of years: `now` becomes `then`, and the delivered maps its references.
 
 What was `now` becomes `then`: the maps that this chain made are its references, features of that year are used again where
 the store is the same, and each tile's model of the year before is where its training starts (`tasks.networks.starting`).
@@ -42,7 +42,7 @@ def next_production(
     finished = [tile for tile in production.tile_names if tile not in set(missing)]
     if missing and not (only_finished and finished):
         raise InputError(
-            f"{len(missing)} of {len(production.tile_names)} tiles of {file} have no delivered IMD and IBU "
+            f"{len(missing)} of {len(production.tile_names)} tile{'s' * (len(production.tile_names) > 1)} of {file} without delivered IMD and IBU "
             f"({', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}); finish that production first"
             + (", or leave them out with --only-finished" if finished else "")
         )

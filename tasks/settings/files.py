@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,15 @@ def require_new(out: Path) -> None:
 
 def _write(text: str, out: Path) -> Path:
     """Write a file at once, or not at all where it cannot be read as a production."""
+    Production.of(tomllib.loads(text), out)
     draft = out.with_name(f".{out.name}.draft")
-    try:
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                draft.write_text(text, encoding="utf-8")
-                Production.read(draft)
-                draft.replace(out)
-            finally:
-                draft.unlink(missing_ok=True)
-    except InputError as error:
-        raise InputError(str(error).replace(str(draft), str(out))) from None
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
     return out
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imperv.grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
-from imperv.grids.tiles import NEWEST, TILE_METRES
+from imperv.grids.tiles import NEWEST, TILE_METRES, resolve_tile
 from imperv.layers.catalogue import DEFAULT, GraphError, families, load
 from imperv.layers.catalogue.families import packages
 from imperv.tasks.errors import InputError
@@ -70,7 +70,7 @@ def _part(each: tuple[float, float, float, float] | None) -> tuple[int, int, int
 
 
 def _tile_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(Tile(name).name for name in names)
+    return tuple(resolve_tile(name).name for name in names)
 
 
 def _countries(codes: tuple[str, ...]) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def test_a_poisoned_tile_is_told_and_the_other_done(many, undisturbed, capsys):
     said = capsys.readouterr()
     summary = json.loads(said.out)
     assert set(summary["failed"]) == {"E45N26"} and summary["failed"]["E45N26"]["kind"] == "input"
-    assert "imd_poisoned.tif" in said.err and "1 of 2 tiles are done, 1 failed" in said.err
+    assert "imd_poisoned.tif" in said.err and "1 of 2 tiles done, 1 failed" in said.err
     assert stored(folder / "store-poisoned", ["E44N26"]) == stored(folder / "store", ["E44N26"])
     assert not list((folder / "store-poisoned/tiles/E45N26").glob("*/*.json"))  # found before anything was made of it
 

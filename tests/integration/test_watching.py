@@ -90,12 +90,12 @@ def test_a_parent_that_is_killed(seen):
 def test_one_that_ended(seen):
     case = seen["ended, one failed"]
     assert case.check == 1 and kinds(case) == {"failed"}
-    assert f"ended, {TILES - 1} of {TILES} tiles are done, 1 failed" in case.parent[-1]
+    assert f"ended, {TILES - 1} of {TILES} tiles done, 1 failed" in case.parent[-1]
     assert f"{TILES - 1} of {TILES} tiles done, 1 failed" in case.status[0]
     assert any("europe flat-10: Failed" in text for text in case.server)
     last = seen["ended, all done"]
     assert last.check == 0 and not last.troubles and last.cron == ["flat-10: nothing is wrong any more"]
-    assert last.parent == [f"flat-10: ended, {TILES} of {TILES} tiles are done, 0 failed"]
+    assert last.parent == [f"flat-10: ended, {TILES} of {TILES} tiles done, 0 failed"]
     assert last.metrics["production_state ended"] == 1 and last.metrics["tiles done"] == TILES
 
 

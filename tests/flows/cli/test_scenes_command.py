@@ -98,3 +98,16 @@ def test_what_is_refused(config, capsys, tmp_path):
 def test_months_of_a_period():
     assert months_of(Period.parse("2021"))[::11] == [(2021, 1), (2021, 12)]
     assert months_of(Period.parse("2017-08-01/2018-07-31"))[4:6] == [(2017, 12), (2018, 1)]
+
+
+@pytest.mark.parametrize("name", ["calendar.csv", "calendar"])
+def test_a_plot_with_another_ending_is_refused_before_anything_is_read(name, tmp_path, capsys):
+    assert main(["scenes", "E38N31", "--config", str(tmp_path / "none.toml"), "--plot", str(tmp_path / name)]) == 2
+    (line,) = nothing_but_objections(capsys.readouterr().err)
+    assert line.endswith(f"{name}: name a file that ends in .png, .svg, .pdf")
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.svg", b"<?xml"), ("a.pdf", b"%PDF"), ("a.PNG", b"\x89PNG")])
+def test_the_ending_of_a_plot_is_its_form(name, start, config, tmp_path):
+    assert main(["scenes", "E38N31", "--config", str(config), "--plot", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_bytes().startswith(start)

@@ -17,7 +17,7 @@ from imperv.flows.production import alerting, notifying, telling
 from imperv.flows.production.alerting import Alerts
 from imperv.flows.production.heartbeat import PATH, give_sign, new_sign
 from imperv.flows.production.state import PATH as STATE
-from imperv.flows.production.status import Trouble
+from imperv.flows.production.status import Trouble, troubles
 from imperv.flows.production.telling import REMIND, tell_troubles
 from imperv.flows.runtime.outcomes import Ledger, Outcome
 from imperv.tasks.settings.watch import WatchSettings
@@ -66,7 +66,7 @@ def test_the_first_failure_and_the_end_are_told(hook):
     watched(hook.url, body)
     assert [body["text"] for body in hook.got] == [
         "austria: tile E44N26 failed, the first of this run",
-        "austria: ended, 1 of 3 tiles are done, 2 failed",
+        "austria: ended, 1 of 3 tiles done, 2 failed",
     ]
     assert [body["attachments"][0]["text"] for body in hook.got] == [
         "bad.tif is no raster", "E44N26: bad.tif is no raster\nE45N26: disk full",
@@ -81,7 +81,7 @@ def test_a_good_end_is_told_as_such(hook):
         await alerts.ended()
 
     watched(hook.url, body)
-    assert hook.got[0]["text"] == "austria: ended, 3 of 3 tiles are done, 0 failed"
+    assert hook.got[0]["text"] == "austria: ended, 3 of 3 tiles done, 0 failed"
     assert hook.got[0]["attachments"][0]["color"] == "good"
 
 
@@ -92,7 +92,7 @@ def test_a_production_that_is_given_up_says_so(hook):
 
     watched(hook.url, body, limit=0)
     assert hook.got[-1]["attachments"][0]["text"].splitlines() == [
-        "too many tiles failed: 2 are not done; run again to go on", "E44N26: disk full",
+        "too many tiles failed: 2 not done; run again to go on", "E44N26: disk full",
     ]  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def test_options_that_tell_nobody_are_refused(tmp_path, capsys):
     assert main(["status", "--tell", "--config", str(file)]) == 2
     assert "go with --check" in capsys.readouterr().err
     assert main(["status", "--check", "--tell", "--config", str(file)]) == 2
-    assert "watch.notify names nobody" in capsys.readouterr().err
+    assert "watch.notify is empty" in capsys.readouterr().err
     assert main(["status", "--check", "--notify", "ftp://x", "--config", str(file)]) == 2
     assert "imperv: --notify: is no address" in capsys.readouterr().err
     for command in (["status", "--check"], ["europe", "-t", "IMD_then"]):
@@ -273,7 +273,7 @@ def test_a_production_tells_its_first_failure_and_its_end_and_writes_metrics(tmp
         scraper.join()
     assert hook.events() == ["failed", "ended"]
     assert hook.got[0]["text"] == f"flat-2: tile {bad.stem} failed, the first of this run"
-    assert hook.got[1]["text"] == "flat-2: ended, 1 of 2 tiles are done, 1 failed"
+    assert hook.got[1]["text"] == "flat-2: ended, 1 of 2 tiles done, 1 failed"
     assert read and all(families for families in read)
     found = by_label(metrics)
     assert found["imperv_tiles"] == {("not begun",): 0, ("in work",): 0, ("done",): 1, ("failed",): 1}
@@ -283,3 +283,14 @@ def test_a_production_tells_its_first_failure_and_its_end_and_writes_metrics(tmp
     capsys.readouterr()
     assert main(["status", "--check", "--config", str(file)]) == 1
     assert f"{bad.stem} failed: " in capsys.readouterr().err
+
+
+def test_tiles_that_are_out_of_date_are_trouble_whether_a_production_ran_or_not():
+    entry = {"why": "", "state": "out of date"}
+    found = [{"tile": "E43N32", "state": "done", "why": ""}, {"tile": "E44N32", **entry}]
+    (trouble,) = troubles(found, {})
+    assert (trouble.kind, trouble.text) == ("out of date", "1 tile out of date: E44N32; run again, or see imperv plan")
+    life = {"state": "ended", "clock": ""}
+    (trouble,) = troubles([{"tile": f"E4{k}N32", **entry} for k in range(7)], {"life": life})
+    assert trouble.text.startswith("7 tiles out of date: E40N32, E41N32, E42N32, E43N32, E44N32, ...; ")
+    assert troubles(found, {"life": {"state": "running", "clock": ""}}) == []  # it makes them

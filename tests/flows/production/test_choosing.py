@@ -8,9 +8,8 @@ import json
 import pytest
 
 from imperv.flows.cli.commands import main
-from imperv.flows.production.choosing import chosen_tiles
 from imperv.flows.production.producing import produce
-from imperv.flows.production.run import run_production
+from imperv.flows.production.run import chosen_tiles, run_production
 from imperv.flows.production.state import begin
 from imperv.flows.runtime.journal import last_run, note_run
 from imperv.flows.runtime.outcomes import Ledger
@@ -24,7 +23,7 @@ def test_the_first_ones_go_first_and_nobody_is_lost(tmp_path):
     assert chosen_tiles(found) == tuple(SQUARE)
     assert chosen_tiles(found, first=["E45N27", "E44N27"]) == ("E45N27", "E44N27", "E44N26", "E45N26")
     assert chosen_tiles(found, ["E45N26", "E45N27"], first=["E45N27"]) == ("E45N27", "E45N26")
-    with pytest.raises(InputError, match="first: E44N26 is none of the 2 tiles of this run"):
+    with pytest.raises(InputError, match="first: E44N26 is none of the tiles of this run"):
         chosen_tiles(found, ["E45N26", "E45N27"], first=["E44N26"])
 
 
@@ -84,4 +83,4 @@ def test_several_first_ones_in_one_option_and_in_any_case(tmp_path, capsys):
     assert main(["europe", "--config", str(tmp_path), "--first", "e45n27,E44N27", "--first", "E10N10"]) == 2
     assert "E10N10" in capsys.readouterr().err
     assert main(["europe", "E44N26", "--config", str(tmp_path), "--first", "e45n27, e44n27"]) == 2
-    assert "first: E45N27, E44N27 is none of the 1 tiles" in capsys.readouterr().err
+    assert "first: E45N27, E44N27 is none of the tiles of this run" in capsys.readouterr().err

@@ -270,7 +270,7 @@ def test_what_cannot_be_shown_ends_no_production(tmp_path, monkeypatch, caplog):
         await asyncio.sleep(0.5)
 
     assert life_in(watched(tmp_path, monkeypatch, body)).state == "running"
-    assert len([m for m in caplog.messages if "is not new: KeyError('a defect')" in m]) > 2
+    assert len([m for m in caplog.messages if "are not new: KeyError('a defect')" in m]) > 2
 
 
 def test_how_a_production_is_watched_makes_it_no_other(tmp_path):

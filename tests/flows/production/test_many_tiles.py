@@ -137,7 +137,7 @@ def test_a_list_is_planned_without_any_production_file(tmp_path, capsys, monkeyp
     for asked, count in (["eea38-2024"], 974), (["--country", "LU"], 3), (["e44n26"], 1):
         assert main(["plan", *asked, "--summary"]) == 0
         said = capsys.readouterr()
-        assert f"{count} tiles: " in said.out and "planned for 2021-2024" in said.err
+        assert f"\n{count} tile" in said.out and "planned for 2021-2024" in said.err
     assert list(tmp_path.iterdir()) == []
     assert main(["plan"]) == 2 and "production.toml: cannot be read" in capsys.readouterr().err
     assert main(["plan", "E44N26", "--config", "other.toml"]) == 2 and "other.toml: cannot be read" in capsys.readouterr().err

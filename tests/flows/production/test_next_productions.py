@@ -75,7 +75,7 @@ def test_an_update_is_refused_where_it_cannot_be(last, tmp_path):
         next_production(last, "2020", tmp_path / "b.toml")
     assert not list(tmp_path.glob("*.draft")) + list(tmp_path.glob("b.toml"))
     discard(job.store.fs, job.store.full(f"products/{TILE}"))
-    with pytest.raises(InputError, match=r"1 of 1 tiles of .* have no delivered IMD and IBU \(E43N32\)"):
+    with pytest.raises(InputError, match=r"1 of 1 tile of .* without delivered IMD and IBU \(E43N32\)"):
         next_production(last, "2024", tmp_path / "c.toml")
 
 
@@ -86,7 +86,7 @@ def test_only_finished_tiles_go_on(last, tmp_path, capsys):
     assert main(asked) == 2 and not out.exists()
     assert "2 of 3 tiles" in (said := capsys.readouterr().err) and "or leave them out with --only-finished" in said
     assert main([*asked, "--only-finished"]) == 0
-    assert "imperv: 2 tiles are left out, as they are not finished: E44N32, E44N33\n" in capsys.readouterr().err
+    assert "imperv: 2 unfinished tiles left out: E44N32, E44N33\n" in capsys.readouterr().err
     assert Production.read(out).tile_names == (TILE,)
     assert "finished them: E44N32, E44N33\n" in out.read_text()
     out.unlink()
@@ -125,7 +125,7 @@ def test_a_scratch_run_has_its_own_store_and_its_own_parameters(last, tmp_path):
 def test_changes_that_are_none(last, tmp_path, change, said, capsys):
     assert main(["rerun", TILE, "--config", str(last), "--scratch", str(tmp_path / "try"), "--set", change]) == 2
     assert said in capsys.readouterr().err
-    assert not (tmp_path / "try" / "production.toml").exists()
+    assert not (tmp_path / "try").exists()
 
 
 def test_the_production_s_store_is_no_scratch_store(last):

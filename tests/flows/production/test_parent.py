@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from imperv.flows.cli.commands import main
-from imperv.flows.production.parent import only_parent
 from imperv.flows.production.producing import produce
+from imperv.flows.production.state import only_parent
 from imperv.flows.runtime.outcomes import Ledger, Outcome
 from imperv.tasks.errors import TileBusyError, WorkError
 from imperv.tasks.settings.production import Production

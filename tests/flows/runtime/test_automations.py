@@ -61,5 +61,5 @@ def test_requests_that_cannot_be_met_are_refused(monkeypatch, capsys):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert main(["automations", "--notify", "https://example.org/x"]) == 2
     assert "PREFECT_API_URL names no Prefect server" in capsys.readouterr().err
-    with pytest.raises(InputError, match="calls web addresses only"):
+    with pytest.raises(InputError, match="call web addresses only"):
         asyncio.run(create_automations("mail -s x ops@example.org"))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imperv.flows.runtime.console import counted
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "import sys; from imperv.flows.cli.commands import main; sys.exit(main(sys.argv[1:]))"
 
@@ -74,3 +76,21 @@ def test_commands_end_as_on_a_terminal_of_utf_8(production, arguments):
         assert out and b"Traceback" not in errors
         codes.add((code, len(out.splitlines()), len(errors.splitlines())))
     assert len(codes) == 1
+
+
+@pytest.mark.parametrize("command", ["graph", "config settings", "--help", "plan e38n31"])
+def test_a_pipe_that_is_closed_early_ends_quietly(command, tmp_path):
+    code = f"{COMMAND[: COMMAND.index('sys.exit')]}sys.exit(main({command.split()!r}))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assumed = process.stderr.read()
+    assert process.wait() == 0
+    assert assumed == b"" or (command.startswith("plan") and assumed.startswith(b"imperv: there is no production.toml: planned"))
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 tiles"), (1, "1 tile"), (2, "2 tiles")])
+def test_what_is_counted(number, text):
+    assert counted(number, "tile") == text

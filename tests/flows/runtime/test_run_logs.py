@@ -72,14 +72,14 @@ def test_a_run_tells_its_nodes_its_warnings_and_its_end(job, capsys):
         run_plain(TILE, file, ["PP_then"])
     assert main(["logs", TILE, "-c", file]) == 0
     said = capsys.readouterr()
-    assert said.out == texts(job)[1] and "1 earlier runs have logs too; --last 2 shows all" in said.err
+    assert said.out == texts(job)[1] and "logs of earlier runs: 1; --last 2 shows all" in said.err
     assert main(["logs", TILE, "-c", file, "--last", "2"]) == 0
     assert capsys.readouterr().out == "\n".join(texts(job))
 
 
 def test_a_tile_without_a_log(job, capsys):
     assert main(["logs", TILE, "-c", str(job.production.root)]) == 2
-    assert f"imperv: tile {TILE}: no run has left a log in" in capsys.readouterr().err
+    assert f"imperv: tile {TILE}: no log in" in capsys.readouterr().err
 
 
 def test_warnings_of_libraries_are_heard_and_what_passes_no_level_is_not(stored, monkeypatch):

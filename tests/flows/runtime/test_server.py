@@ -191,6 +191,6 @@ def test_a_worker_whose_server_is_away_says_so_in_a_line(capsys):
     with pytest.raises(RuntimeError, match="error threshold"):
         asyncio.run(base.critical_service_loop(ask, interval=0.01, backoff=3))
     logging.getLogger("imperv.flows.runtime.worker").removeHandler(heard)
-    away = "the Prefect server does not answer; it is asked again every "
+    away = "the Prefect server does not answer; next try in "
     assert said == [f"{away}0.02s", "the Prefect server answers again", f"{away}0.02s", f"{away}0.04s"]
     assert capsys.readouterr().out == ""

@@ -241,11 +241,15 @@ def test_every_fault_has_its_line(read):
 
 @pytest.mark.parametrize(
     ("tiles", "fault"),
-    [('["E99N99"]', "E99N99"), ('"eea38-2020"', "eea38-2020"), ("[43]", "43"), ('["e38n31"]', "e38n31")],
+    [('["E99N99"]', "E99N99"), ('"eea38-2020"', "eea38-2020"), ("[43]", "43"), ('["e99n99"]', "E99N99")],
 )
 def test_wrong_tiles_are_refused(read, tiles, fault):
     message = refusal(read, SMALL.replace('["E38N31"]', tiles))
     assert fault in message
+
+
+def test_tiles_in_any_case(read):
+    assert read(SMALL.replace('["E38N31"]', '["e38n31", "E44n27"]')).tile_names == ("E38N31", "E44N27")
 
 
 @pytest.mark.parametrize("tiles", ['["E99N99"]', '"eea38-2020"', "[43]"])
