@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from nbclient import NotebookClient
 
-from tests.support.report_store import fill, new_job
+from tests.support.report_store import copied
 
 pytest.importorskip("osgeo.gdal")
 
@@ -16,8 +16,8 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "example.ipynb"
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path):
-    job = fill(new_job(tmp_path))
+def test_the_notebook_runs(filled, tmp_path):
+    job = copied(filled, tmp_path)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     first = notebook.cells[1]
     assert 'imperv.open("demo/production.toml")' in first.source
