@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import absl.logging
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# Workers of pytest-xdist inherit this. Each has a core to itself; libraries that take all cores would only wait for each other.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 # The first call of a compiled kernel takes seconds, which is no slow example.
 settings.register_profile("compiled", deadline=None)
@@ -20,6 +29,72 @@ settings.load_profile("compiled")
 # TensorFlow's log handler closes the stream it was made with when logging is configured anew, as each flow does, unless
 # that is standard error at the moment; made within a test, it would be the file that pytest captures everything in.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
+
+
+EXPENSIVE = ("tests/integration/", "tests/tasks/imperviousness/assessment/", "tests/layers/network/", "tests/tasks/networks/")
+"""Where tests take long: they begin first, so that no worker is left alone with one of them at the end."""
+
+APART = ("tests/integration/test_chain.py",)
+"""Files whose tests share nothing but what is `made_once`: they may run in several workers."""
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+"""Which process of several this is; for names in what all of them share."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of expensive folders first, and among them those with slow tests; of these `APART` last, as what fills gaps."""
+
+    def rank(item: pytest.Item) -> tuple[int, bool, bool]:
+        place = next((k for k, folder in enumerate(EXPENSIVE) if item.nodeid.startswith(folder)), len(EXPENSIVE))
+        return place, item.get_closest_marker("slow") is None, item.nodeid.startswith(APART)
+
+    ranks: dict[Path, tuple[int, bool, bool]] = {}
+    for item in items:
+        ranks[item.path] = min(ranks.get(item.path, rank(item)), rank(item))
+    items.sort(key=lambda item: ranks[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadfile``: tests of a file, which share fixtures, stay together in a worker, but for those of `APART`."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in APART else file
+
+    return Files(config, log)
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker which asks for it makes, and that all share; nobody changes anything in it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if WORKER == "alone" else base.parent) / f"shared-{name}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        finished = folder / ".made"
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            finished.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory) -> Path:
+    """Folder of a finished production of one tile of 3 x 3 km (`report_store`); nobody changes it."""
+
+    def make(folder: Path) -> None:
+        from tests.support.report_store import fill, new_job
+
+        fill(new_job(folder))
+
+    return made_once(tmp_path_factory, "filled", make)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from nbclient import NotebookClient
 
-from tests.support.report_store import fill, new_job
+from tests.support.report_store import copied
 
 pytest.importorskip("osgeo.gdal")
 
@@ -16,11 +16,11 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "example.ipynb"
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(filled, tmp_path):
     """Beside the folder of the demo, as in a checkout after `make demo`."""
     (tmp_path / "demo").mkdir()
     (tmp_path / "docs").mkdir()
-    job = fill(new_job(tmp_path / "demo"))
+    job = copied(filled, tmp_path / "demo")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = {"metadata": {"path": str(tmp_path / "docs")}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()

@@ -40,9 +40,10 @@ def next_production(
     require_new(out)
     missing = [tile for tile in production.tile_names if not _delivered(production, tile)]
     finished = [tile for tile in production.tile_names if tile not in set(missing)]
+    count = len(production.tile_names)
     if missing and not (only_finished and finished):
         raise InputError(
-            f"{len(missing)} of {len(production.tile_names)} tile{'s' * (len(production.tile_names) > 1)} of {file} without delivered IMD and IBU "
+            f"{len(missing)} of {count} tile{'s' * (count > 1)} of {file} without delivered IMD and IBU "
             f"({', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}); finish that production first"
             + (", or leave them out with --only-finished" if finished else "")
         )

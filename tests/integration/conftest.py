@@ -1,4 +1,4 @@
-"""A small simulated site, made and run once for all integration tests."""
+"""A small simulated site, made and run once for all integration tests of all workers."""
 
 import os
 import shutil
@@ -6,41 +6,58 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import WORKER, made_once
+
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 SMALL_UNET = """
 [parameters.unet]
 base_filters = 4
-depth = 2
+depth = 1
 patch = 64
 overlap = 16
 crop = 32
 epochs = 2
-steps_per_epoch = 8
+steps_per_epoch = 4
 split_block = 16
 """
-"""A network of seconds: these tests are about the chain, not about quality."""
+"""A network of seconds: these tests are about the chain, not about quality. Of one member there would be no confidence."""
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """Folder of a simulated site with scenes, references and truth; its store is empty. Tests copy the production file."""
-    from imperv.tasks.simulator import simulate
+    """Folder of a simulated site with scenes, references and truth; nobody changes them. Tests copy the production file."""
 
-    folder = tmp_path_factory.mktemp("site")
-    simulate(folder, size=200, overpasses=8)
-    config = folder / "production.toml"
-    config.write_text(config.read_text() + SMALL_UNET)
-    return folder
+    def make(folder: Path) -> None:
+        from imperv.tasks.simulator import simulate
+
+        simulate(folder, size=200, overpasses=8)
+        config = folder / "production.toml"
+        config.write_text(config.read_text() + SMALL_UNET)
+
+    return made_once(tmp_path_factory, "site", make)
 
 
 @pytest.fixture(scope="session")
-def finished(site) -> Path:
-    """The production file of the site after an uninterrupted run. Tests that change anything work on a copy."""
-    from imperv.flows.cli.commands import main
+def finished(site, tmp_path_factory) -> Path:
+    """The production file of the site after an uninterrupted run. Tests that run or change anything work on a copy."""
 
-    assert main(["run", "E44N27", "--config", str(site / "production.toml")]) == 0
+    def make(_: Path) -> None:
+        from imperv.flows.cli.commands import main
+
+        shutil.rmtree(site / "store", ignore_errors=True)
+        assert main(["run", "E44N27", "--config", str(site / "production.toml")]) == 0
+
+    made_once(tmp_path_factory, "finished", make)
     return site / "production.toml"
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch) -> None:
+    """Runs of tests end without drawing a report, which takes as long as everything else; that of `finished` has one."""
+    from imperv.tasks.imperviousness.report import tile
+
+    monkeypatch.setattr(tile, "write_tile_report", lambda job: tile.report_path(job.tile))
 
 
 @pytest.fixture
@@ -53,6 +70,6 @@ def copied(finished, tmp_path) -> Path:
 def with_store(config: Path, folder: Path) -> Path:
     """The same production with its store in another folder; inputs stay where they are."""
     text = config.read_text().replace('store = "store"', f'store = "{folder / "store"}"')
-    copy = config.parent / f"production-{folder.name}.toml"
+    copy = config.parent / f"production-{WORKER}-{folder.name}.toml"
     copy.write_text(text)
     return copy

@@ -66,11 +66,11 @@ def test_every_node_has_a_record_that_is_valid_stac(finished):
         assert record.made != unneeded and record.peak_memory > 0 and record.software["imperv"]
 
 
-def test_a_second_run_writes_nothing(finished, capsys):
-    before = files_of(finished.parent / "store")
-    assert main(["run", TILE, "--config", str(finished)]) == 0
+def test_a_second_run_writes_nothing(copied, tmp_path, capsys):
+    before = files_of(tmp_path / "store")
+    assert main(["run", TILE, "--config", str(copied)]) == 0
     assert "0 ran" in capsys.readouterr().err
-    assert files_of(finished.parent / "store") == before
+    assert files_of(tmp_path / "store") == before
 
 
 def test_a_changed_parameter_runs_exactly_what_hangs_on_it(copied, capsys):
@@ -182,33 +182,33 @@ def test_two_runs_of_one_tile_do_not_meet(finished, tmp_path, capsys):
     assert main(["run", TILE, "--config", str(config), "--target", "IBU_then"]) == 0
 
 
-def test_frozen_scenes_are_used_until_a_refresh_is_asked_for(copied, capsys):
-    catalogue = copied.parent / "items.json"
-    published = catalogue.read_text()
-    table = json.loads(published)
+@pytest.fixture
+def moved(finished, tmp_path) -> Path:
+    """Production file of a copy of the whole project in another folder."""
+    shutil.copytree(finished.parent, tmp_path / "elsewhere")
+    return tmp_path / "elsewhere" / "production.toml"
+
+
+def test_frozen_scenes_are_used_until_a_refresh_is_asked_for(moved, capsys):
+    assert main(["run", TILE, "--config", str(moved), "-t", "NDVI_p0_then", "-t", "NDVI_p0_now"]) == 0
+    catalogue = moved.parent / "items.json"
+    table = json.loads(catalogue.read_text())
     first = next(i for i, item in enumerate(table["features"]) if item["properties"]["datetime"].startswith("2021"))
     gone = table["features"].pop(first)["id"]
     catalogue.write_text(json.dumps(table))
-    try:
-        assert set(plan(copied, capsys).values()) == {"up to date"}
-        assert main(["run", TILE, "--config", str(copied), "--target", "NDVI_p0_now", "--refresh-scenes"]) == 0
-        said = capsys.readouterr().err
-        assert f"1 scenes gone: {gone}" in said and "3 ran" in said  # the list, PP and NDVI_p0 of now; nothing of then
-        assert plan(copied, capsys)["PP_then"] == "up to date"
-    finally:
-        catalogue.write_text(published)
+    assert set(plan(moved, capsys).values()) == {"up to date"}
+    assert main(["run", TILE, "--config", str(moved), "--target", "NDVI_p0_now", "--refresh-scenes"]) == 0
+    said = capsys.readouterr().err
+    assert f"1 scenes gone: {gone}" in said and "3 ran" in said  # the list, PP and NDVI_p0 of now; nothing of then
+    assert plan(moved, capsys)["PP_then"] == "up to date"
 
 
-def test_a_moved_project_finds_its_scenes_and_computes_nothing_again(finished, tmp_path, capsys):
-    shutil.copytree(finished.parent, tmp_path / "elsewhere")
-    moved = tmp_path / "elsewhere" / "production.toml"
+def test_a_moved_project_finds_its_scenes_and_computes_nothing_again(moved, capsys):
     todo = {n for n, s in plan(moved, capsys).items() if s != "up to date"}
     assert todo >= {"S2_then", "S2_now"}
     assert main(["run", TILE, "--config", str(moved)]) == 0
     assert "2 ran" in capsys.readouterr().err  # the lists, which hold paths
-    assert (
-        str(tmp_path / "elsewhere") in (tmp_path / "elsewhere" / "store" / "tiles" / TILE / "2018" / "S2.data.json").read_text()
-    )
+    assert str(moved.parent) in (moved.parent / "store" / "tiles" / TILE / "2018" / "S2.data.json").read_text()
 
 
 def test_limits_that_only_decide_between_use_and_failure_do_not_compute_again(copied, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,19 @@ def new_job(folder: Path, kilometres: int = 3, settings: str = "", tile: str = T
 def fill(job: Job, seed: int = 1) -> Job:
     """Make all layers and deliver them."""
     put_inputs(job, seed)
+    return finish(job)
+
+
+def copied(production: Path, folder: Path, settings: str = "") -> Job:
+    """A copy of a filled production, with other settings; what hangs on them is still to be made."""
+    shutil.copytree(production, folder, dirs_exist_ok=True)
+    file = folder / "production.toml"
+    file.write_text(file.read_text() + settings)
+    return Job.of(Production.read(file), TILE)
+
+
+def finish(job: Job) -> Job:
+    """Make whatever is not up to date of the layers that tasks make here, and deliver all."""
     for symbol in topological_order():
         if symbol not in MADE_UP:
             make_node(job, symbol)

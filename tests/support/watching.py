@@ -36,6 +36,14 @@ QUICK = {
 """Settings with which workers that are gone are noticed in seconds."""
 
 
+END = "\n=====\n"
+ONE_AFTER_ANOTHER = (
+    "import json, sys; from imperv.flows.cli.commands import main; first, second = json.loads(sys.argv[1]); "
+    f"main(first); print(end={END!r}); sys.exit(main(second))"
+)
+"""Two commands in one process, which spends seconds on imports."""
+
+
 @dataclass
 class Seen:
     """What was said in one case."""
@@ -122,16 +130,22 @@ class Rehearsal:
 
     def note(self, case: str, seconds: float) -> Seen:
         """Ask everybody, and keep what they say."""
-        lines = self.imperv("status", "--config", str(self.file), "--metrics", str(self.metrics)).stdout.splitlines()
+        status = ("status", "--config", str(self.file))
+        asked = [(*status, "--metrics", str(self.metrics)), (*status, "--check", "--json", "--notify", self.hooks["cron"].url)]
+        done = subprocess.run(
+            [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(asked)],
+            cwd=ROOT, env=self.loopback.environment, capture_output=True, text=True,
+        )  # fmt: skip
+        shown, told = done.stdout.split(END)
+        lines = shown.splitlines()
         first = next((n for n, line in enumerate(lines) if line.startswith("production ")), len(lines))
-        check = self.imperv("status", "--check", "--json", "--config", str(self.file), "--notify", self.hooks["cron"].url)
-        troubles = json.loads(check.stdout)["troubles"]
+        troubles = json.loads(told)["troubles"]
         alerts: dict[str, list[str]] = {}
         for who, hook in self.hooks.items():
             alerts[who] = [self._short(body) for body in hook.got[self._read[who] :]]
             self._read[who] = len(hook.got)
         self.seen.append(
-            Seen(case, round(seconds, 1), lines[first:], check.returncode, troubles, **alerts, metrics=self._measured())
+            Seen(case, round(seconds, 1), lines[first:], done.returncode, troubles, **alerts, metrics=self._measured())
         )
         return self.seen[-1]
 

@@ -18,20 +18,16 @@ from imperv.tasks.imperviousness.assessment.comparison_sides import open_sides
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
 from tests.support.objections import nothing_but_objections
-from tests.support.report_store import TILE, fill, new_job
+from tests.support.report_store import TILE, copied, fill, finish, new_job
 
 CHANGED = "[parameters.change_mask]\nlower = 80.0\n[parameters.built_up]\nthreshold = 85\n"
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory):
+def jobs(filled, tmp_path_factory):
     """Two productions of the same inputs with other parameters, made by the real tasks."""
     folder = tmp_path_factory.mktemp("compare")
-    made = []
-    for name, settings in (("a", ""), ("b", CHANGED)):
-        (folder / name).mkdir()
-        made.append(fill(new_job(folder / name, settings=settings)))
-    return made
+    return [copied(filled, folder / "a"), finish(copied(filled, folder / "b", CHANGED))]
 
 
 @pytest.fixture
@@ -159,12 +155,12 @@ def test_two_files_whatever_they_are_called(jobs, capsys, tmp_path):
 
 
 def test_other_windows_are_compared_where_both_are(jobs, places, capsys, tmp_path):
-    small = fill(new_job(tmp_path, kilometres=2))
+    small = fill(new_job(tmp_path, kilometres=1))
     answer = by_layer(said(capsys, places[0], tmp_path, "-l", "imd", "-l", "IMCC"))
     a, b = (Store(job.store.url).open("IMD_now", TILE).values for job in (jobs[0], small))
-    both = (a[:200, :200] != 255) & (b != 255)
+    both = (a[:100, :100] != 255) & (b != 255)
     assert answer["IMD_now"]["pixels"] == both.sum()
-    assert answer["IMD_now"]["differing"] == (a[:200, :200] != b)[both].sum()
+    assert answer["IMD_now"]["differing"] == (a[:100, :100] != b)[both].sum()
     assert answer["IMD_now"]["bounds"] == list(small.bounds)
     assert "compared is what both cover" in answer["IMD_now"]["note"]
     assert main(["compare", places[0], str(tmp_path), "-l", "imd"]) == 0

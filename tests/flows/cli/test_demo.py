@@ -103,6 +103,7 @@ def quick(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_a_folder_of_an_older_demo_is_simulated_anew_and_one_of_today_is_kept(tmp_path, quick):
     folder = tmp_path / "demo"
     config = simulated(folder, 200, QUIET)

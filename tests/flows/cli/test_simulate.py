@@ -39,6 +39,7 @@ def test_the_same_again_changes_nothing_not_even_what_was_edited(rehearsal, caps
     assert capsys.readouterr().out == f"{file}: 2 tiles; next: imperv europe --config {file}\n"
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_goes_on_with_the_tile_it_was_at(tmp_path, monkeypatch):
     from imperv.tasks.simulator import many
 

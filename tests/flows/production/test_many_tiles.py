@@ -112,6 +112,7 @@ def test_sums_of_a_plan_by_hand(tmp_path):
     assert total["money"]["networks on GPUs"] == pytest.approx(7 * 0.05 + 6 / 50 * 2)
 
 
+@pytest.mark.slow
 def test_a_plan_of_europe(tmp_path, capsys):
     production(tmp_path)
     picture = tmp_path / "plan.png"
@@ -127,6 +128,7 @@ def test_a_plan_of_europe(tmp_path, capsys):
     assert main(["plan", "E44N26", "--config", str(tmp_path), "--country", "PT"]) == 2
 
 
+@pytest.mark.slow
 def test_a_list_is_planned_without_any_production_file(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["plan", "EEA38-2021", "--json"]) == 0
@@ -134,7 +136,7 @@ def test_a_list_is_planned_without_any_production_file(tmp_path, capsys, monkeyp
     assert "imperv: there is no production.toml: planned for 2018-2021 with 100 looks a year\n" in said.err
     found = json.loads(said.out)
     assert tuple(t["tile"] for t in found["tiles"]) == official_tiles("eea38-2021") and found["total"]["core_hours"] > 2000
-    for asked, count in (["eea38-2024"], 974), (["--country", "LU"], 3), (["e44n26"], 1):
+    for asked, count in (["--country", "LU"], 3), (["e44n26"], 1):
         assert main(["plan", *asked, "--summary"]) == 0
         said = capsys.readouterr()
         assert f"\n{count} tile" in said.out and "planned for 2021-2024" in said.err

@@ -31,6 +31,8 @@ SMALL = UNetParameters(
     base_filters=4, depth=2, patch=64, overlap=16, crop=32, batch=4, epochs=8, steps_per_epoch=16, split_block=32,
     learning_rate=0.01, members=2,
 )  # fmt: skip
+QUICK = SMALL.model_copy(update={"depth": 1, "epochs": 2, "steps_per_epoch": 3})
+"""For what does not hang on how much is learnt."""
 ORIGIN = (-310_240, 382_980)
 FEATURES = len(SMALL.names)
 
@@ -56,10 +58,16 @@ def trained():
     return train([texture()], SMALL)
 
 
+@pytest.fixture(scope="module")
+def quick():
+    return train([texture()], QUICK)
+
+
 def digest(model):
     return hashlib.sha256(b"".join(w.numpy().tobytes() for w in model.trainable_variables)).hexdigest()
 
 
+@pytest.mark.slow
 def test_learns_what_needs_the_neighbourhood(trained):
     for member in trained.history:
         assert min(member["validation"]) < 0.5 * member["constant_loss"]
@@ -74,7 +82,8 @@ def test_learns_what_needs_the_neighbourhood(trained):
     assert max(other.target[valid].mean(), 1 - other.target[valid].mean()) < 0.75
 
 
-def test_kept_weights_are_those_of_the_best_epoch(trained):
+@pytest.mark.slow
+def test_kept_weights_are_those_of_the_best_epoch():
     """The validation loss of the finished model is the lowest of the history, and not that of the last epoch."""
     worse = train([texture()], SMALL.model_copy(update={"learning_rate": 0.2, "members": 1, "patience": 8}))
     (history,) = worse.history
@@ -90,9 +99,10 @@ def test_kept_weights_are_those_of_the_best_epoch(trained):
     assert loss == pytest.approx(min(history["validation"]), rel=0.25)
 
 
-def test_no_data_is_kept_out_of_the_prediction(trained):
+@pytest.mark.slow
+def test_no_data_is_kept_out_of_the_prediction(quick):
     region = texture(seed=1)
-    members = predict(trained.model, trained.normalisation, region.features, ORIGIN, 64, 16)
+    members = predict(quick.model, quick.normalisation, region.features, ORIGIN, 64, 16)
     assert members.dtype == np.float32
     missing = np.isnan(region.features).any(axis=0)
     for member in members:
@@ -101,7 +111,8 @@ def test_no_data_is_kept_out_of_the_prediction(trained):
     assert np.abs(members[0] - members[1])[~missing].max() > 0.01
 
 
-def test_pixels_without_data_never_enter_training(trained):
+@pytest.mark.slow
+def test_pixels_without_data_never_enter_training(quick):
     """Targets where a feature is missing, and those of the guard band, change no weight."""
     region = texture()
     (split,), _ = choose_split([region.valid()], [ORIGIN], 32)
@@ -112,27 +123,28 @@ def test_pixels_without_data_never_enter_training(trained):
     guard = region.valid() & (split == 2)
     target[guard] = 1 - target[guard]
     # The split is that of the first member; the others have other guard bands.
-    one = SMALL.model_copy(update={"members": 1})
+    one = QUICK.model_copy(update={"members": 1})
     again = train([Region(region.features, target, ORIGIN)], one)
-    assert digest(again.model) == digest(split_members(trained.model)[0])
-    learnt = np.argwhere(region.valid() & (split == 0))[0]
-    target[tuple(learnt)] = 1 - target[tuple(learnt)]
+    assert digest(again.model) == digest(split_members(quick.model)[0])
+    # All that is learnt, for a few crops see only some of it.
+    target[region.valid() & (split == 0)] = 1 - target[region.valid() & (split == 0)]
     different = train([Region(region.features, target, ORIGIN)], one)
     assert digest(different.model) != digest(again.model)
 
 
-def test_training_does_not_hang_on_global_state(trained):
+@pytest.mark.slow
+def test_training_does_not_hang_on_global_state(quick):
     """Two trainings at once in threads, after others have used the global random state, still give the same weights."""
     import keras
 
     keras.utils.set_random_seed(4711)
     found = []
-    threads = [threading.Thread(target=lambda: found.append(digest(train([texture()], SMALL).model))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: found.append(digest(train([texture()], QUICK).model))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [digest(trained.model)] * 2
+    assert found == [digest(quick.model)] * 2
 
 
 SCRIPT = """
@@ -140,9 +152,9 @@ import sys
 sys.path.insert(0, {root!r})
 from imperv.layers.network.unet import configure_threads
 configure_threads(2)
-from tests.layers.network.test_unet import SMALL, digest, texture
+from tests.layers.network.test_unet import QUICK, digest, texture
 from imperv.layers.network.training import train
-print(digest(train([texture()], SMALL).model))
+print(digest(train([texture()], QUICK).model))
 """
 
 
@@ -174,33 +186,36 @@ def test_network_keeps_the_size_and_has_the_classical_parts():
     assert kinds.count("Conv2D") == 2 * 7 + 1
 
 
-def test_blocks_equal_the_whole(trained):
+@pytest.mark.slow
+def test_blocks_equal_the_whole(quick):
     features = texture(seed=2).features
-    whole = predict(trained.model, trained.normalisation, features, ORIGIN, 64, 16)
+    whole = predict(quick.model, quick.normalisation, features, ORIGIN, 64, 16)
     h = halo(64, 16)
-    part = predict(trained.model, trained.normalisation, features[:, : 80 + h], ORIGIN, 64, 16, np.s_[:80, :])
+    part = predict(quick.model, quick.normalisation, features[:, : 80 + h], ORIGIN, 64, 16, np.s_[:80, :])
     np.testing.assert_allclose(part, whole[:, :80], atol=1e-5)
 
 
-def test_many_areas_one_trace(trained):
+@pytest.mark.slow
+def test_many_areas_one_trace(quick):
     for rows in (30, 64, 100):
         features = np.zeros((FEATURES, rows, 70), "f4")
-        predict(trained.model, trained.normalisation, features, (rows, 3), 32, 8)
+        predict(quick.model, quick.normalisation, features, (rows, 3), 32, 8)
     before = window_function.cache_info()
-    predict(trained.model, trained.normalisation, np.zeros((FEATURES, 40, 50), "f4"), (7, 3), 32, 8)
+    predict(quick.model, quick.normalisation, np.zeros((FEATURES, 40, 50), "f4"), (7, 3), 32, 8)
     assert window_function.cache_info().misses == before.misses
 
 
-def test_save_and_load(trained, tmp_path):
+@pytest.mark.slow
+def test_save_and_load(quick, tmp_path):
     path = tmp_path / "new" / "model.keras"
-    save_model(trained.model, path)
-    metadata = json.loads(json.dumps(trained.metadata()))
+    save_model(quick.model, path)
+    metadata = json.loads(json.dumps(quick.metadata()))
     model, normalisation = load_model(path), Normalisation.from_json(metadata["normalisation"])
-    assert normalisation == trained.normalisation
-    assert UNetParameters(**metadata["parameters"]) == SMALL
+    assert normalisation == quick.normalisation
+    assert UNetParameters(**metadata["parameters"]) == QUICK
     features = texture(seed=3).features
     before, after = (
-        predict(m, n, features, ORIGIN, 64, 16) for m, n in ((trained.model, trained.normalisation), (model, normalisation))
+        predict(m, n, features, ORIGIN, 64, 16) for m, n in ((quick.model, quick.normalisation), (model, normalisation))
     )
     np.testing.assert_array_equal(before, after)
 
@@ -212,31 +227,36 @@ def test_load_says_which_file_is_bad(tmp_path):
             load_model(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_transfer_starts_where_the_neighbour_ended(trained):
     short = SMALL.model_copy(update={"epochs": 1, "steps_per_epoch": 2, "members": 3, "learning_rate": 1e-4})
     region = texture(seed=4)
-    fresh = train([region], short)
+    fresh = train([region], short.model_copy(update={"members": 1}))
     moved = train([region], short, initial=(trained.model, trained.normalisation))
     assert moved.normalisation == fresh.normalisation != trained.normalisation
-    for a, b in zip(moved.history, fresh.history, strict=True):
-        assert a["validation"][0] < 0.6 * b["validation"][0]
+    assert len(moved.history) == 3
+    for member in moved.history:
+        assert member["validation"][0] < 0.6 * fresh.history[0]["validation"][0]
     with pytest.raises(ValueError, match="architecture"):
         train([region], SMALL.model_copy(update={"base_filters": 8}), initial=(trained.model, trained.normalisation))
 
 
+@pytest.mark.slow
 def test_early_stop():
-    result = train([texture()], SMALL.model_copy(update={"learning_rate": 1e-9, "patience": 2, "dropout": 0, "members": 1}))
-    history = result.history[0]
+    still = {"learning_rate": 1e-9, "epochs": 8, "patience": 2, "dropout": 0, "members": 1, "steps_per_epoch": 1}
+    history = train([texture()], QUICK.model_copy(update=still)).history[0]
     assert len(history["validation"]) == history["best_epoch"] + 3 < SMALL.epochs
 
 
+@pytest.mark.slow
 def test_progress_is_told():
     seen = []
-    result = train([texture()], SMALL.model_copy(update={"epochs": 2, "steps_per_epoch": 1}), lambda *event: seen.append(event))
+    result = train([texture()], QUICK.model_copy(update={"steps_per_epoch": 1}), lambda *event: seen.append(event))
     assert [event[:2] for event in seen] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [event[3] for event in seen[:2]] == result.history[0]["validation"]
 
 
+@pytest.mark.slow
 def test_a_site_as_small_as_a_village():
     region = texture()
     target = np.full((200, 200), np.nan, "f4")
@@ -245,7 +265,7 @@ def test_a_site_as_small_as_a_village():
         region.features[:, 40:104, 40:102],
         region.target[40:104, 40:102],
     )
-    result = train([Region(features, target, ORIGIN)], SMALL.model_copy(update={"patch": 256, "crop": 128, "epochs": 4}))
+    result = train([Region(features, target, ORIGIN)], QUICK.model_copy(update={"patch": 256, "crop": 128}))
     assert result.crop == 60
     assert all(member["split_block"] < 32 and member["training_pixels"] > 1500 for member in result.history)
     assert all(np.isfinite(h["validation"]).all() for h in result.history)

@@ -70,6 +70,7 @@ def test_right_decisions_pass(job, site, subtract):
     assert found["scenes"] >= 8 and found["doubt"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [None, ("blue", "scl")])
 def test_scenes_that_begin_in_the_south_are_checked_as_others(job, tmp_path, keys):
     """Whether all bands do, or only some: pixels and their classes lie on each other."""
@@ -88,6 +89,7 @@ def test_scenes_that_begin_in_the_south_are_checked_as_others(job, tmp_path, key
         check(job("austria/site_2004", every=3, change=lambda k, item: (turned(k, item), flag(True)(k, item))))
 
 
+@pytest.mark.slow
 def test_pixels_that_a_file_hides_are_not_looked_at(job, tmp_path):
     def half_hidden(k: int, item: dict) -> None:
         for key, asset in item["assets"].items():
@@ -159,24 +161,26 @@ def in_the_other_convention(folder: Path, subtract: int):
     return change
 
 
-@pytest.mark.parametrize(("site", "subtract"), [("austria/site_2004", 1000), ("austria/site_2008", 0)])
-def test_both_conventions_give_features_on_one_scale(job, tmp_path, site, subtract):
+@pytest.mark.slow
+@pytest.mark.parametrize(("site", "subtract", "every"), [("austria/site_2004", 1000, 3), ("austria/site_2008", 0, 7)])
+def test_both_conventions_give_features_on_one_scale(job, tmp_path, site, subtract, every):
     """The same pixels in the other convention give the same features; decided wrongly, they jump by the offset."""
 
     def features(here: Job) -> tuple[list[str], np.ndarray]:
         found = make_pp(here, CATALOGUE["PP_now"]).statistics["offset_check"]["medians"]
         return list(found), here.group("PP_now")["quantiles"][:].astype(int)
 
-    decided, q20 = features(job(site, every=3))
+    decided, q20 = features(job(site, every=every))
     change = in_the_other_convention(tmp_path, subtract)
-    otherwise, same = features(job(site, change=change, every=3))
+    otherwise, same = features(job(site, change=change, every=every))
     assert (decided, otherwise) == ([str(subtract)], [str(1000 - subtract)])
     assert np.abs(q20 - same).max() <= 1 and (q20 > 0).sum() > 5000
-    _, wrong = features(job(site, change=change, every=3, boa_offset="subtract" if subtract else "none"))
+    _, wrong = features(job(site, change=change, every=every, boa_offset="subtract" if subtract else "none"))
     jumped = np.maximum(q20 - 1000, 1) if subtract else q20 + 1000
     assert np.abs(wrong - jumped)[q20 > 0].max() <= 1
 
 
+@pytest.mark.slow
 def test_sites_of_both_conventions_in_one_catalogue(job):
     """Groups of different ground lie on one scale; with a wrong decision about either of them they do not."""
     sites = "austria/site_2004", "austria/site_2008"

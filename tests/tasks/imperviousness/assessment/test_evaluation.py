@@ -57,8 +57,8 @@ def site(tmp_path_factory, ground) -> Path:
     (folder / "production.toml").write_text(
         'tiles = ["E38N31"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
         f"[area]\nbbox = [{LEFT}, {TOP - 10 * EDGE}, {LEFT + 10 * EDGE}, {TOP}]\n[engine]\nworkers = 1\n"
-        "[parameters.unet]\nbase_filters = 2\ndepth = 1\npatch = 64\noverlap = 16\ncrop = 32\nepochs = 2\n"
-        "steps_per_epoch = 6\nmembers = 1\n"
+        "[parameters.unet]\nbase_filters = 2\ndepth = 1\npatch = 32\noverlap = 8\ncrop = 16\nepochs = 1\n"
+        "steps_per_epoch = 4\nmembers = 1\n"
     )
     job, rng = job_of(folder), np.random.default_rng(2)
     shape = ground["imd"].shape
@@ -131,6 +131,7 @@ def test_trials_hold_out_other_blocks():
     assert (held_out((640, 640), (0, 0), 4) != held_out((640, 640), (0, 0), 0)).any()
 
 
+@pytest.mark.slow
 def test_no_method_learns_from_hidden_references(site, ground, trial):
     """References of the held-out blocks turned upside down change nothing but the row of the references themselves."""
     job = job_of(site)
@@ -150,6 +151,7 @@ def test_no_method_learns_from_hidden_references(site, ground, trial):
 # trials -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_references_score_as_scikit_learn_says(site, ground, trial):
     parts = held_out((EDGE, EDGE), job_of(site).global_index(), 0)
     here = (parts == VALIDATION) & (ground["ibu"] != 255)
@@ -168,6 +170,7 @@ def test_the_references_score_as_scikit_learn_says(site, ground, trial):
     assert rows["then", "random forest"]["f1"]["value"] > everywhere + 0.1
 
 
+@pytest.mark.slow
 def test_differences_and_years_are_paired(trial):
     found = summarise_trials([trial, Trial(**{**vars(trial), "number": 1})], CUTS)
     rows = {(r["year"], r["method"]): r for r in found["scores"]}
@@ -284,6 +287,7 @@ def test_truth_of_wrong_values_is_refused(site, tmp_path):
 # the command ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_with_pictures_and_json(site, capsys, tmp_path):
     common = ["evaluate", "--config", str(site / "production.toml"), "--truth", str(site / "truth")]
     page = tmp_path / "pages" / "evaluation.html"

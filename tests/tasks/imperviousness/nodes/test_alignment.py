@@ -148,6 +148,7 @@ def test_features_without_their_shift_are_refused(job):
         read_features(job, "now", Block(0, 0, 10, 10), FULL18)
 
 
+@pytest.mark.slow
 def test_one_piece_fits_into_the_least_memory(tmp_path, monkeypatch):
     job = job_of(tmp_path, memory="256 MiB", bbox="")
     monkeypatch.setattr(alignment, "SAMPLES", SAMPLES)

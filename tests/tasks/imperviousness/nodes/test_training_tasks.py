@@ -28,6 +28,7 @@ overlap = 8
 crop = 16
 epochs = 3
 steps_per_epoch = 4
+members = 1
 split_block = 16
 learning_rate = 0.01
 """
@@ -70,6 +71,13 @@ def site(job: Job, built: bool = True, seed: int = 0) -> Job:
     return job
 
 
+def with_unet(job: Job, **changes) -> Job:
+    """The same tile with other parameters of the network."""
+    parameters = job.production.parameters
+    parameters = parameters.model_copy(update={"unet": parameters.unet.model_copy(update=changes)})
+    return Job.of(job.production.model_copy(update={"parameters": parameters}), str(job.tile))
+
+
 @pytest.fixture
 def job(tmp_path):
     return site(job_of(tmp_path / "a"))
@@ -82,7 +90,9 @@ class KilledError(BaseException):
     """Not an error that anything catches, as a kill is none."""
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(job, monkeypatch):
+    job = with_unet(job, members=2)
     whole = make_model(job, IBUD)
     kept = []
 
@@ -135,11 +145,10 @@ def test_the_open_sea_gets_no_model(tmp_path):
     assert not record.made and "no pixel of tile E38N31 has both features and a reference" in record.reason
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_tried_once_more_and_then_fails_clearly(tmp_path):
     job = site(job_of(tmp_path / "a"))
-    bad = job.production.parameters.unet.model_copy(update={"learning_rate": 1e30})
-    parameters = job.production.parameters.model_copy(update={"unet": bad})
-    job = Job.of(job.production.model_copy(update={"parameters": parameters}), "E38N31")
+    job = with_unet(job, learning_rate=1e30)
     with pytest.raises(
         WorkError, match=r"IBUD_model of tile E38N31: the training diverged .*so did another.*learning_rate"
     ) as caught:
@@ -148,6 +157,7 @@ def test_a_training_that_diverges_is_tried_once_more_and_then_fails_clearly(tmp_
     assert job.record("IBUD_model") is None
 
 
+@pytest.mark.slow
 def test_the_second_seed_is_noted(job, monkeypatch):
     from imperv.layers.network.fitting import DivergenceError
 
@@ -165,6 +175,7 @@ def test_the_second_seed_is_noted(job, monkeypatch):
     assert "repeated from another seed" in made.warnings[0]
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_the_neighbour_and_stays_up_to_date(tmp_path):
     first = site(job_of(tmp_path / "a", "E38N32"))
     assert starting_model(first, "IBUD_model") is None
@@ -191,13 +202,11 @@ def test_what_a_training_starts_from_does_not_hang_on_which_was_first(tmp_path):
         assert starting_model(job_of(tmp_path / name, name), "IBUD_model") is None, name
 
 
+@pytest.mark.slow
 def test_another_architecture_is_no_start(tmp_path):
     make_node(site(job_of(tmp_path / "a", "E38N32")), "IBUD_model")
     other = site(job_of(tmp_path / "b", "E39N32"))
-    unet = other.production.parameters.unet.model_copy(update={"base_filters": 8})
-    parameters = other.production.parameters.model_copy(update={"unet": unet})
-    other = Job.of(other.production.model_copy(update={"parameters": parameters}), "E39N32")
-    assert starting_model(other, "IBUD_model") is None
+    assert starting_model(with_unet(other, base_filters=8), "IBUD_model") is None
 
 
 def test_the_whole_ground_is_read_in_pieces_and_is_the_same(tmp_path, monkeypatch):

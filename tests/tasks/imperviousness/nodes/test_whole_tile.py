@@ -110,6 +110,7 @@ def test_a_tile_that_does_not_fit_is_refused_before_anything_is_done(tmp_path):
     assert not list((tmp_path / "store").rglob("CHM.*"))
 
 
+@pytest.mark.slow
 def test_thresholds_of_a_full_tile_fit_where_the_tile_does_not(tmp_path):
     """RMSD of 400 MB within 256 MiB: only blocks are held."""
     job = job_of(tmp_path, bbox="", memory="256 MiB")

@@ -10,7 +10,9 @@ import pytest
 from imperv.tasks.imperviousness.report.facts import Change, sealed_status
 from imperv.tasks.imperviousness.report.levels import Level, Part, built_up_level, level, sums_by_kind
 from imperv.tasks.imperviousness.report.verdicts import judge
-from tests.support.report_store import fill, new_job
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
+from tests.support.report_store import TILE, new_job
 from tests.tasks.imperviousness.report.test_facts import PASSED, good
 
 SEALED, GRASS = 1, 6
@@ -43,8 +45,8 @@ def test_random_pixels_are_summed_as_one_by_one():
     np.testing.assert_allclose(sums_by_kind(then, now, clcplus, change), expected)
 
 
-def test_the_parts_sum_up_to_the_level_of_the_tile(tmp_path):
-    job = fill(new_job(tmp_path))
+def test_the_parts_sum_up_to_the_level_of_the_tile(filled):
+    job = Job.of(Production.read(filled), TILE)
     found = level(job)
     assert found is not None
     then, now, change = job.array("IMD_then")[:], job.array("IMD_now")[:], job.array("IMDC")[:]

@@ -20,7 +20,7 @@ from imperv.tasks.imperviousness.report.production import outliers, robust_z, ro
 from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
-from tests.support.report_store import TILE, fill, new_job
+from tests.support.report_store import TILE, copied, new_job
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
@@ -60,8 +60,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Job:
-    job = fill(new_job(tmp_path_factory.mktemp("finished")))
+def finished(filled, tmp_path_factory) -> Job:
+    job = copied(filled, tmp_path_factory.mktemp("finished"))
     note_run(job, "done", "")
     return job
 
