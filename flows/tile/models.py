@@ -12,12 +12,12 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import (
     IMPORTED,
-    PRODUCTS,
     Wanted,
     describe_period,
     imported,
     list_models,
     members_of,
+    networks,
     read_records,
     trouble,
     whole,
@@ -37,7 +37,7 @@ def list_entries(production: Production) -> list[dict[str, Any]]:
     """All models of the store of a production, by product and tile; one listing and one reading a product."""
     store = store_of(production)
     found = []
-    for product, symbol in PRODUCTS.items():
+    for product, symbol in networks(production.product).items():
         listed = list_models(store, product)
         records = read_records(store, product, sorted(listed))
         for tile in sorted(listed):
@@ -100,7 +100,7 @@ def age(created: str) -> str:
 
 def describe(job: Job, product: str) -> dict[str, Any]:
     """What is known of the model of a tile; InputError if there is none."""
-    symbol, tile = PRODUCTS[product], Tile(str(job.tile))
+    symbol, tile = networks(job.family)[product], Tile(str(job.tile))
     record = read_records(job.store, product, [tile]).get(tile)
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")

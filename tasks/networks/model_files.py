@@ -26,7 +26,7 @@ from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import UNetParameters
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.job import Job, utc_now
-from imperv.tasks.networks.registry import IMPORTED, PRODUCTS, Wanted, imported, load, members_of, trouble, weights_digest
+from imperv.tasks.networks.registry import IMPORTED, Wanted, imported, load, members_of, networks, trouble, weights_digest
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import Store, with_measured
@@ -42,7 +42,7 @@ ARCHITECTURE = ("features", "base_filters", "depth")
 
 def export_model(store: Store, product: str, tile: Tile, output: Path) -> None:
     """Write the model of a tile as one file, at once or not at all; InputError if it is missing or damaged."""
-    symbol, path = PRODUCTS[product], f"models/{product}/{tile}/model.json"
+    symbol, path = networks()[product], f"models/{product}/{tile}/model.json"
     record = store.read_record(path)
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {store.url}; `imperv model list` shows what is")
@@ -118,7 +118,7 @@ def _check_record(path: Path, record: Record) -> None:
     made_of = record.ingredients if isinstance(record.ingredients, Mapping) else {}
     has = made_of.get("parameters", {})
     sound = isinstance(has, Mapping) and isinstance(record.statistics, Mapping)
-    if not sound or not record.made or record.symbol not in PRODUCTS.values():
+    if not sound or not record.made or record.symbol not in networks().values():
         raise _wrong(path, "model.json is not the record of a trained model")
     try:
         Tile(record.tile)
@@ -188,7 +188,7 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
 def remove_model(job: Job, product: str) -> bool:
     """Remove the model of a tile, its record first; False if there is none."""
     with job.store.tile_lock(job.tile):
-        place = job.place(PRODUCTS[product])
+        place = job.place(networks()[product])
         there = job.store.read_text(place.record) is not None
         job.store.remove_record(place.record)
         with suppress(FileNotFoundError):

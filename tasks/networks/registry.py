@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from imperv.grids import Tile, nearest_tiles, window_geobox
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, layers_of
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import Normalisation
 from imperv.tasks.errors import InputError, WorkError
@@ -24,10 +24,10 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Area, Production
 from imperv.tasks.store.file_systems import read_together
 from imperv.tasks.store.records import Record
-from imperv.tasks.store.store import Store
+from imperv.tasks.store.store import Store, model_folder
 
-PRODUCTS = {"IMD": "IMD_model", "IBUD": "IBUD_model"}
-"""Folder of the models of a density, and their symbol in the catalogue."""
+KERAS = "model.keras"
+"""File of a network."""
 
 AT_ONCE = 10
 """Records read in one go, nearest first: as many as take part at most, so that a search is one listing and one reading."""
@@ -37,6 +37,15 @@ IMPORTED = "imported"
 
 
 # what is asked of a model ---------------------------------------------------------------------------------------
+
+
+def networks(product: str = DEFAULT) -> dict[str, str]:
+    """Symbols of a product's networks by the name of their folder, such as ``IMD``."""
+    return {
+        model_folder(layer).rpartition("/")[2]: symbol
+        for symbol, layer in layers_of(product).items()
+        if layer.model_file == KERAS
+    }
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,14 @@ class Wanted:
     @classmethod
     def of(cls, production: Production, symbol: str, same: bool | None = None) -> Wanted:
         """What a production asks of models: `same` by ``parameters.ensemble.accept``, if not given."""
-        layer, parameters, then = CATALOGUE[symbol], production.parameters, production.periods.then
+        layer, parameters = CATALOGUE[symbol], production.parameters
+        year = production.periods.of(layer.role)[0]
         if same is None:
             same = parameters.ensemble.accept == "same"
         return cls(
             f"{layer.stem} {layer.version}",
             parameters.unet.features,
-            (str(then.start), str(then.end)),
+            (str(year.start), str(year.end)),
             parameters.pick(layer.parameters) if same else None,
             production.area,
             parameters.unet.patch,
@@ -78,14 +88,14 @@ def trouble(record: Record, wanted: Wanted) -> str:
         return f"not trained: {record.reason}"
     made_of, period = record.ingredients, (record.start, record.end)
     if made_of.get("algorithm") != wanted.algorithm:
-        return f"another version: {made_of.get('algorithm', 'unknown')}, {wanted.algorithm} is asked"
+        return f"another version: {made_of.get('algorithm', 'unknown')}, expected {wanted.algorithm}"
     has: Mapping[str, Any] = made_of.get("parameters", {})
     if has.get("unet.features") != wanted.features:
-        return f"other features: {has.get('unet.features', 'unknown')}, {wanted.features} is asked"
+        return f"other features: {has.get('unet.features', 'unknown')}, expected {wanted.features}"
     if _names(record) != FEATURE_SETS[wanted.features]:
         return "its normalisation is not that of its features"
     if wanted.period and period != wanted.period:
-        return f"another year: {describe_period(*period)}, {describe_period(*wanted.period)} is asked"
+        return f"another year: {describe_period(*period)}, expected {describe_period(*wanted.period)}"
     depth = has.get("unet.depth", 0)
     if wanted.patch % 2**depth:
         return f"its depth of {depth} does not fit windows of {wanted.patch} px"
@@ -93,7 +103,7 @@ def trouble(record: Record, wanted: Wanted) -> str:
         return ""
     different = [k for k in sorted(set(has) | set(wanted.parameters)) if has.get(k) != wanted.parameters.get(k)]
     if different:
-        shown = [f"{k} {has.get(k, 'unknown')}, {wanted.parameters.get(k, 'none')} is asked" for k in different[:3]]
+        shown = [f"{k} is {has.get(k, 'unknown')}, expected {wanted.parameters.get(k, 'none')}" for k in different[:3]]
         return f"other parameters: {'; '.join(shown)}" + (f"; {len(different) - 3} more" if len(different) > 3 else "")
     if record.windowed and record.bbox != _window(record.tile, wanted.area):
         return "trained on another window of its tile"

@@ -89,7 +89,7 @@ def test_models_are_found_on_an_object_store(s3, tmp_path):
     result = ensemble_models(job, "IMD_model")
     assert [r.tile for r in result.models] == [TILE, nearest[0], *nearest[4:7]]
     assert result.left_out == {
-        nearest[1]: "other features: full18, atbd12 is asked",
+        nearest[1]: "other features: full18, expected atbd12",
         nearest[2]: "its record is missing or cannot be read",
         nearest[3]: "its data are gone or damaged",
     }

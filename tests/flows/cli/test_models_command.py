@@ -34,7 +34,7 @@ def test_list(config, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["product", "tile", "year", "features", "members", "pixels", "loss", "age", "note"]
     assert lines[1].split()[:7] == ["IMD", TILE, "2018", "atbd12", "2", "1000", "0.3500"]
-    assert "other features: full18, atbd12 is asked" in lines[2]
+    assert "other features: full18, expected atbd12" in lines[2]
     assert "its record is missing or cannot be read" in lines[3] and "not trained: no footprints" in lines[4]
     assert lines[5] == "4 models, 1 of use to this production"
     assert main(["model", "list", "--config", config, "--json"]) == 0
@@ -71,7 +71,7 @@ def test_export_import_remove(config, tmp_path, capsys):
     assert main(["model", "import", file, "--config", other, "--tile", NEAR]) == 0
     said = capsys.readouterr()
     assert f"IMD_model of tile {NEAR}: imported from {file}" in said.out
-    assert "other tiles will not use it (other parameters: unet.epochs 20, 3 is asked)" in said.err
+    assert "other tiles will not use it (other parameters: unet.epochs is 20, expected 3)" in said.err
     assert main(["model", "list", "--config", other]) == 0
     assert "imported; other parameters" in capsys.readouterr().out
     assert main(["model", "show", "IMD", NEAR, "--config", other]) == 0

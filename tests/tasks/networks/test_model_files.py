@@ -106,18 +106,18 @@ def test_while_the_tile_is_worked_on(exported, tmp_path):
 
 def test_models_of_no_use_are_refused_with_the_reason(exported, tmp_path):
     found = production(tmp_path, "features = 'full18'")
-    with pytest.raises(InputError, match="of no use to this production: other features: atbd12, full18 is asked"):
+    with pytest.raises(InputError, match="of no use to this production: other features: atbd12, expected full18"):
         import_model(found, exported[1])
     config = tmp_path / "production.toml"
     config.write_text(config.read_text().replace("full18", "atbd12").replace('"2018"', '"2015"'))
-    with pytest.raises(InputError, match="another year: 2018, 2015 is asked"):
+    with pytest.raises(InputError, match="another year: 2018, expected 2015"):
         import_model(type(found).read(tmp_path), exported[1])
     assert Job.of(found, TILE).record("IMD_model") is None
 
 
 def test_other_parameters_are_noted(exported, tmp_path):
     _, note = import_model(production(tmp_path, "epochs = 3"), exported[1])
-    assert note == "other parameters: unet.epochs 20, 3 is asked"
+    assert note == "other parameters: unet.epochs is 20, expected 3"
     compatible = production(tmp_path / "b", "epochs = 3\n[parameters.ensemble]\naccept = 'compatible'")
     assert import_model(compatible, exported[1])[1] == ""
 

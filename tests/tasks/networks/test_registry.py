@@ -48,17 +48,17 @@ def search(job, members=10, reach=300, **changes):
     [
         ({}, ""),
         ({"made": False, "reason": "no footprints"}, "not trained: no footprints"),
-        ({"unet.features": "full18"}, "other features: full18, atbd12 is asked"),
-        ({"unet.epochs": 3}, "other parameters: unet.epochs 3, 20 is asked"),
-        ({"unet.epochs": 3, "unet.seed": 2}, "other parameters: unet.epochs 3, 20 is asked; unet.seed 2, 1 is asked"),
-        ({"start": "2015-01-01", "end": "2015-12-31"}, "another year: 2015, 2018 is asked"),
-        ({"start": "2017-08-01", "end": "2018-07-31"}, "another year: 2017-08-01/2018-07-31, 2018 is asked"),
+        ({"unet.features": "full18"}, "other features: full18, expected atbd12"),
+        ({"unet.epochs": 3}, "other parameters: unet.epochs is 3, expected 20"),
+        ({"unet.epochs": 3, "unet.seed": 2}, "other parameters: unet.epochs is 3, expected 20; unet.seed is 2, expected 1"),
+        ({"start": "2015-01-01", "end": "2015-12-31"}, "another year: 2015, expected 2018"),
+        ({"start": "2017-08-01", "end": "2018-07-31"}, "another year: 2017-08-01/2018-07-31, expected 2018"),
         ({"windowed": True}, ""),
         (
             {"windowed": True, "bbox": (4_400_000.0, 2_700_000.0, 4_401_000.0, 2_701_000.0)},
             "trained on another window of its tile",
         ),
-        ({"ingredients": {}}, f"another version: unknown, {ALGORITHM} is asked"),
+        ({"ingredients": {}}, f"another version: unknown, expected {ALGORITHM}"),
         ({"statistics": {}}, "its normalisation is not that of its features"),
     ],
 )
@@ -69,7 +69,7 @@ def test_reasons(found, changes, reason):
 def test_another_version(found):
     record = record_of(found, TILE)
     newer = replace(Wanted.of(found, "IMD_model"), algorithm="IMD_model 99")
-    assert trouble(record, newer) == f"another version: {ALGORITHM}, IMD_model 99 is asked"
+    assert trouble(record, newer) == f"another version: {ALGORITHM}, expected IMD_model 99"
 
 
 def test_compatible_models_may_have_other_parameters_but_nothing_else(tmp_path):
@@ -93,9 +93,9 @@ def test_the_nearest_take_part_and_the_others_are_explained(found, job):
     result = search(job)
     assert [r.tile for r in result.models] == [nearer[0], nearer[3], nearer[5]]
     assert result.left_out == {
-        nearer[1]: "other features: full18, atbd12 is asked",
+        nearer[1]: "other features: full18, expected atbd12",
         nearer[2]: "not trained: no footprints",
-        nearer[4]: "other parameters: unet.seed 7, 1 is asked",
+        nearer[4]: "other parameters: unet.seed is 7, expected 1",
     }
     assert (result.farther, result.beyond, result.members) == (0, 1, 6)
     few = search(job, members=4)
@@ -186,7 +186,7 @@ def test_an_imported_model_of_the_tile_is_up_to_date_while_it_is_of_use(tmp_path
     entry = standing(job, "IMD_model")
     assert entry.state == "up to date" and "imported from a.zip" in entry.reason
     other = production(tmp_path, "features = 'full18'")
-    with pytest.raises(InputError, match=r"IMD_model of tile E44N27 was imported .*other features: atbd12, full18 is asked"):
+    with pytest.raises(InputError, match=r"IMD_model of tile E44N27 was imported .*other features: atbd12, expected full18"):
         standing(Job.of(other, TILE), "IMD_model")
     job.store.fs.rm_file(job.store.full(job.place("IMD_model").data))
     with pytest.raises(InputError, match="data are gone or damaged; import another one with --replace"):

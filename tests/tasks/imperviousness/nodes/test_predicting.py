@@ -174,7 +174,7 @@ def test_without_any_model_there_is_one_line(tmp_path):
         make_prediction(job, RIMD)
     assert str(caught.value) == (
         "RIMD of tile E44N27: no IMD_model can be used within 300 km (E44N27: not trained: no footprints; E43N27: other "
-        "features: full18, atbd12 is asked); run neighbouring tiles first, or import a model with `imperv model import`"
+        "features: full18, expected atbd12); run neighbouring tiles first, or import a model with `imperv model import`"
     )
     assert job.record("RIMD") is None
 
