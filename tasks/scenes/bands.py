@@ -74,7 +74,7 @@ def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
 
 
 def _entries(asset: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    """What a list of an asset says of its bands; nothing where it is none."""
+    """Entries of a list of an asset; none where it is no list."""
     found = asset.get(field)
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
@@ -152,7 +152,7 @@ def offset_decision(
 
 
 def _flag(item: Mapping[str, Any]) -> bool | None:
-    """Whether a catalogue says that it has taken the offset away; None where it says nothing."""
+    """The catalogue's flag of a removed offset; None without one."""
     for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
         said = item["properties"].get(key)
         if said is not None:

@@ -57,7 +57,7 @@ PACKED = (".safe", ".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.zst")
 """Ends of the names of packed products; of them only zips are read, others are named."""
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
-"""What Python raises on zips that are cut off, damaged, encrypted, or packed by methods that it does not know."""
+"""Errors of Python on zips that are cut off, damaged, encrypted, or packed by methods that it does not know."""
 
 
 class _DamagedError(Exception):

@@ -36,7 +36,7 @@ __all__ = [
 
 
 class SceneCatalogue(Protocol):
-    """Where STAC items come from."""
+    """A source of STAC items."""
 
     def search(self, bounds: tuple[float, float, float, float], period: Period) -> Iterable[Mapping[str, Any]]:
         """Items that may touch `bounds` (longitude, latitude) in a period, as dictionaries with absolute asset hrefs.

@@ -1,4 +1,4 @@
-"""What the files of scenes say before their pixels are used: where they lie, whether they can be read and agree."""
+"""Headers of the files of scenes, before their pixels are used: extent, readability, agreement."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NODATA = re.compile(rb"<NoDataValue>([^<]+)</NoDataValue>")
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a file without reading its pixels."""
+    """Header of a file."""
 
     crs: str
     """Well-known text; empty if it has none."""
@@ -171,7 +171,7 @@ def _declared(source: rasterio.DatasetReader) -> float | None:
 
 
 def disagreement(bands: dict[str, Header]) -> str:
-    """What is wrong with the files of a scene taken together; empty if nothing is."""
+    """Contradiction between the files of a scene; empty if there is none."""
     first_band, first = next(iter(bands.items()))
     for band, header in bands.items():
         kind = "uint8" if band == SCL else "uint16"
@@ -192,7 +192,7 @@ def disagreement(bands: dict[str, Header]) -> str:
 
 
 def _without_data(bands: dict[str, Header]) -> str:
-    """What cannot be, or does not go together, of what the files of a scene say is no data; empty if nothing."""
+    """Impossible or contradicting no-data values of a scene; empty if there are none."""
     declared: dict[float, str] = {}
     for band, header in bands.items():
         value, says_all = header.nodata, header.nodata is None and header.masked
