@@ -1,4 +1,4 @@
-"""What the values of a layer mean, as attributes of the CF Conventions: long_name, units, flags (sections 3.1, 3.2 and 3.5).
+"""Attributes of layers by the CF Conventions: long_name, units, flags (sections 3.1, 3.2 and 3.5).
 
 Codes, class names and colours of delivered layers are in `layers.palette`.
 """

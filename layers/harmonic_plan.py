@@ -1,4 +1,4 @@
-"""What a harmonic fit knows before any pixel, from dates and degree alone: its basis and its normal matrix; ATBD 4.2.1.
+"""Basis and normal matrix of a harmonic fit, from dates and degree alone; ATBD 4.2.1.
 
 The kernels of `harmonics` and `yearly` take it.
 """

@@ -28,7 +28,7 @@ class Palette:
     ramp: str = ""
     """Meaning of the codes without an entry in `class_names`; ``{0}`` stands for the code."""
     overview: Literal["mean", "change", "nearest"] = "nearest"
-    """How pixels are brought together in a smaller picture (`layers.kernels.overviews`)."""
+    """Resampling of its overviews (`layers.kernels.overviews`)."""
     anchors: tuple[int, ...] = ()
     """For quantities: codes between which colours are straight lines, outside left out."""
 

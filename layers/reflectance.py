@@ -10,9 +10,13 @@ import numpy as np
 
 REFLECTANCE_10M = ("B02", "B03", "B04", "B08")
 REFLECTANCE_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
+REFLECTANCE_60M = ("B01", "B09", "B10")
+"""B10 in Level-1C only."""
 SCL = "SCL"
 BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, SCL)
 """Bands that the yearly features need."""
+ALL_BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, *REFLECTANCE_60M, SCL)
+"""Bands that a family may need."""
 
 NO_DATA = 0
 """Digital number of a pixel without data in every Level-2A band (Sentinel-2 Products Specification Document)."""

@@ -15,7 +15,7 @@ from imperv.layers.network.rows import predict_area
 from imperv.layers.network.unet import CLIP, Normalisation, split_members
 
 CPU_BYTES = 128 * 2**20
-"""What a network may take for the windows predicted at once on a CPU: two of today's, as layers of more leave the caches."""
+"""Memory of a network for the windows predicted at once on a CPU: two of today's, as layers of more leave the caches."""
 
 GPU_BYTES = 512 * 2**20
 """The same on a GPU."""

@@ -33,7 +33,7 @@ class Lattice:
     patch: int
     """Edge of a window, pixels."""
     overlap: int
-    """What neighbouring windows share, pixels."""
+    """Overlap of neighbouring windows, pixels."""
 
     @property
     def tops(self) -> list[int]:

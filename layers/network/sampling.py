@@ -1,4 +1,4 @@
-"""What the models learn from: reference fractions, the spatial split, and random crops (ATBD 4.2.3, 4.3.1).
+"""Training data of the models: reference fractions, the spatial split, and random crops (ATBD 4.2.3, 4.3.1).
 
 NumPy only. Regions are arrays in memory; opening files and building the networks do not belong here.
 """
@@ -204,7 +204,7 @@ class CropSampler:
     def __init__(
         self, regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, balance: float = 0.5, seed: int = 1
     ) -> None:
-        self._regions, self._masks, self._size = list(regions), list(masks), size
+        self._regions, self._masks, self.size = list(regions), list(masks), size
         self._seed, self._rng = seed, np.random.default_rng([seed, 7])
         self._any, any_counts = self._centres(self._masks)
         sealed = [m & (r.target >= SEALED_FRACTION) for r, m in zip(self._regions, self._masks, strict=True)]
@@ -225,11 +225,6 @@ class CropSampler:
             kept.append(self._rng.choice(index, CANDIDATES, replace=False) if len(index) > CANDIDATES else index)
         return kept, counts
 
-    @property
-    def size(self) -> int:
-        """Edge of a crop, pixels."""
-        return self._size
-
     def restart(self, epoch: int) -> None:
         """Go on with the crops of an epoch, whatever was drawn before."""
         self._rng = np.random.default_rng([self._seed, 7, epoch])
@@ -240,7 +235,7 @@ class CropSampler:
         Features are NaN where there is no data and beyond a region; the target is 0..1. The weight is 0 where a pixel is not in
         the training part or has no data, else that of its crop.
         """
-        size, rng = self._size, self._rng
+        size, rng = self.size, self._rng
         features = np.empty((count, size, size, self._regions[0].features.shape[0]), "f4")
         target = np.zeros((count, size, size), "f4")
         weight = np.zeros((count, size, size), "f4")

@@ -31,7 +31,7 @@ Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
 
 PASSES = 10.0
-"""How often an epoch draws as many pixels as there are training pixels, within `STEPS`."""
+"""Passes over the training pixels in an epoch, within `STEPS`."""
 
 STEPS = (10, 400)
 """Fewest and most steps of an epoch when they follow from the number of pixels."""
@@ -108,7 +108,7 @@ def train(
     if initial:
         parameters = parameters.model_copy(update={"epochs": parameters.transfer_epochs})
 
-    done, members, history = _finished(state), [], []
+    done, members, history = list(state["finished"]) if state else [], [], []
     for k in range(parameters.members):
         seed = parameters.seed * 1000 + k
         member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters))
@@ -155,10 +155,6 @@ def train(
 
 State = Mapping[str, Any]
 """``finished``: (weights, record) of every finished member; ``member``: state of the one at work (`fitting.fit`)."""
-
-
-def _finished(state: State | None) -> list[tuple[list[np.ndarray], dict[str, Any]]]:
-    return list(state["finished"]) if state else []
 
 
 def _keeper(

@@ -41,7 +41,7 @@ class UNetParameters(BaseModel):
     patch: int = Field(default=256, ge=2)
     """Edge of a prediction window, pixels (ATBD 4.3.1)."""
     overlap: int = Field(default=64, ge=0)
-    """What neighbouring prediction windows share, pixels."""
+    """Overlap of neighbouring prediction windows, pixels."""
     align_years: bool = True
     """Take the median difference between the years off the features of `now` before the models see them."""
     crop: int = Field(default=64, ge=2)
@@ -108,7 +108,7 @@ class UNetParameters(BaseModel):
 
     @property
     def architecture(self) -> tuple[str, int, int]:
-        """What two networks must share for one to start from the other: features, filters, depth."""
+        """Features, filters and depth, which a network shares with the one that it starts from."""
         return self.features, self.base_filters, self.depth
 
 

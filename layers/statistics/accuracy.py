@@ -158,7 +158,7 @@ def accuracy(matrices: np.ndarray, weights: np.ndarray | None = None, strata: np
 
 
 def density_moments(mapped: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """What `density_error` needs of every unit, (n, 7) float64, from densities (n,) or (n, pixels), NaN in both where not valid.
+    """Moments of every unit for `density_error`, (n, 7) float64, from densities (n,) or (n, pixels), NaN in both where not valid.
 
     Number of values, and sums of map, reference, their squares, their product, and the absolute difference.
     """

@@ -70,7 +70,7 @@ def dark_end(bands: tuple[np.ndarray, ...], scl: np.ndarray, subtract: int) -> f
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the dark ends of a year say."""
+    """Verdict on the dark ends of a year."""
 
     medians: dict[int, float]
     """Median dark end of the scenes by what is subtracted from them."""

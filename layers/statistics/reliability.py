@@ -1,4 +1,4 @@
-"""Whether confidence means something: error by class of confidence, and rank correlation of spread and error (ATBD 4.7).
+"""Reliability of confidence: error by class of confidence, and rank correlation of spread and error (ATBD 4.7).
 
 NumPy only; like `scores`, everything follows from sums for each block of space. How confidence is made is in `confidence`.
 """
@@ -16,7 +16,7 @@ LEVELS = HIGHEST - LOWEST + 1
 """Codes of confidence, 50..100."""
 
 SUMS = ("pixels", "absolute", "square", "wrong")
-"""What is summed for each code: 1, |error|, error^2 and whether the mask is wrong."""
+"""Sums of each code: of 1, |error|, error^2 and whether the mask is wrong."""
 
 EDGES = (50, 60, 70, 80, 90, 101)
 """Bounds of the fixed classes 50..59, 60..69, 70..79, 80..89 and 90..100."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imperv.layers.catalogue.node import STAGES
+from imperv.layers.reflectance import BANDS
 from imperv.tasks.family.form import Form
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
@@ -38,7 +40,9 @@ class Family:
     """How each layer is made."""
     form: Form
     """How final layers are delivered."""
-    stages: tuple[str, ...]
+    bands: tuple[str, ...] = BANDS
+    """Bands of Sentinel-2 that it reads: an item that lacks one is a lost scene, whatever else it lacks."""
+    stages: tuple[str, ...] = tuple(dict.fromkeys(STAGES.values()))
     """Columns of `imperv status` in order, `Layer.column`."""
     references: Mapping[str, ReferenceRaster] = field(default_factory=dict)
     """Reference layers that are read from one raster each."""

@@ -1,4 +1,4 @@
-"""What a training that is cut off leaves behind, so that the next run goes on from its last epoch.
+"""Checkpoints of a training: the next run goes on from the last epoch of one that was cut off.
 
 One file beside the model, replaced whole after every epoch and removed when the model is stored.
 """
@@ -20,7 +20,7 @@ NAME = "training.npz"
 
 
 def checkpoint_path(job: Job, symbol: str) -> str:
-    """Where the state of a training is kept, relative to the store."""
+    """File of the state of a training, relative to the store."""
     return str(PurePosixPath(job.place(symbol).data).with_name(NAME))
 
 

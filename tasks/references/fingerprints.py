@@ -18,10 +18,10 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 
 FINGERPRINTS = "runs/fingerprints.data.json"
-"""Where digests of reference files are remembered, so that a large file is read once as long as size and time stay."""
+"""File of known digests: a large file is read once as long as its size and time stay."""
 
 SIDECARS = (".msk", ".aux.xml")
-"""What GDAL takes a mask and a value without data from."""
+"""Ends of the files that GDAL takes masks and no-data values from."""
 
 
 def fingerprint(job: Job, *paths: str) -> dict[str, Any]:

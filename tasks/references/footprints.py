@@ -38,11 +38,11 @@ POLYGON_BYTES = 2000
 """Projected memory of a polygon of a block, with its part of the index and of merged outlines; 0.9 kB with five corners."""
 
 PIECES = pa.schema([("outline", pa.binary())])
-"""What is laid down for a block: well-known binary in EPSG:3035."""
+"""Polygons of a block: well-known binary in EPSG:3035."""
 
 
 def count_footprints(job: Job) -> list[Tally]:
-    """What each source holds inside the area; InputError if no footprints are named or a file cannot be used."""
+    """Count of each source inside the area; InputError if no footprints are named or a file cannot be used."""
     least = job.production.references.footprint_confidence
     tallies = []
     for source in footprint_sources(job):

@@ -46,7 +46,7 @@ EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 Kind = Literal["ogr", "parquet", "lines", "csv"]
 TROUBLE = (RuntimeError, OSError, ValueError, KeyError, EOFError, zlib.error)
-"""What GDAL, Arrow and decompression raise on a damaged file."""
+"""Errors of GDAL, Arrow and decompression on a damaged file."""
 
 
 @dataclass(frozen=True)

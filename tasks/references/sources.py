@@ -64,7 +64,7 @@ class Source:
 
 @dataclass
 class Tally:
-    """What was found in a source within a window."""
+    """Count of a source within a window."""
 
     entry: str
     left_out: tuple[str, ...] = ()
@@ -285,7 +285,7 @@ def _polygons(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _elsewhere(vectors: Vectors, bounds: Bounds) -> str:
-    """Where the first footprints of a file lie, in words."""
+    """Place of the first footprints of a file, in words."""
     first = next((batch for batch in _batches(vectors, None) if len(batch.shapes)), None)
     if first is None:
         return ""

@@ -66,13 +66,13 @@ TRIES = 3
 """Failures of a file whose server answers before the file counts as damaged."""
 
 PASSING = re.compile(r"response code: (429|5\d\d)|[Cc]ould not connect|refused|[Tt]imed out|too slow|reset by peer|SlowDown")
-"""What GDAL says of troubles that pass; everything else is decided by asking the server."""
+"""GDAL's messages on passing troubles; everything else is decided by asking the server."""
 
 REMOTE = re.compile(r"(?:.*?/vsicurl/)?(?P<url>https?://.+)|(?:s3://|.*?/vsis3/)(?P<bucket>[^/]+)/(?P<key>.+)")
 INSIDE_ZIP = re.compile(r"^/vsizip/+(.*?\.zip)\b", re.IGNORECASE)
 
 RAN_OUT = "its signature may have run out"
-"""What is added to a refusal of a signed address."""
+"""Hint at the refusal of a signed address."""
 
 RAN_OUT_SAYS = (400, 401, 403)
 """Answers to signatures that have run out; 400 is that of temporary keys of S3 and of Google's servers."""
@@ -157,7 +157,7 @@ def environment(access: SceneAccess = LOCAL, path: str = "", **more: Any) -> ras
 
 
 class Answer(NamedTuple):
-    """What a server says about a file."""
+    """Answer of a server about a file."""
 
     state: Literal["there", "refused", "silent"]
     detail: str

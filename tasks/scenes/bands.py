@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
 
-from imperv.layers.reflectance import BANDS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.layers.reflectance import ALL_BANDS, BANDS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.errors import ItemError
 from imperv.tasks.scenes.identifiers import baseline_of, level_by_name, stated_level
 
@@ -24,12 +24,12 @@ OFFSET_BASELINE = (4, 0)
 
 COMMON_NAMES = {
     "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "rededge071": "B05", "rededge075": "B06",
-    "rededge078": "B07", "nir08": "B8A", "swir16": "B11", "swir22": "B12",
+    "rededge078": "B07", "nir08": "B8A", "swir16": "B11", "swir22": "B12", "coastal": "B01", "nir09": "B09", "cirrus": "B10",
 }  # fmt: skip
 """STAC EO common names that stand for exactly one Sentinel-2 band."""
 
 KEYS = {
-    **{key: COMMON_NAMES[key] for key in ("blue", "green", "red", "nir", "nir08", "swir16", "swir22")},
+    **{key: band for key, band in COMMON_NAMES.items() if not key.startswith("rededge")},
     "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "scl": SCL,
 }  # fmt: skip
 """Asset keys of Earth Search; others carry the band name itself, such as ``B02`` or ``B02_10m``."""
@@ -62,7 +62,7 @@ def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
     if len(bands) > 1 or key.endswith(ORIGINAL):
         return None
     for band in bands:
-        if (name := str(band.get("name", "")).upper()) in BANDS:
+        if (name := str(band.get("name", "")).upper()) in ALL_BANDS:
             return name
         common = str(band.get("common_name") or band.get("eo:common_name"))
         if common in COMMON_NAMES:
@@ -70,32 +70,34 @@ def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
     if key in KEYS:
         return KEYS[key]
     name = re.sub(r"_(10|20|60)m$", "", key).upper()
-    return name if name in BANDS else None
+    return name if name in ALL_BANDS else None
 
 
 def _entries(asset: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    """What a list of an asset says of its bands; nothing where it is none."""
+    """Entries of a list of an asset; none where it is no list."""
     found = asset.get(field)
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
 
-def band_files(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
-    """File or URL of every band of an item; the finest where an item has a band twice.
+def band_files(
+    item: Mapping[str, Any], configured: Mapping[str, str] | None = None, needed: Collection[str] = BANDS
+) -> dict[str, str]:
+    """File or URL of every band of an item that is `needed`; the finest where an item has a band twice.
 
     GeoTIFFs and the provider's JPEG 2000 are never mixed, since their offsets differ: JPEG 2000 only where GeoTIFFs are missing.
     """
-    return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured).items()}
+    return {band: item["assets"][key]["href"] for band, key in _chosen(item, configured, needed).items()}
 
 
-def _chosen(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, str]:
+def _chosen(item: Mapping[str, Any], configured: Mapping[str, str] | None, needed: Collection[str]) -> dict[str, str]:
     """Key of the asset of every band."""
     made: dict[str, str] = {}
     originals: dict[str, str] = {}
     found = ((key, band_of(key.removesuffix(ORIGINAL), asset)) for key, asset in item["assets"].items())
-    ours = [(key, band) for key, band in found if band]
+    ours = [(key, band) for key, band in found if band and band in needed]
     for key, band in sorted(ours, key=lambda pair: (_pixel_size(pair[0], item["assets"][pair[0]]), pair[0])):
         (originals if key.endswith(ORIGINAL) else made).setdefault(band, key)
-    known = {band: key for band, key in (configured or {}).items() if key in item["assets"]}
+    known = {band: key for band, key in (configured or {}).items() if key in item["assets"] and band in needed}
     return max({**made, **known}, {**originals, **known}, key=len)
 
 
@@ -122,7 +124,10 @@ def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
 
 
 def offset_decision(
-    item: Mapping[str, Any], setting: str = "auto", configured: Mapping[str, str] | None = None
+    item: Mapping[str, Any],
+    setting: str = "auto",
+    configured: Mapping[str, str] | None = None,
+    needed: Collection[str] = BANDS,
 ) -> tuple[int, str]:
     """Digital numbers to subtract from an item's reflectance, and why (docs/dev/sentinel2.md, section 2).
 
@@ -133,7 +138,7 @@ def offset_decision(
         return 0, "boa_offset = none"
     if setting == "subtract":
         return OFFSET, "boa_offset = subtract"
-    baseline, chosen = baseline_of(item), _chosen(item, configured)
+    baseline, chosen = baseline_of(item), _chosen(item, configured, needed)
     later = bool(baseline) and tuple(int(p) for p in baseline.split(".")) >= OFFSET_BASELINE
     raster = _raster_offset(item, chosen)
     # The flags speak of the GeoTIFFs that the catalogue has made.
@@ -152,7 +157,7 @@ def offset_decision(
 
 
 def _flag(item: Mapping[str, Any]) -> bool | None:
-    """Whether a catalogue says that it has taken the offset away; None where it says nothing."""
+    """The catalogue's flag of a removed offset; None without one."""
     for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"):
         said = item["properties"].get(key)
         if said is not None:
@@ -187,10 +192,12 @@ def _declared(key: str, asset: Mapping[str, Any]) -> int | None:
     return None
 
 
-def stated_nodata(item: Mapping[str, Any], configured: Mapping[str, str] | None = None) -> dict[str, float]:
+def stated_nodata(
+    item: Mapping[str, Any], configured: Mapping[str, str] | None = None, needed: Collection[str] = BANDS
+) -> dict[str, float]:
     """Value without data of bands, where an item says another than 0."""
     found = {}
-    for band, key in _chosen(item, configured).items():
+    for band, key in _chosen(item, configured, needed).items():
         asset = item["assets"][key]
         for entry in (*(_entries(asset, "raster:bands") or _entries(asset, "bands")), asset):
             said = entry.get("nodata")

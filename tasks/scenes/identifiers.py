@@ -1,4 +1,4 @@
-"""What identifies a Sentinel-2 product, in one spelling: platform, MGRS tile, datatake, datastrip, baseline, level, name.
+"""Identifiers of a Sentinel-2 product, in one spelling: platform, MGRS tile, datatake, datastrip, baseline, level, name.
 
 Catalogues write the same look as ``sentinel-2a`` or ``S2A``, ``31UDS`` or ``T31UDS``, with or without the baseline at the end of
 a datatake.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 Item = Mapping[str, Any]
 
 OWN_BASELINE = "99.99"
-"""What Sen2Cor writes outside of the provider's own processing: no baseline that others come before or after."""
+"""Baseline of Sen2Cor outside of the provider's own processing: no baseline that others come before or after."""
 
 STAMP = "%Y%m%dT%H%M%S"
 
@@ -47,11 +47,11 @@ class Datastrip(NamedTuple):
 
     start: str
     made: str
-    """Where and when it was processed."""
+    """Place and time of its processing."""
 
 
 def _said(item: Item, *keys: str) -> Iterator[str]:
-    """What an item says under some names, as upper-case text."""
+    """Properties of an item, as upper-case text."""
     props = item["properties"]
     for key in keys:
         if isinstance(value := props.get(key), str | int | float) and (text := str(value).strip()):

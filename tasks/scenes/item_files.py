@@ -80,7 +80,7 @@ class ItemFiles:
                 waiting += reversed(linked)
 
     def _first(self) -> list[str]:
-        """Where reading begins."""
+        """Files to begin with."""
         path = Path(self.path)
         if self._connection or path.is_file():
             return [str(self.path)]

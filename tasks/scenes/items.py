@@ -60,7 +60,7 @@ def name_of(item: Any, otherwise: str) -> str:
 
 
 UNSOUND = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, ShapelyError)
-"""What Python and shapely raise on metadata of another form."""
+"""Errors of Python and shapely on metadata of another form."""
 
 
 def trouble_with(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whether pixels bear out the offset that was decided from metadata: a small sample of a dozen scenes of each kind is read."""
+"""Check of the radiometric offset, decided from metadata, against a small sample of pixels of a dozen scenes of each kind."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from shapely.geometry.polygon import orient
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
-from imperv.tasks.scenes.bands import LISTS_OFFSETS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.tasks.scenes.bands import BANDS, LISTS_OFFSETS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.scenes.items import is_debris, time_of, trouble_with, unusable, unwanted
 from imperv.tasks.settings.periods import Period
 
@@ -34,6 +34,7 @@ DEPTH = 4
 FILES = {
     **{band: f"{band}_10m" for band in REFLECTANCE_10M},
     **{band: f"{band}_20m" for band in REFLECTANCE_20M},
+    **{band: f"{band}_60m" for band in ("B01", "B09")},
     SCL: f"{SCL}_20m",
 }
 """End of the name of each band's file, at the resolution that it was measured at."""
@@ -57,7 +58,7 @@ PACKED = (".safe", ".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.zst")
 """Ends of the names of packed products; of them only zips are read, others are named."""
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
-"""What Python raises on zips that are cut off, damaged, encrypted, or packed by methods that it does not know."""
+"""Errors of Python on zips that are cut off, damaged, encrypted, or packed by methods that it does not know."""
 
 
 class _DamagedError(Exception):
@@ -67,8 +68,8 @@ class _DamagedError(Exception):
 class SafeProducts:
     """A SAFE product (``.SAFE`` folder, or zip of one), or a folder with such up to `DEPTH` levels deep."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, needed: Collection[str] = BANDS) -> None:
+        self.path, self.needed = Path(path), needed
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
         """Products that touch the bounds in the period, as items; damaged ones are given as unusable."""
@@ -78,7 +79,7 @@ class SafeProducts:
             products += 1
             if not _may_be_of(place.name, period):
                 continue
-            for item in _read_all(place):
+            for item in _read_all(place, self.needed):
                 # The day of a zip of another name is known when it is open.
                 wanted = _may_be_of(item["id"], period) if "unusable" in item else not unwanted(item, bounds, period)
                 if wanted:
@@ -151,7 +152,7 @@ def _may_be_of(name: str, period: Period) -> bool:
     return match is None or str(period.start) <= "-".join(match.groups()[1:4]) <= str(period.end)
 
 
-def _read_all(place: Path) -> Iterator[dict[str, Any]]:
+def _read_all(place: Path, needed: Collection[str] = BANDS) -> Iterator[dict[str, Any]]:
     """The products in a folder or zip as STAC items: usually one; at least what is wrong.
 
     A product of Level-1C has no assets. A damaged one has only `id` and `unusable`, the reason.
@@ -173,7 +174,7 @@ def _read_all(place: Path) -> Iterator[dict[str, Any]]:
         product = _Product(place, {file[len(root) :]: where for file, where in files.items() if file.startswith(root)})
         known = _name(PurePosixPath(root).name) or name
         try:
-            yield _item(known, product)
+            yield _item(known, product, needed)
         except _DamagedError as error:
             yield unusable(known, f"{error} ({place / root if len(roots) > 1 else place})")
 
@@ -237,7 +238,7 @@ class _Product:
             raise _DamagedError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _item(name: str, product: _Product) -> dict[str, Any]:
+def _item(name: str, product: _Product, needed: Collection[str]) -> dict[str, Any]:
     main = next((n for n in ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml") if n in product.files), None)
     if main is None:
         raise _DamagedError("has no MTD_MSIL2A.xml")
@@ -272,7 +273,7 @@ def _item(name: str, product: _Product) -> dict[str, Any]:
         if cloud:
             item["properties"]["eo:cloud_cover"] = _finite(cloud)
         if main == "MTD_MSIL2A.xml":
-            item["assets"] = _assets(product, about, granules[0].rpartition("/")[0])
+            item["assets"] = _assets(product, about, granules[0].rpartition("/")[0], needed)
     except (ValueError, IndexError) as error:
         raise _DamagedError(f"{main} holds something unexpected: {error}") from None
     if wrong := trouble_with(item):
@@ -295,7 +296,7 @@ def _text(element: ElementTree.Element, tag: str, default: str | None = None) ->
     raise _DamagedError(f"its metadata lacks {tag}")
 
 
-def _assets(product: _Product, about: ElementTree.Element, granule: str) -> dict[str, dict[str, Any]]:
+def _assets(product: _Product, about: ElementTree.Element, granule: str, needed: Collection[str]) -> dict[str, dict[str, Any]]:
     """File, pixel size and offset of each band."""
     if (scale := float(_text(about, "BOA_QUANTIFICATION_VALUE", str(QUANTIFICATION)))) != QUANTIFICATION:
         raise _DamagedError(f"its reflectance is in units of 1/{scale:g}, not 1/{QUANTIFICATION}")
@@ -309,7 +310,8 @@ def _assets(product: _Product, about: ElementTree.Element, granule: str) -> dict
     for band, ending in FILES.items():
         name = next((n for n in listed if n.endswith(f"_{ending}.jp2")), None)
         if name is None or name not in product.files:
-            missing.append(Path(name or f"*_{ending}.jp2").name)
+            if band in needed:
+                missing.append(Path(name or f"*_{ending}.jp2").name)
             continue
         assets[ending] = {"href": product.files[name].path, "type": "image/jp2", "gsd": int(ending[-3:-1])}
         if band in offsets:

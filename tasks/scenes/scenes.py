@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class SceneCatalogue(Protocol):
-    """Where STAC items come from."""
+    """A source of STAC items."""
 
     def search(self, bounds: tuple[float, float, float, float], period: Period) -> Iterable[Mapping[str, Any]]:
         """Items that may touch `bounds` (longitude, latitude) in a period, as dictionaries with absolute asset hrefs.
@@ -123,13 +123,17 @@ class SceneList:
 
 
 def select_scenes(
-    items: Iterable[Mapping[str, Any]], *, boa_offset: str = "auto", bands: Mapping[str, str] | None = None
+    items: Iterable[Mapping[str, Any]],
+    *,
+    boa_offset: str = "auto",
+    bands: Mapping[str, str] | None = None,
+    needed: Collection[str] = BANDS,
 ) -> SceneList:
     """Scenes to read: duplicates dropped, offset decided, files found.
 
     Of products of one datatake and MGRS tile the newest processing is kept (baseline, then generation or update time), and
     every other that shows a part of the look which the kept ones do not (`is_part`); an item that is there twice counts once.
-    Items of Level-1C, without all bands, with properties of a wrong kind, or that the catalogue calls unusable are left out. The
+    Items of Level-1C, without all `needed` bands, with properties of a wrong kind, or called unusable are left out. The
     order of `items` does not matter.
     """
     items = sorted(items, key=lambda i: str(i["id"]))
@@ -141,12 +145,12 @@ def select_scenes(
             dropped[item["id"]] = "is Level-1C, top of the atmosphere; Level-2A is needed"
             continue
         try:
-            scene = _scene(item, boa_offset, bands)
+            scene = _scene(item, boa_offset, bands, needed)
         except ItemError as error:
             dropped[item["id"]] = str(error)
             lost.append(item)
             continue
-        if missing := [band for band in BANDS if band not in scene.bands]:
+        if missing := [band for band in needed if band not in scene.bands]:
             dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
             # What has none of the bands and does not say that it is Level-2A is something else.
             if scene.bands or "2A" in (stated_level(item), level_by_name(item)):
@@ -167,14 +171,14 @@ def select_scenes(
     return SceneList(scenes, dropped, tuple(sorted(names | _without_another(damaged, kept))))
 
 
-def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None) -> Scene:
+def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None, needed: Collection[str]) -> Scene:
     """The scene of an item, which may lack bands; ItemError if a property is of a wrong kind."""
-    subtract, reason = offset_decision(item, boa_offset, bands)
+    subtract, reason = offset_decision(item, boa_offset, bands, needed)
     cloud = item["properties"].get("eo:cloud_cover")
     return Scene(
         item["id"], time_of(item).isoformat(), item["overpass"], mgrs_of(item), baseline_of(item),
-        None if cloud is None else number(cloud, "eo:cloud_cover"), subtract, reason, band_files(item, bands),
-        stated_nodata(item, bands),
+        None if cloud is None else number(cloud, "eo:cloud_cover"), subtract, reason, band_files(item, bands, needed),
+        stated_nodata(item, bands, needed),
     )  # fmt: skip
 
 

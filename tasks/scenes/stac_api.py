@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from textwrap import shorten
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -23,7 +23,8 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import DoesNotConformTo
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import InvalidHeader, NameResolutionError
+from urllib3.util import Retry
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError, WorkError
@@ -44,7 +45,7 @@ ATTEMPTS_AT_A_COUNT = 2
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for."""
+    """Attempts and waits for a server."""
 
     attempts: int = 6
     """Times a request is made."""
@@ -74,7 +75,8 @@ class Connection(StacApiIO):
         self.session.hooks["response"].append(self._note_wait)
 
     def _note_wait(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        self._asked_wait = _retry_after(response.headers.get("Retry-After", ""))
+        with suppress(InvalidHeader):
+            self._asked_wait = Retry().get_retry_after(response.raw)
 
     def request(
         self,
@@ -137,15 +139,6 @@ class Connection(StacApiIO):
         raise InputError(f"scenes.catalogue: {url}: {answers}; correct the URL or scenes.collection") from None
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds of a Retry-After header, which may be a date."""
-    if text.strip().isdigit():
-        return float(text)
-    with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(text) - dt.datetime.now(dt.UTC)).total_seconds())
-    return None
-
-
 def _status(error: APIError) -> int | None:
     """HTTP status of a failure; None where there was no answer."""
     return getattr(error, "status_code", None)
@@ -164,7 +157,7 @@ def _is_temporary(error: APIError) -> bool:
 
 
 def _said(error: APIError) -> str:
-    """What a server answers, or what is wrong with the connection without the names of classes around it."""
+    """A server's answer, or the fault of the connection without the names of classes around it."""
     cause = error.__context__
     if _status(error) is not None or not isinstance(cause, requests.exceptions.RequestException) or not cause.args:
         return _one_line(str(error))
@@ -176,8 +169,7 @@ def _said(error: APIError) -> str:
 
 def _one_line(text: str) -> str:
     """The beginning of what a server or library says."""
-    words = " ".join(text.split())
-    return words if len(words) <= 160 else words[:157] + "..."
+    return shorten(text, 160, placeholder="...")
 
 
 def _next(page: Mapping[str, Any]) -> pystac.Link | None:
@@ -190,7 +182,7 @@ def _next(page: Mapping[str, Any]) -> pystac.Link | None:
 
 
 def _self(item: Mapping[str, Any]) -> str:
-    """Where an item says that it lies; empty if it does not."""
+    """Address of an item by its own link; empty without one."""
     links = item.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self" and is_href(href := link.get("href")):

@@ -1,9 +1,9 @@
-"""What the files of scenes say before their pixels are used: where they lie, whether they can be read and agree."""
+"""Headers of the files of scenes, before their pixels are used: extent, readability, agreement."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,7 @@ NODATA = re.compile(rb"<NoDataValue>([^<]+)</NoDataValue>")
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a file without reading its pixels."""
+    """Header of a file."""
 
     crs: str
     """Well-known text; empty if it has none."""
@@ -75,7 +75,7 @@ class Survey:
     """Scenes that cannot be used, by id, and why."""
 
 
-def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> Survey:
+def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL, needed: Sequence[str] = BANDS) -> Survey:
     """Look at the header of every file, and at the last pixel of local ones, which those cut short lack.
 
     `workers` local files are opened at once, of remote files `access.concurrency`. WorkError if a server does not answer: no
@@ -97,7 +97,7 @@ def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -
 
     with ThreadPoolExecutor(files_at_once(_paths(scenes), workers, access), "survey") as pool:
         # All files of a scene at once, or few scenes on a slow server would be waited for one file after the other.
-        asked = [{band: pool.submit(header, s, band) for band in _in_order(s)} for s in scenes]
+        asked = [{band: pool.submit(header, s, band) for band in _in_order(needed)} for s in scenes]
         try:
             for scene, headers in zip(scenes, asked, strict=True):
                 try:
@@ -126,9 +126,9 @@ def _paths(scenes: Iterable[Scene]) -> Iterator[str]:
     return (path for scene in scenes for path in scene.bands.values())
 
 
-def _in_order(scene: Scene) -> list[str]:
-    """Bands of a scene, in an order that does not depend on its item."""
-    return [SCL, *(band for band in BANDS if band != SCL)]
+def _in_order(needed: Sequence[str]) -> list[str]:
+    """Bands, the classification first."""
+    return sorted(needed, key=lambda band: band != SCL)
 
 
 def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
@@ -171,7 +171,7 @@ def _declared(source: rasterio.DatasetReader) -> float | None:
 
 
 def disagreement(bands: dict[str, Header]) -> str:
-    """What is wrong with the files of a scene taken together; empty if nothing is."""
+    """Contradiction between the files of a scene; empty if there is none."""
     first_band, first = next(iter(bands.items()))
     for band, header in bands.items():
         kind = "uint8" if band == SCL else "uint16"
@@ -192,7 +192,7 @@ def disagreement(bands: dict[str, Header]) -> str:
 
 
 def _without_data(bands: dict[str, Header]) -> str:
-    """What cannot be, or does not go together, of what the files of a scene say is no data; empty if nothing."""
+    """Impossible or contradicting no-data values of a scene; empty if there are none."""
     declared: dict[float, str] = {}
     for band, header in bands.items():
         value, says_all = header.nodata, header.nodata is None and header.masked

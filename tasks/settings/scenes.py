@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from imperv.layers.reflectance import BANDS
+from imperv.layers.reflectance import ALL_BANDS
 from imperv.tasks.settings.frozen import Frozen
 
 
@@ -65,6 +65,6 @@ class Scenes(Frozen):
     @field_validator("bands")
     @classmethod
     def _known_bands(cls, value: dict[str, str]) -> dict[str, str]:
-        if unknown := sorted(name for name in value if name.upper() not in BANDS):
-            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(BANDS)}")
+        if unknown := sorted(name for name in value if name.upper() not in ALL_BANDS):
+            raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(ALL_BANDS)}")
         return {name.upper(): key for name, key in value.items()}

@@ -164,8 +164,8 @@ def write_catalogue(out: Path, items: list[dict[str, Any]]) -> Path:
 
 def write_tif(path: Path, array: NDArray, left: float, top: float, pixel: float, crs: str, nodata: int) -> None:
     """Write one band as a tiled, deflated GeoTIFF."""
-    _create(path, array.shape, array.dtype, left, top, pixel, crs, nodata)
-    with rasterio.open(path, "r+") as target:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(path, "w", **_profile(array.shape, array.dtype, left, top, pixel, crs, nodata)) as target:
         target.write(array, 1)
 
 
@@ -175,11 +175,6 @@ def _profile(shape: tuple[int, ...], dtype: Any, left: float, top: float, pixel:
         "nodata": nodata, "transform": from_origin(left, top, pixel, pixel), "compress": "deflate", "predictor": 2,
         "zlevel": 1, "tiled": True, "blockxsize": 256, "blockysize": 256, "bigtiff": "if_safer",
     }  # fmt: skip
-
-
-def _create(path: Path, shape: tuple[int, ...], *profile: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rasterio.open(path, "w", **_profile(shape, *profile)).close()
 
 
 def _write_rows(path: Path, array: NDArray, granule: Granule, rows: slice) -> None:

@@ -1,4 +1,4 @@
-"""What differs between the two years of a simulated landscape: new and lost sealing, felled forest, rotated crops."""
+"""Changes between the two years of a simulated landscape: new and lost sealing, felled forest, rotated crops."""
 
 from __future__ import annotations
 

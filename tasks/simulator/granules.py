@@ -1,4 +1,4 @@
-"""Where the granules of a site lie: UTM zones, MGRS names and pixel grids, and the scenery each grid sees.
+"""Granules of a site: UTM zones, MGRS names and pixel grids, and the scenery each grid sees.
 
 A granule covers its side of the zone border (or of the site's middle) and some hundred metres beyond.
 """

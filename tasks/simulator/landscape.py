@@ -61,7 +61,7 @@ class Places:
 
 @dataclass
 class Terrain:
-    """What is laid out while a landscape is being planned."""
+    """A landscape that is being planned."""
 
     shapes: Shapes
     rng: np.random.Generator
@@ -99,7 +99,7 @@ class Landscape:
     extent: float
     """Edge of the site, metres."""
     changes: tuple[Planted, ...]
-    """What differs between the years."""
+    """Planted changes between the years."""
     seed: tuple[int, ...]
     """Seed of everything random about the objects."""
 

@@ -45,7 +45,7 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really there, on the 10 m grid of the site."""
+    """Truth on the 10 m grid of the site."""
 
     imd: tuple[Bytes, Bytes]
     """Sealed share in percent, `then` and `now`."""

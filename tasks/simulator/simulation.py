@@ -24,7 +24,7 @@ SMALLEST, LARGEST = 128, 10_000
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where a simulated input lies."""
+    """Paths of a simulated input."""
 
     out: Path
     """Folder."""

@@ -38,7 +38,7 @@ PARENT = "europe"
 """Name of the lease of a production's parent, beside those of tiles."""
 
 SECONDS = 120.0
-"""How long a lease lasts without being renewed; `engine.lease` overrules it."""
+"""Duration of a lease that is not renewed; `engine.lease` overrules it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Entry(Process):
-    """What the file of a lease says."""
+    """Content of the file of a lease."""
 
     expires: float
     """Seconds since 1970; 0 for a released lease."""
@@ -101,7 +101,7 @@ def this_process() -> Process:
 
 
 def _entry(expires: float = 0.0) -> Entry:
-    """What this process writes."""
+    """Entry of this process."""
     return Entry(**asdict(this_process()), expires=expires)
 
 

@@ -89,7 +89,7 @@ class PatientS3(S3FileSystem):
     call_s3 = sync_wrapper(_call_s3)
 
     def _mistake(self, error: Exception, bucket: str) -> str:
-        """What is wrong with the request itself, and the remedy; empty if nothing is known to be."""
+        """Mistake in the request itself, and the remedy; empty if none is known."""
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return (
                 f"no keys for s3://{bucket}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in store_options"
@@ -104,7 +104,7 @@ class PatientS3(S3FileSystem):
 
 
 def _passing(error: Exception) -> str:
-    """What a server that is silent or busy says; empty for errors that stay."""
+    """Message of a silent or busy server; empty for errors that stay."""
     if isinstance(error.__cause__, ClientError):
         status = int(error.__cause__.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return f"HTTP {status}" if status in BUSY else ""

@@ -39,7 +39,7 @@ class Batch:
     unbuilt: np.ndarray
     """(n,) uint8: 0 for buildings, else why they are none (`tasks.vectors.tags`)."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """What has no shape, by reason."""
+    """Features without a shape, by reason."""
 
 
 def parsed(texts: np.ndarray, parse: Callable[..., np.ndarray], unbuilt: np.ndarray | None = None) -> Batch:

@@ -37,7 +37,7 @@ TAGS = {"roads": ("highway", "fclass"), "buildings": ("building",)}
 """Columns that hold the tag: OpenStreetMap's key, and Geofabrik's name for it in shapefiles."""
 
 TROUBLE = (OSError, ValueError, RuntimeError)
-"""What pyogrio raises for files that it cannot read; its own errors are RuntimeErrors."""
+"""Errors of pyogrio on files that it cannot read; its own are RuntimeErrors."""
 
 
 def check_shapes(path: str, theme: Theme) -> list[str]:

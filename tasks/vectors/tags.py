@@ -27,7 +27,7 @@ PLACES = ("location", "lagezurerdoberflaeche", "ofl", "oflbez", "rellage", "isun
 """Words for it: OpenStreetMap; ALKIS and its exports; Overture."""
 
 UNDER = ("underground", "1200", "unter der erdoberfläche", "true")
-"""What these say of what is under ground, in small letters."""
+"""Their values for under ground, in small letters."""
 
 PARTS = ("building", "buildingpart")
 """OpenStreetMap's keys of buildings."""

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from imperv.layers.catalogue import Layer
 from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import family
 from imperv.tasks.job import Job, Made
 from imperv.tasks.scenes.item_files import ItemFiles
 from imperv.tasks.scenes.safe import SafeProducts, products_in
@@ -41,7 +42,7 @@ def open_catalogue(job: Job) -> SceneCatalogue:
             "name a STAC API (https://), a file or folder of STAC items, or a folder of SAFE products"
         )
     if not ItemFiles.are_in(path) and next(products_in(Path(path)), None):
-        return SafeProducts(path)
+        return SafeProducts(path, family(job.family).bands)
     return ItemFiles(path, settings.collection)
 
 
@@ -54,7 +55,7 @@ def search_scenes(job: Job, layer: Layer) -> SceneList:
     for band, key in settings.bands.items():
         if keys and key not in keys:
             raise InputError(f"scenes.bands.{band}: no item has an asset {key}; they have {', '.join(sorted(keys)[:30])}")
-    return select_scenes(items, boa_offset=settings.boa_offset, bands=settings.bands)
+    return select_scenes(items, boa_offset=settings.boa_offset, bands=settings.bands, needed=family(job.family).bands)
 
 
 def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:

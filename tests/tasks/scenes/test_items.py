@@ -220,3 +220,16 @@ def test_no_change_of_a_real_item_is_a_traceback(real, data):
         found = select_scenes([usable, with_absolute_hrefs(real[0], "/nowhere/items.json")])
         assert usable["id"] in {s.id for s in found.scenes} | set(found.dropped)
         assert SceneList.from_json(found.to_json()) == found
+
+
+def test_bands_that_nobody_needs_may_lack():
+    """All thirteen are known; a family says which it needs."""
+    entry = item("a")
+    entry["assets"] |= {"coastal": {"href": "c.tif"}, "nir09": {"href": "n.tif"}}
+    assert "B01" not in select_scenes([entry]).scenes[0].bands
+    needed = ("B01", "B04", "B09", "SCL")
+    (scene,) = select_scenes([entry], needed=needed).scenes
+    assert scene.bands["B01"].endswith("c.tif") and set(scene.bands) == set(needed)
+    del entry["assets"]["red"]
+    assert select_scenes([entry], needed=("B01", "SCL")).lost == ()
+    assert select_scenes([entry], needed=needed).dropped == {"a": "has no asset for B04"}

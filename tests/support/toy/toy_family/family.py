@@ -1,7 +1,9 @@
 """What shared code asks of the product."""
 
+from imperv.layers.reflectance import SCL
 from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family
+from toy_family.catalogue import BANDS
 from toy_family.tasks import TASKS
 
 FAMILY = Family(
@@ -11,6 +13,7 @@ FAMILY = Family(
     method_short="example",
     tasks=TASKS,
     form=cog_form("toy"),
+    bands=(*BANDS, SCL),
     stages=("scenes", "features", "models", "layers"),
     features_first=lambda job: True,
 )
