@@ -1,4 +1,4 @@
-"""`imperv demo`: simulates a corner of a tile, runs the whole chain on it, and holds the maps against the truth."""
+"""`imperv demo`: simulate a corner of a tile, run the whole chain, and compare the maps with the truth."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
 SMALLEST = 200
-"""Edge in pixels below which a town, fields and a forest find no room."""
+"""Least edge in pixels, with room for a town, fields and a forest."""
 
 KILOMETRE = 100
-"""Pixels. An area is snapped to whole kilometres, and beyond the site there would be no data."""
+"""Pixels. Areas are whole kilometres."""
 
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
-    """Simulate, run, compare on a site of `size` pixels of 10 m each way; returns tiles that failed and why.
-
-    What is already in the folder and fits is used again. InputError if the size is out of range.
-    """
+    """Simulate, run and compare on a site of `size` pixels of 10 m each way; failed tiles with their errors."""
     from imperv.flows.cli.showing import run_view
     from imperv.flows.production.running import run_tiles
     from imperv.flows.tile.progress import listening
@@ -47,26 +44,22 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
     view.summary()
     if failed:
         return failed
-    job = Job.of(production, tile)
-    show_end(job, config, out)
-    out.print(f"\n{time.perf_counter() - started:.0f} s in all", markup=False)
+    show_end(Job.of(production, tile), config, out)
+    out.print(f"\n{time.perf_counter() - started:.0f} s in all")
     return {}
 
 
 def show_end(job: Job, config: Path, out: Console) -> None:
-    """Where everything is, the report first, and last what it is worth."""
-
-    out.print(f"\nopen {job.store.full(job.report_path)}", markup=False)
+    """Places of everything, the report first, and last its accuracy."""
+    out.print(f"\nopen {job.store.full(job.report_path)}")
     _show_layers(job, out)
-    store = job.production.store_url
-    out.print(f"production file  {config}\nstore            {store}", markup=False)
-    opened = f'import imperv; imperv.open("{config}").open("IMD_now", "{job.tile}")'
-    out.print(f"in a notebook    {opened}", markup=False)
+    out.print(f"production file  {config}\nstore            {job.production.store_url}")
+    out.print(f'in a notebook    import imperv; imperv.open("{config}").open("IMD_now", "{job.tile}")')
     _show_scores(job, config.parent / "truth", out)
 
 
 TRAINING = """
-# A demo's training: a small part of the usual one, so that nobody waits. Without these lines it is the usual one.
+# A sixth of the usual training, for a quick demo. Remove these lines for the usual one.
 [parameters.unet]
 epochs = 8
 steps_per_epoch = 32
@@ -74,7 +67,7 @@ steps_per_epoch = 32
 
 
 def simulated(directory: Path, size: int, err: Console) -> Path:
-    """Production file of the simulated input, made if it is not there yet for this size."""
+    """Production file of the simulated input, which is kept if it has this size."""
     from imperv.tasks.simulator import VERSION, simulate
 
     marker, begun = directory / "simulation.json", directory / "simulation.begun"
@@ -83,7 +76,7 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
         return config
     with own_folder(directory, begun, "is no demo"):
-        err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}", markup=False)
+        err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}")
         marker.unlink(missing_ok=True)
         shutil.rmtree(directory / "scenes", ignore_errors=True)  # of another size or an older simulator
     simulate(directory, size=size)
@@ -94,7 +87,7 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
 
 
 def _show_layers(job: Job, out: Console) -> None:
-    """Final layers and where they are."""
+    """Final layers and their files."""
     rows = [("layer", "pixel", "valid", "file", "what it is")]
     for symbol in delivered_symbols():
         layer, record = CATALOGUE[symbol], job.record(symbol)
@@ -105,15 +98,15 @@ def _show_layers(job: Job, out: Console) -> None:
         valid = f"{100 * (1 - pixels['outside'] / pixels['pixels']):.0f} %"
         rows.append((symbol, f"{layer.resolution} m", valid, _product(job, symbol).name, layer.description))
     _print_columns(rows, out)
-    out.print(f"\nfiles in         {_product(job, 'IMD_now').parent}", markup=False)
+    out.print(f"\nfiles in         {_product(job, 'IMD_now').parent}")
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]], out: Console) -> None:
-    """Rows as aligned plain text, so that a pipe gets whole file names."""
+    """Rows as aligned plain text; a table of rich would cut file names in pipes."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     out.print("")
     for row in rows:
-        out.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), markup=False)
+        out.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _product(job: Job, symbol: str) -> Path:
@@ -121,22 +114,20 @@ def _product(job: Job, symbol: str) -> Path:
 
 
 def _show_scores(job: Job, folder: Path, out: Console) -> None:
-    """How well the truth was met, beside what a person would have without this run, and why that is better where it is."""
+    """Accuracy beside that of the maps without this run, and where and why those are better."""
     found = candidates(job)
     rows = compare(found, read_truths(folder, job.grid(10)))
     _print_columns([("against the truth", *found), *((row.name, *map(row.text, found)) for row in rows)], out)
     out.print("")
-    for line in (f"{name}: {text}" for name, text in zip(list(found)[1:], WITHOUT, strict=True)):
-        out.print(line, markup=False)
-    for line in advantages(rows, list(found)):
-        out.print(line, markup=False)
+    for line in (*map(": ".join, zip(list(found)[1:], WITHOUT, strict=True)), *advantages(rows, list(found))):
+        out.print(line)
 
 
 WITHOUT = (
     "the old map, taken as if nothing had changed; its built-up is what is mostly building",
     "its sealed pixels at the old map's mean density in them, and its two years compared",
 )
-"""What a person has without this run."""
+"""The maps without this run."""
 
 
 def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every setting of a production file, one by one, from the models that read it: docs/settings.md."""
+"""All settings of a production file, from the models that read it: docs/settings.md."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from imperv.tasks.settings.production import production_class
 
 HEAD = """# Settings
 
-Every key of a production file, written by `imperv config settings`. The environment beats the file: `IMPERV_` and the dotted
-name in capitals with two underscores for a dot, as `IMPERV_ENGINE__MEMORY="4 GiB"`; lists and tables are JSON, as
-`IMPERV_TILES='["E43N32"]'`. Unknown keys are refused, and so are variables with two underscores, or with a name like one of
-these, that are none of these. Any other variable that begins with `IMPERV_` is somebody else's. `IMPERV_LOG` and
-`IMPERV_LOG_LEVEL` are no keys: see [operations](operations.md).
+All keys of a production file, as `imperv config settings` prints them. Environment variables override the file:
+`IMPERV_ENGINE__MEMORY="4 GiB"` sets `engine.memory`. The name is `IMPERV_` and the key in capitals, with two underscores for
+a dot. Lists and tables are JSON: `IMPERV_TILES='["E43N32"]'`. Unknown keys are refused, as are unknown variables with two
+underscores or a name like one of these. Other variables that begin with `IMPERV_` are ignored. `IMPERV_LOG` and
+`IMPERV_LOG_LEVEL` are described in [operations](operations.md).
 """
 
 
@@ -30,7 +30,7 @@ def settings_page(product: str = DEFAULT) -> str:
 
 
 def _lines(name: str, model: type[BaseModel]) -> Iterator[str]:
-    """A table of a model's own keys, then those of its parts."""
+    """Table of a model's own keys, then those of its parts."""
     own = keys_of(model)
     parts = {key: part for key, field in own.items() if (part := part_of(field.annotation))}
     texts = _docstrings(model)

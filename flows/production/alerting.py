@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from imperv.flows.production.heartbeat import MISSED
-from imperv.flows.production.notifying import FAREWELL, PATIENCE, Alert, tell
+from imperv.flows.production.notifying import FAREWELL, PATIENCE, Alert, send
 from imperv.flows.runtime.console import counted
 from imperv.tasks.settings.watch import WatchSettings
 
@@ -74,6 +74,6 @@ class Alerts:
         if not self.notifiers:
             return
         alert = Alert(event, f"{self.facts['production']}: {said}", lines, self.facts, good)
-        task = self._loop.create_task(tell(self.notifiers, alert, PATIENCE))
+        task = self._loop.create_task(send(self.notifiers, alert, PATIENCE))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

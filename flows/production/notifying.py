@@ -70,7 +70,7 @@ class Alert:
         return {"text": self.subject, "attachments": [{"color": color, "text": "\n".join(self.lines), "fields": fields}]}
 
 
-class NotToldError(Exception):
+class NotTakenError(Exception):
     """Failure of a notifier; `passing` where another try may succeed."""
 
     def __init__(self, why: str, passing: bool) -> None:
@@ -95,32 +95,32 @@ def check_notifiers(notifiers: Iterable[SecretStr]) -> None:
             raise InputError(f"notify: there is no command {shown(notifier)} here; install it, or give an http(s) address")
 
 
-async def tell(notifiers: Sequence[SecretStr], alert: Alert, patience: float = PATIENCE) -> list[bool]:
+async def send(notifiers: Sequence[SecretStr], alert: Alert, patience: float = PATIENCE) -> list[bool]:
     """Send an alert to all notifiers at once; for each whether it took it."""
-    return list(await asyncio.gather(*(_tell(notifier, alert, patience) for notifier in notifiers)))
+    return list(await asyncio.gather(*(_send(notifier, alert, patience) for notifier in notifiers)))
 
 
-async def _tell(notifier: SecretStr, alert: Alert, patience: float) -> bool:
+async def _send(notifier: SecretStr, alert: Alert, patience: float) -> bool:
     name = shown(notifier)
 
     def say(state: tenacity.RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
             why = state.outcome.exception()
-            log.warning("notify: %s was not told (%s); it is tried again for up to %g s", name, why, patience)
+            log.warning("notify: %s took no alert (%s); trying for up to %g s", name, why, patience)
 
     attempts = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotToldError) and error.passing),
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotTakenError) and error.passing),
         wait=tenacity.wait_exponential(max=LONGEST_PAUSE), stop=tenacity.stop_before_delay(patience),
         before_sleep=say, reraise=True,
     )  # fmt: skip
     try:
         text = notifier.get_secret_value()
         await attempts(asyncio.to_thread, _post if "://" in text else _run, text, alert)
-    except NotToldError as error:
-        log.warning('notify: %s was not told "%s": %s', name, alert.subject, error)
+    except NotTakenError as error:
+        log.warning('notify: %s did not take "%s": %s', name, alert.subject, error)
         return False
     except asyncio.CancelledError:
-        log.warning('notify: %s was not told "%s": there was no more time', name, alert.subject)
+        log.warning('notify: %s did not take "%s" in time', name, alert.subject)
         raise
     return True
 
@@ -132,15 +132,15 @@ def _post(url: str, alert: Alert) -> None:
         # A redirect would make a GET of it.
         answer = requests.post(url, json=alert.as_json(), timeout=(CONNECT, ANSWER), allow_redirects=False)
     except requests.exceptions.Timeout:
-        raise NotToldError("no answer in time", True) from None
+        raise NotTakenError("no answer in time", True) from None
     except requests.exceptions.SSLError:
-        raise NotToldError("its certificate is not trusted", False) from None
+        raise NotTakenError("its certificate is not trusted", False) from None
     except requests.exceptions.ConnectionError:
-        raise NotToldError("no connection", True) from None
+        raise NotTakenError("no connection", True) from None
     except (requests.exceptions.RequestException, ValueError) as error:  # its text has the address
-        raise NotToldError(type(error).__name__, False) from None
+        raise NotTakenError(type(error).__name__, False) from None
     if not 200 <= answer.status_code < 300:
-        raise NotToldError(f"HTTP {answer.status_code}", answer.status_code >= 500 or answer.status_code in BUSY)
+        raise NotTakenError(f"HTTP {answer.status_code}", answer.status_code >= 500 or answer.status_code in BUSY)
 
 
 def _run(command: str, alert: Alert) -> None:
@@ -152,14 +152,14 @@ def _run(command: str, alert: Alert) -> None:
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise NotToldError(error.strerror or "it cannot be started", False) from None
+        raise NotTakenError(error.strerror or "it cannot be started", False) from None
     try:
         said, _ = process.communicate(alert.text + "\n", timeout=COMMAND)
     except subprocess.TimeoutExpired:
         # With its children, which would keep its output open.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise NotToldError(f"not done after {COMMAND:g} s", True) from None
+        raise NotTakenError(f"not done after {COMMAND:g} s", True) from None
     if process.returncode:
         last = said.strip().splitlines()[-1:]
-        raise NotToldError(": ".join([f"exit code {process.returncode}", *last]), True)
+        raise NotTakenError(": ".join([f"exit code {process.returncode}", *last]), True)

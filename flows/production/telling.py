@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from imperv.flows.production.notifying import FAREWELL, Alert, tell
+from imperv.flows.production.notifying import FAREWELL, Alert, send
 from imperv.flows.production.status import Trouble
 from imperv.flows.runtime.journal import read_table, write_table
 from imperv.tasks.store.store import Store
@@ -43,7 +43,7 @@ def tell_troubles(
         if lines
         else Alert("well", f"{name}: nothing is wrong any more", (), facts, good=True)
     )
-    taken = asyncio.run(tell(wanted, alert, FAREWELL))
+    taken = asyncio.run(send(wanted, alert, FAREWELL))
     entry = {"kinds": kinds, "when": moment.isoformat(timespec="seconds")}
     known |= {_digest(notifier): entry for notifier, took in zip(wanted, taken, strict=True) if took}
     write_table(store, PATH, known)

@@ -186,7 +186,7 @@ def _logged(what: str) -> Iterator[None]:
 def _said(error: BaseException) -> str:
     """One line; of several at once the first."""
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
-        return "it was told to stop"
+        return "it was interrupted"
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return " ".join(f"{error if isinstance(error, ImpervError) else repr(error)}".split())

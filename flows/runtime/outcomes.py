@@ -59,7 +59,7 @@ class Ledger:
     tiles: tuple[str, ...]
     limit: int
     """Tolerated failures; with more no further tile is begun."""
-    told: Callable[[Outcome], None] = lambda outcome: None
+    on_end: Callable[[Outcome], None] = lambda outcome: None
     """Called for every end of a run."""
     lost: Callable[[Outcome], None] = lambda outcome: None
     """Called for every tile that is given up."""
@@ -81,7 +81,7 @@ class Ledger:
         self.runs.append(outcome)
         if outcome.kind == "done" and outcome.until == "all":
             self.done.add(outcome.tile)
-        self.told(outcome)
+        self.on_end(outcome)
 
     def give_up(self, outcome: Outcome) -> None:
         """Note a tile that is not run again."""

@@ -233,7 +233,7 @@ def test_a_parent_beats_while_its_loop_runs_and_not_while_it_hangs(tmp_path, mon
         (WorkError("store: no room left"), "store: no room left"),
         (KeyError("x"), "KeyError('x')"),
         (ExceptionGroup("g", [WorkError("first"), WorkError("second")]), "first"),
-        (asyncio.CancelledError(), "it was told to stop"),
+        (asyncio.CancelledError(), "it was interrupted"),
     ],
 )
 def test_a_parent_that_leaves_says_why(tmp_path, monkeypatch, error, why):

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from imperv.flows.production import notifying
-from imperv.flows.production.notifying import Alert, check_notifiers, shown, tell
+from imperv.flows.production.notifying import Alert, check_notifiers, send, shown
 from imperv.flows.production.state import settings_digest
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.production import Production
@@ -30,7 +30,7 @@ def _quick(monkeypatch):
 
 
 def told(*notifiers: str, patience: float = 20.0) -> list[bool]:
-    return asyncio.run(tell([SecretStr(n) for n in notifiers], ALERT, patience))
+    return asyncio.run(send([SecretStr(n) for n in notifiers], ALERT, patience))
 
 
 def script(folder: Path, body: str) -> str:
@@ -68,7 +68,7 @@ def test_a_command_reads_the_alert(tmp_path):
 def test_no_shell_sees_what_a_subject_says(tmp_path):
     evil = Alert("failed", f"x; touch {tmp_path}/made $(touch {tmp_path}/made)")
     command = script(tmp_path, "cat > /dev/null")
-    assert asyncio.run(tell([SecretStr(f"{command} {{subject}}")], evil, 1)) == [True]
+    assert asyncio.run(send([SecretStr(f"{command} {{subject}}")], evil, 1)) == [True]
     assert not (tmp_path / "made").exists()
 
 
@@ -78,7 +78,7 @@ def test_a_busy_server_is_asked_again(answers, caplog):
         assert told(hook.url) == [True]
     assert len(hook.got) == 1 and hook.asked == len(answers)
     (line,) = caplog.messages
-    assert f"was not told (HTTP {answers[0]}); it is tried again for up to 20 s" in line
+    assert f"took no alert (HTTP {answers[0]}); trying for up to 20 s" in line
 
 
 @pytest.mark.parametrize("answer", [400, 403, 404, 302])
@@ -86,7 +86,7 @@ def test_a_refusal_is_final(answer, caplog):
     with receiving(answer) as hook:
         assert told(hook.url) == [False]
         assert hook.asked == 1
-    assert caplog.messages == [f'notify: {hook.url[: hook.url.index("/services")]} was not told "{ALERT.subject}": HTTP {answer}']
+    assert caplog.messages == [f'notify: {hook.url[: hook.url.index("/services")]} did not take "{ALERT.subject}": HTTP {answer}']
 
 
 def test_a_server_that_is_away_or_silent_costs_no_more_than_the_patience(monkeypatch, caplog):

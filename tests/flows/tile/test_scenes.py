@@ -204,7 +204,7 @@ def test_overlapping_years_of_flanders(shared_data):
         ("rededge2", {"eo:bands": [{"name": "rededge2", "common_name": "rededge"}]}, "B06"),  # one name for three bands
         ("visual", {"eo:bands": [{"name": "B04"}, {"name": "B03"}, {"name": "B02"}]}, None),
         ("blue-jp2", {"eo:bands": [{"name": "B02"}]}, None), ("coastal", {"eo:bands": [{"name": "B01"}]}, "B01"),
-        ("nir09", {"eo:bands": [{"common_name": "nir09"}]}, None), ("thumbnail", {}, None), ("B10", {}, "B09"),
+        ("nir09", {"eo:bands": [{"common_name": "nir09"}]}, "B09"), ("thumbnail", {}, None), ("B10", {}, "B10"),
         ("aot", {"raster:bands": [{}]}, None), ("B02_5m", {}, None),
     ],
 )  # fmt: skip
