@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imperv.flows.tile.evaluating import PRODUCTS, grids_of
+from imperv.flows.cli.imperviousness.evaluating import PRODUCTS, grids_of
 from imperv.grids import Tile
 from imperv.layers.catalogue import topological_order
 from imperv.tasks.imperviousness.assessment.evaluation import NEEDED, Trial, run_trial, threshold

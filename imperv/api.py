@@ -198,7 +198,7 @@ class Production:
         dict
             What ``imperv evaluate --json`` prints.
         """
-        from imperv.flows.tile.evaluating import evaluate_tiles
+        from imperv.flows.cli.imperviousness.evaluating import evaluate_tiles
         from imperv.tasks.imperviousness.assessment.truth import Truth
         from imperv.tasks.job import Job
 
@@ -206,7 +206,7 @@ class Production:
         return evaluate_tiles(jobs, Truth.find(Path(truth) if truth else None, rasters), trials)
 
     def _named(self, tiles: Tiles) -> list[str]:
-        from imperv.flows.cli.names import tile_names
+        from imperv.flows.cli.parts.names import tile_names
 
         return self.tiles if tiles is None else tile_names([tiles] if isinstance(tiles, str) else list(tiles)) or []
 

@@ -1,7 +1,7 @@
 """The rooms of the code: who may import whom, what is loaded late, and the house rules that a parser can see.
 
 Arrows point one way, flows -> tasks -> (layers, calibration) -> grids. Everything is read from the sources; nothing of them
-is imported, except in the last test.
+is imported but the catalogue, except in the last test.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue.families import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +42,9 @@ IN_AND_OUT = {
 CALIBRATION_STANDS_ON = {"numpy", "scipy", "numba", "pydantic"}
 GRIDS_STAND_ON = {"odc", "affine", "numpy"}
 """odc-geo, and what its grids are made of."""
+
+DOORS = ("imperv.flows.cli.commands", "imperv.api")
+"""Where commands and the Python interface are put together, those of a family too."""
 
 LONGEST = 400
 """Lines of a file: longer, it is two things."""
@@ -209,6 +215,39 @@ def test_no_cycles_between_packages():
         graph.setdefault(unit(name), set()).update({unit(m) for m in exact} - {unit(name)})
     assert len(graph) > 40 and sum(len(found) for found in graph.values()) > 100
     TopologicalSorter(graph).prepare()
+
+
+def is_of_a_family(name: str) -> str:
+    """Family that a module belongs to; empty for what all share."""
+    for family in BUILT_IN:
+        own = [f"imperv.{room}.{family}" for room in ("tasks", "layers.catalogue", "flows.cli", "flows")]
+        if any(name == start or name.startswith(f"{start}.") for start in own):
+            return family
+    return ""
+
+
+def test_what_all_share_knows_no_family():
+    """A product is reached by its name only (`imperv.tasks.families`), but for the commands that it has of its own."""
+    found = offenders(
+        set(MAY_IMPORT),
+        lambda name, i: name not in DOORS and is_of_a_family(i.module) not in ("", is_of_a_family(name)),
+    )
+    assert not found
+
+
+def test_what_all_share_names_no_layer():
+    """Symbols of layers stand in the catalogue and in what belongs to the family."""
+    symbols, found = {s for layer in CATALOGUE.values() if layer.kind != "source" for s in (layer.symbol, layer.stem)}, []
+    for name, path in modules().items():
+        if is_of_a_family(name):
+            continue
+        said = {id(node.value) for node in ast.walk(tree(name)) if isinstance(node, ast.Expr)}
+        found += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.value}"
+            for node in ast.walk(tree(name))
+            if isinstance(node, ast.Constant) and node.value in symbols and id(node) not in said
+        ]
+    assert not found
 
 
 def test_every_module_says_what_lives_in_it():

@@ -16,18 +16,18 @@ from typing import IO, Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
-from imperv.flows.cli.compare import compare
 from imperv.flows.cli.config import config_app
 from imperv.flows.cli.europe import europe
-from imperv.flows.cli.evaluate import evaluate
-from imperv.flows.cli.groups import Grouped
+from imperv.flows.cli.imperviousness.compare import compare
+from imperv.flows.cli.imperviousness.evaluate import evaluate
+from imperv.flows.cli.imperviousness.validate import validate
 from imperv.flows.cli.init import init
 from imperv.flows.cli.logs import logs
 from imperv.flows.cli.models import model_app
-from imperv.flows.cli.names import Targets, TileName, job_of, tiles_argument
+from imperv.flows.cli.parts.groups import Grouped
+from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
 from imperv.flows.cli.simulate import simulate
 from imperv.flows.cli.status import status
-from imperv.flows.cli.validate import validate
 from imperv.flows.cli.verify import verify
 from imperv.flows.runtime.console import (
     Config,
@@ -160,7 +160,7 @@ def run(
 ) -> None:
     """Make and deliver the layers of tiles, in this process."""
     from imperv.flows.cli.guarding import ask_taken
-    from imperv.flows.cli.showing import run_view
+    from imperv.flows.cli.parts.showing import run_view
     from imperv.flows.production.running import run_tiles
     from imperv.flows.tile.progress import listening
     from imperv.tasks.settings.production import Production
@@ -281,7 +281,7 @@ def demo(
     size: Annotated[int, typer.Option(help="Edge of the site in pixels of 10 m, a multiple of 100.")] = 400,
 ) -> None:
     """Simulate a corner of a tile, run the whole chain on it, and compare the maps with the truth."""
-    from imperv.flows.cli.demo import run_demo
+    from imperv.flows.cli.imperviousness.demo import run_demo
 
     end(run_demo(directory, size, out, err))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.groups import Grouped
+from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.runtime.console import counted, out, say
 
 config_app = typer.Typer(help="Check production files; list every setting.", cls=Grouped, no_args_is_help=True)

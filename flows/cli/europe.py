@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.names import Targets, complete_tile, tile_names, tiles_argument
+from imperv.flows.cli.parts.names import Targets, complete_tile, tile_names, tiles_argument
 from imperv.flows.cli.watch_options import Metrics, Notify, watched
 from imperv.flows.runtime.console import Config, Json, Yes, counted, err, named, say, say_failed, show
 
@@ -45,7 +45,7 @@ def europe(
     """Run all tiles: by the workers of a Prefect server where PREFECT_API_URL is set, else by processes of this machine."""
     from imperv.flows.cli.guarding import ask_taken
     from imperv.flows.cli.many import run_many
-    from imperv.flows.cli.showing import run_view
+    from imperv.flows.cli.parts.showing import run_view
     from imperv.flows.production.run import chosen_tiles
     from imperv.flows.runtime.outcomes import Ledger
     from imperv.flows.runtime.server import named as named_server

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.names import TileName
+from imperv.flows.cli.parts.names import TileName
 from imperv.flows.runtime.console import out
 from imperv.tasks.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imperv.flows.cli.names import TileName, job_of
+from imperv.flows.cli.parts.names import TileName, job_of
 from imperv.flows.runtime.console import Config, say
 from imperv.tasks.errors import InputError
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.groups import Grouped
-from imperv.flows.cli.names import TileName, complete_tile, job_of, tile_name
+from imperv.flows.cli.parts.groups import Grouped
+from imperv.flows.cli.parts.names import TileName, complete_tile, job_of, tile_name
 from imperv.flows.runtime.console import Config, Json, out, say, show
 from imperv.tasks.errors import InputError
 

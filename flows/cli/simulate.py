@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.names import tiles_argument
+from imperv.flows.cli.parts.folders import own_folder
+from imperv.flows.cli.parts.names import tiles_argument
 from imperv.flows.runtime.console import counted, err, out
 from imperv.tasks.errors import InputError
 
@@ -64,19 +63,6 @@ def simulate(
             marker.write_text(wanted, encoding="utf-8")
     name = shlex.quote(str(file))
     out.print(f"{file}: {counted(len(names), 'tile')}; next: imperv europe --config {name}")
-
-
-@contextmanager
-def own_folder(directory: Path, marker: Path, otherwise: str) -> Iterator[None]:
-    """Work in a folder with our `marker`; InputError if it holds anything else, or cannot be written."""
-    if directory.exists() and any(directory.iterdir()) and not marker.exists():
-        raise InputError(f"{directory} is not empty and {otherwise}; name another folder")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-        yield
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written ({error.strerror}); name another folder") from None
 
 
 def around(count: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imperv.flows.cli.names import Targets
+from imperv.flows.cli.parts.names import Targets
 from imperv.flows.runtime.console import Json, out
 from imperv.layers.catalogue.families import DEFAULT
 from imperv.tasks.errors import InputError

@@ -12,8 +12,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer, topological_order
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
-from imperv.tasks.report.maps import css, gradient
-from imperv.tasks.report.page import flat, locator, render
+from imperv.tasks.report.page import css, flat, gradient, locator, render
 from imperv.tasks.store.records import Record
 
 TEMPLATE = "layers.html.j2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from imperv.grids import official_tiles
+from imperv.layers.palette import Rgb
 from imperv.tasks.addresses import shown
 from imperv.tasks.job import utc_now
 
@@ -137,3 +138,13 @@ def flat(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tup
         for group, values in parameters.items()
         for name, value in values.items()
     ]
+
+
+def css(colour: Sequence[int]) -> str:
+    """A colour for style sheets."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def gradient(colours: Sequence[Rgb]) -> str:
+    """A CSS gradient from left to right."""
+    return f"linear-gradient(90deg,{','.join(map(css, colours))})"

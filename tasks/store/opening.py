@@ -46,7 +46,7 @@ def open_layer(store: Store, layer: str, tile: Tile | str, period: str | None, m
             # As rioxarray does: NaN in memory, the code in what is written from it.
             values = variable.where(variable != nodata) if nodata == nodata else variable
             dataset[array] = values.rio.write_nodata(nodata, encoded=True)
-    if entry.stem == "PP":
+    if entry.stem not in dataset:
         return dataset
     return dataset[entry.stem].rename(_symbol(layer, entry))
 

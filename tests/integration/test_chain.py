@@ -258,7 +258,7 @@ def test_status_says_done_after_a_failure_is_mended(copied, tmp_path, capsys):
 def test_the_last_lines_of_a_demo_compare_it_with_what_there_is_without_it(finished, capsys):
     from rich.console import Console
 
-    from imperv.flows.cli.demo import show_end
+    from imperv.flows.cli.imperviousness.demo import show_end
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 

@@ -19,8 +19,8 @@ from rasterio.windows import Window
 from imperv.grids import Block
 from imperv.layers.harmonics import evaluate
 from imperv.layers.scl import scl_weights
+from imperv.tasks.imperviousness.report.pixels import Bounds, made, window_block
 from imperv.tasks.job import Job
-from imperv.tasks.report.pixels import Bounds, made, window_block
 from imperv.tasks.scenes.access import environment, is_remote
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList

@@ -14,8 +14,8 @@ from imperv.tasks.family.findings import Finding
 from imperv.tasks.imperviousness.checks.delivery_check import check_file
 from imperv.tasks.imperviousness.nodes.calibration import INPUTS
 from imperv.tasks.imperviousness.report.facts import LayerFact
+from imperv.tasks.imperviousness.report.pixels import on_threads
 from imperv.tasks.job import Job
-from imperv.tasks.report.pixels import on_threads
 from imperv.tasks.scenes.scenes import SceneList
 
 NDVI_CELLS = np.linspace(-0.2, 1.0, 97)

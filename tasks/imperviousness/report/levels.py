@@ -10,8 +10,8 @@ from imperv.calibration.mask import SEALED
 from imperv.grids import Block
 from imperv.layers.aggregation import NEVER_SEALED, NO_CHANGE
 from imperv.tasks.imperviousness.report.facts import TileFacts
+from imperv.tasks.imperviousness.report.pixels import on_threads
 from imperv.tasks.job import Job
-from imperv.tasks.report.pixels import on_threads
 
 NEEDED = ("IMD_then", "IMD_now", "CLCP_then", "IMDC")
 """Layers without which nothing can be said."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imperv.tasks.job import Job
-from imperv.tasks.report.maps import Map, draw, draw_composite, stretch
-from imperv.tasks.report.pixels import (
+from imperv.tasks.imperviousness.report.maps import Map, draw, draw_composite, stretch
+from imperv.tasks.imperviousness.report.pixels import (
     CELL,
     Bounds,
     Picture,
@@ -20,6 +19,7 @@ from imperv.tasks.report.pixels import (
     window_block,
     window_composite,
 )
+from imperv.tasks.job import Job
 
 EDGE, SMALL_EDGE = 2000, 1000
 """Edge of a window in metres, on large areas and on those below `SMALL_AREA`."""

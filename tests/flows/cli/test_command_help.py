@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from imperv.flows.cli.commands import app, main
-from imperv.flows.cli.groups import GROUPS
+from imperv.flows.cli.parts.groups import GROUPS
 
 ROOT = Path(__file__).resolve().parents[3]
 

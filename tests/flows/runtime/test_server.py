@@ -162,7 +162,7 @@ def test_a_command_reads_no_profile(tmp_path):
 
 def test_without_a_server_prefect_is_not_even_imported():
     """So no database, variable or profile of it can be in the way, and a command starts seconds earlier."""
-    code = "import sys, imperv.flows.production.running, imperv.flows.cli.many, imperv.flows.cli.demo"
+    code = "import sys, imperv.flows.production.running, imperv.flows.cli.many, imperv.flows.cli.imperviousness.demo"
     code += "; import imperv.flows.production.run, imperv.flows.cli.commands; print('prefect' in sys.modules)"
     assert said(code=code, PREFECT_HOME="/dev/null", PREFECT_API_REQUEST_TIMEOUT="soon") == "False"
 

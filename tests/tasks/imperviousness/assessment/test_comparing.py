@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from odc.geo.geobox import GeoBox
 
-from imperv.flows.cli.comparison_picture import thin
+from imperv.flows.cli.imperviousness.comparison_picture import thin
 from imperv.grids import Block, Tile
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import CHANGE

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from imperv.flows.cli.commands import main
-from imperv.flows.cli.validation_page import html_fragment, plot_scatter
+from imperv.flows.cli.imperviousness.validation_page import html_fragment, plot_scatter
 from imperv.layers.statistics.accuracy import Z
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.assessment.maps import Design, maps_of_files, validate

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
+from imperv.tasks.imperviousness.report.thinning import (
+    mean_share,
+    mean_values,
+    prevailing_class,
+    share_of_ones,
+    strongest_change,
+    sums,
+)
 
 
 def cells(a: np.ndarray, factor: int):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imperv.flows.tile.evaluating import Row, grids_of, notes
+from imperv.flows.cli.imperviousness.evaluating import Row, grids_of, notes
 from imperv.layers.statistics.reliability import FEWEST
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.imperviousness.assessment.evaluation import METHODS

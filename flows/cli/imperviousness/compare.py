@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.names import complete_layer, complete_tile, layer_names, tile_names
+from imperv.flows.cli.parts.names import complete_layer, complete_tile, layer_names, tile_names
 from imperv.flows.runtime.console import Json, out
 
 
@@ -33,8 +33,8 @@ def compare(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say where two productions, stores or folders of maps differ: pixels, areas and classes, parameters and software."""
-    from imperv.flows.cli.comparison_page import as_dict, lines
-    from imperv.flows.cli.comparison_picture import check_name, draw
+    from imperv.flows.cli.imperviousness.comparison_page import as_dict, lines
+    from imperv.flows.cli.imperviousness.comparison_picture import check_name, draw
     from imperv.tasks.imperviousness.assessment.comparing import compare as tally_of
     from imperv.tasks.imperviousness.assessment.comparison_sides import matched, open_sides
     from imperv.tasks.imperviousness.assessment.truth import Truth

@@ -225,7 +225,7 @@ def test_any_layer_can_be_drawn(layer, places, tmp_path):
 @pytest.mark.parametrize(("layer", "names"), [("IBU_now", ["0 Non built-up", "1 Built-up"]), ("CHM", ["0", "1"])])
 def test_the_legend_names_what_the_layer_shows(layer, names, places, monkeypatch, tmp_path):
     """A change mask has the form of built-up, and is none."""
-    from imperv.flows.cli import comparison_picture
+    from imperv.flows.cli.imperviousness import comparison_picture
 
     told, patches = [], comparison_picture._patches
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
-from imperv.tasks.report.pixels import Bounds, Picture
+from imperv.tasks.imperviousness.report.pixels import Bounds, Picture
+from imperv.tasks.report.page import css, gradient
 
 QUALITY = 82
 """Of JPEG pictures."""
@@ -70,16 +71,6 @@ def palette_of(symbol: str) -> Palette:
     """Colours of a layer."""
     delivery = CATALOGUE[symbol].delivery
     return delivery.palette if delivery and delivery.palette else PALETTES[symbol]
-
-
-def css(colour: Sequence[int]) -> str:
-    """A colour for style sheets."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def gradient(colours: Sequence[Rgb]) -> str:
-    """A CSS gradient from left to right."""
-    return f"linear-gradient(90deg,{','.join(map(css, colours))})"
 
 
 def legend_of(palette: Palette, cover: str = "sealed") -> Legend:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from imperv.flows.cli import demo
-from imperv.flows.cli.demo import TRAINING, advantages, simulated
-from imperv.flows.cli.demo_scores import Candidate, Score, compare, f1
+from imperv.flows.cli.imperviousness import demo
+from imperv.flows.cli.imperviousness.demo import TRAINING, advantages, simulated
+from imperv.flows.cli.imperviousness.demo_scores import Candidate, Score, compare, f1
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.production import Production
 from imperv.tasks.simulator import VERSION

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from imperv.flows.cli.names import complete_layer, complete_tile, layer_name, tile_names
+from imperv.flows.cli.parts.names import complete_layer, complete_tile, layer_name, tile_names
 from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def validate(
         for line in lines(found):
             out.print(line, markup=False)
     if plot is not None:
-        from imperv.flows.cli.validation_page import plot_scatter
+        from imperv.flows.cli.imperviousness.validation_page import plot_scatter
 
         with writing(plot, "--plot"):
             plot.write_bytes(plot_scatter(found))

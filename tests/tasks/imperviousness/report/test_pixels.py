@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperv.tasks.report.pixels import best_windows, thinned, thinning_factor, window_block
-from imperv.tasks.report.thinning import mean_share
+from imperv.tasks.imperviousness.report.pixels import best_windows, thinned, thinning_factor, window_block
+from imperv.tasks.imperviousness.report.thinning import mean_share
 from tests.support.report_store import LEFT, TOP, new_job
 
 

@@ -1,4 +1,4 @@
-"""The command ``imperv evaluate``; what it does is in `flows.tile.evaluating` and `flows.cli.evaluation_plots`."""
+"""The command ``imperv evaluate``: what it asks; the rest is in `evaluating` and `evaluation_plots`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imperv.flows.cli.names import tiles_argument
+from imperv.flows.cli.parts.names import tiles_argument
 from imperv.flows.runtime.console import Config, Json, err, named, out
 
 
@@ -35,8 +35,8 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw into this PNG or HTML file.")] = None,
 ) -> None:
     """Judge models and maps against a truth: the U-Nets beside per-pixel models on held-out blocks, and the stored layers."""
-    from imperv.flows.cli.evaluation_plots import check_name, save
-    from imperv.flows.tile.evaluating import evaluate_tiles, notes, tables
+    from imperv.flows.cli.imperviousness.evaluating import evaluate_tiles, notes, tables
+    from imperv.flows.cli.imperviousness.evaluation_plots import check_name, save
     from imperv.tasks.imperviousness.assessment.truth import Truth
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from imperv.flows.cli.demo_scores import Score, candidates, compare, read_truths
-from imperv.flows.cli.simulate import own_folder
+from imperv.flows.cli.imperviousness.demo_scores import Score, candidates, compare, read_truths
+from imperv.flows.cli.parts.folders import own_folder
 from imperv.layers.catalogue import CATALOGUE, DEFAULT
 from imperv.tasks.delivery.delivery import delivered_symbols, product_paths
 from imperv.tasks.errors import ImpervError, InputError
@@ -27,7 +27,7 @@ KILOMETRE = 100
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
     """Simulate, run and compare on a site of `size` pixels of 10 m each way; failed tiles with their errors."""
-    from imperv.flows.cli.showing import run_view
+    from imperv.flows.cli.parts.showing import run_view
     from imperv.flows.production.running import run_tiles
     from imperv.flows.tile.progress import listening
     from imperv.flows.tile.refusing import refuse_without_writer

@@ -14,8 +14,15 @@ from imperv.layers.aggregation import NO_CHANGE, NODATA
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES
+from imperv.tasks.imperviousness.report.thinning import (
+    mean_share,
+    mean_values,
+    prevailing_class,
+    share_of_ones,
+    strongest_change,
+    sums,
+)
 from imperv.tasks.job import Job
-from imperv.tasks.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change, sums
 
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in EPSG:3035."""

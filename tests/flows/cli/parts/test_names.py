@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from imperv.flows.cli.commands import app, main
-from imperv.flows.cli.names import complete_layer, layer_name, layer_names, tile_name, tile_names
+from imperv.flows.cli.parts.names import complete_layer, layer_name, layer_names, tile_name, tile_names
 from imperv.flows.cli.plan import chosen
 from imperv.grids import official_tiles
 from imperv.layers.catalogue import CATALOGUE

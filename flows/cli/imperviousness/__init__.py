@@ -1,0 +1,1 @@
+"""Commands of imperviousness alone: its demo, and how its maps are evaluated, validated and compared."""
