@@ -54,7 +54,7 @@ def _title(place: PlaceResult) -> str:
 
 
 def _figures(place: PlaceResult) -> list[tuple[str, str]]:
-    """(name, text) of what is said of the whole place."""
+    """(name, text) of the figures of all classes together."""
     found = [("overall accuracy", _percent(place.overall))]
     if place.density is not None:
         d, e = place.density, place.density.error

@@ -1,4 +1,4 @@
-"""Verification of maps against a reference: comparison, weights of the sample, result (docs/dev/algorithms.md, section 12)."""
+"""Accuracy of maps by a reference sample: post-stratification and results (docs/dev/algorithms.md, section 12)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ClassResult:
     """Area by the reference, with its interval."""
     accuracy: ClassAccuracy
     mapped_units: int
-    """Points or pixels mapped as it."""
+    """Points or pixels mapped as the class."""
     reference_units: int
-    """Points or pixels that are it."""
+    """Points or pixels of the class by the reference."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,13 @@ class DensityResult:
 
 @dataclass(frozen=True)
 class PlaceResult:
-    """What was found in one tile, or in all."""
+    """Accuracy of one tile, or of all."""
 
     place: str
     """Tile, or ``all``."""
     units: int
-    """Points or pixels compared."""
     unit: str
-    """What one is."""
+    """Point or pixel."""
     design: str
     """How the sample was weighted, in words."""
     matrix: np.ndarray
@@ -72,12 +71,12 @@ class PlaceResult:
     classes: tuple[ClassResult, ...]
     density: DensityResult | None
     notes: tuple[str, ...] = ()
-    """What was left out, and what to beware of."""
+    """Units left out, and cautions."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A map held against a reference."""
+    """Accuracy of a map by a reference."""
 
     layer: str
     reference: str

@@ -56,9 +56,7 @@ class Trial:
     number: int
     """From 0."""
     judged: Mapping[tuple[Year, str], Judged]
-    """By year and method."""
     seconds: Mapping[str, float]
-    """Training time of each method."""
     pixels: int
     """Training pixels."""
     history: tuple[dict[str, Any], ...]

@@ -48,7 +48,6 @@ class Design:
     simple: bool = False
     """True for points to be weighted alike, whatever the map's areas."""
     stratum_km2: Mapping[str, float] | None = None
-    """Area of every stratum."""
 
 
 def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
@@ -85,7 +84,7 @@ def validate(
     """Verify maps of a layer, of one or more tiles, against reference points or a raster with codes like the map's.
 
     Every tile with points has its result, and all together where there are several. `threshold` is the percent from which
-    densities count as sealed, and changes of density as changes; `crs` the reference system of points that do not tell theirs.
+    densities count as sealed, and changes of density as changes; `crs` the reference system of files without one.
     InputError, with the remedy, if the reference cannot serve, does not touch the maps, or a stratum has too few points.
     """
     symbol = _symbol(layer)
@@ -222,7 +221,7 @@ def _sample_weights(
 
 
 def _require_two(points: Points) -> None:
-    """Refuse strata whose spread a single point cannot tell."""
+    """Refuse strata of a single point, which has no spread."""
     if points.strata is None:
         return
     names, numbers = np.unique(points.strata, return_counts=True)
@@ -279,6 +278,6 @@ def _by_raster(maps: Sequence[Map], path: Path, legend: Reading) -> list[PlaceRe
         pixels, valid = int(sample.matrices.sum()), int(histogram[legend.class_of >= 0].sum())
         notes: tuple[str, ...] = () if pixels == valid else (f"the reference covers {100 * pixels / valid:.1f} % of the map",)
         if len(sample.matrices) < 2:
-            notes = (*notes, "a single block of 1 km: intervals cannot be told")
+            notes = (*notes, "a single block of 1 km: no intervals")
         places.append(result(place, sample, legend, histogram, pixel, "pixel", text, notes))
     return places

@@ -36,9 +36,8 @@ class Columns:
     classes: str = ""
     """Class codes, or 0 and 1."""
     strata: str = ""
-    """Strata of the sample."""
     weight: str = ""
-    """What a point stands for: 1 / inclusion probability."""
+    """Weights: 1 / inclusion probability."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,6 @@ class Points:
     """Reference points that have a value."""
 
     name: str
-    """File."""
     x: np.ndarray
     y: np.ndarray
     """(n,) float64, EPSG:3035 metres."""
@@ -135,7 +133,7 @@ def _read_vector(file: Path, crs: str, start: str) -> gpd.GeoDataFrame:
     if kinds:
         raise InputError(f"{start}: holds {', '.join(sorted(kinds))}; points are needed, or a raster")
     if table.crs is None and not crs:
-        raise InputError(f"{start}: does not tell its coordinate reference system; give --crs")
+        raise InputError(f"{start}: has no coordinate reference system; give --crs")
     return _to_grid(table.drop(columns=table.geometry.name), table.geometry.array, crs or table.crs, start)
 
 
