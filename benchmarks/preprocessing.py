@@ -30,7 +30,7 @@ LEFT, TOP = 4_420_000, 2_690_000
 """Corner of all windows, on whole shards; EPSG:3035, near the middle of UTM zone 32."""
 
 EDGE, SMALL = 2000, 200
-"""Pixels each way: of what is compared, and of what the plain way in NumPy can hold."""
+"""Pixels each way: of the comparison, and of the plain way in NumPy, which holds no more."""
 
 DATES, WORKERS = 30, 2
 

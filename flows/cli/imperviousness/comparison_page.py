@@ -1,4 +1,4 @@
-"""What `imperv compare` says, as text for people and as JSON."""
+"""Results of `imperv compare` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _columns(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _remarks(name: str, tally: Tally) -> Iterator[str]:
-    """What the table has no room for."""
+    """What goes beyond the table: pixels of one map only, transitions, scores."""
     if not tally.both:
         yield f"{name}: no pixel has data in both"
     if tally.only_a or tally.only_b:

@@ -20,7 +20,7 @@ from imperv.tasks.errors import InputError, writing
 from imperv.tasks.imperviousness.assessment.codes import meant, reading_of
 from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, valid_values
 from imperv.tasks.imperviousness.assessment.comparison_sides import Side
-from imperv.tasks.imperviousness.report.maps import scale_bar
+from imperv.tasks.imperviousness.report.maps import grades, scale_bar
 from imperv.tasks.imperviousness.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change
 
 FORMS = (".png", ".svg", ".pdf")
@@ -154,10 +154,7 @@ def _draw_row(figure: Any, pair: Pair, tally: Tally, a: str, b: str) -> None:
     what = f"{pair.name}: {layer.description}" if layer else pair.name
     figure.suptitle(f"{pair.tile}  {what}".strip(), fontweight="bold", x=0.01, ha="left", fontsize=11)
     for one in axes:
-        one.set_facecolor(GROUND)
-        one.set_xticks([])
-        one.set_yticks([])
-        one.set_aspect("equal")
+        one.set(facecolor=GROUND, xticks=(), yticks=(), aspect="equal")
     coded = drawn.a.dtype == np.uint8
     kind = tally.reading.kind
     if coded:
@@ -219,8 +216,7 @@ def _colours(drawn: Drawn, layer: Layer | None, kind: str) -> tuple[Sequence[Seq
         return _any_colours(), None
     colours: list[Sequence[float]] = list(palette.colours)
     if kind == "binary" and drawn.factor > 1:
-        low, high = np.array(colours[0]), np.array(colours[1])
-        colours[:101] = [low + (high - low) * k / 100 for k in range(101)]
+        colours[:101] = grades(palette.colours[:2], 101)
     return colours, palette
 
 
@@ -315,14 +311,13 @@ def _crop(axes: Any, drawn: Drawn) -> float:
 
 def _bar(axes: Any, metres: float) -> None:
     """A scale bar in the lower left corner of a map of that width."""
+    from matplotlib.font_manager import FontProperties
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
     share, text = scale_bar((0, 0, metres, 0))
-    start = 0.03
-    for colour, width in (("white", 5), ("black", 2)):
-        axes.plot(
-            [start, start + share], [0.04, 0.04], transform=axes.transAxes, color=colour, linewidth=width,
-            solid_capstyle="butt", scalex=False, scaley=False,
-        )  # fmt: skip
-    axes.text(
-        start + share / 2, 0.055, text, transform=axes.transAxes, ha="center", va="bottom", fontsize=8,
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+    bar = AnchoredSizeBar(
+        axes.transAxes, share, text, "lower left", label_top=True, size_vertical=0.005, pad=0.3,
+        fontproperties=FontProperties(size=8),
     )  # fmt: skip
+    bar.patch.set(alpha=0.75, linewidth=0)
+    axes.add_artist(bar)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from imperv.flows.cli.imperviousness.evaluating import Row, grids_of, notes
 from imperv.layers.statistics.reliability import FEWEST
@@ -54,35 +58,26 @@ def draw(found: Row) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    trials = [p for p in PANELS if any(row["product"] == p for row in found["scores"])]
-    trusted = [row for row in found["stored"] if row["confidence"]]
-    layered = [row for row in found["stored"] if row["layers"]] if not trials and not trusted else []
-    count = len(trials) + len(trusted) + len(layered)
-    figure = Figure(figsize=(15, 3.4 * max(count, 1)), layout="constrained")
+    draws: list[Callable[[Any], None]]
+    draws = [partial(_bars, product=p, found=found) for p in PANELS if any(row["product"] == p for row in found["scores"])]
+    draws += [partial(_trust, row=row) for row in found["stored"] if row["confidence"]]
+    draws = draws or [partial(_layers, row=row) for row in found["stored"] if row["layers"]]
+    figure = Figure(figsize=(15, 3.4 * max(len(draws), 1)), layout="constrained")
     FigureCanvasAgg(figure)
-    rows = list(figure.subfigures(count, 1, squeeze=False)[:, 0]) if count else []
-    for part, product in zip(rows, trials, strict=False):
-        _bars(part, product, found)
-    for part, row in zip(rows[len(trials) :], trusted, strict=False):
-        _trust(part, row)
-    for part, row in zip(rows[len(trials) + len(trusted) :], layered, strict=False):
-        _layers(part, row)
+    parts = figure.subfigures(len(draws), 1, squeeze=False)[:, 0] if draws else ()
+    for part, drawn in zip(parts, draws, strict=True):
+        drawn(part)
     out = io.BytesIO()
     figure.savefig(out, dpi=110, format="png")
     return out.getvalue()
 
 
-def _interval(estimate: Row) -> tuple[float, float, float]:
-    """Value, and how far the interval reaches below and above it."""
-    value = estimate["value"] if estimate["value"] is not None else float("nan")
-    if estimate["low"] is None:
-        return value, 0.0, 0.0
+def _intervals(estimates: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and how far their intervals reach below and above them: (n,) and (2, n)."""
+    table = pd.DataFrame(estimates, columns=["value", "low", "high"], dtype=float)
+    whiskers = np.stack([table["value"] - table["low"], table["high"] - table["value"]])
     # A median over trials may lie outside of its bootstrap interval by a little.
-    return value, max(0.0, value - estimate["low"]), max(0.0, estimate["high"] - value)
-
-
-def _whiskers(values: Sequence[tuple[float, float, float]]) -> list[list[float]]:
-    return [[below for _, below, _ in values], [above for _, _, above in values]]
+    return table["value"].to_numpy(), np.maximum(np.nan_to_num(whiskers), 0)
 
 
 def _bars(part: Any, product: str, found: Row) -> None:
@@ -93,11 +88,9 @@ def _bars(part: Any, product: str, found: Row) -> None:
     for k, (axis, (name, title)) in enumerate(zip(axes, panels, strict=True)):
         for offset, (year, label) in zip((-0.2, 0.2), YEARS.items(), strict=True):
             shown = [(x, rows[m, year][name]) for x, m in enumerate(methods) if name in rows.get((m, year), {})]
-            values = [_interval(e) for _, e in shown]
+            values, whiskers = _intervals([e for _, e in shown])
             places = [x + offset for x, _ in shown]
-            axis.barh(
-                places, [v for v, _, _ in values], 0.38, color=COLOURS[year], label=label, xerr=_whiskers(values), error_kw=BARS
-            )
+            axis.barh(places, values, 0.38, color=COLOURS[year], label=label, xerr=whiskers, error_kw=BARS)
         axis.set_yticks(range(len(methods)), methods if k == 0 else [])
         axis.invert_yaxis()
         axis.set_title(title, fontsize=10)
@@ -116,11 +109,10 @@ def _trust(part: Any, row: Row) -> None:
         (axes[1], "quantiles", "fifth, lowest confidence first"),
     ):
         entries = [e for e in trust[key] if e["pixels"] > 0]
-        values = [_interval(e[name]) for e in entries]
-        heights = [v for v, _, _ in values]
+        heights, whiskers = _intervals([e[name] for e in entries])
         # Classes of a few pixels say nothing: they are shown pale.
         colours = ["#74c476" if e["pixels"] >= FEWEST else "#e5e5e5" for e in entries]
-        bars = axis.bar(range(len(entries)), heights, 0.7, color=colours, yerr=_whiskers(values), error_kw=BARS)
+        bars = axis.bar(range(len(entries)), heights, 0.7, color=colours, yerr=whiskers, error_kw=BARS)
         labels = [f"{v:.1f}" if name == "mae" else f"{v:.3f}" for v in heights]
         axis.bar_label(bars, labels, padding=2, fontsize=8)
         axis.set_xticks(range(len(entries)), [f"{e['class']}\n{_count(e['pixels'])} px" for e in entries], fontsize=8)
@@ -134,9 +126,8 @@ def _layers(part: Any, row: Row) -> None:
     axis = part.subplots()
     name = "rmse" if row["product"] == "IMD" else "f1"
     shown = [layer for layer in row["layers"] if name in layer]
-    values = [_interval(layer[name]) for layer in shown]
-    names = [layer["layer"] for layer in shown]
-    axis.barh(names, [v for v, _, _ in values], color=COLOURS["now"], xerr=_whiskers(values), error_kw=BARS)
+    values, whiskers = _intervals([layer[name] for layer in shown])
+    axis.barh([layer["layer"] for layer in shown], values, color=COLOURS["now"], xerr=whiskers, error_kw=BARS)
     axis.set_title(f"{row['product']}: {name} of the stored layers", fontsize=10)
     _plain(axis)
 
@@ -146,8 +137,7 @@ def _count(pixels: float) -> str:
 
 
 def _plain(axis: Any) -> None:
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)
 
 
@@ -155,9 +145,8 @@ def page(found: Row, picture: bytes) -> str:
     """One self-contained HTML page: the figure, all tables, notes."""
     parts = [f'<img alt="scores" src="data:image/png;base64,{base64.b64encode(picture).decode()}">']
     for title, headings, lines in grids_of(found):
-        head = "".join(f"<th>{html.escape(h)}</th>" for h in headings)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in lines)
-        parts.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>")
+        table = pd.DataFrame(lines, columns=headings).to_html(index=False, border=0)
+        parts.append(f"<h2>{html.escape(title)}</h2>{table}")
     parts += [f"<p>{html.escape(note)}</p>" for note in notes(found)]
     style = (
         "body{font:14px/1.5 sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}"

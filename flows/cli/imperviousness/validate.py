@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,6 @@ from imperv.flows.cli.parts.names import complete_layer, complete_tile, layer_na
 from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
-    from imperv.layers.statistics.accuracy import Estimate
-    from imperv.tasks.imperviousness.assessment.estimators import PlaceResult, Validation
     from imperv.tasks.imperviousness.assessment.maps import Map
 
 out = Console(soft_wrap=True, highlight=False)
@@ -33,20 +30,21 @@ def validate(
     ] = None,
     layer: Annotated[
         str,
-        typer.Option("--layer", "-l", callback=layer_name, autocompletion=complete_layer, help="Layer to hold against it."),
+        typer.Option("--layer", "-l", callback=layer_name, autocompletion=complete_layer, help="Layer to compare with it."),
     ] = "IMD_now",
     column: Annotated[str, typer.Option(help="Column of densities, percent; 'density' where it exists.")] = "",
     class_column: Annotated[str, typer.Option(help="Column of class codes; 'class' where it exists.")] = "",
     strata: Annotated[str, typer.Option(help="Column of the sample's strata.")] = "",
-    weight: Annotated[str, typer.Option(help="Column of what a point stands for: 1 / inclusion probability.")] = "",
+    weight: Annotated[str, typer.Option(help="Column of weights: 1 / inclusion probability.")] = "",
     stratum_area: Annotated[list[str] | None, typer.Option(help="NAME=KM2, area of a stratum; repeatable.")] = None,
     simple_random: Annotated[bool, typer.Option("--simple-random", help="Do not weight points by the map's areas.")] = False,
     threshold: Annotated[float, typer.Option(help="Percent from which a density counts as sealed, a change as one.")] = 1,
-    crs: Annotated[str, typer.Option(help="Reference system of points that do not tell theirs.")] = "",
+    crs: Annotated[str, typer.Option(help="Reference system of points in files without one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw densities against the reference into this PNG.")] = None,
 ) -> None:
     """Say how good maps are: accuracy with 95 % intervals, areas, and errors of density."""
+    from imperv.flows.cli.validation_page import lines, plot_scatter
     from imperv.tasks.imperviousness.assessment.maps import Design
     from imperv.tasks.imperviousness.assessment.maps import validate as compare
     from imperv.tasks.imperviousness.assessment.reference_points import Columns
@@ -62,8 +60,6 @@ def validate(
         for line in lines(found):
             out.print(line, markup=False)
     if plot is not None:
-        from imperv.flows.cli.imperviousness.validation_page import plot_scatter
-
         with writing(plot, "--plot"):
             plot.write_bytes(plot_scatter(found))
 
@@ -92,44 +88,3 @@ def _areas(texts: list[str] | None) -> dict[str, float] | None:
         if not name or not found[name] > 0:
             raise InputError(f"--stratum-area {text}: write it like forest=1234.5")
     return found or None
-
-
-def lines(validation: Validation) -> list[str]:
-    """The result as text for people."""
-    v = validation
-    words = {"density": f", sealed from {v.threshold:g} %", "change": f", change from {v.threshold:g} %"}
-    found = [f"{v.layer} against {v.reference}{words.get(v.kind, '')}"]
-    for place in v.places:
-        found += ["", f"{place.place}: {place.units} {place.unit}s, {place.design}", *_place(place)]
-    return found
-
-
-def _place(place: PlaceResult) -> list[str]:
-    found = [f"  note: {note}" for note in place.notes]
-    found.append(f"  overall accuracy   {_percent(place.overall)}")
-    if place.density is not None:
-        d, e = place.density, place.density.error
-        found += [
-            f"  bias, RMSE, MAE    {_plain(e.bias)}, {_plain(e.rmse)}, {_plain(e.mae)} percent",
-            f"  R2, correlation    {e.r2:.3f}, {e.correlation:.3f}",
-            f"  area by density    map {d.mapped_km2:.3f} km2 ({d.mapped_mean:.2f} %), reference {_plain(d.area_km2, 3)} km2",
-        ]
-    rows = [("class", "user's", "producer's", "F1", "mapped km2", "area km2", "mapped", "reference")]
-    for c in place.classes:
-        a = c.accuracy
-        accuracies = _percent(a.users), _percent(a.producers), f"{a.f1:.3f}"
-        areas = f"{c.mapped_km2:.3f}", _plain(c.area_km2, 3)
-        rows.append((c.name, *accuracies, *areas, str(c.mapped_units), str(c.reference_units)))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    found += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    found.append("  rows map, columns reference:")
-    width = len(str(place.matrix.max()))
-    return [*found, *("    " + "  ".join(str(n).rjust(width) for n in row) for row in place.matrix)]
-
-
-def _percent(estimate: Estimate) -> str:
-    return f"{_plain(estimate.times(100))} %" if math.isfinite(estimate.value) else "none"
-
-
-def _plain(estimate: Estimate, digits: int = 2) -> str:
-    return f"{estimate.value:.{digits}f} ± {estimate.high - estimate.value:.{digits}f}"

@@ -1,16 +1,88 @@
-"""Pictures and a page's part of a verification against reference: scatter plot as PNG, tables as HTML."""
+"""Results of `imperv validate`: as text, as tables in HTML, and as a scatter plot."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from html import escape
 
 import numpy as np
+import pandas as pd
 
 from imperv.layers.statistics.accuracy import Estimate
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.assessment.estimators import DensityResult, PlaceResult, Validation
+from imperv.tasks.report.thinning import sums
+
+CLASS_COLUMNS = ("class", "user's", "producer's", "F1", "mapped km2", "area km2", "mapped", "reference")
+
+
+def lines(validation: Validation) -> list[str]:
+    """The result as text."""
+    v = validation
+    words = {"density": f", sealed from {v.threshold:g} %", "change": f", change from {v.threshold:g} %"}
+    found = [f"{v.layer} against {v.reference}{words.get(v.kind, '')}"]
+    for place in v.places:
+        found += ["", _title(place), *(f"  note: {note}" for note in place.notes)]
+        found += [f"  {name:<18} {text}" for name, text in _figures(place)]
+        rows = [CLASS_COLUMNS, *_class_rows(place)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        found += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        width = len(str(place.matrix.max()))
+        found.append("  rows map, columns reference:")
+        found += ["    " + "  ".join(str(n).rjust(width) for n in row) for row in place.matrix]
+    return found
+
+
+def html_fragment(validation: Validation) -> str:
+    """Tables of all places, with the scatter plot of the total as an embedded PNG; a part of a page, without a style."""
+    v = validation
+    parts = [f'<section class="validation"><h2>{escape(v.layer)} against {escape(v.reference)}</h2>']
+    if v.total.density is not None:
+        image = base64.b64encode(plot_scatter(v)).decode()
+        parts.append(f'<img alt="map against reference" src="data:image/png;base64,{image}">')
+    for place in reversed(v.places):
+        parts += [f"<h3>{escape(_title(place))}</h3>", *(f"<p>{escape(note)}</p>" for note in place.notes)]
+        parts.append(pd.DataFrame(_figures(place)).to_html(header=False, index=False, border=0))
+        parts.append(pd.DataFrame(_class_rows(place), columns=CLASS_COLUMNS).to_html(index=False, border=0))
+    return "\n".join([*parts, "</section>"])
+
+
+def _title(place: PlaceResult) -> str:
+    return f"{place.place}: {place.units} {place.unit}s, {place.design}"
+
+
+def _figures(place: PlaceResult) -> list[tuple[str, str]]:
+    """(name, text) of the figures of all classes together."""
+    found = [("overall accuracy", _percent(place.overall))]
+    if place.density is not None:
+        d, e = place.density, place.density.error
+        area = f"map {d.mapped_km2:.3f} km2 ({d.mapped_mean:.2f} %), reference {_plain(d.area_km2, 3)} km2"
+        found += [
+            ("bias, RMSE, MAE", f"{_plain(e.bias)}, {_plain(e.rmse)}, {_plain(e.mae)} percent"),
+            ("R2, correlation", f"{e.r2:.3f}, {e.correlation:.3f}"),
+            ("area by density", area),
+        ]
+    return found
+
+
+def _class_rows(place: PlaceResult) -> list[tuple[str, ...]]:
+    return [
+        (
+            c.name, _percent(c.accuracy.users), _percent(c.accuracy.producers), f"{c.accuracy.f1:.3f}",
+            f"{c.mapped_km2:.3f}", _plain(c.area_km2, 3), str(c.mapped_units), str(c.reference_units),
+        )
+        for c in place.classes
+    ]  # fmt: skip
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{_plain(estimate.times(100))} %" if math.isfinite(estimate.value) else "none"
+
+
+def _plain(estimate: Estimate, digits: int = 2) -> str:
+    return f"{estimate.value:.{digits}f} ± {estimate.high - estimate.value:.{digits}f}"
 
 
 def plot_scatter(validation: Validation) -> bytes:
@@ -52,51 +124,5 @@ def plot_scatter(validation: Validation) -> bytes:
 
 def _coarser(density: DensityResult) -> tuple[np.ndarray, int]:
     """Pairs in cells of 1 percent where there are many, of 4 where a cell of 1 would be a speck."""
-    if density.scatter.sum() > 20_000:
-        return density.scatter, 1
-    step = 4
-    size = -(-len(density.scatter) // step) * step
-    padded = np.zeros((size, size), np.int64)
-    padded[: len(density.scatter), : len(density.scatter)] = density.scatter
-    return padded.reshape(size // step, step, size // step, step).sum(axis=(1, 3)), step
-
-
-def html_fragment(validation: Validation) -> str:
-    """Tables of all places, with the scatter plot of the total as an embedded PNG; a part of a page, without a style."""
-    v = validation
-    parts = [f'<section class="validation"><h2>{escape(v.layer)} against {escape(v.reference)}</h2>']
-    if v.total.density is not None:
-        image = base64.b64encode(plot_scatter(v)).decode()
-        parts.append(f'<img alt="map against reference" src="data:image/png;base64,{image}">')
-    parts += [_place(place) for place in reversed(v.places)]
-    return "\n".join([*parts, "</section>"])
-
-
-def _place(place: PlaceResult) -> str:
-    rows = [("overall accuracy", _cell(place.overall.times(100), "%"))]
-    if place.density is not None:
-        e = place.density.error
-        rows += [("bias", _cell(e.bias, "%")), ("RMSE", _cell(e.rmse, "%")), ("MAE", _cell(e.mae, "%")), ("R²", f"{e.r2:.3f}"),
-                 ("area by density, map", f"{place.density.mapped_km2:.3f} km²"),
-                 ("area by density, reference", _cell(place.density.area_km2, "km²", 3))]  # fmt: skip
-    numbers = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows)
-    heads = ("class", "user's accuracy", "producer's accuracy", "F1", "mapped", "area by reference")
-    classes = "".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in (
-            escape(c.name), _cell(c.accuracy.users.times(100), "%"), _cell(c.accuracy.producers.times(100), "%"),
-            f"{c.accuracy.f1:.3f}", f"{c.mapped_km2:.3f} km²", _cell(c.area_km2, "km²", 3),
-        )) + "</tr>"
-        for c in place.classes
-    )  # fmt: skip
-    notes = "".join(f"<p>{escape(note)}</p>" for note in place.notes)
-    head = "".join(f"<th>{h}</th>" for h in heads)
-    return (
-        f"<h3>{escape(place.place)}: {place.units} {place.unit}s, {escape(place.design)}</h3>{notes}"
-        f"<table>{numbers}</table><table><tr>{head}</tr>{classes}</table>"
-    )
-
-
-def _cell(estimate: Estimate, unit: str, digits: int = 2) -> str:
-    if not np.isfinite(estimate.value):
-        return "none"
-    return f"{estimate.value:.{digits}f} ± {estimate.high - estimate.value:.{digits}f} {unit}"
+    step = 1 if density.scatter.sum() > 20_000 else 4
+    return sums(np.pad(density.scatter, (0, -len(density.scatter) % step)), step), step

@@ -1,7 +1,4 @@
-"""Sums of what a prediction does right and wrong, gathered block of space by block of space over a whole tile.
-
-The mathematics is in `layers.statistics.scores` and `layers.statistics.reliability`.
-"""
+"""Per-block error sums of a prediction over a whole tile, by `layers.statistics.scores` and `layers.statistics.reliability`."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from imperv.layers.statistics.reliability import confidence_sums, joint_histogra
 from imperv.layers.statistics.scores import bin_sums, density_sums, threshold_counts
 
 EDGE = 64
-"""Edge of the blocks of space that are held out and drawn again in the bootstrap, pixels: 640 m."""
+"""Edge in pixels of the blocks of space that are held out, and the units of the bootstrap: 640 m."""
 
 
 class BlockSums:
-    """Sums by block of space, added to as pixels come."""
+    """Sums by block of space."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[int, int], np.ndarray] = {}
@@ -41,7 +38,7 @@ class BlockSums:
 
 @dataclass(frozen=True)
 class Judged:
-    """What is known of one prediction of one product and year."""
+    """Error sums of one prediction of one product and year."""
 
     density: BlockSums = field(default_factory=BlockSums)
     """`density_sums`; empty where there is no true density."""
@@ -53,7 +50,7 @@ class Judged:
 
 @dataclass
 class Confident:
-    """What is known of the confidence of one product."""
+    """Error sums of one product by confidence."""
 
     sums: BlockSums = field(default_factory=BlockSums)
     """`confidence_sums`."""
@@ -63,7 +60,7 @@ class Confident:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Chosen pixels of an array, and the blocks of space that they lie in."""
+    """Chosen pixels of an array, and their blocks of space."""
 
     chosen: np.ndarray
     """(y, x) bool."""
@@ -87,7 +84,7 @@ class Pixels:
             into.add(self.keys, sums(*arrays, self.block, len(self.keys)))
 
     def judge(self, into: Judged, percent: np.ndarray, density: np.ndarray | None, mask: np.ndarray) -> None:
-        """Add the judgement of a prediction of the chosen pixels, all (pixel,); `percent` is finite, the others are true."""
+        """Add the error sums of a prediction, all (pixel,): finite percent, true density, true mask."""
         if density is not None:
             self.gather(into.density, density_sums, percent, density)
             self.gather(into.bins, bin_sums, percent, density)

@@ -42,6 +42,11 @@ class Reading:
         """(256,) bool: codes with a value or a class."""
         return (self.class_of >= 0) | np.isfinite(self.value_of)
 
+    @property
+    def lowest(self) -> int:
+        """Least percent of a density, or of a change."""
+        return -100 if self.kind == "change" else 0
+
     def classes(self, density: np.ndarray) -> np.ndarray:
         """Class of reference densities or changes, percent."""
         if self.kind == "change":

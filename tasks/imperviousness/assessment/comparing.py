@@ -36,12 +36,10 @@ class Raster:
     """One map, read block by block."""
 
     name: str
-    """Name in messages."""
     grid: GeoBox
     dtype: np.dtype
     nodata: float | None
     read: Callable[[Block], np.ndarray]
-    """Pixels of a block of the grid."""
     layer: Layer | None = None
     """None where unknown."""
     record: Record | None = None

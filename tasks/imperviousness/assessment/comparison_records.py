@@ -1,10 +1,12 @@
-"""What two productions differ in beside pixels, from files and records: settings, nodes with other keys, software versions."""
+"""Differences of two productions beside pixels, from files and records: settings, keys of nodes, software versions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pandas import json_normalize
 
 from imperv.layers.catalogue import CATALOGUE, topological_order
 from imperv.tasks.job import Job
@@ -14,12 +16,12 @@ from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, explain_difference
 
 PLACES = ("root", "store", "store_options", "base", "base_options", "engine", "prices", "tiles", "countries", "aoi")
-"""Settings that change no pixel of a tile: where things lie, and how they are computed."""
+"""Settings that change no pixel of a tile: places of files, and the engine."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A thing that has two values."""
+    """A setting or software with two values."""
 
     name: str
     a: str
@@ -51,20 +53,12 @@ def settings_differences(a: Production, b: Production) -> list[Difference]:
 
 def _flat(production: Production) -> dict[str, str]:
     """Settings by their dotted names."""
-    found: dict[str, str] = {}
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(f"{name}.{key}" if name else str(key), inner)
-        elif isinstance(value, list | tuple):
-            found[name] = ", ".join(map(str, (production.path(v) if _is_path(name, v) else v for v in value)))
-        elif value is not None:
-            found[name] = production.path(value) if _is_path(name, value) else str(value)
-
-    for key, value in production.model_dump(mode="json").items():
-        if key not in PLACES:
-            walk(key, value)
+    settings = {key: value for key, value in production.model_dump(mode="json").items() if key not in PLACES}
+    found = {}
+    for name, value in json_normalize(settings, max_level=None).astype(object).iloc[0].items():
+        values = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+        if values or isinstance(value, list):
+            found[str(name)] = ", ".join(production.path(v) if _is_path(str(name), v) else str(v) for v in values)
     return found
 
 

@@ -1,8 +1,8 @@
-"""Verification of maps against a reference: comparison, weights of the sample, result (docs/dev/algorithms.md, section 12)."""
+"""Accuracy of maps by a reference sample: post-stratification and results (docs/dev/algorithms.md, section 12)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,9 +32,9 @@ class ClassResult:
     """Area by the reference, with its interval."""
     accuracy: ClassAccuracy
     mapped_units: int
-    """Points or pixels mapped as it."""
+    """Points or pixels mapped as the class."""
     reference_units: int
-    """Points or pixels that are it."""
+    """Points or pixels of the class by the reference."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,13 @@ class DensityResult:
 
 @dataclass(frozen=True)
 class PlaceResult:
-    """What was found in one tile, or in all."""
+    """Accuracy of one tile, or of all."""
 
     place: str
     """Tile, or ``all``."""
     units: int
-    """Points or pixels compared."""
     unit: str
-    """What one is."""
+    """Point or pixel."""
     design: str
     """How the sample was weighted, in words."""
     matrix: np.ndarray
@@ -72,12 +71,12 @@ class PlaceResult:
     classes: tuple[ClassResult, ...]
     density: DensityResult | None
     notes: tuple[str, ...] = ()
-    """What was left out, and what to beware of."""
+    """Units left out, and cautions."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A map held against a reference."""
+    """Accuracy of a map by a reference."""
 
     layer: str
     reference: str
@@ -126,10 +125,18 @@ class Sample:
     weights: np.ndarray | None = None
     strata: np.ndarray | None = None
 
+    @classmethod
+    def joined(cls, samples: Sequence[Sample]) -> Sample:
+        """Units of several places, without weights."""
+        moments = [s.moments for s in samples if s.moments is not None]
+        scatters = [s.scatter for s in samples if s.scatter is not None]
+        matrices = np.concatenate([s.matrices for s in samples])
+        return cls(matrices, np.concatenate(moments) if moments else None, np.sum(scatters, axis=0) if scatters else None)
+
 
 def result(place: str, sample: Sample, legend: Reading, histogram: np.ndarray, pixel: int, unit: str, design: str,
            notes: tuple[str, ...] = ()) -> PlaceResult:  # fmt: skip
-    """What a sample says of a map: `histogram` (256,) has its pixels by code, `pixel` its pixel size in metres."""
+    """Accuracy of a map by a sample: `histogram` (256,) has the map's pixels by code, `pixel` their size in metres."""
     km2 = pixel**2 / 1e6
     pixels = np.array([histogram[legend.class_of == k].sum() for k in range(len(legend.names))])
     total = float(pixels.sum()) * km2
@@ -147,8 +154,7 @@ def result(place: str, sample: Sample, legend: Reading, histogram: np.ndarray, p
         known = ~np.isnan(legend.value_of)
         mean = float((histogram[known] * legend.value_of[known]).sum() / max(histogram[known].sum(), 1))
         adjusted = Estimate(mean - error.bias.value, error.bias.se).times(total / 100)
-        lowest = -100 if legend.kind == "change" else 0
-        density = DensityResult(error, mean, mean * total / 100, adjusted, sample.scatter, lowest)
+        density = DensityResult(error, mean, mean * total / 100, adjusted, sample.scatter, legend.lowest)
     return PlaceResult(place, int(counts.sum()), unit, design, counts, found.overall, classes, density, notes)
 
 

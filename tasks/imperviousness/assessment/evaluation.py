@@ -1,7 +1,7 @@
-"""Trials on a finished tile: networks and per-pixel models learn with blocks of space held out, and are judged there.
+"""Trials on a finished tile: networks and per-pixel models are trained with blocks of space held out, and judged there.
 
-All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1) and are judged against a truth that none has seen, in the
-year that they learnt from and in the next.
+All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1). An independent truth judges them in that year and in the
+next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.network.baselines import BASELINES, FOREST, fit_baseline, sample_pixels
 from imperv.layers.network.prediction import predict
 from imperv.layers.network.sampling import TRAINING, VALIDATION, Region, spatial_split
-from imperv.layers.network.unet import configure_threads
+from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.network.windows import halo
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.assessment.block_sums import EDGE, Judged, Pixels
@@ -32,7 +32,7 @@ Year = Literal["then", "now"]
 
 UNET, REFERENCE = "U-Net", "reference"
 METHODS = (UNET, *BASELINES, REFERENCE)
-"""REFERENCE is no model: what the models learn from, taken as the map of either year."""
+"""REFERENCE is no model: the training reference, taken as the map of either year."""
 
 MODELS: dict[Product, str] = {"IMD": "IMD_model", "IBU": "IBUD_model"}
 DENSITY: dict[Product, str] = {"IMD": "imd", "IBU": "ibud"}
@@ -57,11 +57,9 @@ class Trial:
     number: int
     """From 0."""
     judged: Mapping[tuple[Year, str], Judged]
-    """By year and method."""
     seconds: Mapping[str, float]
-    """Training time of each method."""
     pixels: int
-    """Pixels with features and reference that were left to learn from."""
+    """Training pixels."""
     history: tuple[dict[str, Any], ...]
     """Of the networks' training."""
 
@@ -109,10 +107,10 @@ def require(job: Job, product: Product) -> None:
 def run_trial(
     job: Job, product: Product, truth: Truth, number: int = 0, told: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Train every method with blocks held out and judge them there, on a tile with features of both years and references.
+    """Train every method with blocks held out and judge them there, in a tile with features of both years and references.
 
-    `number`, from 0, gives other blocks and other seeds. InputError if the tile is not ready, or truth and tile do not meet;
-    WorkError if nothing is left to learn from.
+    `number`, from 0, gives other blocks and seeds. InputError if the tile is not ready or the truth does not meet it; WorkError
+    if no reference is left for the training.
     """
     from imperv.layers.network.training import train
 
@@ -145,30 +143,19 @@ def run_trial(
     judged: dict[tuple[Year, str], Judged] = {}
     for year in ("then", "now"):
         for block, chosen, density, mask in _judged_blocks(job, product, year, truth, number):
-            outer = _padded(block, halo(parameters.patch, parameters.overlap))
-            features = read_features(job, year, outer, parameters.names)
-            inner, origin = inner_slices(block, outer), _origin(job, outer)
-            here = features[(slice(None), *inner)]
-            chosen &= np.isfinite(here).all(axis=0)
+            fractions, features = predict_block(job, year, block, trained.model, trained.normalisation)
+            chosen &= np.isfinite(features).all(axis=0)
             if not chosen.any():
                 continue
-            fractions = predict(
-                trained.model, trained.normalisation, features, origin, parameters.patch, parameters.overlap, inner
-            )
             found = {UNET: fractions.mean(axis=0, dtype="f8")[chosen]}
-            found |= {name: run(np.ascontiguousarray(here[:, chosen].T)) for name, run in predictors.items()}
-            pixels_of = Pixels.of(chosen, _origin(job, block))
-            real = None if density is None else density[chosen]
-            for name, fraction in found.items():
+            found |= {name: run(np.ascontiguousarray(features[:, chosen].T)) for name, run in predictors.items()}
+            reference = read_target(job, layer, block)
+            known = chosen & np.isfinite(reference)
+            cases = [(name, chosen, fraction) for name, fraction in found.items()] + [(REFERENCE, known, reference[known])]
+            for name, where, fraction in cases:
+                real = None if density is None else density[where]
                 into = judged.setdefault((year, name), Judged())
-                pixels_of.judge(into, 100 * fraction, real, mask[chosen] == 1)
-            known = chosen & np.isfinite(reference := read_target(job, layer, block))
-            Pixels.of(known, _origin(job, block)).judge(
-                judged.setdefault((year, REFERENCE), Judged()),
-                100 * reference[known],
-                None if density is None else density[known],
-                mask[known] == 1,
-            )
+                Pixels.of(where, origin(job, block)).judge(into, 100 * fraction, real, mask[where] == 1)
         told(f"{job.tile} {product} trial {number + 1}: {year} judged")
     if not judged:
         raise InputError(f"tile {job.tile}: the truth of {product} holds no pixel of its held-out blocks; name rasters that do")
@@ -181,8 +168,7 @@ def _judged_blocks(
     """Blocks of work by chance until `JUDGED` pixels, with the held-out pixels that have a truth, and the truth."""
     parameters = job.production.parameters.unet
     blocks = list(block_grid(job.grid(10)))
-    rows, columns = (size + 2 * halo(parameters.patch, parameters.overlap) for size in blocks[0].shape)
-    job.engine.at_once(rows * columns * 4 * (3 * len(parameters.names) + 2 * parameters.members), "the evaluation")
+    require_memory(job, 3 * len(parameters.names) + 2 * parameters.members, "the evaluation")
     seen = 0
     for k in np.random.default_rng([SEED, number]).permutation(len(blocks)):
         if seen >= JUDGED:
@@ -192,7 +178,7 @@ def _judged_blocks(
         if real is None:
             return
         density, mask = real
-        chosen = (held_out(block.shape, _origin(job, block), number) == VALIDATION) & (mask != OUTSIDE)
+        chosen = (held_out(block.shape, origin(job, block), number) == VALIDATION) & (mask != OUTSIDE)
         if density is not None:
             chosen &= density != OUTSIDE
         if chosen.any():
@@ -200,11 +186,25 @@ def _judged_blocks(
             yield block, chosen, density, mask
 
 
-def _padded(block: Block, margin: int) -> Block:
-    return Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)
+def require_memory(job: Job, arrays: int, what: str) -> None:
+    """Refuse a prediction of blocks with their margin, as so many arrays of float32, beyond the memory of the engine."""
+    settings = job.production.parameters.unet
+    rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
+    job.engine.at_once(rows * columns * 4 * arrays, what)
 
 
-def _origin(job: Job, block: Block) -> tuple[int, int]:
+def predict_block(job: Job, year: Year, block: Block, model: Any, normalisation: Normalisation) -> tuple[np.ndarray, np.ndarray]:
+    """(member, y, x) fractions that a model predicts in a block, and the (feature, y, x) that it does so from."""
+    settings = job.production.parameters.unet
+    margin = halo(settings.patch, settings.overlap)
+    outer = Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)
+    features, inner = read_features(job, year, outer, normalisation.names), inner_slices(block, outer)
+    found = predict(model, normalisation, features, origin(job, outer), settings.patch, settings.overlap, inner)
+    return found, features[(slice(None), *inner)]
+
+
+def origin(job: Job, block: Block) -> tuple[int, int]:
+    """Global (row, column) of the first pixel of a block."""
     row, column = job.global_index()
     return row + block.y0, column + block.x0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,6 @@ class Design:
     simple: bool = False
     """True for points to be weighted alike, whatever the map's areas."""
     stratum_km2: Mapping[str, float] | None = None
-    """Area of every stratum."""
 
 
 def maps_of_files(paths: Iterable[str | Path], symbol: str) -> list[Map]:
@@ -85,7 +84,7 @@ def validate(
     """Verify maps of a layer, of one or more tiles, against reference points or a raster with codes like the map's.
 
     Every tile with points has its result, and all together where there are several. `threshold` is the percent from which
-    densities count as sealed, and changes of density as changes; `crs` the reference system of points that do not tell theirs.
+    densities count as sealed, and changes of density as changes; `crs` the reference system of files without one.
     InputError, with the remedy, if the reference cannot serve, does not touch the maps, or a stratum has too few points.
     """
     symbol = _symbol(layer)
@@ -117,36 +116,32 @@ def _by_points(maps: Sequence[Map], points: Points, legend: Reading, design: Des
         where[found >= 0] = number
         codes[found >= 0] = found[found >= 0]
         histograms.append(histogram)
-    outside, without = int(np.count_nonzero(codes < 0)), codes >= 0
-    without &= legend.class_of[np.maximum(codes, 0)] < 0
-    used = (codes >= 0) & ~without
+    outside = int(np.count_nonzero(codes < 0))
+    used = (codes >= 0) & (legend.class_of[codes] >= 0)
     if not used.any():
         raise InputError(_nothing_to_compare(points, maps, outside))
     notes = tuple(
         f"{n} of {len(points) + points.without} points {why}"
         for n, why in (
             (points.without, "have no value"), (outside, "lie outside of the maps"),
-            (int(np.count_nonzero(without)), "lie where the map has no data"),
+            (len(points) - outside - int(np.count_nonzero(used)), "lie where the map has no data"),
         ) if n
     )  # fmt: skip
     points, codes, where = points.only(used), codes[used], where[used]
-    mapped, reference = legend.class_of[codes], _reference_classes(points, legend)
-    moments = None
-    values = legend.value_of[codes]
-    if points.density is not None and legend.kind in ("density", "change"):
-        moments = density_moments(values, points.density)
-    every = np.ones(len(points), bool)
+    mapped, reference, values = legend.class_of[codes], _reference_classes(points, legend), legend.value_of[codes]
     chosen = [(m.tile, where == k, histograms[k]) for k, m in enumerate(maps) if np.any(where == k)]
     if len(maps) > 1:
-        chosen.append(("all", every, np.sum(histograms, axis=0)))
+        chosen.append(("all", np.ones(len(points), bool), np.sum(histograms, axis=0)))
     weights, words = _sample_weights(points, mapped, legend, design, histograms)
     places = []
     for place, inside, histogram in chosen:
-        sample, text = _sample(points, mapped, reference, moments, values, inside, legend, weights), words
-        remarks: tuple[str, ...] = ()
+        sample, text = _sample(points, mapped, reference, inside, legend, values, weights), words
+        remarks = notes if place == chosen[-1][0] else ()
         if not words:
-            sample, text, remarks = _post_stratify(sample, mapped[inside], histogram, legend)
-        remarks = (*(notes if place == chosen[-1][0] else ()), *remarks)
+            sizes = {k: float(histogram[legend.class_of == k].sum()) for k in range(len(legend.names))}
+            own, text, more = post_stratified(mapped[inside], sizes)
+            sample = replace(sample, weights=own, strata=None if own is None else mapped[inside])
+            remarks = (*remarks, *more)
         places.append(result(place, sample, legend, histogram, maps[0].source.resolution, "point", text, remarks))
     return places
 
@@ -226,7 +221,7 @@ def _sample_weights(
 
 
 def _require_two(points: Points) -> None:
-    """Refuse strata whose spread a single point cannot tell."""
+    """Refuse strata of a single point, which has no spread."""
     if points.strata is None:
         return
     names, numbers = np.unique(points.strata, return_counts=True)
@@ -237,31 +232,22 @@ def _require_two(points: Points) -> None:
 
 
 def _sample(
-    points: Points, mapped: np.ndarray, reference: np.ndarray, moments: np.ndarray | None, values: np.ndarray,
-    inside: np.ndarray, legend: Reading, weights: np.ndarray | None,
+    points: Points, mapped: np.ndarray, reference: np.ndarray, inside: np.ndarray, legend: Reading, values: np.ndarray,
+    weights: np.ndarray | None,
 ) -> Sample:  # fmt: skip
-    """The sample of a place; strata keep their whole sample, for how many of them fell into a tile is part of the chance."""
-    k = len(legend.names)
-    matrices = np.zeros((len(mapped), k, k))
-    matrices[np.arange(len(mapped)), mapped, reference] = 1
-    scatter = None
-    if moments is not None and points.density is not None:
-        lowest = -100 if legend.kind == "change" else 0
-        scatter = scatter_of(values[inside], points.density[inside], lowest)
+    """The sample of a place; a weighted one keeps all its units, as how many fell into a tile is part of the chance."""
+    k, count = len(legend.names), len(mapped)
+    matrices = np.zeros((count, k, k))
+    matrices[np.arange(count), mapped, reference] = 1
+    moments = scatter = None
+    if points.density is not None and legend.kind in ("density", "change"):
+        moments = density_moments(values, points.density)
+        scatter = scatter_of(values[inside], points.density[inside], legend.lowest)
     if weights is None:
         return Sample(matrices[inside], None if moments is None else moments[inside], scatter)
-    here = inside.astype(np.float64)
-    whole = None if moments is None else moments * here[:, np.newaxis]
-    return Sample(matrices * here[:, np.newaxis, np.newaxis], whole, scatter, weights, points.strata)
-
-
-def _post_stratify(
-    sample: Sample, mapped: np.ndarray, histogram: np.ndarray, legend: Reading
-) -> tuple[Sample, str, tuple[str, ...]]:
-    sizes = {k: float(histogram[legend.class_of == k].sum()) for k in range(len(legend.names))}
-    weights, text, notes = post_stratified(mapped, sizes)
-    strata = None if weights is None else mapped
-    return Sample(sample.matrices, sample.moments, sample.scatter, weights, strata), text, notes
+    here = inside[:, np.newaxis].astype(np.float64)
+    whole = None if moments is None else moments * here
+    return Sample(matrices * here[..., np.newaxis], whole, scatter, weights, points.strata)
 
 
 # rasters --------------------------------------------------------------------------------------------------------
@@ -286,19 +272,12 @@ def _by_raster(maps: Sequence[Map], path: Path, legend: Reading) -> list[PlaceRe
             f"reference {path}: shares no valid pixel with the maps; check its extent, its codes and its no-data value"
         )
     if len(maps) > 1:
-        samples = [sample for _, sample, _ in met]
-        moments = [s.moments for s in samples if s.moments is not None]
-        scatters = [s.scatter for s in samples if s.scatter is not None]
-        all_of_it = Sample(
-            np.concatenate([s.matrices for s in samples]),
-            np.concatenate(moments) if moments else None,
-            np.sum(scatters, axis=0) if scatters else None,
-        )
-        met.append(("all", all_of_it, np.sum([h for _, _, h in found], axis=0)))
+        together = Sample.joined([sample for _, sample, _ in met])
+        met.append(("all", together, np.sum([histogram for *_, histogram in found], axis=0)))
     for place, sample, histogram in met:
         pixels, valid = int(sample.matrices.sum()), int(histogram[legend.class_of >= 0].sum())
         notes: tuple[str, ...] = () if pixels == valid else (f"the reference covers {100 * pixels / valid:.1f} % of the map",)
         if len(sample.matrices) < 2:
-            notes = (*notes, "a single block of 1 km: intervals cannot be told")
+            notes = (*notes, "a single block of 1 km: no intervals")
         places.append(result(place, sample, legend, histogram, pixel, "pixel", text, notes))
     return places

@@ -10,14 +10,15 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
-from pyproj import CRS, Transformer
+from geopandas.array import GeometryArray
+from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from imperv.tasks.errors import InputError
 from imperv.tasks.vectors.batches import ogr_name
 
 DENSITY, CLASS = "density", "class"
-"""Columns that are looked for where none is named."""
+"""Columns by default."""
 
 COORDINATES = (("lon", "lat"), ("longitude", "latitude"), ("x", "y"), ("easting", "northing"), ("e", "n"))
 """Pairs of columns of a CSV that hold coordinates, any case; the first two pairs are degrees, the others EPSG:3035."""
@@ -28,16 +29,15 @@ VECTOR = (".csv", ".txt", ".geojson", ".json", ".gpkg", ".fgb", ".parquet", ".sh
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns that a person has named; empty where none is."""
+    """Columns named by the user; empty where none is."""
 
     density: str = ""
     """Density, or change of density, in percent."""
     classes: str = ""
     """Class codes, or 0 and 1."""
     strata: str = ""
-    """Strata of the sample."""
     weight: str = ""
-    """What a point stands for: 1 / inclusion probability."""
+    """Weights: 1 / inclusion probability."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ class Points:
     """Reference points that have a value."""
 
     name: str
-    """File."""
     x: np.ndarray
     y: np.ndarray
     """(n,) float64, EPSG:3035 metres."""
@@ -65,14 +64,7 @@ class Points:
 
     def only(self, chosen: np.ndarray) -> Points:
         """The points of a mask or of indices."""
-
-        def some(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else values[chosen]
-
-        return Points(
-            self.name, self.x[chosen], self.y[chosen], some(self.density), some(self.classes), some(self.strata),
-            some(self.weights), self.without,
-        )  # fmt: skip
+        return replace(self, **{name: a[chosen] for name, a in vars(self).items() if isinstance(a, np.ndarray)})
 
 
 def read_points(path: str | Path, columns: Columns | None = None, crs: str = "") -> Points:
@@ -85,9 +77,11 @@ def read_points(path: str | Path, columns: Columns | None = None, crs: str = "")
     start = f"reference {file}"
     if not file.is_file():
         raise InputError(f"{start}: does not exist; correct the path")
-    table, x, y = _read_csv(file, crs, start) if file.suffix.lower() in (".csv", ".txt") else _read_vector(file, crs, start)
+    table = _read_csv(file, crs, start) if file.suffix.lower() in (".csv", ".txt") else _read_vector(file, crs, start)
     if not len(table):
         raise InputError(f"{start}: holds no points")
+    x, y = (values.to_numpy(np.float64) for values in (table.geometry.x, table.geometry.y))
+    table = pd.DataFrame(table.drop(columns=table.geometry.name))
     density, classes = _column(table, columns.density, DENSITY, start), _column(table, columns.classes, CLASS, start)
     if density is None and classes is None:
         raise InputError(f"{start}: name the column of the values with --column or --class-column; it has {_listed(table)}")
@@ -111,7 +105,7 @@ def read_points(path: str | Path, columns: Columns | None = None, crs: str = "")
     return chosen if chosen.classes is None else replace(chosen, classes=chosen.classes.astype(np.int64))
 
 
-def _read_csv(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def _read_csv(file: Path, crs: str, start: str) -> gpd.GeoDataFrame:
     try:
         table = pd.read_csv(file, sep=None, engine="python", encoding="utf-8-sig")
     except (OSError, ValueError, pd.errors.ParserError) as error:
@@ -125,10 +119,10 @@ def _read_csv(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.ndarra
     largest = np.nanmax(np.abs(np.concatenate([x, y]))) if len(x) and np.isfinite(x).any() else np.inf
     if not crs and not degrees and largest <= 360:
         raise InputError(f"{start}: {pair[0]} and {pair[1]} look like degrees; name them lon and lat, or give --crs EPSG:4326")
-    return table, *_to_grid(x, y, crs or ("EPSG:4326" if degrees else "EPSG:3035"), start)
+    return _to_grid(table, gpd.points_from_xy(x, y), crs or ("EPSG:4326" if degrees else "EPSG:3035"), start)
 
 
-def _read_vector(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def _read_vector(file: Path, crs: str, start: str) -> gpd.GeoDataFrame:
     try:
         table = gpd.read_parquet(file) if file.suffix.lower() == ".parquet" else pyogrio.read_dataframe(ogr_name(str(file)))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
@@ -139,17 +133,16 @@ def _read_vector(file: Path, crs: str, start: str) -> tuple[pd.DataFrame, np.nda
     if kinds:
         raise InputError(f"{start}: holds {', '.join(sorted(kinds))}; points are needed, or a raster")
     if table.crs is None and not crs:
-        raise InputError(f"{start}: does not tell its coordinate reference system; give --crs")
-    x, y = table.geometry.x.to_numpy(np.float64), table.geometry.y.to_numpy(np.float64)
-    return pd.DataFrame(table.drop(columns=table.geometry.name)), *_to_grid(x, y, crs or table.crs.to_wkt(), start)
+        raise InputError(f"{start}: has no coordinate reference system; give --crs")
+    return _to_grid(table.drop(columns=table.geometry.name), table.geometry.array, crs or table.crs, start)
 
 
-def _to_grid(x: np.ndarray, y: np.ndarray, crs: str, start: str) -> tuple[np.ndarray, np.ndarray]:
+def _to_grid(table: pd.DataFrame, points: GeometryArray, crs: str | CRS, start: str) -> gpd.GeoDataFrame:
+    """The table with points of a reference system, in EPSG:3035."""
     try:
-        move = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:3035", always_xy=True)
+        return gpd.GeoDataFrame(table, geometry=GeometryArray(points, crs=crs)).to_crs("EPSG:3035")
     except CRSError:
         raise InputError(f"{start}: {crs!r} is no coordinate reference system; write it like EPSG:4326") from None
-    return move.transform(x, y)
 
 
 def _named_column(table: pd.DataFrame, name: str, start: str) -> pd.Series:

@@ -38,8 +38,7 @@ def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: 
     columns, height = round((right - left) / pixel), round((top - bottom) / pixel)
     edge, step, wide = BLOCK_METRES // pixel, STRIP_METRES // pixel, -(-columns // (BLOCK_METRES // pixel))
     matrices, moments, histogram = [], [], np.zeros(256, np.int64)
-    lowest = -100 if legend.kind == "change" else 0
-    scatter = np.zeros((101 - lowest, 101 - lowest), np.int64)
+    scatter = np.zeros((101 - legend.lowest, 101 - legend.lowest), np.int64)
     dense = legend.kind in ("density", "change")
     block_of_column = np.arange(columns) // edge
     for row in range(0, height, step):
@@ -58,7 +57,7 @@ def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: 
             m, r = legend.value_of[strip[both]], value[both]
             parts = (np.ones_like(m), m, r, m * m, r * r, m * r, np.abs(m - r))
             moments.append(np.stack([np.bincount(block, part, count) for part in parts], axis=1)[some])
-            scatter += scatter_of(m, r, lowest)
+            scatter += scatter_of(m, r, legend.lowest)
     return Sample(np.concatenate(matrices), np.concatenate(moments) if dense else None, scatter if dense else None), histogram
 
 

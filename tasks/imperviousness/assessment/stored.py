@@ -7,16 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from imperv.grids import Block, block_grid, inner_slices
+from imperv.grids import Block, block_grid
 from imperv.layers.confidence import confidence
 from imperv.layers.network.ensemble import ensemble
-from imperv.layers.network.prediction import predict
 from imperv.layers.network.unet import Normalisation, configure_threads
-from imperv.layers.network.windows import halo
 from imperv.tasks.imperviousness.assessment.block_sums import Confident, Judged, Pixels
-from imperv.tasks.imperviousness.assessment.evaluation import Product, threshold, true_mask
+from imperv.tasks.imperviousness.assessment.evaluation import Product, origin, predict_block, require_memory, threshold, true_mask
 from imperv.tasks.imperviousness.assessment.truth import OUTSIDE, Truth
-from imperv.tasks.imperviousness.nodes.features import read_features
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import load
 
@@ -29,7 +26,7 @@ OWN = "own model"
 
 @dataclass
 class Stored:
-    """What is known of the stored layers of one product of one tile."""
+    """Per-block error sums of the stored layers of one product of one tile."""
 
     tile: str
     product: Product
@@ -69,7 +66,7 @@ def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
         assert real is not None
         layers = {symbol: array[block.slices] for symbol, array in arrays.items()}
         if own is not None:
-            layers[OWN] = _own_density(job, own, block)
+            layers[OWN] = ensemble(predict_block(job, "now", block, *own)[0])[0]
         _judge_block(job, result, block, layers, *real)
     return result if result.judged else None
 
@@ -77,7 +74,6 @@ def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
 def _judge_block(
     job: Job, result: Stored, block: Block, layers: dict[str, np.ndarray], density: np.ndarray | None, mask: np.ndarray
 ) -> None:
-    row, column = job.global_index()
     raw, cut = RAW[result.product][0], threshold(job, result.product)
     spread = layers.pop(f"{raw}_sd", None)
     known = mask != OUTSIDE
@@ -87,15 +83,13 @@ def _judge_block(
         known &= layer != 255
     if not known.any():
         return
-    pixels = Pixels.of(known, (row + block.y0, column + block.x0))
+    pixels = Pixels.of(known, origin(job, block))
     real = None if density is None else density[known]
     for symbol, layer in layers.items():
         values = layer[known].astype("f4")
         into = result.judged.setdefault(symbol, Judged())
-        if symbol == "IBU_now":
-            pixels.judge(into, 100 * values, None, mask[known] == 1)
-        else:
-            pixels.judge(into, values, real, mask[known] == 1)
+        percent, truth = (100 * values, None) if symbol == "IBU_now" else (values, real)
+        pixels.judge(into, percent, truth, mask[known] == 1)
     if spread is not None and raw in layers:
         percent = layers[raw][known].astype("f4")
         error = np.full_like(percent, np.nan) if real is None else percent - real  # unknown, not nothing
@@ -117,18 +111,7 @@ def _own_predictor(job: Job, raw: str, model: str, result: Stored) -> tuple[Any,
     result.own_members = int(own.statistics.get("members", 0))
     if len(result.models) < 2:
         return None
-    settings = job.production.parameters.unet
-    rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
-    job.engine.at_once(rows * columns * 4 * (2 * len(settings.names) + 2 * result.own_members), f"the evaluation of {raw}")
+    names = job.production.parameters.unet.names
+    require_memory(job, 2 * len(names) + 2 * result.own_members, f"the evaluation of {raw}")
     configure_threads(job.engine.settings.workers)
     return load(job.store, own)
-
-
-def _own_density(job: Job, own: tuple[Any, Normalisation], block: Block) -> np.ndarray:
-    """Density in percent of the tile's own members, 255 no data."""
-    settings, (model, normalisation) = job.production.parameters.unet, own
-    margin, (row, column) = halo(settings.patch, settings.overlap), job.global_index()
-    outer = Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)
-    features, origin = read_features(job, "now", outer, normalisation.names), (row + outer.y0, column + outer.x0)
-    inner = inner_slices(block, outer)
-    return ensemble(predict(model, normalisation, features, origin, settings.patch, settings.overlap, inner))[0]

@@ -37,7 +37,7 @@ def _json(found: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def _scores(cut: float) -> dict[str, Scores]:
-    """Scores by the field of `Judged` whose sums they are made of."""
+    """Scores by the field of `Judged` with their sums."""
     return {"density": density_scores, "bins": calibration_error, "mask": mask_scores_from(cut)}
 
 

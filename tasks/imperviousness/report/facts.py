@@ -107,7 +107,6 @@ class Training:
     members: tuple[Mapping[str, Any], ...]
     """History of each member."""
     tiles: tuple[str, ...]
-    """Training tiles."""
     transfer: bool
 
     @property

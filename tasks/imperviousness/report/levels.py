@@ -31,7 +31,6 @@ class Part:
     """Ground of one kind."""
 
     title: str
-    """What the maps call it."""
     area_km2: float
     then_km2: float
     """Its sealed ground (density times area) in the map of then."""

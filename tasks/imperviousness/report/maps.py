@@ -74,7 +74,7 @@ def palette_of(symbol: str) -> Palette:
 
 
 def legend_of(palette: Palette, cover: str = "sealed") -> Legend:
-    """Legend of a delivered layer's colours; of change `cover` is what changes."""
+    """Legend of a delivered layer; `cover` is what changes in layers of change."""
     c = palette.colours
     outside = ("", "outside, no data")
     if palette in (DENSITY, SHARE):
@@ -159,7 +159,7 @@ def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, titl
     """Colour composite as JPEG of (3, y, x), NaN no data; `limits` (3, 2) become black and white, as of `stretch`."""
     with np.errstate(invalid="ignore"):
         scaled = (bands - limits[:, :1, None]) / np.maximum(limits[:, 1:, None] - limits[:, :1, None], 1)
-    # A little lighter in the middle, as dark ground is most of what there is.
+    # Lighter in the middle, as most ground is dark.
     light = np.clip(np.nan_to_num(scaled, nan=0.93), 0, 1) ** 0.75
     image = Image.fromarray(np.moveaxis((255 * light).astype("u1"), 0, -1))
     factor = max(1, SMALLEST // max(image.size))

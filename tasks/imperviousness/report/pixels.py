@@ -52,7 +52,6 @@ class Picture:
     codes: np.ndarray
     """(y, x) of codes or values."""
     bounds: Bounds
-    """Extent."""
     metres: float
     """Edge of a pixel."""
     thinned: int = 1

@@ -38,9 +38,7 @@ class Verdict:
     title: str
     light: Light
     value: str
-    """The number."""
     text: str
-    """What it means."""
     anchor: str
     """Section of the report with the details."""
 
