@@ -201,6 +201,7 @@ def colours_in(path: Path) -> set[tuple[int, int, int]]:
     return set(map(tuple, np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)))
 
 
+@pytest.mark.slow
 def test_a_picture_in_the_colours_of_the_layer(places, capsys, tmp_path):
     path = tmp_path / "x.png"
     assert main(["compare", *places, "--layer", "imcc", "--picture", str(path)]) == 0
