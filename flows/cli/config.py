@@ -10,6 +10,7 @@ import typer
 
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.runtime.console import counted, out, say
+from imperv.layers.catalogue.families import DEFAULT
 
 config_app = typer.Typer(help="Check production files; list every setting.", cls=Grouped, no_args_is_help=True)
 
@@ -40,8 +41,10 @@ def config_check(
 
 
 @config_app.command("settings")
-def config_settings() -> None:
+def config_settings(
+    product: Annotated[str, typer.Option(metavar="PRODUCT", help="Product whose settings are printed.")] = DEFAULT,
+) -> None:
     """Print every setting with its default and meaning, as Markdown."""
     from imperv.flows.cli.settings_page import settings_page
 
-    sys.stdout.write(settings_page() + "\n")
+    sys.stdout.write(settings_page(product) + "\n")

@@ -33,7 +33,7 @@ def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Pro
     file = file / "production.toml" if file.is_dir() else file
     there = config is not None or file.exists() or not named
     table = read_toml(file) if there else {}
-    kind = production_class(table.get("product", DEFAULT), str(file))
+    kind = production_class(table.get("product", DEFAULT), f"{file}: product")
     periods = kind.model_fields["periods"].annotation.assumed(tiles)  # type: ignore[union-attr]
     missing = []
     for group, values in {"periods": periods, "scenes": {"catalogue": ""}}.items():

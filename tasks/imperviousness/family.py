@@ -9,6 +9,7 @@ from imperv.tasks.imperviousness.eea import EEA
 from imperv.tasks.imperviousness.next_years import next_production
 from imperv.tasks.imperviousness.nodes.models import is_small
 from imperv.tasks.imperviousness.nodes.tasks import TASKS
+from imperv.tasks.imperviousness.starting import STARTING_FILE
 from imperv.tasks.job import Job
 
 
@@ -41,6 +42,7 @@ FAMILY = Family(
     land=(("CLCP_then", "CLCP_now"), ("IMD_then", "IBU_then")),
     features_first=is_small,
     next_production=next_production,
+    starting_file=STARTING_FILE,
     report=_report,
     report_production=_report_production,
 )

@@ -218,7 +218,7 @@ class Production(BaseSettings):
     @classmethod
     def of(cls, table: dict[str, Any], file: Path) -> Production:
         """Validate what a production file says, or would say; raises as `read`."""
-        kind = production_class(os.environ.get(PRODUCT_VARIABLE) or table.get("product", DEFAULT), str(file))
+        kind = production_class(os.environ.get(PRODUCT_VARIABLE) or table.get("product", DEFAULT), f"{file}: product")
         refuse_misspelt(kind)
         if "root" in table:
             raise InputError(f"{file}: root: unknown key; remove it")
@@ -277,12 +277,12 @@ def production_class(product: object, where: str) -> type[Production]:
     if product not in known:
         close = difflib.get_close_matches(str(product).lower(), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-        raise InputError(f"{where}: product: there is no product {product!r}; {hint}")
+        raise InputError(f"{where}: there is no product {product!r}; {hint}")
     try:
         load(str(product))
         found: type[Production] = import_module(f"{packages()[str(product)]}.settings").PRODUCTION
     except (GraphError, ImportError) as error:
-        raise InputError(f"{where}: product: {error}") from None
+        raise InputError(f"{where}: {error}") from None
     return found
 
 

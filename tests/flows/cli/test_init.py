@@ -11,6 +11,7 @@ from imperv.flows.cli.commands import main
 from imperv.flows.cli.init import starting_file
 from imperv.grids import Tile, country_tiles, official_tiles
 from imperv.grids.tiles import countries_of
+from imperv.tasks.imperviousness.starting import STARTING_FILE
 from imperv.tasks.settings.production import Production
 from tests.support.objections import nothing_but_objections
 
@@ -30,7 +31,7 @@ def test_it_writes_a_file_that_can_be_read(tmp_path, monkeypatch, capsys):
 
 def test_every_suggestion_in_it_is_right(tmp_path):
     """With all # removed it says more, and can still be read: no key of it is misspelt or gone."""
-    text = starting_file("E38N31", tmp_path / "production.toml")
+    text = starting_file("E38N31", tmp_path / "production.toml", STARTING_FILE)
     assert len(SUGGESTION.findall(text)) >= 10
     file = tmp_path / "all.toml"
     file.write_text(SUGGESTION.sub("", text))
@@ -45,7 +46,7 @@ def test_every_suggestion_in_it_is_right(tmp_path):
 
 
 def test_every_key_is_explained_and_what_must_be_edited_is_marked():
-    text = starting_file("E43N32", "production.toml")
+    text = starting_file("E43N32", "production.toml", STARTING_FILE)
     keys = [line for line in text.splitlines() if re.match(r"\w+ = ", line)]
     assert [line for line in keys if "#" not in line and not line.startswith("collection")] == []
     marked = {line.split(" = ")[0] for line in keys if "EDIT" in line}
@@ -54,7 +55,7 @@ def test_every_key_is_explained_and_what_must_be_edited_is_marked():
 
 @pytest.mark.parametrize("tile", official_tiles("eea38-2024")[::50])
 def test_any_tile_can_be_begun(tile, tmp_path):
-    (tmp_path / "p.toml").write_text(starting_file(tile, tmp_path / "p.toml"))
+    (tmp_path / "p.toml").write_text(starting_file(tile, tmp_path / "p.toml", STARTING_FILE))
     assert Production.read(tmp_path / "p.toml").tile_names == (tile,)
     assert all(tile in country_tiles(code) for code in countries_of(Tile(tile)))
 
@@ -91,7 +92,7 @@ def test_an_existing_file_is_never_changed(tmp_path, capsys):
 def test_other_products_are_refused_in_one_line(product, tmp_path, capsys):
     assert main(["init", "E38N31", "-o", str(tmp_path / "p.toml"), "--product", product]) == 2
     (line,) = nothing_but_objections(capsys.readouterr().err)
-    assert f"{product} cannot be made yet; only imperviousness can" in line
+    assert f"--product: there is no product '{product}'; there is imperviousness" in line
     assert list(tmp_path.iterdir()) == []
 
 
