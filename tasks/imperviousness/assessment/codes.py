@@ -101,7 +101,7 @@ def legend_of(symbol: str, threshold: float) -> Reading:
         return reading
     if reading.kind not in ("density", "change"):
         raise InputError(f"--layer {symbol}: no reference tells what it holds; take IMD_now or IBU_now")
-    names = ("decrease", "unchanged", "increase")
+    names: tuple[str, ...] = ("decrease", "unchanged", "increase")
     if reading.kind == "density":
         names = (f"below {threshold:g} %", f"{threshold:g} % and more")
     classes = np.where(np.isnan(reading.value_of), -1, reading.classes(reading.value_of))

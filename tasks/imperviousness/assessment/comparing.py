@@ -143,7 +143,7 @@ class Tally:
         summed = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name in SUMMED}
         truths = [tally.truths for tally in (self, other) if tally.truths is not None]
         largest = max(self.largest, other.largest)
-        return Tally(self.reading, self.metres, largest=largest, truths=sum(truths) if truths else None, **summed)
+        return Tally(self.reading, self.metres, largest=largest, truths=np.sum(truths, axis=0) if truths else None, **summed)
 
     @property
     def coded(self) -> bool:
