@@ -41,9 +41,44 @@ def aggregate_mean(a: np.ndarray, factor: int, nodata: int = NODATA) -> np.ndarr
 
     Notes
     -----
-    ATBD 4.2.4, mean status aggregation.
+    ATBD 4.2.4, mean status aggregation. For layers of other products that are not coded bytes: `aggregate_values`.
     """
     return _aggregate(_mean, a, factor, nodata)
+
+
+def aggregate_values(a: np.ndarray, factor: int, nodata: float) -> np.ndarray:
+    """Mean of the valid pixels of each block of a quantity, of any data type with its own no data.
+
+    Parameters
+    ----------
+    a : ndarray (..., y, x) of integers or floats
+        A layer that is not coded.
+    factor : int
+        Pixels of a block each way; divides the last two edges of `a`.
+    nodata : float
+        Value of pixels that do not count, and of blocks without any other; NaN is one.
+
+    Returns
+    -------
+    ndarray (..., y / factor, x / factor) of the same data type
+        Integers are rounded half up.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape or factor.
+    """
+    *lead, rows, columns = np.shape(a)
+    if factor < 1 or rows % factor or columns % factor:
+        raise ValueError(f"a layer of {rows, columns} pixels cannot be cut into blocks of {factor} x {factor}")
+    blocks = np.reshape(a, (*lead, rows // factor, factor, columns // factor, factor))
+    valid = ~np.isnan(blocks) if nodata != nodata else blocks != nodata
+    count = valid.sum(axis=(-3, -1))
+    total = np.where(valid, blocks, 0).sum(axis=(-3, -1), dtype="f8")
+    mean = total / np.maximum(count, 1)
+    if blocks.dtype.kind != "f":
+        mean = np.floor(mean + 0.5)
+    return np.where(count > 0, mean, nodata).astype(blocks.dtype)
 
 
 def aggregate_mean_change(a: np.ndarray, factor: int, nodata: int = NODATA) -> np.ndarray:

@@ -1,10 +1,12 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from imperv.layers.aggregation import aggregate_fraction, aggregate_max, aggregate_mean, aggregate_mean_change
+from imperv.layers.aggregation import aggregate_fraction, aggregate_max, aggregate_mean, aggregate_mean_change, aggregate_values
 
 FUNCTIONS = [aggregate_mean, aggregate_mean_change, aggregate_max, aggregate_fraction]
 
@@ -137,3 +139,26 @@ def test_equals_gdal(factor, shared_data):
         mean = gdal_aggregate(gdal, a.astype(np.float32), factor, "average", gdal.GDT_Float32)
         np.testing.assert_allclose(np.nan_to_num(aggregate_fraction(a, factor), nan=255), mean, rtol=1e-5)
         assert np.array_equal(aggregate_mean(a, factor), np.floor(mean.astype(np.float64) + 0.5 + 1e-4))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint16", 0), ("int16", -9999), ("float32", np.nan), ("uint8", 0), ("uint16", 65535)]
+)
+def test_quantities_of_any_type(dtype, nodata):
+    """Against a loop over blocks with fractions, halves rounded up."""
+    rng = np.random.default_rng(3)
+    a = rng.integers(1, 200, (2, 12, 9)).astype(dtype)
+    a[rng.random(a.shape) < 0.4] = nodata
+    a[:, :3, :3] = nodata
+    found = aggregate_values(a, 3, nodata)
+    assert found.dtype == a.dtype and found.shape == (2, 4, 3)
+    for band, y, x in np.ndindex(found.shape):
+        some = [v for v in a[band, 3 * y : 3 * y + 3, 3 * x : 3 * x + 3].ravel().tolist() if v == v and v != nodata]
+        expected = sum(map(Fraction, some)) / len(some) if some else nodata
+        if some and a.dtype.kind != "f":
+            expected = (2 * expected + 1) // 2
+        np.testing.assert_allclose(found[band, y, x], float(expected), rtol=1e-6)
+    if a.dtype == "uint8":
+        assert np.array_equal(aggregate_values(a[0], 3, 0), aggregate_mean(a[0], 3, 0))
+    with pytest.raises(ValueError, match="cannot be cut into blocks of 5 x 5"):
+        aggregate_values(a, 5, nodata)

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from imperv.tasks.settings.periods import Period, TwelveMonths, pair_label, year_fraction
+from imperv.tasks.settings.periods import (
+    OneMonth,
+    OneSpan,
+    OneYear,
+    Period,
+    TwelveMonths,
+    TwoDates,
+    pair_label,
+    periods_of,
+    year_fraction,
+)
 
 
 @pytest.mark.parametrize("text", ["2018", 2018, " 2018 ", "2018-01-01/2018-12-31"])
@@ -147,3 +157,62 @@ def test_settings_models_hold_periods():
     assert Model(period=2018).model_dump(mode="json") == {"period": "2018"}
     with pytest.raises(ValidationError, match="twelve months"):
         Model(period="2017-08-01/2018-07-30")
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "label"),
+    [
+        ("2021-06", "2021-06-01", "2021-06-30", "2021-06"),
+        ("2020-02", "2020-02-01", "2020-02-29", "2020-02"),
+        ("2021-12", "2021-12-01", "2021-12-31", "2021-12"),
+        ("2021-06-15", "2021-06-15", "2021-06-15", "2021-06-15"),
+        ("2021-05-15/2021-07-15", "2021-05-15", "2021-07-15", "2021-05-15_2021-07-15"),
+        ("2021-06-01/2021-06-30", "2021-06-01", "2021-06-30", "2021-06"),
+        ("2021-01-01/2021-12-31", "2021-01-01", "2021-12-31", "2021"),
+    ],
+)
+def test_any_period(text, start, end, label):
+    period = Period.parse(text)
+    assert (str(period.start), str(period.end), period.label) == (start, end, label)
+    assert Period.parse(str(period)) == period and periods_of(label) == (period,)
+
+
+@pytest.mark.parametrize("text", ["", "2021-13", "21-06", "2021/2022", "2021-06-31", "2021-06-15/2021-06-01", "June 2021"])
+def test_what_is_no_period_at_all(text):
+    with pytest.raises(ValueError, match="is not a year like 2018, a month like 2021-06|ends before it begins"):
+        Period.parse(text)
+
+
+def test_labels_of_pairs_are_read_back():
+    for label in ("2018-2021", "2017-08-01_2018-07-31__2021", "2021-06__2021-07", "2021-06-15__2021-06-18"):
+        assert pair_label(*periods_of(label)) == label
+    with pytest.raises(ValueError, match="is not"):
+        periods_of("models")
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        (OneMonth, {"month": "2021"}, "'2021' is not a month like 2021-06"),
+        (OneYear, {"year": "2021-06"}, "'2021-06' is not a year like 2018"),
+        (TwoDates, {"first": "2021-06-15", "second": "2021-06"}, "'2021-06' is not a date like 2021-06-15"),
+        (TwoDates, {"first": "2021-06-15", "second": "2021-06-12"}, r"first \(2021-06-15\) must be before second \(2021-06-12\)"),
+        (OneSpan, {"span": "2021-06", "now": "2021"}, "Extra inputs"),
+    ],
+)
+def test_families_refuse_other_periods(model, given, words):
+    with pytest.raises(ValidationError, match=words):
+        model(**given)
+
+
+def test_roles():
+    dates = TwoDates(first="2021-06-15", second="2021-06-18")
+    assert (dates.label("first"), dates.label("pair"), dates.whole) == (
+        "2021-06-15",
+        "2021-06-15__2021-06-18",
+        "2021-06-15__2021-06-18",
+    )
+    assert dates.of("pair") == (dates.first, dates.second) and dates.last_day == dt.date(2021, 6, 18)
+    assert OneSpan(span="2021-06").label("span") == OneMonth(month="2021-06").whole == "2021-06"
+    with pytest.raises(ValueError, match=r"\[periods\] has no 'now'; it has first, second, pair"):
+        dates.of("now")
