@@ -265,7 +265,7 @@ def test_a_site_as_small_as_a_village():
         region.features[:, 40:104, 40:102],
         region.target[40:104, 40:102],
     )
-    result = train([Region(features, target, ORIGIN)], QUICK.model_copy(update={"patch": 256, "crop": 128}))
+    result = train([Region(features, target, ORIGIN)], QUICK.model_copy(update={"depth": 2, "patch": 256, "crop": 128}))
     assert result.crop == 60
     assert all(member["split_block"] < 32 and member["training_pixels"] > 1500 for member in result.history)
     assert all(np.isfinite(h["validation"]).all() for h in result.history)
