@@ -1,6 +1,6 @@
 """The families by name, loaded when they are asked for: shared code reaches what belongs to a product through here only.
 
-Which there are is said in `imperv.layers.catalogue.families`.
+Which there are is said in `imperv.layers.families`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from imperv.layers.catalogue import GraphError, family_of, layers_of, load
-from imperv.layers.catalogue.families import packages
+from imperv.layers.families import packages
 
 if TYPE_CHECKING:
     from imperv.tasks.family import Family
@@ -30,6 +30,8 @@ def family(name: str) -> Family:
     found: Family = import_module(f"{packages()[name]}.family").FAMILY
     if untold := sorted(layers_of(name).keys() ^ found.tasks.keys()):
         raise GraphError(f"family {name}: {untold[0]} is not both a layer and a task; declare it in both")
+    if strange := next((layer for layer in layers_of(name).values() if layer.column not in found.stages), None):
+        raise GraphError(f"family {name}: {strange.symbol} is of stage {strange.column!r}, which the family does not have")
     return found
 
 

@@ -204,10 +204,14 @@ def report(arrays: Mapping[str, np.ndarray], layer: Layer) -> BlockReport:
     counts: dict[str, Any] = {}
     for name, array in arrays.items():
         hasher.update(np.ascontiguousarray(array).data)
+        variable = variables.get(name, layer.variables[0])  # a layer of one array may go by its symbol
         if array.dtype == np.uint8:
             counts[name] = count_codes(array)
             continue
-        valid = ~without_data(array, variables[name].nodata)
+        if layer.codes and variable == layer.variables[0]:
+            counts[name] = dict(zip(*(found.tolist() for found in np.unique(array, return_counts=True)), strict=True))
+            continue
+        valid = ~without_data(array, variable.nodata)
         if array.dtype.kind != "f":
             counts[name] = (array.size, int(valid.sum()))
             continue
@@ -222,18 +226,25 @@ def summarise(layer: Layer, reports: Sequence[BlockReport]) -> tuple[str, dict[s
     """Digest and statistics of a layer from those of its blocks; WorkError if a coded layer holds a wrong code."""
     digest = hashlib.blake2b("".join(r.digest for r in reports).encode(), digest_size=16).hexdigest()
     variables = {v.name: v for v in layer.variables}
-    return digest, {name: _summary(layer, variables[name], [r.counts[name] for r in reports]) for name in reports[0].counts}
+    return digest, {
+        name: _summary(layer, variables.get(name, layer.variables[0]), [r.counts[name] for r in reports])
+        for name in reports[0].counts
+    }
 
 
 def _summary(layer: Layer, variable: Variable, parts: Sequence[Any]) -> dict[str, Any]:
-    if isinstance(parts[0], np.ndarray):
-        histogram = np.sum(parts, axis=0)
-        present = np.nonzero(histogram)[0].tolist()
+    if isinstance(parts[0], np.ndarray | dict):
+        tables = [{c: int(p[c]) for c in np.nonzero(p)[0].tolist()} if isinstance(p, np.ndarray) else p for p in parts]
+        histogram = {c: sum(table.get(c, 0) for table in tables) for c in sorted(set().union(*tables))}
         coded = layer.codes if variable == layer.variables[0] else ()
-        if coded and (wrong := [c for c in present if c not in coded]):
+        if coded and (wrong := [c for c in histogram if c not in coded]):
             raise WorkError(f"{layer.symbol}: check failed, it holds the codes {wrong}, which it must not")
-        outside = int(histogram[int(variable.nodata)]) if 0 <= variable.nodata <= 255 else 0
-        return {"pixels": int(histogram.sum()), "outside": outside, "histogram": {str(c): int(histogram[c]) for c in present}}
+        outside = histogram.get(int(variable.nodata), 0) if variable.nodata == variable.nodata else 0
+        return {
+            "pixels": sum(histogram.values()),
+            "outside": outside,
+            "histogram": {str(code): count for code, count in histogram.items()},
+        }
     size, valid = (int(sum(p[k] for p in parts)) for k in (0, 1))
     found: dict[str, Any] = {"pixels": size, "outside": size - valid}
     if valid and len(parts[0]) == 5:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.tasks.engine import measured
 from imperv.tasks.errors import WorkError
 from imperv.tasks.families import task_of
@@ -20,12 +20,27 @@ def input_versions(job: Job, layer: Layer) -> dict[str, str | None]:
     """Versions of a layer's inputs by the names that its record has for them; None for one that is not done."""
     found: dict[str, str | None] = {}
     for name in layer.inputs:
-        record = job.record(name)
+        # Another product may have been made for another area.
+        record = job.usable(name) if _is_strange(name, layer) else job.record(name)
         # By stem: features of a year are the same whether that year is `then` or `now`.
         key = CATALOGUE[name].stem if layer.stem != layer.symbol else name
         # A scene list counts by what is in it: where its catalogue lies does not change a pixel.
         found[key] = None if record is None else record.digest if CATALOGUE[name].kind == "source" else record.version
     return found
+
+
+def _is_strange(name: str, layer: Layer) -> bool:
+    """True for an input that another product makes."""
+    return family_of(name) != family_of(layer.symbol)
+
+
+def _not_done(job: Job, layer: Layer) -> str:
+    """Which inputs are not done, and what to do about it."""
+    missing = [name for name, version in zip(layer.inputs, input_versions(job, layer).values(), strict=True) if version is None]
+    strange = [f"{name} of product {family_of(name)}" for name in missing if _is_strange(name, layer)]
+    if strange:
+        return f"{' and '.join(strange)} is not there for this area; run that production first, in the same store"
+    return f"{', '.join(missing)} is not done; run the tile without --target, or name it too"
 
 
 def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -76,7 +91,7 @@ def standing(job: Job, symbol: str, changing: Mapping[str, State] | None = None)
         return Standing(symbol, "run", f"{', '.join(ahead)} will change", record)
     now = ingredients(job, layer, external)
     if now is None:
-        return Standing(symbol, "run", "an input is not done", record)
+        return Standing(symbol, "run", _not_done(job, layer), record)
     if digest_of(now) != record.key:
         return Standing(symbol, "run", explain_difference(record.ingredients, now), record)
     if trouble := task.stale(job, layer, record):
@@ -96,7 +111,7 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
         return found.record, False
     made_of = ingredients(job, layer)
     if made_of is None:
-        raise WorkError(f"{symbol} of tile {job.tile}: an input is not done")
+        raise WorkError(f"{symbol} of tile {job.tile}: {_not_done(job, layer)}")
     with measured() as usage:
         try:
             made = task_of(symbol).make(job, layer)

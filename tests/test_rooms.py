@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.catalogue.families import BUILT_IN
+from imperv.layers.families import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -142,6 +142,16 @@ def test_the_parser_sees_imports():
 def test_arrows_point_one_way(room):
     others = MAY_IMPORT.keys() - MAY_IMPORT[room]
     assert not offenders({room}, lambda _, i: i.top in others)
+
+
+def test_what_is_imported_is_there():
+    """Also late, where no type checker and no test may come by: a module, or a name in one."""
+    parents = {name.rpartition(".")[0] for name in modules()} | modules().keys()
+
+    def gone(_: str, i: Import) -> bool:
+        return i.module.startswith("imperv.") and i.module not in parents and i.module.rpartition(".")[0] not in modules()
+
+    assert not offenders(set(MAY_IMPORT), gone)
 
 
 def test_the_rooms_do_not_import_the_tests():

@@ -45,7 +45,7 @@ from imperv.flows.runtime.console import (
 )  # fmt: skip
 from imperv.flows.runtime.logs import configure
 from imperv.flows.runtime.stopping import stoppable
-from imperv.layers.catalogue.families import DEFAULT
+from imperv.layers.families import DEFAULT
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError, writing
 
@@ -302,7 +302,7 @@ def graph(
     from imperv.layers.catalogue import family_of
     from imperv.tasks.settings.production import production_class
 
-    product = product or (family_of(target[0]) if target else DEFAULT)
+    product = product.lower() if product else family_of(target[0]) if target else DEFAULT
     production_class(product, "--product")  # refuses a product that does not exist, and has its layers in the catalogue
 
     ending = Form.SVG if output is not None and output.suffix.lower() == ".svg" else Form.MERMAID

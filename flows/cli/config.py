@@ -10,7 +10,7 @@ import typer
 
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.runtime.console import counted, out, say
-from imperv.layers.catalogue.families import DEFAULT
+from imperv.layers.families import DEFAULT
 
 config_app = typer.Typer(help="Check production files; list every setting.", cls=Grouped, no_args_is_help=True)
 

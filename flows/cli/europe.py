@@ -35,7 +35,7 @@ def europe(
     ] = 0.1,
     deployment: Annotated[
         str | None,
-        typer.Option(metavar="FLOW/NAME", help="Deployment of the flow of a tile.", show_default="imperviousness/tile"),
+        typer.Option(metavar="FLOW/NAME", help="Deployment of the flow of a tile.", show_default="<product>/tile"),
     ] = None,
     notify: Notify = None,
     metrics: Metrics = None,
@@ -61,7 +61,14 @@ def europe(
         ask_taken(production, names, target, yes)
         with watched(notify, metrics), run_view(err) as view, listening(view):
             summary = run_many(
-                str(config), names, target, at_once, tile_timeout, max_failures, deployment or "imperviousness/tile", yes=True
+                str(config),
+                names,
+                target,
+                at_once,
+                tile_timeout,
+                max_failures,
+                deployment or f"{production.product}/tile",
+                yes=True,
             )
     else:
         summary = Ledger((), 0).summary()

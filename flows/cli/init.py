@@ -11,7 +11,7 @@ import typer
 
 from imperv.flows.cli.parts.names import TileName
 from imperv.flows.runtime.console import out
-from imperv.layers.catalogue.families import DEFAULT
+from imperv.layers.families import DEFAULT
 from imperv.tasks.errors import InputError
 
 EDGE = 10_000

@@ -58,7 +58,7 @@ def export_command(
     from imperv.tasks.networks.model_files import export_model
 
     job = job_of(config, tile)
-    export_model(job.store, product.value, job.tile, output)
+    export_model(job.store, product.value, job.tile, output, job.family)
     out.print(f"{output}: {product.value}_model of tile {tile}, {output.stat().st_size} bytes")
 
 

@@ -13,11 +13,10 @@ from imperv.flows.plan.production_plan import GPU_CORES, TilePlan
 from imperv.flows.runtime.console import counted, duration, out, show
 from imperv.grids import country_tiles
 from imperv.grids.tiles import NEWEST
-from imperv.layers.catalogue import DEFAULT
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.settings.areas import tiles_touched
-from imperv.tasks.settings.production import Production, describe_bytes, production_class
+from imperv.tasks.settings.production import Production, describe_bytes, product_of, production_class
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.yearly.costs import OVERPASSES
 
@@ -33,7 +32,7 @@ def planned(config: Path | None, tiles: Sequence[str], named: bool) -> tuple[Pro
     file = file / "production.toml" if file.is_dir() else file
     there = config is not None or file.exists() or not named
     table = read_toml(file) if there else {}
-    kind = production_class(table.get("product", DEFAULT), f"{file}: product")
+    kind = production_class(product_of(table), f"{file}: product")
     periods = kind.model_fields["periods"].annotation.assumed(tiles)  # type: ignore[union-attr]
     missing = []
     for group, values in {"periods": periods, "scenes": {"catalogue": ""}}.items():

@@ -10,7 +10,7 @@ import typer
 
 from imperv.flows.cli.parts.names import Targets
 from imperv.flows.runtime.console import Json, out
-from imperv.layers.catalogue.families import DEFAULT
+from imperv.layers.families import DEFAULT
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def verify(
     maps = {key: path for key, path in (("imd_then", imd_then), ("ibu_then", ibu_then)) if path is not None}
     then = {symbol: maps[about.key] for symbol, about in family(DEFAULT).references.items() if about.key in maps}
     more = {"window": window, "then": then, "masks": masks}
+    if strange := [name for name, value in more.items() if value and name not in family(product).form.options]:
+        raise InputError(f"--{strange[0]}: files of product {product} are verified without it; leave it out")
     missing: dict[str, dict[str, Finding]] = {}
     if paths:
         found = _verify_files(paths, jobs, more)

@@ -38,7 +38,9 @@ def tile_sums(job: Job) -> Sums:
     found = {symbol: record for path, symbol in symbols.items() if (record := job.store.read_record(path)) is not None}
     made = list(found.values())
     delivered = [r for s in delivered_symbols(job.family) if (r := job.store.read_record(places_of(job, s).record)) is not None]
-    features: list[Any] = [r.statistics.get("bytes_read") for symbol, r in found.items() if task_of(symbol).cost_made]
+    features: list[Any] = [
+        r.statistics.get("bytes_read") for symbol, r in found.items() if task_of(symbol).cost_made or "bytes_read" in r.statistics
+    ]
     return Sums(
         seconds=sum(record.seconds for record in (*made, *delivered)),
         layers=sum(record.size for record in made),

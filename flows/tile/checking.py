@@ -12,14 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import ImpervError, InputError, WorkError, disk_trouble
-from imperv.tasks.families import family
+from imperv.tasks.families import family, task_of
 from imperv.tasks.family.findings import Level, Remark, doubtful, fine
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.access import ask, is_remote
-from imperv.tasks.scenes.scenes import SCL, SceneList
+from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
-from imperv.tasks.yearly.freezing import require_enough, search_scenes
+from imperv.tasks.yearly.freezing import search_scenes
 
 TRIAL = "check.data.json"
 """Object that is written into an object store, and removed, to see whether it can be."""
@@ -61,7 +61,7 @@ def _looks(production: Production) -> Iterator[Iterator[Remark]]:
 
 def _store(production: Production) -> Iterator[Remark]:
     """Whether the store can be written, which is tried by a file without a name, or in an object store by one that is removed."""
-    store = Store(production.store_url, production.store_options)
+    store = Store(production.store_url, production.store_options, production.runs)
     if store.is_local:
         _require_writable(Path(store.root))
     else:
@@ -100,7 +100,7 @@ def _dask(production: Production) -> Iterator[Remark]:
 def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
     layer = CATALOGUE[symbol]
     scenes = search_scenes(job, layer)
-    require_enough(job, layer, scenes)
+    task_of(symbol).require(job, layer, scenes)
     subtract = sum(s.subtract > 0 for s in scenes.scenes)
     yield fine(
         f"{job.tile}: {symbol}: {len(scenes.overpasses)} overpasses, {len(scenes.scenes)} scenes, "
@@ -114,7 +114,8 @@ def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
 
 def _pixels(job: Job, scenes: SceneList) -> Iterator[Remark]:
     """Whether a file of a scene can be had, where scenes lie on servers."""
-    path = next((scene.bands[SCL] for scene in scenes.scenes if is_remote(scene.bands[SCL])), None)
+    files = (next(iter(scene.bands.values())) for scene in scenes.scenes)
+    path = next(filter(is_remote, files), None)
     if path is not None:
         answer = ask(path, job.production.scenes.access)
         if answer.state != "there":

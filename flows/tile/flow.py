@@ -19,7 +19,7 @@ from imperv.flows.plan.targets import resolve_targets, steps
 from imperv.flows.runtime.artifacts import show_products
 from imperv.flows.runtime.prefect_logs import logged_to_server
 from imperv.flows.tile.run import Outcome, Until, job_of, make_one, outcome_of, walk, wants_report, write_report
-from imperv.layers.catalogue.families import BUILT_IN, packages
+from imperv.layers.families import BUILT_IN, packages
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.store.records import Record
 

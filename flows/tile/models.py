@@ -17,6 +17,7 @@ from imperv.tasks.networks.registry import (
     imported,
     list_models,
     members_of,
+    network_of,
     networks,
     read_records,
     trouble,
@@ -100,7 +101,7 @@ def age(created: str) -> str:
 
 def describe(job: Job, product: str) -> dict[str, Any]:
     """What is known of the model of a tile; InputError if there is none."""
-    symbol, tile = networks(job.family)[product], Tile(str(job.tile))
+    symbol, tile = network_of(job.family, product), Tile(str(job.tile))
     record = read_records(job.store, product, [tile]).get(tile)
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")

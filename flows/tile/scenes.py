@@ -10,10 +10,11 @@ from typing import Any
 
 from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.periods import Period
-from imperv.tasks.yearly.freezing import require_enough, search_scenes
+from imperv.tasks.yearly.freezing import search_scenes
 
 CLEAR = 50.0
 """Percent of clouds, as the catalogue says, up to which an overpass counts as a clear look in the calendar."""
@@ -51,7 +52,7 @@ def objections(job: Job, listings: Sequence[Listing]) -> list[str]:
     for entry in listings:
         try:
             if not entry.frozen:
-                require_enough(job, CATALOGUE[entry.symbol], entry.scenes)
+                task_of(entry.symbol).require(job, CATALOGUE[entry.symbol], entry.scenes)
         except InputError as error:
             found.append(str(error))
     return found

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 
-from imperv.layers.catalogue.families import BUILT_IN, DEFAULT, packages
+from imperv.grids.specs import UTM_STEP, spec_of
 from imperv.layers.catalogue.node import Delivery, Kind, Layer, Variable
+from imperv.layers.families import BUILT_IN, DEFAULT, packages
 
 __all__ = [
     "CATALOGUE", "DEFAULT", "Delivery", "GraphError", "Kind", "Layer", "Variable", "downstream", "edges", "families", "family_of",
@@ -44,11 +45,25 @@ def register(family: str, layers: Sequence[Layer]) -> None:
     if twice := twice or sorted(found.keys() & CATALOGUE.keys()):
         owner = f", which {_FAMILY[twice[0]]} has" if twice[0] in _FAMILY else ""
         raise GraphError(f"family {family}: two nodes are called {twice[0]}{owner}; rename one")
+    if any(name not in CATALOGUE | found for layer in layers for name in layer.inputs):  # of a family that is not loaded yet
+        for other in sorted(set(packages()) - {*_FAMILY.values(), family}):
+            load(other)
     known = CATALOGUE | found
     for layer in layers:
+        if trouble := _trouble(layer):
+            raise GraphError(f"family {family}: {layer.symbol} {trouble}")
         for name in layer.inputs:
             if name not in known:
                 raise GraphError(f"family {family}: {layer.symbol} is made from {name}, which is no layer{_close(name, known)}")
+    places = {_place(layer): layer.symbol for layer in CATALOGUE.values()}
+    for layer in layers:
+        if taken := places.get(_place(layer)):
+            raise GraphError(f"family {family}: {layer.symbol} would be kept where {taken} of {_FAMILY[taken]} is; rename it")
+        for name in (*layer.aliases, layer.atbd, layer.symbol):
+            if name and (taken := _SPELLINGS.get(name.lower())):
+                raise GraphError(
+                    f"family {family}: {layer.symbol} is also called {name}, as {taken} of {_FAMILY[taken]} is; rename it"
+                )
     try:
         TopologicalSorter({layer.symbol: layer.inputs for layer in layers}).prepare()
     except CycleError as error:
@@ -56,6 +71,28 @@ def register(family: str, layers: Sequence[Layer]) -> None:
     CATALOGUE.update(found)
     _FAMILY.update(dict.fromkeys(found, family))
     _SPELLINGS.update({name.lower(): la.symbol for la in layers for name in (*la.aliases, la.atbd, la.symbol) if name})
+
+
+def _place(layer: Layer) -> str:
+    """What places of a layer in the store have of it: its stem, or the folder of a model."""
+    return f"models/{layer.symbol.removesuffix('_model')}" if layer.model_file else layer.stem
+
+
+def _trouble(layer: Layer) -> str:
+    """Why a layer cannot be stored or delivered; empty if it can."""
+    try:
+        spec = spec_of(layer.resolution) if layer.resolution else None
+    except ValueError as error:
+        return f"has a {error}"
+    if spec is not None and layer.grid == "eea" and not spec.tiles:
+        return f"has pixels of {layer.resolution:g} m, which do not divide a tile; give it grid='utm'"
+    if spec is not None and layer.grid == "utm" and UTM_STEP % layer.resolution:
+        return f"has pixels of {layer.resolution:g} m, which do not divide {UTM_STEP} m; it cannot lie on a UTM grid"
+    if layer.model_file == "model.json":
+        return "is a model in model.json, which is the name of its record; choose another model_file"
+    if layer.delivery and layer.delivery.palette and layer.variables[0].dtype != "uint8":
+        return f"is delivered with colours, but stored as {layer.variables[0].dtype}; colours are for uint8"
+    return ""
 
 
 def load(family: str) -> None:
@@ -94,7 +131,10 @@ def resolve(name: str) -> str:
         return _SPELLINGS[name.lower()]
     if missing := set(packages()) - set(_FAMILY.values()):  # it may be a layer of one that is not loaded yet
         for other in sorted(missing):
-            load(other)
+            try:
+                load(other)
+            except ImportError as error:
+                raise GraphError(f"family {other}: {error}; mend or uninstall its distribution") from None
         return resolve(name)
     spellings = difflib.get_close_matches(name.lower(), _SPELLINGS, n=6, cutoff=0.4)
     close = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in spellings))[:3]
@@ -107,12 +147,12 @@ def _close(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def topological_order(targets: Iterable[str] | None = None, family: str = DEFAULT) -> list[str]:
+def topological_order(targets: Iterable[str] | None = None, family: str = DEFAULT, *, across: bool = False) -> list[str]:
     """Symbols needed for the targets, or of all nodes of a family: inputs first, catalogue order otherwise.
 
-    Of the targets' families only: layers of others that they read are made by those (`upstream` has them too).
+    Of the targets' families only, as layers of others that they read are made by those; of all with `across`.
     """
-    needed = set(layers_of(family)) if targets is None else _own(targets)
+    needed = set(layers_of(family)) if targets is None else upstream(targets) if across else _own(targets)
     position = {symbol: k for k, symbol in enumerate(CATALOGUE)}
     sorter: TopologicalSorter[str] = TopologicalSorter({s: [i for i in CATALOGUE[s].inputs if i in needed] for s in needed})
     sorter.prepare()

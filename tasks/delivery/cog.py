@@ -6,7 +6,7 @@ Any data type with its own no data, coded or not, one band or several. GDAL's bi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +18,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from imperv.layers.attributes import units_of
-from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.layers.palette import Palette
-from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name
+from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name, layer_of_cog
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.delivery.lineage import lineage_of
 from imperv.tasks.delivery.product import Product
@@ -33,7 +33,7 @@ from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.family.costs import Cost
 from imperv.tasks.family.findings import Finding, failed
 from imperv.tasks.family.form import Form, Places, Written
-from imperv.tasks.job import Job
+from imperv.tasks.job import Job, count_codes, without_data
 from imperv.tasks.store.records import Record, digest_of
 
 VERSION = 1
@@ -42,8 +42,11 @@ VERSION = 1
 BLOCK = 512
 """Edge of a block, pixels."""
 
-ROWS = 2048
-"""Rows written at once."""
+STRIP_BYTES = 64 * 2**20
+"""Most pixels written at once, bytes; counting them takes five times that of floats."""
+
+COUNTING = 5
+"""Bytes that a byte of a strip takes with what is computed of it."""
 
 SPREAD = 2.0
 """Standard deviations on each side of the mean that pictures show."""
@@ -54,7 +57,7 @@ DELIVERY_NS = 60.0
 
 @dataclass
 class Summary:
-    """What a file holds, strip by strip."""
+    """What a band holds, strip by strip."""
 
     nodata: float
     coded: bool
@@ -69,15 +72,16 @@ class Summary:
     def add(self, strip: np.ndarray) -> None:
         """Count a strip."""
         self.pixels += strip.size
-        some = strip[~np.isnan(strip)] if self.nodata != self.nodata else strip[strip != self.nodata]
-        if self.coded:
-            for code, count in zip(*np.unique(strip, return_counts=True), strict=True):
-                self.histogram[int(code)] = self.histogram.get(int(code), 0) + int(count)
+        if self.coded:  # bytes, as all that has a palette
+            counts = count_codes(strip)
+            for code in np.nonzero(counts)[0].tolist():
+                self.histogram[code] = self.histogram.get(code, 0) + int(counts[code])
+        some = strip[~without_data(strip, self.nodata)]
         self.valid += some.size
         if some.size:
             self.low, self.high = min(self.low, float(some.min())), max(self.high, float(some.max()))
             self.total += float(some.sum(dtype="f8"))
-            self.squares += float(np.square(some, dtype="f8").sum())
+            self.squares += float(np.einsum("i,i->", some, some, dtype="f8"))
 
     @property
     def values(self) -> dict[str, float]:
@@ -85,12 +89,8 @@ class Summary:
         if not self.valid:
             return {}
         mean = self.total / self.valid
-        return {
-            "minimum": self.low,
-            "maximum": self.high,
-            "mean": mean,
-            "stddev": math.sqrt(max(self.squares / self.valid - mean * mean, 0.0)),
-        }
+        spread = math.sqrt(max(self.squares / self.valid - mean * mean, 0.0))
+        return {"minimum": self.low, "maximum": self.high, "mean": mean, "stddev": spread}
 
     @property
     def shown(self) -> tuple[float, float]:
@@ -101,13 +101,21 @@ class Summary:
         low, high = (found["mean"] + sign * SPREAD * found["stddev"] for sign in (-1, 1))
         return max(low, self.low), min(high, self.high)
 
-    @property
-    def statistics(self) -> dict[str, Any]:
-        """As a record has them."""
-        found: dict[str, Any] = {"pixels": self.pixels, "outside": self.pixels - self.valid}
-        if self.coded:
-            return found | {"histogram": {str(code): self.histogram[code] for code in sorted(self.histogram)}}
-        return found | self.values
+
+def statistics_of(bands: Sequence[Summary]) -> dict[str, Any]:
+    """As a record has them: of codes a histogram, of quantities those of the first band."""
+    first = bands[0]
+    found: dict[str, Any] = {"pixels": first.pixels, "outside": first.pixels - first.valid}
+    if first.coded:
+        return found | {"histogram": {str(code): first.histogram[code] for code in sorted(first.histogram)}}
+    return found | first.values
+
+
+def rows_at_once(layer: Layer, columns: int) -> int:
+    """Rows of a strip within `STRIP_BYTES`, whole blocks of the file."""
+    variable = layer.variables[0]
+    row = columns * max(1, len(variable.labels)) * np.dtype(variable.dtype).itemsize
+    return max(1, int(STRIP_BYTES // (row * BLOCK))) * BLOCK
 
 
 def cog_places(job: Job, layer: Layer) -> Places:
@@ -117,15 +125,15 @@ def cog_places(job: Job, layer: Layer) -> Places:
     return Places(f"{path}.tif", f"{path}.qml", f"{path}.png", f"{path}{SUFFIX}", f"{path}.json")
 
 
-def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags: Mapping[str, str]) -> Summary:
-    """Write a layer as a cloud-optimised GeoTIFF by way of a draft beside it; what it holds.
+def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags: Mapping[str, str]) -> list[Summary]:
+    """Write a layer as a cloud-optimised GeoTIFF by way of a draft beside it; what its bands hold.
 
     WorkError if GDAL cannot write it.
     """
     variable, grid = layer.variables[0], job.grid_of(layer)
     array = job.array(layer.symbol)
     bands, draft = max(1, len(variable.labels)), path.with_suffix(".draft")
-    found = Summary(variable.nodata, palette is not None)
+    found, rows = [Summary(variable.nodata, palette is not None) for _ in range(bands)], rows_at_once(layer, grid.shape.x)
     form = {
         "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": variable.dtype,
         "nodata": variable.nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
@@ -133,18 +141,20 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     }  # fmt: skip
     try:
         with rasterio.open(draft, "w", **form) as out:
-            for first in range(0, grid.shape.y, ROWS):
-                strip = np.ascontiguousarray(array[..., first : first + ROWS, :])
-                out.write(strip.reshape(bands, *strip.shape[-2:]), window=Window(0, first, grid.shape.x, strip.shape[-2]))
-                found.add(strip)
+            for first in range(0, grid.shape.y, rows):
+                strip = np.ascontiguousarray(array[..., first : first + rows, :])
+                strip = strip.reshape(bands, *strip.shape[-2:])
+                out.write(strip, window=Window(0, first, grid.shape.x, strip.shape[-2]))
+                for band, pixels in zip(found, strip, strict=True):
+                    band.add(pixels)
             out.update_tags(**tags)
             scale = layer.delivery.scale if layer.delivery else 1.0
             out.scales, out.units = (scale,) * bands, (units_of(layer),) * bands
             out.descriptions = variable.labels or (layer.description,)
             if palette is not None:
                 out.write_colormap(1, dict(enumerate(palette.colours)))
-            if bands == 1:
-                out.update_tags(1, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in found.values.items()})
+            for number, band in enumerate(found, 1):
+                out.update_tags(number, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in band.values.items()})
         resampling = "NEAREST" if palette is not None else "AVERAGE"
         rasterio.shutil.copy(
             draft, path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER",
@@ -157,20 +167,14 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     return found
 
 
-def product_of(job: Job, layer: Layer, made: Record, summary: Summary) -> Product:
+def product_of(job: Job, layer: Layer, made: Record, bands: Sequence[Summary]) -> Product:
     """What is known of a product."""
     first, last = job.period(layer)
-    counts = summary.histogram or {1: summary.valid, _outside(layer): summary.pixels - summary.valid}
+    values = [band.values | {"valid_percent": 100 * band.valid / max(band.pixels, 1)} for band in bands if not band.coded]
     return Product(
         layer, job.tile, PurePosixPath(cog_places(job, layer).tif).stem, series_of(job).name, job.grid_of(layer), first.start,
-        last.end, counts, made.created, made.windowed, lineage_of(job, layer, made), job.production.delivery, summary.values,
+        last.end, bands[0].histogram, made.created, made.windowed, lineage_of(job, layer, made), job.production.delivery, values,
     )  # fmt: skip
-
-
-def _outside(layer: Layer) -> int:
-    """Key of pixels without data in counts of a quantity."""
-    nodata = layer.variables[0].nodata
-    return -1 if nodata != nodata or nodata == 1 else int(nodata)
 
 
 def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
@@ -179,20 +183,20 @@ def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -
     palette = layer.delivery.palette
     period = "/".join(str(day) for day in _period(job, layer))
     tags = {"title": layer.delivery.title or layer.description, "product": job.family, "tile": str(job.tile), "period": period}
-    summary = write_cog(files[places.tif], job, layer, palette, tags)
-    low, high = summary.shown
-    style = style_qml(palette, int(layer.nodata)) if palette is not None else grey_qml(low, high)
+    bands = write_cog(files[places.tif], job, layer, palette, tags)
+    low, high = bands[0].shown
+    style = style_qml(palette, int(layer.variables[0].nodata)) if palette is not None else grey_qml(low, high)
     files[places.style].write_text(style, encoding="utf-8")
     write_quicklook(files[places.quicklook], files[places.tif], palette, (low, high))
     links = {
         key: (f"./{PurePosixPath(place).name}", files[place])
         for key, place in (("data", places.tif), ("style", places.style), ("quicklook", places.quicklook))
     }
-    files[places.stac].write_text(item_json(product_of(job, layer, made, summary), links), encoding="utf-8")
+    files[places.stac].write_text(item_json(product_of(job, layer, made, bands), links), encoding="utf-8")
     findings = check_cog(files[places.tif])
     if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
         raise WorkError(f"{files[places.tif].name}: the check failed, {'; '.join(wrong)}; it is not delivered")
-    return Written(files, summary.statistics, findings)
+    return Written(files, statistics_of(bands), findings)
 
 
 def _period(job: Job, layer: Layer) -> tuple[str, str]:
@@ -207,8 +211,10 @@ def _settings(job: Job, layer: Layer) -> dict[str, Any]:
 
 def _cost(job: Job, layer: Layer) -> Cost:
     rows, columns = job.grid_of(layer).shape
-    bands = max(1, len(layer.variables[0].labels))
-    return Cost(rows * columns * bands * DELIVERY_NS / 1e9, RESERVED)
+    variable = layer.variables[0]
+    bands = max(1, len(variable.labels))
+    strip = min(rows, rows_at_once(layer, columns)) * columns * bands * np.dtype(variable.dtype).itemsize
+    return Cost(rows * columns * bands * DELIVERY_NS / 1e9, RESERVED + COUNTING * strip)
 
 
 def series_of(job: Job) -> Series:
@@ -222,6 +228,7 @@ def series_of(job: Job) -> Series:
         end=production.periods.last_day,
         licence=production.delivery.licence,
         resolutions=tuple(sorted(resolutions)),
+        codes=tuple(sorted({int(job.grid_of(CATALOGUE[s]).crs.epsg or 0) for s in delivered_symbols(job.family)})),  # type: ignore[union-attr]
         keywords=(job.family,),
         organisation=contact.organisation if contact else "",
         website=contact.website if contact else "",
@@ -233,9 +240,15 @@ def _finish(job: Job) -> str:
     return ""
 
 
-def _owner(product: str) -> Any:
-    """Whether a path is of the product: names begin with the symbol of its layer."""
-    return lambda path: PurePosixPath(path).name.startswith(tuple(f"{s}_" for s in delivered_symbols(product)) + (f"{product}_",))
+def _owner(product: str) -> Callable[[str], bool]:
+    """Whether a path is of the product: a file of one of its layers, or of its collection."""
+
+    def owns(path: str) -> bool:
+        name = PurePosixPath(path).name
+        layer = layer_of_cog(Path(f"{name.partition('.')[0] if name.count('.') else name}.tif")) or layer_of_cog(Path(name))
+        return family_of(layer.symbol) == product if layer else name.startswith(f"{product}_") and name.endswith(SUFFIX)
+
+    return owns
 
 
 def _verify(

@@ -19,6 +19,7 @@ from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE, Layer, resolve
 from imperv.tasks.delivery.stac import SUFFIX, checksum
 from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.job import without_data
 
 _NAME = re.compile(r"(?P<symbol>\w+?)_(?P<label>\d{4}[\d_-]*)_(?P<tile>E\d\dN\d\d)_R(?P<pixel>[\d.]+)m\.tif", re.ASCII)
 
@@ -79,7 +80,11 @@ def _of_file(source: rasterio.DatasetReader, layer: Layer, tile: str, pixel: flo
     square = (t.a, t.b, t.d, t.e) == (layer.resolution, 0, 0, -layer.resolution) and pixel == layer.resolution
     yield Finding("pixel_size", square and t.c % t.a == 0 and t.f % t.a == 0, f"{t.a:g} m, corner at {t.c:.10g}, {t.f:.10g}")
     if layer.grid == "eea":
-        left, bottom, right, top = Tile(tile).bounds
+        try:
+            left, bottom, right, top = Tile(tile).bounds
+        except ValueError as error:
+            yield failed("naming", str(error))
+            return
         box = source.bounds
         inside = left <= box.left < box.right <= right and bottom <= box.bottom < box.top <= top
         yield Finding("extent", inside, " ".join(f"{v:.0f}" for v in box) + ("" if inside else f" leaves tile {tile}"))
@@ -95,19 +100,20 @@ def _values(source: rasterio.DatasetReader, layer: Layer) -> Iterator[Finding]:
     """Codes or range, colours, and statistics inside of the file, by reading all pixels."""
     nodata = layer.variables[0].nodata
     codes: set[int] = set()
-    low, high, total, valid = np.inf, -np.inf, 0.0, 0
+    lows, highs, totals, valids = (np.full(source.count, v) for v in (np.inf, -np.inf, 0.0, 0.0))
     for _, window in source.block_windows(1):
-        pixels = source.read(window=window)
-        some = pixels[~np.isnan(pixels)] if nodata != nodata else pixels[pixels != nodata]
-        if layer.codes:
-            codes |= set(np.unique(pixels).tolist())
-        if some.size:
-            low, high = min(low, float(some.min())), max(high, float(some.max()))
-            total, valid = total + float(some.sum(dtype="f8")), valid + some.size
+        for band, pixels in enumerate(source.read(window=window)):
+            some = pixels[~without_data(pixels, nodata)]
+            if layer.codes:
+                codes |= set(np.unique(pixels).tolist())
+            if some.size:
+                lows[band], highs[band] = min(lows[band], some.min()), max(highs[band], some.max())
+                totals[band], valids[band] = totals[band] + some.sum(dtype="f8"), valids[band] + some.size
+    low, high, valid = float(lows.min()), float(highs.max()), bool(valids.any())
     delivery = layer.delivery
     assert delivery is not None
     if layer.codes:
-        wrong = sorted(codes - set(layer.codes) - {int(nodata)})
+        wrong = sorted(codes - set(layer.codes) - ({int(nodata)} if nodata == nodata else set()))
         yield failed("value", f"codes that it must not hold: {wrong[:8]}") if wrong else passed("value", f"{len(codes)} codes")
     elif delivery.limits is not None:
         fits = not valid or (delivery.limits[0] <= low and high <= delivery.limits[1])
@@ -119,11 +125,12 @@ def _values(source: rasterio.DatasetReader, layer: Layer) -> Iterator[Finding]:
             yield Finding("color", agree, "colour table agrees" if agree else "colour table is not that of the catalogue")
         except ValueError:
             yield failed("color", "no colour table inside the TIFF")
-    if source.count == 1 and valid:
-        tags = source.tags(1)
-        asked = {"STATISTICS_MINIMUM": low, "STATISTICS_MAXIMUM": high, "STATISTICS_MEAN": total / valid}
-        agree = all(name in tags and np.isclose(float(tags[name]), value, rtol=CLOSE) for name, value in asked.items())
-        yield Finding("statistics", agree, "those of the pixels" if agree else "are not those of the pixels")
+    agree = True
+    for band in np.nonzero(valids)[0].tolist():
+        tags = source.tags(band + 1)
+        asked = {"MINIMUM": lows[band], "MAXIMUM": highs[band], "MEAN": totals[band] / valids[band]}
+        agree &= all(np.isclose(float(tags.get(f"STATISTICS_{k}", "nan")), v, rtol=CLOSE) for k, v in asked.items())
+    yield Finding("statistics", bool(agree), "those of the pixels" if agree else "are not those of the pixels")
 
 
 def _beside(path: Path, source: rasterio.DatasetReader) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imperv.layers.catalogue import CATALOGUE, Layer, family_of, topological_order
+from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.scenes import SceneList
@@ -41,7 +42,8 @@ class Lineage:
 def lineage_of(job: Job, layer: Layer, made: Record) -> Lineage:
     """Lineage of a layer of a tile, from all records of its chain that are there; nothing is looked up elsewhere."""
     found = family(family_of(layer.symbol))
-    chain = {symbol: record for symbol in topological_order([layer.symbol]) if (record := job.record(symbol)) is not None}
+    order = topological_order([layer.symbol], across=True)
+    chain = {symbol: record for symbol in order if (record := _record(job, symbol)) is not None}
     sources = tuple(filter(None, (_source(job, symbol, record) for symbol, record in chain.items())))
     steps = tuple(Step(s, _step(CATALOGUE[s], r), r.created) for s, r in chain.items() if r.made)
     software = dict(made.software)
@@ -55,6 +57,14 @@ def lineage_of(job: Job, layer: Layer, made: Record) -> Lineage:
         f"with {versions or 'software of unknown versions'}."
     )
     return Lineage(statement, sources, steps, software)
+
+
+def _record(job: Job, symbol: str) -> Record | None:
+    """A layer's record; None too for layers of another product whose periods this one does not have."""
+    try:
+        return job.record(symbol)
+    except InputError:
+        return None
 
 
 def _day(when: str) -> str:

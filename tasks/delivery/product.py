@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
@@ -14,6 +15,8 @@ from imperv.layers.palette import Palette
 from imperv.tasks.delivery.lineage import Lineage
 from imperv.tasks.settings.delivery import DeliverySettings
 from imperv.tasks.store.records import TO_LONLAT
+
+EEA_GRID = 3035
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Product:
     start: dt.date
     end: dt.date
     counts: Mapping[int, int]
-    """Pixels of each code; of a quantity that is not coded of no data, and of the rest as one code."""
+    """Pixels of each code; empty for a quantity that is not coded."""
     created: str
     """When its pixels were computed, UTC, ISO 8601: the same store gives the same metadata."""
     windowed: bool
     lineage: Lineage
     settings: DeliverySettings
-    values: Mapping[str, float] = field(default_factory=dict)
-    """Range, mean and standard deviation of a quantity that is not coded."""
+    values: Sequence[Mapping[str, float]] = ()
+    """Range, mean, standard deviation and ``valid_percent`` of each band of a quantity that is not coded."""
 
     @property
     def palette(self) -> Palette | None:
@@ -47,12 +50,22 @@ class Product:
     @property
     def lonlat(self) -> tuple[float, float, float, float]:
         """(west, south, east, north) in degrees."""
-        west, south, east, north = TO_LONLAT.transform_bounds(*self.bounds, densify_pts=21)
+        west, south, east, north = self.to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
         return west, south, east, north
 
     @property
+    def epsg(self) -> int:
+        """Code of the reference system of its grid."""
+        return int((self.grid.crs.epsg if self.grid.crs else None) or 0)
+
+    @property
+    def to_lonlat(self) -> Transformer:
+        """From its grid to degrees."""
+        return TO_LONLAT if self.epsg == EEA_GRID else Transformer.from_crs(self.epsg, 4326, always_xy=True)
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in EPSG:3035."""
+        """(left, bottom, right, top) in the reference system of its grid."""
         box = self.grid.boundingbox
         return box.left, box.bottom, box.right, box.top
 
@@ -60,9 +73,7 @@ class Product:
     def valid_percent(self) -> float:
         """Percent of the pixels that are not outside."""
         total = sum(self.counts.values())
-        nodata = self.layer.nodata
-        outside = self.counts.get(-1 if nodata != nodata else int(nodata), 0)
-        return 100 * (total - outside) / total if total else 0.0
+        return 100 * (total - self.counts.get(int(self.layer.variables[0].nodata), 0)) / total if total else 0.0
 
     @property
     def version(self) -> str:

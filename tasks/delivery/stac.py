@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
@@ -70,7 +71,7 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
     start, end = times_of(product.start, product.end)
     item = pystac.Item(
         id=product.name,
-        geometry=footprint(product.bounds),
+        geometry=footprint(product.bounds, product.to_lonlat),
         bbox=[round(v, 7) for v in product.lonlat],
         datetime=None,
         start_datetime=start,
@@ -110,7 +111,7 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
 def _add_grid(item: pystac.Item, product: Product) -> None:
     grid = product.grid
     ProjectionExtension.ext(item, add_if_missing=True).apply(
-        code=f"EPSG:{grid.crs.epsg if grid.crs else None}",
+        code=f"EPSG:{product.epsg}",
         bbox=list(grid.boundingbox.bbox),
         shape=[grid.shape.y, grid.shape.x],
         transform=list(grid.affine)[:6],
@@ -121,16 +122,18 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
     """What the values of the map are."""
     layer, palette = product.layer, product.palette
     variable = layer.variables[0]
-    band = RasterBand.create(
-        nodata=NoDataStrings.NAN if variable.nodata != variable.nodata else int(variable.nodata),
-        sampling=Sampling.AREA,
-        data_type=DataType(variable.dtype),
-        spatial_resolution=layer.resolution,
-        unit=units_of(layer) or None,
-        scale=layer.delivery.scale if layer.delivery and layer.delivery.scale != 1 else None,
-        statistics=_statistics(product),
+    common: dict[str, Any] = {
+        "nodata": NoDataStrings.NAN if variable.nodata != variable.nodata else int(variable.nodata),
+        "sampling": Sampling.AREA,
+        "data_type": DataType(variable.dtype),
+        "spatial_resolution": layer.resolution,
+        "unit": units_of(layer) or None,
+        "scale": layer.delivery.scale if layer.delivery and layer.delivery.scale != 1 else None,
+    }
+    bands = [Statistics.create(**{k: round(v, 6) for k, v in values.items()}) for values in product.values]
+    RasterExtension.ext(asset, add_if_missing=True).apply(
+        [RasterBand.create(**common, statistics=found) for found in bands or [_statistics(product)]]
     )
-    RasterExtension.ext(asset, add_if_missing=True).apply([band] * max(1, len(variable.labels)))
     if palette is None:
         return
     nodata = int(variable.nodata)
@@ -153,9 +156,7 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
 def _statistics(product: Product) -> Statistics:
     """Of the mapped pixels; a mean only where codes are a quantity."""
     valid = round(product.valid_percent, 4)
-    counts = {code: count for code, count in product.counts.items() if code != product.layer.nodata and count}
-    if product.values:
-        return Statistics.create(**{name: round(value, 6) for name, value in product.values.items()}, valid_percent=valid)
+    counts = {code: count for code, count in product.counts.items() if code != product.layer.variables[0].nodata and count}
     if product.palette is None or product.palette.overview != "mean" or not counts:
         return Statistics.create(valid_percent=valid)
     codes, weights = np.array(list(counts), float), np.array(list(counts.values()), float)
@@ -169,11 +170,11 @@ def _statistics(product: Product) -> Statistics:
     )
 
 
-def footprint(bounds: tuple[float, float, float, float]) -> dict[str, object]:
-    """Polygon in degrees of a rectangle of EPSG:3035, GeoJSON."""
+def footprint(bounds: tuple[float, float, float, float], to_lonlat: Transformer = TO_LONLAT) -> dict[str, object]:
+    """Polygon in degrees of a rectangle, of EPSG:3035 by default, GeoJSON."""
     left, bottom, right, top = bounds
     outline = segmentize(box(*bounds), max(right - left, top - bottom) / POINTS)
-    return mapping(transform(outline, lambda xy: np.round(np.column_stack(TO_LONLAT.transform(xy[:, 0], xy[:, 1])), 7)))
+    return mapping(transform(outline, lambda xy: np.round(np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])), 7)))
 
 
 def checksum(path: Path) -> str:

@@ -47,7 +47,8 @@ class Series:
     """SPDX identifier."""
     resolutions: tuple[float, ...]
     keywords: tuple[str, ...] = ()
-    epsg: int = 3035
+    codes: tuple[int, ...] = (3035,)
+    """EPSG codes of the products' grids."""
     organisation: str = ""
     website: str = ""
 
@@ -70,7 +71,7 @@ def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, floa
         providers=[pystac.Provider(series.organisation, roles=roles, url=series.website or None)]
         if series.organisation
         else None,
-        summaries=pystac.Summaries({"gsd": list(series.resolutions), "proj:code": [f"EPSG:{series.epsg}"]}),
+        summaries=pystac.Summaries({"gsd": list(series.resolutions), "proj:code": [f"EPSG:{code}" for code in series.codes]}),
     )
     collection.extra_fields["item_assets"] = {
         key: {"title": a.title, "type": str(a.media_type), "roles": list(a.roles)} for key, a in ASSETS.items()

@@ -74,6 +74,8 @@ class Form:
     """GeoTIFFs of a tile under former names -> their places now."""
     owns: Callable[[str], bool] = lambda path: True
     """Whether a path below ``products`` is of this form and family."""
+    options: tuple[str, ...] = ()
+    """Options of `imperv verify` that it takes."""
     verify: Callable[..., tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]] = lambda jobs, products, more: ({}, {})
     """What tiles should have delivered of some layers: (jobs, products, options) -> findings by file, missing files by tile."""
     verify_files: Callable[..., dict[str, list[Finding]]] = lambda paths, jobs, more: {}

@@ -31,6 +31,10 @@ def _silent(job: Job, symbol: str) -> Iterator[Remark]:
     return iter(())
 
 
+def _enough(job: Job, layer: Layer, scenes: Any) -> None:
+    return None
+
+
 def _sound(job: Job, symbol: str) -> None:
     return None
 
@@ -59,6 +63,8 @@ class Task:
     """Why the record stands whatever its key is, such as that of an imported model; None where the key decides."""
     preflight: Callable[[Job, str], None] = _sound
     """Refuses wrong inputs before anything of a tile is made."""
+    require: Callable[[Job, Layer, Any], None] = _enough
+    """Of a list of scenes: InputError where it does not suffice (`tasks.yearly.freezing`)."""
     look: Callable[[Job, str], Iterator[Remark]] = _silent
     """What `imperv config check` says of its inputs; raises where they cannot serve."""
     until: Until = "all"

@@ -178,6 +178,7 @@ EEA = Form(
     look=_look,
     finish=_finish,
     strangers=other_editions,
+    options=("window", "then", "masks"),
     owns=lambda path: PurePosixPath(path).name.startswith(PREFIX),
     verify=lambda jobs, products, more: verify_delivered(jobs, products, Request(**more)),
     verify_files=lambda paths, jobs, more: verify(paths, Request(**more, jobs=jobs)),

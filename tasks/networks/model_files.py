@@ -22,11 +22,22 @@ import numpy as np
 from pydantic import ValidationError
 
 from imperv.grids import Tile
+from imperv.layers.catalogue import DEFAULT
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import UNetParameters
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.job import Job, utc_now
-from imperv.tasks.networks.registry import IMPORTED, Wanted, imported, load, members_of, networks, trouble, weights_digest
+from imperv.tasks.networks.registry import (
+    IMPORTED,
+    Wanted,
+    imported,
+    load,
+    members_of,
+    network_of,
+    networks,
+    trouble,
+    weights_digest,
+)
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import Store, with_measured
@@ -40,9 +51,9 @@ ARCHITECTURE = ("features", "base_filters", "depth")
 """Parameters that the shapes of the weights follow from."""
 
 
-def export_model(store: Store, product: str, tile: Tile, output: Path) -> None:
+def export_model(store: Store, product: str, tile: Tile, output: Path, family: str = DEFAULT) -> None:
     """Write the model of a tile as one file, at once or not at all; InputError if it is missing or damaged."""
-    symbol, path = networks()[product], f"models/{product}/{tile}/model.json"
+    symbol, path = network_of(family, product), f"models/{product}/{tile}/model.json"
     record = store.read_record(path)
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {store.url}; `imperv model list` shows what is")
@@ -188,7 +199,7 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
 def remove_model(job: Job, product: str) -> bool:
     """Remove the model of a tile, its record first; False if there is none."""
     with job.store.tile_lock(job.tile):
-        place = job.place(networks()[product])
+        place = job.place(network_of(job.family, product))
         there = job.store.read_text(place.record) is not None
         job.store.remove_record(place.record)
         with suppress(FileNotFoundError):

@@ -48,6 +48,14 @@ def networks(product: str = DEFAULT) -> dict[str, str]:
     }
 
 
+def network_of(product: str, name: str) -> str:
+    """Symbol of a product's network by the name of its folder; InputError if it has none of that name."""
+    found = networks(product)
+    if name not in found:
+        raise InputError(f"product {product} has no network {name}; it has {', '.join(found) or 'none'}")
+    return found[name]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a model must be to be of use."""

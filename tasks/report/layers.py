@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from imperv.layers.catalogue import CATALOGUE, Layer, topological_order
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.families import family
@@ -58,7 +60,8 @@ def write_layers_report(job: Job) -> str:
     run: dict[str, Any] = json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}")
     maps = [m for symbol in delivered_symbols(job.family) if (m := _map_of(job, CATALOGUE[symbol])) is not None]
     parameters = job.production.parameters
-    defaults = type(parameters)().model_dump(mode="json")
+    groups = {name: field.get_default(call_default_factory=True) for name, field in type(parameters).model_fields.items()}
+    defaults = {name: group.model_dump(mode="json") for name, group in groups.items() if isinstance(group, BaseModel)}
     page = render(
         TEMPLATE, family=found, tile=str(job.tile), period=job.production.periods.whole, windowed=job.windowed,
         bounds=job.bounds, locator=locator(str(job.tile)), maps=maps, run=run,
@@ -80,7 +83,7 @@ def _map_of(job: Job, layer: Layer) -> MapOfLayer | None:
     """A delivered layer; None while it is not delivered."""
     places = places_of(job, layer.symbol)
     record = job.store.read_record(places.record)
-    if record is None or layer.delivery is None:
+    if record is None or layer.delivery is None or places.quicklook not in record.beside:
         return None
     picture = base64.b64encode(job.store.fs.cat_file(job.store.full(places.quicklook))).decode()
     counts: Mapping[str, Any] = record.statistics[layer.symbol]
@@ -94,7 +97,7 @@ def _map_of(job: Job, layer: Layer) -> MapOfLayer | None:
         colours = [palette.colours[code] for code in palette.anchors]
         ramp = gradient(colours), palette.meaning(palette.anchors[0]), palette.meaning(palette.anchors[-1])
     else:
-        codes = [code for code in palette.codes if code != layer.nodata]
+        codes = [code for code in palette.codes if code != layer.variables[0].nodata]
         legend = tuple((css(palette.colours[code]), palette.meaning(code)) for code in codes)
         mapped = counts.get("histogram", {})
         shares = tuple((palette.meaning(code), mapped.get(str(code), 0) / valid if valid else 0.0) for code in codes)

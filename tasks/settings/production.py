@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +28,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from imperv.grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
 from imperv.grids.tiles import NEWEST, TILE_METRES, resolve_tile
 from imperv.layers.catalogue import DEFAULT, GraphError, families, load
-from imperv.layers.catalogue.families import packages
+from imperv.layers.families import packages
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.areas import tiles_touched
 from imperv.tasks.settings.delivery import DeliverySettings
@@ -218,7 +219,7 @@ class Production(BaseSettings):
     @classmethod
     def of(cls, table: dict[str, Any], file: Path) -> Production:
         """Validate what a production file says, or would say; raises as `read`."""
-        kind = production_class(os.environ.get(PRODUCT_VARIABLE) or table.get("product", DEFAULT), f"{file}: product")
+        kind = production_class(product_of(table), f"{file}: product")
         refuse_misspelt(kind)
         if "root" in table:
             raise InputError(f"{file}: root: unknown key; remove it")
@@ -263,6 +264,11 @@ class Production(BaseSettings):
     def store_url(self) -> str:
         """Where the store is."""
         return self.path(self.store)
+
+
+def product_of(table: Mapping[str, Any]) -> object:
+    """Product that a production file names, or the environment in its place."""
+    return os.environ.get(PRODUCT_VARIABLE) or table.get("product", DEFAULT)
 
 
 def production_class(product: object, where: str) -> type[Production]:

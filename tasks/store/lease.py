@@ -1,9 +1,9 @@
 """Leases: one process at a time works on a tile, whatever machines share the store.
 
-A killed one blocks it no longer than its lease. A lease is a file, `runs/leases/<tile>/<number>.json`. The highest number counts;
-the next one is taken by making a file that must not exist, which folders and S3 (``If-None-Match: *``) both decide for exactly
-one. Numbers never go down, so a process that slept through its lease finds a higher one and stops. Clocks of machines that share
-a store must agree within a part of the lease.
+A killed one blocks it no longer than its lease. A lease is a file, `leases/<tile>/<number>.json` in the folder of the product's
+runs. The highest number counts; the next one is taken by making a file that must not exist, which folders and S3
+(``If-None-Match: *``) both decide for exactly one. Numbers never go down, so a process that slept through its lease finds a
+higher one and stops. Clocks of machines that share a store must agree within a part of the lease.
 """
 
 from __future__ import annotations

@@ -77,6 +77,10 @@ def _pasted(parts: Sequence[Any]) -> Any:
     import xarray as xr
 
     boxes = [part.odc.geobox for part in parts]
+    if len(systems := sorted({str(box.crs) for box in boxes})) > 1:
+        raise InputError(
+            f"{parts[0].name}: tiles lie in several reference systems ({', '.join(systems)}); mosaic those of one zone"
+        )
     step = boxes[0].resolution.x
     bounds = [box.boundingbox for box in boxes]
     # Every edge of a part cuts the mosaic: in a cell between two cuts lies one part, or none.

@@ -106,6 +106,8 @@ def over_base(store: Store) -> Store:
 def _record_of(path: str) -> str:
     """Record that speaks of a layer's file or folder."""
     place = PurePosixPath(path)
+    if place.parts[0] == "models":
+        return str(place.with_name("model.json"))
     ending = next((ending for ending in ENDINGS if place.name.endswith(ending)), "")
     return str(place.with_name(f"{place.name.removesuffix(ending)}.json"))
 

@@ -276,6 +276,7 @@ class Store:
             for path in Path(self.full(folder)).rglob("*")
             if (mark := next((m for m in (TEMPORARY, PAST) if m in path.name), "")) and own(self._target(path, mark))
         ]
+        found += Path(self.full(self.runs)).glob(f"{tile}.*{TEMPORARY}*")
         for path in found:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -38,12 +38,13 @@ def evaluate(
     from imperv.flows.cli.imperviousness.evaluating import evaluate_tiles, notes, tables
     from imperv.flows.cli.imperviousness.evaluation_plots import check_name, save
     from imperv.tasks.imperviousness.assessment.truth import Truth
+    from imperv.tasks.imperviousness.settings import only_imperviousness
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 
     if plot is not None:
         check_name(plot)
-    production = Production.read(config)
+    production = only_imperviousness(Production.read(config), config)
     jobs = [Job.of(production, tile) for tile in named(tiles, production.tile_names)]
     found = evaluate_tiles(
         jobs, Truth.find(truth, rasters or ()), seeds, only.value if only else None, lambda line: err.print(line, markup=False)

@@ -1,6 +1,6 @@
 """`imperv evaluate`: how good the models and the maps of finished tiles are, against a truth; as tables and JSON.
 
-The work is in `tasks.assessment`, pictures in `evaluation_plots`.
+The work is in `tasks.imperviousness.assessment`, pictures in `evaluation_plots`.
 """
 
 from __future__ import annotations

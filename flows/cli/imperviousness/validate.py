@@ -44,7 +44,7 @@ def validate(
     plot: Annotated[Path | None, typer.Option(help="Draw densities against the reference into this PNG.")] = None,
 ) -> None:
     """Say how good maps are: accuracy with 95 % intervals, areas, and errors of density."""
-    from imperv.flows.cli.validation_page import lines, plot_scatter
+    from imperv.flows.cli.imperviousness.validation_page import lines, plot_scatter
     from imperv.tasks.imperviousness.assessment.maps import Design
     from imperv.tasks.imperviousness.assessment.maps import validate as compare
     from imperv.tasks.imperviousness.assessment.reference_points import Columns
@@ -66,6 +66,7 @@ def validate(
 
 def _maps(paths: list[Path] | None, config: Path | None, tiles: list[str] | None, layer: str) -> list[Map]:
     from imperv.tasks.imperviousness.assessment.maps import maps_of_files, maps_of_jobs
+    from imperv.tasks.imperviousness.settings import only_imperviousness
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 
@@ -73,7 +74,7 @@ def _maps(paths: list[Path] | None, config: Path | None, tiles: list[str] | None
         return maps_of_files(paths, layer)
     if config is None:
         raise InputError("name delivered files or folders, or a production with --config")
-    production = Production.read(config)
+    production = only_imperviousness(Production.read(config), config)
     return maps_of_jobs([Job.of(production, name) for name in tiles or production.tile_names], layer)
 
 

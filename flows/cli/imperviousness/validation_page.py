@@ -13,7 +13,7 @@ import pandas as pd
 from imperv.layers.statistics.accuracy import Estimate
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.assessment.estimators import DensityResult, PlaceResult, Validation
-from imperv.tasks.report.thinning import sums
+from imperv.tasks.imperviousness.report.thinning import sums
 
 CLASS_COLUMNS = ("class", "user's", "producer's", "F1", "mapped km2", "area km2", "mapped", "reference")
 

@@ -20,7 +20,7 @@ from imperv.tasks.imperviousness.assessment.comparing import Pair, Raster, commo
 from imperv.tasks.imperviousness.assessment.comparison_records import outdated
 from imperv.tasks.imperviousness.checks.delivery_check import check_name, check_paths
 from imperv.tasks.imperviousness.checks.layer_sources import SYMBOLS
-from imperv.tasks.imperviousness.settings import TwoYears
+from imperv.tasks.imperviousness.settings import TwoYears, only_imperviousness
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.reading import open_full_resolution
 from imperv.tasks.settings.periods import Period, pair_label
@@ -104,7 +104,7 @@ def _place(text: str) -> Production | Store | list[Path]:
     if "://" in text:
         return over_base(Store(text))
     if path.suffix.lower() == ".toml" or (path / PRODUCTION).is_file():
-        return Production.read(path)
+        return only_imperviousness(Production.read(path), path)
     if (path / "tiles").is_dir():
         return over_base(Store(str(path.absolute())))
     if not path.exists():

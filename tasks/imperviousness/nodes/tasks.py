@@ -32,7 +32,7 @@ from imperv.tasks.references.references import look_at_reference, preflight_refe
 from imperv.tasks.references.sources import check_footprints
 from imperv.tasks.vectors.osm import check_shapes
 from imperv.tasks.yearly.costs import features_cost, features_made
-from imperv.tasks.yearly.freezing import make_scene_list, scenes_external
+from imperv.tasks.yearly.freezing import make_scene_list, require_enough, scenes_external
 from imperv.tasks.yearly.preprocessing import make_pp, pp_trouble
 
 
@@ -59,7 +59,7 @@ def _look_at_clcplus(job: Job, symbol: str) -> Iterator[Remark]:
             yield fine(f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}")
 
 
-_SCENES = Task(make_scene_list, scenes_external, cost=nothing)
+_SCENES = Task(make_scene_list, scenes_external, require=require_enough, cost=nothing)
 _FEATURES = Task(make_pp, stale=pp_trouble, cost=features_cost, cost_made=features_made)
 _MODEL = Task(
     make_model, model_external, history=(START,), cost=training_cost, network=True,

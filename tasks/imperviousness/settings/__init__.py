@@ -15,6 +15,7 @@ from imperv.layers.change import ChangeParameters
 from imperv.layers.change_mask import ChangeMaskParameters
 from imperv.layers.network.unet import UNetParameters
 from imperv.layers.proxy import ProxyParameters
+from imperv.tasks.errors import InputError
 from imperv.tasks.settings.delivery import DeliverySettings
 from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.parameters import EnsembleParameters, ParameterGroups, PreprocessingParameters
@@ -137,6 +138,13 @@ class ImperviousnessProduction(Production):
     def runs(self) -> str:
         """As `Production.runs`: where it has been since before there were other products."""
         return "runs"
+
+
+def only_imperviousness(production: Production, file: object) -> Production:
+    """The production, if it is one of this product; InputError for another, which the command does not know."""
+    if not isinstance(production, ImperviousnessProduction):
+        raise InputError(f"{file}: makes {production.product}; this command is of product imperviousness only")
+    return production
 
 
 PRODUCTION = ImperviousnessProduction

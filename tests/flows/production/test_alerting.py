@@ -178,7 +178,7 @@ def test_trouble_is_told_once_new_kinds_at_once_and_old_ones_after_hours(tmp_pat
     assert hook.events() == ["trouble", "trouble", "trouble", "well", "trouble"]
     assert hook.got[1]["text"] == "austria: production austria has been silent for 2 h"
     assert hook.got[1]["attachments"][0]["text"].splitlines() == [f"{tile} failed: disk full" for tile in TILES]
-    assert "SECRET" not in (tmp_path / telling.PATH).read_text()
+    assert "SECRET" not in (tmp_path / "runs" / telling.PATH).read_text()
 
 
 def test_who_was_not_told_is_told_the_next_time(tmp_path, monkeypatch):
@@ -194,14 +194,16 @@ def dead(tmp_path) -> Path:
     """Production file of one whose parent on another machine died two hours ago."""
     file = flat(tmp_path, 1)
     store, began = Store(file.parent / "store"), datetime.now(UTC) - timedelta(hours=3)
-    store.write_text(STATE, json.dumps({"run": "abc", "digest": "", "tiles": [], "began": began.isoformat(), "ended": ""}))
+    store.write_text(
+        f"runs/{STATE}", json.dumps({"run": "abc", "digest": "", "tiles": [], "began": began.isoformat(), "ended": ""})
+    )
     give_sign(store, replace(new_sign("abc", 30.0), process=replace(this_process(), host="node-7", boot="other")))
-    text = json.loads(store.read_text(PATH))
-    store.write_text(PATH, json.dumps({**text, "when": (datetime.now(UTC) - timedelta(hours=2)).isoformat()}))
+    text = json.loads(store.read_text(f"runs/{PATH}"))
+    store.write_text(f"runs/{PATH}", json.dumps({**text, "when": (datetime.now(UTC) - timedelta(hours=2)).isoformat()}))
     import os
 
     old = time.time() - 7200
-    os.utime(store.full(PATH), (old, old))
+    os.utime(store.full(f"runs/{PATH}"), (old, old))
     return file
 
 
@@ -233,7 +235,7 @@ def test_options_that_tell_nobody_are_refused(tmp_path, capsys):
         assert "metrics: there is no folder /no/such/folder" in capsys.readouterr().err
         assert main([*command, "--metrics", str(tmp_path / "x.txt"), "--config", str(file)]) == 2
         assert "does not end in .prom" in capsys.readouterr().err
-    assert not (file.parent / "store" / STATE).exists()
+    assert not (file.parent / "store" / "runs" / STATE).exists()
 
 
 def test_a_server_that_is_away_changes_nothing_of_what_status_says(tmp_path, capsys, monkeypatch):

@@ -94,7 +94,7 @@ def test_ended_and_stopped_ones_are_not_silent(store):
 
 def test_what_is_no_sign_counts_as_none(store):
     for text in ("", "{", "[]", '{"run": "abc"}', '{"process": 1}'):
-        store.write_text(PATH, text)
+        store.write_text(f"runs/{PATH}", text)
         assert last_sign(store) is None and life_of(store, RUN).state == "silent"
 
 
@@ -136,8 +136,8 @@ def with_age(store: Store, seconds: float, sign: Sign, clock: float = 0.0) -> No
     """A sign that the store wrote so many seconds ago, by a parent whose clock is ahead by so many."""
     when = datetime.now(UTC) - timedelta(seconds=seconds)
     said = (when + timedelta(seconds=clock)).isoformat(timespec="seconds")
-    store.write_text(PATH, json.dumps({**asdict(sign), "when": said}))
-    os.utime(store.full(PATH), (when.timestamp(), when.timestamp()))
+    store.write_text(f"runs/{PATH}", json.dumps({**asdict(sign), "when": said}))
+    os.utime(store.full(f"runs/{PATH}"), (when.timestamp(), when.timestamp()))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_killed_production_says_so_and_one_that_goes_on_does_too(tmp_path, cap
     command = [sys.executable, "-c", COMMAND, "europe", "--config", str(file), "-t", "IMD_then"]
     parent = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        wait_for(file.parent / "store" / PATH)
+        wait_for(file.parent / "store" / "runs" / PATH)
         assert main(["status", "--config", str(file)]) == 0
         said = capsys.readouterr().out
         began = read_state(Store(file.parent / "store"))["began"]

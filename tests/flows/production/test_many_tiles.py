@@ -310,7 +310,7 @@ def test_an_old_failure_in_the_journal_is_not_this_run_s(tmp_path):
     now = datetime.now(UTC)
 
     def kind(state, since) -> str:
-        return Deployments("c", None, 1, None, "run")._end(job, "all", state, 1.0, since).kind
+        return Deployments("c", None, 1, None, "run", "imperviousness/tile")._end(job, "all", state, 1.0, since).kind
 
     failed = Failed(message="Flow run encountered an exception: WorkError: no room left on the disk")
     assert kind(failed, now - timedelta(hours=1)) == "input"  # said by this run

@@ -35,7 +35,9 @@ def production(tmp_path, **state: str) -> tuple[Path, Production]:
     file = flat(tmp_path, 1)
     file.write_text(file.read_text() + f'[watch]\nmetrics = "{tmp_path}/out.prom"\n')
     store = Store(file.parent / "store")
-    store.write_text(STATE, json.dumps({"run": "abc", "began": BEGAN.isoformat(timespec="seconds"), "ended": "", **state}))
+    store.write_text(
+        f"runs/{STATE}", json.dumps({"run": "abc", "began": BEGAN.isoformat(timespec="seconds"), "ended": "", **state})
+    )
     give_sign(store, replace(new_sign("abc", 30.0), facts=FACTS))
     return file, Production.read(file)
 
@@ -78,10 +80,10 @@ def test_of_a_living_production(tmp_path):
 def test_rates_only_of_the_living(tmp_path):
     file, found = production(tmp_path)
     old = time.time() - 7200
-    text = json.loads((file.parent / "store" / PATH).read_text())
+    text = json.loads((file.parent / "store" / "runs" / PATH).read_text())
     other = {**text["process"], "boot": "other"}
-    (file.parent / "store" / PATH).write_text(json.dumps({**text, "process": other}))
-    os.utime(file.parent / "store" / PATH, (old, old))
+    (file.parent / "store" / "runs" / PATH).write_text(json.dumps({**text, "process": other}))
+    os.utime(file.parent / "store" / "runs" / PATH, (old, old))
     write_metrics(file, found)
     dead = parsed(tmp_path)
     assert dead["imperv_production_state"][("silent",)] == 1 and dead["imperv_tiles"][("done",)] == 20
@@ -99,7 +101,7 @@ def test_names_that_need_care_come_through(tmp_path):
     file = flat(folder, 1)
     named = file.rename(file.with_name('x "y\\z.toml'))
     named.write_text(named.read_text() + f'[watch]\nmetrics = "{tmp_path}/out.prom"\n')
-    Store(named.parent / "store").write_text(STATE, json.dumps({"run": "abc", "began": BEGAN.isoformat(), "ended": ""}))
+    Store(named.parent / "store").write_text(f"runs/{STATE}", json.dumps({"run": "abc", "began": BEGAN.isoformat(), "ended": ""}))
     write_metrics(named, Production.read(named))
     (family, *_) = text_string_to_metric_families((tmp_path / "out.prom").read_text())
     assert family.samples[0].labels["production"] == 'x "y\\z'

@@ -17,7 +17,7 @@ from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.scenes.reading import read_band
 from imperv.tasks.scenes.scenes import SceneList
-from imperv.tasks.yearly.freezing import freeze_scenes, scenes_external
+from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_external
 from toy_family.catalogue import BANDS
 
 LOOK_BYTES = 16
@@ -114,7 +114,7 @@ def mosaic_cost(job: Job, layer: Layer) -> Cost:
 
 
 TASKS = {
-    "TOY_S2": Task(freeze_scenes, scenes_external, cost=nothing, until="features"),
+    "TOY_S2": Task(freeze_scenes, scenes_external, require=require_any, cost=nothing, until="features"),
     "TOY_mosaic": Task(make_mosaic, cost=mosaic_cost, until="features"),
     "TOY_model": Task(make_model, model_external, cost=by_block(10), until="models"),
     "TOY_map": Task(make_map, cost=by_block(40)),

@@ -71,7 +71,7 @@ def test_verify_and_status_tell_them(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert sorted([f["check"] for f in fs] == ["edition"] for fs in found.values()) == [False, False, True, True]
     main(["status", "--config", file])
-    assert "2 products of another edition lie beside, such as CLMS_HRLNVLCC_" in capsys.readouterr().out
+    assert "2 products of another edition beside, such as CLMS_HRLNVLCC_" in capsys.readouterr().out
 
 
 def test_a_run_tells_them(tmp_path, caplog):
