@@ -57,7 +57,7 @@ def _no_report(monkeypatch) -> None:
     """Runs of tests end without drawing a report, which takes as long as everything else; that of `finished` has one."""
     from imperv.tasks.imperviousness.report import tile
 
-    monkeypatch.setattr(tile, "write_tile_report", lambda job: tile.report_path(job.tile))
+    monkeypatch.setattr(tile, "write_tile_report", lambda job: job.report_path)
 
 
 @pytest.fixture
