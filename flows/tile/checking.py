@@ -16,7 +16,7 @@ from imperv.tasks.families import family, task_of
 from imperv.tasks.family.findings import Level, Remark, doubtful, fine
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.access import ask, is_remote
-from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.scenes.scenes import SCL, SceneList
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
 from imperv.tasks.yearly.freezing import search_scenes
@@ -114,7 +114,7 @@ def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
 
 def _pixels(job: Job, scenes: SceneList) -> Iterator[Remark]:
     """Whether a file of a scene can be had, where scenes lie on servers."""
-    files = (next(iter(scene.bands.values())) for scene in scenes.scenes)
+    files = (scene.bands.get(SCL) or next(iter(scene.bands.values())) for scene in scenes.scenes)
     path = next(filter(is_remote, files), None)
     if path is not None:
         answer = ask(path, job.production.scenes.access)

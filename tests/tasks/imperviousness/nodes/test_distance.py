@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 from scipy.ndimage import distance_transform_edt
 
-from imperv.grids import SPECS, GridSpec
+from imperv.grids import GridSpec
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.nodes.distance import CELL, make_distance
@@ -55,7 +55,7 @@ def scenery(tmp_path_factory):
 
 def pixels(job: Job, monkeypatch=None, block: int | None = None) -> np.ndarray:
     if block:
-        monkeypatch.setitem(SPECS, 10, GridSpec(10, block // 10, 500))
+        monkeypatch.setattr("imperv.tasks.job.spec_of", lambda resolution: GridSpec(10, block // 10, block // 10))
     made = make_distance(job, CATALOGUE["OSM_distance"])
     assert made.made and made.statistics["roads"] == 13
     return job.array("OSM_distance")[:]
