@@ -88,9 +88,10 @@ def _verify_files(paths: list[Path], jobs: list[Job], more: dict[str, Any]) -> d
 
     cogs = cog_files(paths)
     left = [path for path in paths if path not in cogs and not (path.is_dir() and _only(path, cogs))]
-    over = {path: check_cog(path)[0] for path in cogs}
+    checked = {path: check_cog(path) for path in cogs}
+    over = {path: findings[0] for path, findings in checked.items()}
     found = family(DEFAULT).form.verify_files(left, jobs, more | {"passed_over": over}) if left else {}
-    return found | {str(path): check_cog(path) for path in cogs}
+    return found | {str(path): findings for path, findings in checked.items()}
 
 
 def _only(folder: Path, cogs: list[Path]) -> bool:

@@ -81,7 +81,7 @@ def layer_bytes(job: Job, symbol: str) -> int:
     if not layer.resolution:
         return 0
     pixels = int(np.prod(job.grid_of(layer).shape))
-    return pixels * sum(np.dtype(v.dtype).itemsize * max(1, len(v.labels)) for v in layer.variables)
+    return pixels * sum(np.dtype(v.dtype).itemsize * v.bands for v in layer.variables)
 
 
 def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:

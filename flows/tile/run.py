@@ -21,7 +21,6 @@ from imperv.tasks.job import Job
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.settings.production import Production, describe_bytes
 from imperv.tasks.store.records import Record
-from imperv.tasks.store.store import model_folder
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ def wants_report(job: Job, whole: bool) -> bool:
 def makes(job: Job) -> Callable[[str], bool]:
     """Whether something of the store is of the product of a job, as others may be at work on the same tile."""
     layers = layers_of(job.family).values()
-    stems, models = {layer.stem for layer in layers}, {model_folder(layer) for layer in layers if layer.model_file}
+    stems, models = {layer.stem for layer in layers}, {layer.model_folder for layer in layers if layer.model_file}
 
     def own(path: str) -> bool:
         parts = PurePosixPath(path).parts

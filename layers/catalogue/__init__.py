@@ -16,7 +16,7 @@ from imperv.layers.catalogue.node import Delivery, Kind, Layer, Variable
 from imperv.layers.families import BUILT_IN, DEFAULT, packages
 
 __all__ = [
-    "CATALOGUE", "DEFAULT", "Delivery", "GraphError", "Kind", "Layer", "Variable", "downstream", "edges", "families", "family_of",
+    "CATALOGUE", "DEFAULT", "Delivery", "GraphError", "Kind", "Layer", "Variable", "downstream", "edges", "family_of",
     "layers_of", "load", "register", "resolve", "topological_order", "upstream",
 ]  # fmt: skip
 
@@ -32,8 +32,8 @@ _FAMILY: dict[str, str] = {}
 _SPELLINGS: dict[str, str] = {}
 
 
-def register(family: str, layers: Sequence[Layer]) -> None:
-    """Add the nodes of a family.
+def register(family: str, layers: Sequence[Layer], waiting: frozenset[str] = frozenset()) -> None:
+    """Add the nodes of a family; families whose nodes it reads are loaded first, but not those that wait for this one.
 
     Raises
     ------
@@ -45,9 +45,11 @@ def register(family: str, layers: Sequence[Layer]) -> None:
     if twice := twice or sorted(found.keys() & CATALOGUE.keys()):
         owner = f", which {_FAMILY[twice[0]]} has" if twice[0] in _FAMILY else ""
         raise GraphError(f"family {family}: two nodes are called {twice[0]}{owner}; rename one")
-    if any(name not in CATALOGUE | found for layer in layers for name in layer.inputs):  # of a family that is not loaded yet
-        for other in sorted(set(packages()) - {*_FAMILY.values(), family}):
-            load(other)
+    if wanted := {name for layer in layers for name in layer.inputs} - CATALOGUE.keys() - found.keys():
+        waiting |= {family}
+        for other in _not_loaded():
+            if other not in waiting and wanted & {layer.symbol for layer in _layers_in(other)}:
+                load(other, waiting)
     known = CATALOGUE | found
     for layer in layers:
         if trouble := _trouble(layer):
@@ -55,9 +57,9 @@ def register(family: str, layers: Sequence[Layer]) -> None:
         for name in layer.inputs:
             if name not in known:
                 raise GraphError(f"family {family}: {layer.symbol} is made from {name}, which is no layer{_close(name, known)}")
-    places = {_place(layer): layer.symbol for layer in CATALOGUE.values()}
+    places = {layer.model_folder or layer.stem: layer.symbol for layer in CATALOGUE.values()}
     for layer in layers:
-        if taken := places.get(_place(layer)):
+        if taken := places.get(layer.model_folder or layer.stem):
             raise GraphError(f"family {family}: {layer.symbol} would be kept where {taken} of {_FAMILY[taken]} is; rename it")
         for name in (*layer.aliases, layer.atbd, layer.symbol):
             if name and (taken := _SPELLINGS.get(name.lower())):
@@ -71,11 +73,6 @@ def register(family: str, layers: Sequence[Layer]) -> None:
     CATALOGUE.update(found)
     _FAMILY.update(dict.fromkeys(found, family))
     _SPELLINGS.update({name.lower(): la.symbol for la in layers for name in (*la.aliases, la.atbd, la.symbol) if name})
-
-
-def _place(layer: Layer) -> str:
-    """What places of a layer in the store have of it: its stem, or the folder of a model."""
-    return f"models/{layer.symbol.removesuffix('_model')}" if layer.model_file else layer.stem
 
 
 def _trouble(layer: Layer) -> str:
@@ -95,16 +92,33 @@ def _trouble(layer: Layer) -> str:
     return ""
 
 
-def load(family: str) -> None:
-    """Register a family that another distribution brings; nothing where it is known already. GraphError as `register`, KeyError
-    if there is none of the name."""
+def load(family: str, waiting: frozenset[str] = frozenset()) -> None:
+    """Register a family that another distribution brings; nothing where it is known already.
+
+    Raises
+    ------
+    GraphError
+        If its layers cannot be imported, and as `register`.
+    KeyError
+        If there is none of the name.
+    """
     if family not in _FAMILY.values():
-        register(family, import_module(f"{packages()[family]}.catalogue").LAYERS)
+        register(family, _layers_in(family), waiting)
 
 
-def families() -> tuple[str, ...]:
-    """Names of all families."""
-    return tuple(packages())
+def _layers_in(family: str) -> Sequence[Layer]:
+    """Nodes that the distribution of a family declares."""
+    place = packages()[family]
+    try:
+        layers: Sequence[Layer] = import_module(f"{place}.catalogue").LAYERS
+    except ImportError as error:
+        raise GraphError(f"family {family}: {error}; mend or uninstall its distribution") from None
+    return layers
+
+
+def _not_loaded() -> list[str]:
+    """Families of other distributions that nobody has asked for yet."""
+    return sorted(set(packages()) - set(_FAMILY.values()))
 
 
 def family_of(symbol: str) -> str:
@@ -125,17 +139,13 @@ def resolve(name: str) -> str:
     ValueError
         If no layer is called so; the text names the closest ones.
     """
+    if name.lower() not in _SPELLINGS:  # it may be a layer of a family that is not loaded yet
+        for other in _not_loaded():
+            load(other)
     if name in CATALOGUE:
         return name
     if name.lower() in _SPELLINGS:
         return _SPELLINGS[name.lower()]
-    if missing := set(packages()) - set(_FAMILY.values()):  # it may be a layer of one that is not loaded yet
-        for other in sorted(missing):
-            try:
-                load(other)
-            except ImportError as error:
-                raise GraphError(f"family {other}: {error}; mend or uninstall its distribution") from None
-        return resolve(name)
     spellings = difflib.get_close_matches(name.lower(), _SPELLINGS, n=6, cutoff=0.4)
     close = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in spellings))[:3]
     hint = f": did you mean {', '.join(close)}?" if close else "; `imperv graph` shows all"

@@ -38,6 +38,11 @@ class Variable:
     units: str = ""
     """UDUNITS; empty where they are the layer's."""
 
+    @property
+    def bands(self) -> int:
+        """Images along its axis; 1 without one."""
+        return max(1, len(self.labels))
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -120,3 +125,13 @@ class Layer:
     def column(self) -> str:
         """Column of `imperv status`."""
         return self.stage or STAGES[self.kind]
+
+    @property
+    def model_folder(self) -> str:
+        """Folder of a model of all tiles; empty where it is none."""
+        return f"models/{self.symbol.removesuffix('_model')}" if self.model_file else ""
+
+    @property
+    def title(self) -> str:
+        """Title of the product; the description where none is given."""
+        return (self.delivery.title if self.delivery else "") or self.description

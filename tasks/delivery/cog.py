@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.layers.palette import Palette
-from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name, layer_of_cog
+from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name, layer_beside
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.delivery.lineage import lineage_of
 from imperv.tasks.delivery.product import Product
@@ -114,7 +114,7 @@ def statistics_of(bands: Sequence[Summary]) -> dict[str, Any]:
 def rows_at_once(layer: Layer, columns: int) -> int:
     """Rows of a strip within `STRIP_BYTES`, whole blocks of the file."""
     variable = layer.variables[0]
-    row = columns * max(1, len(variable.labels)) * np.dtype(variable.dtype).itemsize
+    row = columns * variable.bands * np.dtype(variable.dtype).itemsize
     return max(1, int(STRIP_BYTES // (row * BLOCK))) * BLOCK
 
 
@@ -132,7 +132,7 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     """
     variable, grid = layer.variables[0], job.grid_of(layer)
     array = job.array(layer.symbol)
-    bands, draft = max(1, len(variable.labels)), path.with_suffix(".draft")
+    bands, draft = variable.bands, path.with_suffix(".draft")
     found, rows = [Summary(variable.nodata, palette is not None) for _ in range(bands)], rows_at_once(layer, grid.shape.x)
     form = {
         "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": variable.dtype,
@@ -182,7 +182,7 @@ def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
     palette = layer.delivery.palette
     period = "/".join(str(day) for day in _period(job, layer))
-    tags = {"title": layer.delivery.title or layer.description, "product": job.family, "tile": str(job.tile), "period": period}
+    tags = {"title": layer.title, "product": job.family, "tile": str(job.tile), "period": period}
     bands = write_cog(files[places.tif], job, layer, palette, tags)
     low, high = bands[0].shown
     style = style_qml(palette, int(layer.variables[0].nodata)) if palette is not None else grey_qml(low, high)
@@ -212,7 +212,7 @@ def _settings(job: Job, layer: Layer) -> dict[str, Any]:
 def _cost(job: Job, layer: Layer) -> Cost:
     rows, columns = job.grid_of(layer).shape
     variable = layer.variables[0]
-    bands = max(1, len(variable.labels))
+    bands = variable.bands
     strip = min(rows, rows_at_once(layer, columns)) * columns * bands * np.dtype(variable.dtype).itemsize
     return Cost(rows * columns * bands * DELIVERY_NS / 1e9, RESERVED + COUNTING * strip)
 
@@ -245,7 +245,7 @@ def _owner(product: str) -> Callable[[str], bool]:
 
     def owns(path: str) -> bool:
         name = PurePosixPath(path).name
-        layer = layer_of_cog(Path(f"{name.partition('.')[0] if name.count('.') else name}.tif")) or layer_of_cog(Path(name))
+        layer = layer_beside(name)
         return family_of(layer.symbol) == product if layer else name.startswith(f"{product}_") and name.endswith(SUFFIX)
 
     return owns

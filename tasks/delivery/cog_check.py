@@ -21,7 +21,9 @@ from imperv.tasks.delivery.stac import SUFFIX, checksum
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.job import without_data
 
-_NAME = re.compile(r"(?P<symbol>\w+?)_(?P<label>\d{4}[\d_-]*)_(?P<tile>E\d\dN\d\d)_R(?P<pixel>[\d.]+)m\.tif", re.ASCII)
+_NAME = re.compile(
+    r"(?P<symbol>\w+?)_(?P<label>\d{4}[\d_-]*)_(?P<tile>E\d\dN\d\d)_R(?P<pixel>[\d.]+)m(?P<ending>\..+|)", re.ASCII
+)
 
 CLOSE = 1e-6
 """Relative difference of statistics that rounding explains."""
@@ -33,8 +35,14 @@ def cog_name(layer: Layer, label: str, tile: str) -> str:
 
 
 def layer_of_cog(path: Path) -> Layer | None:
-    """The layer that a file name is of; None for names of other forms."""
+    """The layer that a product is of, by its file name; None for names of other forms."""
     match = _NAME.fullmatch(path.name)
+    return layer_beside(path.name) if match and match["ending"] == ".tif" else None
+
+
+def layer_beside(name: str) -> Layer | None:
+    """The layer that a product, or a file that lies beside one, is of; None for names of other forms."""
+    match = _NAME.fullmatch(name)
     try:
         layer = CATALOGUE[resolve(match["symbol"])] if match else None
     except ValueError:
@@ -88,7 +96,7 @@ def _of_file(source: rasterio.DatasetReader, layer: Layer, tile: str, pixel: flo
         box = source.bounds
         inside = left <= box.left < box.right <= right and bottom <= box.bottom < box.top <= top
         yield Finding("extent", inside, " ".join(f"{v:.0f}" for v in box) + ("" if inside else f" leaves tile {tile}"))
-    bands = max(1, len(variable.labels))
+    bands = variable.bands
     yield Finding("bands", source.count == bands, f"{source.count} of {bands}")
     yield Finding("type", source.dtypes[0] == variable.dtype, f"{source.dtypes[0]}, asked {variable.dtype}")
     same = source.nodata == variable.nodata or (variable.nodata != variable.nodata and source.nodata != source.nodata)

@@ -83,8 +83,7 @@ class Product:
     @property
     def title(self) -> str:
         """A line."""
-        given = self.layer.delivery.title if self.layer.delivery else ""
-        return f"{given or self.layer.description}, raster {self.layer.resolution:g} m, tile {self.tile}"
+        return f"{self.layer.title}, raster {self.layer.resolution:g} m, tile {self.tile}"
 
     @property
     def abstract(self) -> str:

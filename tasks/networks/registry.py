@@ -24,7 +24,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Area, Production
 from imperv.tasks.store.file_systems import read_together
 from imperv.tasks.store.records import Record
-from imperv.tasks.store.store import Store, model_folder
+from imperv.tasks.store.store import Store
 
 KERAS = "model.keras"
 """File of a network."""
@@ -42,9 +42,7 @@ IMPORTED = "imported"
 def networks(product: str = DEFAULT) -> dict[str, str]:
     """Symbols of a product's networks by the name of their folder, such as ``IMD``."""
     return {
-        model_folder(layer).rpartition("/")[2]: symbol
-        for symbol, layer in layers_of(product).items()
-        if layer.model_file == KERAS
+        layer.model_folder.rpartition("/")[2]: symbol for symbol, layer in layers_of(product).items() if layer.model_file == KERAS
     }
 
 

@@ -102,6 +102,6 @@ def _map_of(job: Job, layer: Layer) -> MapOfLayer | None:
         mapped = counts.get("histogram", {})
         shares = tuple((palette.meaning(code), mapped.get(str(code), 0) / valid if valid else 0.0) for code in codes)
     return MapOfLayer(
-        layer.symbol, layer.delivery.title or layer.description, f"data:image/png;base64,{picture}", legend, ramp, shares,
+        layer.symbol, layer.title, f"data:image/png;base64,{picture}", legend, ramp, shares,
         valid / counts["pixels"], places.tif,
     )  # fmt: skip

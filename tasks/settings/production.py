@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from imperv.grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
 from imperv.grids.tiles import NEWEST, TILE_METRES, resolve_tile
-from imperv.layers.catalogue import DEFAULT, GraphError, families, load
+from imperv.layers.catalogue import DEFAULT, GraphError, load
 from imperv.layers.families import packages
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.areas import tiles_touched
@@ -279,14 +279,14 @@ def production_class(product: object, where: str) -> type[Production]:
     InputError
         If there is no such product, or its graph cannot be.
     """
-    known = families()
+    known = packages()
     if product not in known:
         close = difflib.get_close_matches(str(product).lower(), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
         raise InputError(f"{where}: there is no product {product!r}; {hint}")
     try:
         load(str(product))
-        found: type[Production] = import_module(f"{packages()[str(product)]}.settings").PRODUCTION
+        found: type[Production] = import_module(f"{known[str(product)]}.settings").PRODUCTION
     except (GraphError, ImportError) as error:
         raise InputError(f"{where}: {error}") from None
     return found

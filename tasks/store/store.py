@@ -97,7 +97,7 @@ class Store:
     def place(layer: Layer, tile: Tile, label: str) -> Place:
         """Where a layer belongs; `label` names its period, and does not matter for models that are the tile's."""
         if layer.model_file:
-            folder = f"{model_folder(layer)}/{tile}"
+            folder = f"{layer.model_folder}/{tile}"
             return Place(f"{folder}/{layer.model_file}", f"{folder}/model.json")
         folder = f"tiles/{tile}/{label}"
         ending = "zarr" if layer.resolution else "data.json"
@@ -385,13 +385,8 @@ class Store:
 
 def _folders_of(tile: Tile | str) -> list[str]:
     """Folders that hold what belongs to a tile."""
-    models = [f"{model_folder(layer)}/{tile}" for layer in CATALOGUE.values() if layer.model_file]
+    models = [f"{layer.model_folder}/{tile}" for layer in CATALOGUE.values() if layer.model_file]
     return [f"tiles/{tile}", *models, f"products/{tile}"]
-
-
-def model_folder(layer: Layer) -> str:
-    """Folder of a model of all tiles."""
-    return f"models/{layer.symbol.removesuffix('_model')}"
 
 
 def with_measured(record: Record, store: Store) -> Record:

@@ -20,7 +20,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 
 from imperv.flows.cli.commands import main
-from imperv.layers.catalogue import CATALOGUE, Layer, family_of, layers_of
+from imperv.layers.catalogue import CATALOGUE, GraphError, Layer, family_of, layers_of, load, resolve, topological_order
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from tests.support.families import BOX, TILES, TOY, installed, toy_file
@@ -287,7 +287,7 @@ def test_a_scratch_run_reads_the_production_and_writes_beside_it(finished, tmp_p
 
 def test_layers_of_another_product_are_read_for_the_same_area_only(copied, monkeypatch):
     """A layer that is made from the finished map of the toy, by a family that makes nothing of it."""
-    from imperv.layers.catalogue import register, topological_order
+    from imperv.layers.catalogue import register
     from imperv.tasks.nodes import _not_done, input_versions
 
     with installed():
@@ -353,25 +353,60 @@ def test_a_native_grid_is_delivered_where_it_lies(finished, tmp_path):
     assert record.statistics["X_native"]["outside"] > 0 and record.warnings == ()
 
 
+@pytest.mark.parametrize("pixel", ["5", "2.5"])
+def test_what_lies_beside_a_product_is_of_it(pixel):
+    from imperv.tasks.delivery.cog import cog_form
+
+    owns = cog_form("toy").owns
+    stem = f"products/E44N26/TOY_map_2021-06_E44N26_R{pixel}m"
+    assert all(owns(f"{stem}{ending}") for ending in (".tif", ".qml", ".png", ".stac.json", ".json", ".draft", ".tif.aux.xml"))
+    assert owns("products/toy_2021-06.stac.json") and not owns(f"{stem}_more.tif")
+    assert not owns(stem.replace("TOY_map", "IMD_now") + ".tif") and not owns("products/E44N26/TOY_map.json")
+
+
 def test_a_target_of_another_product_is_refused(finished, capsys):
     assert main(["run", TILES[0], "--config", str(finished), "-t", "IMD_now"]) == 2
     assert "IMD_now is of product imperviousness; this production makes toy" in capsys.readouterr().err
 
 
-def broken(tmp_path: Path, layers: str) -> Path:
-    """A distribution whose product has these layers."""
-    package, about = tmp_path / "lib" / "broken_family", tmp_path / "lib" / "broken_family-1.0.dist-info"
-    package.mkdir(parents=True)
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-family\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[imperv.families]\nbroken = broken_family\n")
-    (package / "__init__.py").write_text("")
-    (package / "catalogue.py").write_text(
-        "from imperv.layers.catalogue.node import Layer\n"
-        "def node(name, *inputs): return Layer(name, '', name, '', inputs, 'interim', 'month')\n"
-        f"LAYERS = ({layers},)\n"
-    )
+def distribution(tmp_path: Path, **products: str) -> Path:
+    """A distribution whose products have these layers."""
+    about = tmp_path / "lib" / "more_families-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: more-families\nVersion: 1.0\n")
+    points = "".join(f"{name} = more_{name}\n" for name in products)
+    (about / "entry_points.txt").write_text(f"[imperv.families]\n{points}")
+    for name, layers in products.items():
+        package = tmp_path / "lib" / f"more_{name}"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "catalogue.py").write_text(
+            "from imperv.layers.catalogue.node import Layer\n"
+            "def node(name, *inputs): return Layer(name, '', name, '', inputs, 'interim', 'month')\n"
+            f"LAYERS = ({layers})\n"
+        )
     return tmp_path / "lib"
+
+
+def test_only_the_products_that_one_reads_are_loaded_for_it(tmp_path):
+    """A chain of three, asked for in its middle: the last waits until somebody wants it."""
+    layers = {"after": "node('A_one', 'M_one'),", "middle": "node('M_one', 'Z_one'),", "zero": "node('Z_one'),"}
+    with installed(distribution(tmp_path, **layers)):
+        load("middle")
+        assert {"M_one", "Z_one"} <= CATALOGUE.keys() and "A_one" not in CATALOGUE
+        assert resolve("a_one") == "A_one" and topological_order(["A_one"], across=True) == ["Z_one", "M_one", "A_one"]
+
+
+def test_products_that_read_each_other_are_refused(tmp_path):
+    with installed(distribution(tmp_path, one="node('O_one', 'T_one'),", two="node('T_one', 'O_one'),")):
+        with pytest.raises(GraphError, match="family two: T_one is made from O_one, which is no layer"):
+            load("one")
+        assert not {"O_one", "T_one"} & CATALOGUE.keys()
+
+
+def test_a_product_without_layers_changes_nothing(tmp_path):
+    with installed(distribution(tmp_path, empty="")), pytest.raises(ValueError, match="no layer is called 'nothing'"):
+        resolve("nothing")
 
 
 @pytest.mark.parametrize(
@@ -386,7 +421,7 @@ def broken(tmp_path: Path, layers: str) -> Path:
 def test_a_graph_that_cannot_be_is_refused_at_start(tmp_path, items, capsys, layers, words):
     file = toy_file(tmp_path, items)
     file.write_text(file.read_text().replace('"toy"', '"broken"'))
-    with installed(broken(tmp_path, layers)):
+    with installed(distribution(tmp_path, broken=f"{layers},")):
         assert main(["run", TILES[0], "--config", str(file)]) == 2
         said = capsys.readouterr().err
         assert words in said and "family broken: " in said and "Traceback" not in said
