@@ -1,0 +1,1 @@
+"""Sharpening of bands: point spread, back-projection, regressions, networks, and their measures (docs/superresolution.md)."""

@@ -1,0 +1,97 @@
+"""What a sensor with coarser pixels would have seen: Gaussian point spread, then the mean over each pixel.
+
+Arrays are (band, y, x) float32, reflectance x 10 000, NaN without data. Pixels without data never spread: those around them are
+the weighted mean of what has data, and a coarse pixel is known if all of its fine pixels are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+MTF: dict[str, float] = {
+    "B01": 0.30, "B02": 0.27, "B03": 0.28, "B04": 0.27, "B05": 0.38, "B06": 0.37, "B07": 0.37, "B08": 0.26, "B8A": 0.36,
+    "B09": 0.30, "B11": 0.35, "B12": 0.34,
+}  # fmt: skip
+"""Modulation transfer at the Nyquist frequency of each band, point spread and pixel together: middle of what ESA's Data Quality
+Reports give for the satellites."""
+
+REACH = 4.0
+"""Standard deviations at which the Gaussian is cut."""
+
+PLAIN = 0.5
+"""Standard deviation of the point spread in coarse pixels where the instrument is not known: that of comparisons."""
+
+
+def spread_of(mtf: float) -> float:
+    """Standard deviation, in pixels of the sensor, of the Gaussian that with the mean over the pixel has `mtf` at Nyquist.
+
+    The mean over a pixel passes 2 / pi there; ValueError for a sensor sharper than its own pixel.
+    """
+    if not 0 < mtf <= 2 / math.pi:
+        raise ValueError(f"modulation transfer {mtf} at Nyquist is not in (0, {2 / math.pi:.3f}]")
+    return math.sqrt(-2 * math.log(mtf * math.pi / 2)) / math.pi
+
+
+def relative_spread(coarse: float, fine: float, factor: float) -> float:
+    """Standard deviation in fine pixels of the blur between two sensors, pixels of the coarse one `factor` times as large.
+
+    `coarse` and `fine` are their modulation transfers at their own Nyquist frequencies. What is as sharp as the fine sensor sees
+    it must be blurred by the rest only.
+    """
+    return math.sqrt(max((factor * spread_of(coarse)) ** 2 - spread_of(fine) ** 2, 0.0))
+
+
+def degrade(image: np.ndarray, factor: int, sigma: float) -> np.ndarray:
+    """Blur by a Gaussian of `sigma` fine pixels, then average blocks of `factor` x `factor`.
+
+    Parameters
+    ----------
+    image : ndarray of float32, (band, y, x) or (y, x)
+        NaN without data; both sides whole multiples of `factor`.
+    factor : int
+        Fine pixels along a coarse one; 1 only blurs.
+    sigma : float
+        Standard deviation in fine pixels; 0 only averages.
+
+    Returns
+    -------
+    ndarray of float32
+        NaN where a fine pixel of the block has no data.
+
+    Raises
+    ------
+    ValueError
+        If the sides are no multiples of the factor.
+    """
+    image = np.asarray(image, np.float32)
+    if image.ndim == 3:
+        return np.stack([degrade(band, factor, sigma) for band in image]) if len(image) else _no_band(image, factor)
+    if image.shape[0] % factor or image.shape[1] % factor:
+        raise ValueError(f"{image.shape} pixels are not blocks of {factor} x {factor}")
+    empty = np.isnan(image)
+    holes = bool(empty.any())
+    blurred = _blur(np.where(empty, np.float32(0), image) if holes else image, sigma)
+    if holes:
+        weight = _blur((~empty).astype(np.float32), sigma)
+        blurred = np.where(empty, np.float32(np.nan), blurred / np.maximum(weight, np.float32(1e-6)))
+    if factor == 1:
+        return blurred
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    if holes:
+        return blurred.reshape(rows, factor, columns, factor).mean((1, 3), dtype=np.float32)
+    return cv2.resize(blurred, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _no_band(image: np.ndarray, factor: int) -> np.ndarray:
+    return np.empty((0, image.shape[1] // factor, image.shape[2] // factor), np.float32)
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    if sigma <= 0:
+        return image
+    radius = max(1, math.ceil(REACH * sigma))
+    line = cv2.getGaussianKernel(2 * radius + 1, sigma, cv2.CV_32F)
+    return cv2.sepFilter2D(image, cv2.CV_32F, line, line, borderType=cv2.BORDER_REFLECT)
