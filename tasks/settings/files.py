@@ -9,29 +9,14 @@ from typing import Any
 import tomli_w
 
 from imperv.tasks.errors import InputError, writing
+from imperv.tasks.settings.paths import resolve_paths
 from imperv.tasks.settings.production import Production
 from imperv.tasks.settings.toml_files import read_toml
 
 
 def table_of(file: Path, production: Production) -> dict[str, Any]:
     """What a production file says, with absolute paths, so that it may be written elsewhere."""
-    table = read_toml(file)
-
-    def absolute(value: Any) -> Any:
-        return [absolute(v) for v in value] if isinstance(value, list) else production.path(value) if value else value
-
-    table["store"] = production.store_url
-    for key in ("aoi", "base"):
-        if key in table:
-            table[key] = absolute(table[key])
-    references = table.get("references", {})
-    for key, value in references.items():
-        if isinstance(value, str | list):
-            references[key] = absolute(value)
-    table["scenes"]["catalogue"] = absolute(table["scenes"]["catalogue"])
-    if "metrics" in table.get("watch", {}):
-        table["watch"]["metrics"] = absolute(table["watch"]["metrics"])
-    return table
+    return resolve_paths(read_toml(file), type(production), production.path) | {"store": production.store_url}
 
 
 def write_production(table: dict[str, Any], out: Path, remark: str) -> Path:

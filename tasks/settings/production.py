@@ -35,6 +35,7 @@ from imperv.tasks.settings.delivery import DeliverySettings
 from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.overrides import Overrides, given, origin, part_of, refuse_misspelt
 from imperv.tasks.settings.parameters import ParameterGroups
+from imperv.tasks.settings.paths import PathText
 from imperv.tasks.settings.scenes import Scenes
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.settings.watch import WatchSettings
@@ -153,13 +154,13 @@ class Production(BaseSettings):
     """Tile names or an official list; with `countries` or `aoi` those of them that these touch."""
     countries: Annotated[tuple[str, ...], AfterValidator(_countries)] = ()
     """ISO 3166 codes of EEA members and cooperating countries, such as ``["AT", "SI"]``."""
-    aoi: str = ""
+    aoi: PathText = ""
     """Vector file; tiles that its features touch."""
-    store: str = "store"
+    store: PathText = "store"
     """Folder or object-store URL."""
     store_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the fsspec file system, such as an endpoint."""
-    base: str = ""
+    base: PathText = ""
     """Store of another production whose layers and models are read where they fit, and never written (`imperv rerun`)."""
     base_options: dict[str, Any] = Field(default_factory=dict)
     """Options of its file system."""

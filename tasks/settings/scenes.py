@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from imperv.layers.reflectance import ALL_BANDS
 from imperv.tasks.settings.frozen import Frozen
+from imperv.tasks.settings.paths import PathText
 
 
 def _endpoint(url: str) -> str:
@@ -51,7 +52,7 @@ class SceneAccess(Frozen):
 class Scenes(Frozen):
     """Where Sentinel-2 comes from."""
 
-    catalogue: str
+    catalogue: PathText
     """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
     collection: str = "sentinel-2-l2a"
     """Collection asked for; items that name another one are left out."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from imperv.tasks.settings.paths import PathText
+
 
 def _notifier(given: SecretStr) -> SecretStr:
     """An address or a command; what is wrong is said without it, as addresses of chats are secrets."""
@@ -48,7 +50,7 @@ class WatchSettings(BaseModel):
     """Seconds between two signs of life of its parent, which counts as silent after three."""
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_notifier)], ...], BeforeValidator(_several)] = ()
     """Who is told of the first failure, the end and silence: addresses that take Slack's JSON, or commands that read the text."""
-    metrics: Annotated[str, AfterValidator(_prom)] = ""
+    metrics: Annotated[PathText, AfterValidator(_prom)] = ""
     """File for Prometheus' node_exporter, ending in ``.prom``, written anew with every sign of life."""
     links: Annotated[str, AfterValidator(_base)] = ""
     """Address of the store for browsers, such as ``"https://maps.example.org/store"``, for links in Prefect's pages."""

@@ -19,6 +19,7 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.settings.delivery import DeliverySettings
 from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.parameters import EnsembleParameters, ParameterGroups, PreprocessingParameters
+from imperv.tasks.settings.paths import PathText
 from imperv.tasks.settings.periods import Periods, TwelveMonths
 from imperv.tasks.settings.production import Production
 
@@ -54,21 +55,21 @@ class TwoYears(Periods):
 class References(Frozen):
     """Reference layers of the previous production and of CLCplus Backbone."""
 
-    imd_then: str | None = None
+    imd_then: PathText | None = None
     """Imperviousness density, 0 to 100 percent."""
-    ibu_then: str | None = None
+    ibu_then: PathText | None = None
     """Impervious built-up, 0 and 1."""
-    clcplus_then: str | None = None
+    clcplus_then: PathText | None = None
     """CLCplus Backbone of `then`."""
-    clcplus_now: str | None = None
+    clcplus_now: PathText | None = None
     """CLCplus Backbone of `now`."""
-    footprints: tuple[str, ...] = ()
+    footprints: tuple[PathText, ...] = ()
     """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
     footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
     """Lowest confidence of footprints that carry one, as those of Google do."""
-    roads: tuple[str, ...] = ()
+    roads: tuple[PathText, ...] = ()
     """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
-    buildings: tuple[str, ...] = ()
+    buildings: tuple[PathText, ...] = ()
     """Buildings for the same; the footprints where none are named."""
 
 

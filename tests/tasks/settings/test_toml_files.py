@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.files import table_of
+from imperv.tasks.settings.frozen import Frozen
+from imperv.tasks.settings.paths import PathText
 from imperv.tasks.settings.production import Production
 from imperv.tasks.settings.toml_files import read_toml
 
@@ -54,3 +58,46 @@ def test_what_is_no_toml(tmp_path):
         read_toml(file)
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\); name a production file with --config"):
         read_toml(tmp_path)
+
+
+def test_paths_are_what_the_settings_say_and_nothing_else(tmp_path):
+    """A table for another folder: declared paths are absolute wherever they stand; other texts of the same tables stay."""
+
+    class Source(Frozen):
+        place: PathText = ""
+        label: str = ""
+
+    class References(Frozen):
+        map: PathText | None = None
+        outlines: tuple[PathText, ...] = ()
+        method: str = ""
+        codes: tuple[str, ...] = ()
+        maps: dict[str, PathText] = {}
+        source: Source | None = None
+
+    class OtherProduction(Production):
+        product: Literal["imperviousness"] = "imperviousness"
+        references: References = References()
+
+    file = tmp_path / "production.toml"
+    file.write_text(
+        'aoi = "area.gpkg"\n[periods]\n[scenes]\ncatalogue = "https://a.org/stac"\ncollection = "s2"\n[watch]\n'
+        'metrics = "m.prom"\n[references]\nmap = "{tile}.tif"\noutlines = ["a.gpkg", "s3://b/c.gpkg", ""]\nmethod = "nearest"\ncodes = ["1"]\n'
+        '[references.maps]\nold = "old.tif"\n[references.source]\nplace = "here"\nlabel = "x"\n'
+    )
+    production = OtherProduction(**read_toml(file), root=tmp_path)
+    assert table_of(file, production) == {
+        "store": str(tmp_path / "store"),
+        "aoi": str(tmp_path / "area.gpkg"),
+        "periods": {},
+        "scenes": {"catalogue": "https://a.org/stac", "collection": "s2"},
+        "watch": {"metrics": str(tmp_path / "m.prom")},
+        "references": {
+            "map": str(tmp_path / "{tile}.tif"),
+            "outlines": [str(tmp_path / "a.gpkg"), "s3://b/c.gpkg", ""],
+            "method": "nearest",
+            "codes": ["1"],
+            "maps": {"old": str(tmp_path / "old.tif")},
+            "source": {"place": str(tmp_path / "here"), "label": "x"},
+        },
+    }
