@@ -7,14 +7,22 @@ from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
 
-from imperv.layers.reflectance import ALL_BANDS, BANDS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.layers.reflectance import ALL_BANDS, BANDS, REFLECTANCE_10M, REFLECTANCE_20M, REFLECTANCE_60M, SCL
 from imperv.tasks.errors import ItemError
 from imperv.tasks.scenes.identifiers import baseline_of, level_by_name, stated_level
 
 __all__ = [
-    "BANDS", "REFLECTANCE_10M", "REFLECTANCE_20M", "SCL", "band_files", "band_of", "baseline_of", "is_top_of_atmosphere",
-    "number", "offset_decision",
+    "BANDS", "CLASSI", "PIXEL", "REFLECTANCE_10M", "REFLECTANCE_20M", "SCL", "band_files", "band_of", "baseline_of",
+    "is_top_of_atmosphere", "level_of", "number", "offset_decision",
 ]  # fmt: skip
+
+PIXEL = {
+    **dict.fromkeys(REFLECTANCE_10M, 10), **dict.fromkeys((*REFLECTANCE_20M, SCL), 20), **dict.fromkeys(REFLECTANCE_60M, 60),
+}  # fmt: skip
+"""Metres at which each band is measured, or made (SCL)."""
+
+CLASSI = "CLASSI"
+"""Mask of Level-1C since baseline 04.00, ``MSK_CLASSI_B00``: opaque cloud, cirrus and snow, one band each, at 60 m."""
 
 OFFSET = 1000
 """Digital numbers added since processing baseline 04.00 (reflectance offset -0.1 at scale 0.0001)."""
@@ -70,6 +78,8 @@ def band_of(key: str, asset: Mapping[str, Any]) -> str | None:
     if key in KEYS:
         return KEYS[key]
     name = re.sub(r"_(10|20|60)m$", "", key).upper()
+    if name.startswith("MSK_CLASSI"):
+        return CLASSI
     return name if name in ALL_BANDS else None
 
 
@@ -95,10 +105,16 @@ def _chosen(item: Mapping[str, Any], configured: Mapping[str, str] | None, neede
     originals: dict[str, str] = {}
     found = ((key, band_of(key.removesuffix(ORIGINAL), asset)) for key, asset in item["assets"].items())
     ours = [(key, band) for key, band in found if band and band in needed]
-    for key, band in sorted(ours, key=lambda pair: (_pixel_size(pair[0], item["assets"][pair[0]]), pair[0])):
+    for key, band in sorted(ours, key=lambda pair: (_preference(pair[1], pair[0], item["assets"][pair[0]]), pair[0])):
         (originals if key.endswith(ORIGINAL) else made).setdefault(band, key)
     known = {band: key for band, key in (configured or {}).items() if key in item["assets"] and band in needed}
     return max({**made, **known}, {**originals, **known}, key=len)
+
+
+def _preference(band: str, key: str, asset: Mapping[str, Any]) -> float:
+    """Sort key of an asset of a band: finer first, but of bands of 60 m, which also come resampled to 20 m, 60 m before all."""
+    size = _pixel_size(key, asset)
+    return 0 if band in REFLECTANCE_60M and size == PIXEL[band] else size
 
 
 def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
@@ -114,13 +130,16 @@ def _pixel_size(key: str, asset: Mapping[str, Any]) -> float:
     return float(match[1]) if match else float("inf")
 
 
+def level_of(item: Mapping[str, Any]) -> str:
+    """``L1C``, ``L2A``, or empty: by product type or level, then by collection, then by the product's name."""
+    match = re.search(r"l(1c|2a)", str(item.get("collection") or "").lower())
+    level = stated_level(item) or (match[1].upper() if match else level_by_name(item))
+    return f"L{level}" if level else ""
+
+
 def is_top_of_atmosphere(item: Mapping[str, Any]) -> bool:
-    """True for Level-1C, by product type or level, then by collection, then by the product's name."""
-    if level := stated_level(item):
-        return level == "1C"
-    if match := re.search(r"l(1c|2a)", str(item.get("collection") or "").lower()):
-        return match[1] == "1c"
-    return level_by_name(item) == "1C"
+    """True for Level-1C."""
+    return level_of(item) == "L1C"
 
 
 def offset_decision(
@@ -172,7 +191,7 @@ def _raster_offset(item: Mapping[str, Any], chosen: Mapping[str, str]) -> int | 
     """Offset in digital numbers that the reflectance assets declare, or None."""
     found = set()
     for band, key in chosen.items():
-        if band != SCL and (offset := _declared(key, item["assets"][key])) is not None:
+        if band not in (SCL, CLASSI) and (offset := _declared(key, item["assets"][key])) is not None:
             found.add(offset)
     if len(found) > 1:
         raise ItemError("its bands have different offsets")

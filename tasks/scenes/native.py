@@ -15,16 +15,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.windows import Window as Area
 
-from imperv.layers.reflectance import REFLECTANCE_10M, REFLECTANCE_20M, REFLECTANCE_60M, SCL
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
+from imperv.tasks.scenes.bands import PIXEL, SCL
 from imperv.tasks.scenes.reading import data_bands, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.scenes import SceneAccess
-
-PIXEL = {
-    **dict.fromkeys(REFLECTANCE_10M, 10), **dict.fromkeys((*REFLECTANCE_20M, SCL), 20), **dict.fromkeys(REFLECTANCE_60M, 60),
-}  # fmt: skip
-"""Metres at which each band is measured, or made (SCL)."""
 
 SHIFT = 0.01
 """Part of a pixel by which edges of pixels may differ and still be the same: rounding of coordinates in metadata."""

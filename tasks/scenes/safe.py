@@ -24,7 +24,7 @@ from shapely.geometry.polygon import orient
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
-from imperv.tasks.scenes.bands import BANDS, LISTS_OFFSETS, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.tasks.scenes.bands import BANDS, LISTS_OFFSETS, PIXEL, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.scenes.items import is_debris, time_of, trouble_with, unusable, unwanted
 from imperv.tasks.settings.periods import Period
 
@@ -37,7 +37,10 @@ FILES = {
     **{band: f"{band}_60m" for band in ("B01", "B09")},
     SCL: f"{SCL}_20m",
 }
-"""End of the name of each band's file, at the resolution that it was measured at."""
+"""End of the name of each band's file of Level-2A, at the resolution that it was measured at; Level-1C has no other."""
+
+MASK = "MSK_CLASSI_B00"
+"""Raster mask of Level-1C in ``QI_DATA``, since baseline 04.00."""
 
 BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """Bands by the ``band_id`` of the offset list."""
@@ -68,8 +71,8 @@ class _DamagedError(Exception):
 class SafeProducts:
     """A SAFE product (``.SAFE`` folder, or zip of one), or a folder with such up to `DEPTH` levels deep."""
 
-    def __init__(self, path: str | Path, needed: Collection[str] = BANDS) -> None:
-        self.path, self.needed = Path(path), needed
+    def __init__(self, path: str | Path, needed: Collection[str] = BANDS, level: str = "L2A") -> None:
+        self.path, self.needed, self.level = Path(path), needed, level
 
     def search(self, bounds: Bounds, period: Period) -> list[Mapping[str, Any]]:
         """Products that touch the bounds in the period, as items; damaged ones are given as unusable."""
@@ -79,7 +82,7 @@ class SafeProducts:
             products += 1
             if not _may_be_of(place.name, period):
                 continue
-            for item in _read_all(place, self.needed):
+            for item in _read_all(place, self.needed, self.level):
                 # The day of a zip of another name is known when it is open.
                 wanted = _may_be_of(item["id"], period) if "unusable" in item else not unwanted(item, bounds, period)
                 if wanted:
@@ -152,10 +155,11 @@ def _may_be_of(name: str, period: Period) -> bool:
     return match is None or str(period.start) <= "-".join(match.groups()[1:4]) <= str(period.end)
 
 
-def _read_all(place: Path, needed: Collection[str] = BANDS) -> Iterator[dict[str, Any]]:
+def _read_all(place: Path, needed: Collection[str] = BANDS, level: str = "L2A") -> Iterator[dict[str, Any]]:
     """The products in a folder or zip as STAC items: usually one; at least what is wrong.
 
-    A product of Level-1C has no assets. A damaged one has only `id` and `unusable`, the reason.
+    A product of another level than is asked for (``auto``: of none) has no assets. A damaged one has only `id` and `unusable`,
+    the reason.
     """
     name = _name(place.name)
     try:
@@ -174,7 +178,7 @@ def _read_all(place: Path, needed: Collection[str] = BANDS) -> Iterator[dict[str
         product = _Product(place, {file[len(root) :]: where for file, where in files.items() if file.startswith(root)})
         known = _name(PurePosixPath(root).name) or name
         try:
-            yield _item(known, product, needed)
+            yield _item(known, product, needed, level)
         except _DamagedError as error:
             yield unusable(known, f"{error} ({place / root if len(roots) > 1 else place})")
 
@@ -238,7 +242,7 @@ class _Product:
             raise _DamagedError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _item(name: str, product: _Product, needed: Collection[str]) -> dict[str, Any]:
+def _item(name: str, product: _Product, needed: Collection[str], level: str) -> dict[str, Any]:
     main = next((n for n in ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml") if n in product.files), None)
     if main is None:
         raise _DamagedError("has no MTD_MSIL2A.xml")
@@ -247,6 +251,7 @@ def _item(name: str, product: _Product, needed: Collection[str]) -> dict[str, An
     if len(granules) != 1:
         raise _DamagedError("has no GRANULE/*/MTD_TL.xml" if not granules else f"has {len(granules)} granules, one is expected")
     tile = product.xml(granules[0])
+    own = "L1C" if main == "MTD_MSIL1C.xml" else "L2A"
     mgrs = re.search(r"_T(\d\d[C-X][A-Z]{2})", _text(tile, "TILE_ID"))
     datatake = next(about.iter("Datatake"), None)
     cloud = _text(tile, "CLOUDY_PIXEL_PERCENTAGE", "") or _text(about, "Cloud_Coverage_Assessment", "")
@@ -263,8 +268,8 @@ def _item(name: str, product: _Product, needed: Collection[str]) -> dict[str, An
             "s2:datastrip_id": _text(tile, "DATASTRIP_ID", ""),
             "s2:processing_baseline": _text(about, "PROCESSING_BASELINE"),
             "s2:generation_time": _text(about, "GENERATION_TIME", ""),
-            "s2:product_type": "S2MSI1C" if main == "MTD_MSIL1C.xml" else "S2MSI2A",
-            LISTS_OFFSETS: next(about.iter("BOA_ADD_OFFSET"), None) is not None,
+            "s2:product_type": f"S2MSI{own[1:]}",
+            LISTS_OFFSETS: next(_offsets(about), None) is not None,
         },
         "assets": {},
     }
@@ -272,8 +277,8 @@ def _item(name: str, product: _Product, needed: Collection[str]) -> dict[str, An
         time_of(item)
         if cloud:
             item["properties"]["eo:cloud_cover"] = _finite(cloud)
-        if main == "MTD_MSIL2A.xml":
-            item["assets"] = _assets(product, about, granules[0].rpartition("/")[0], needed)
+        if level in (own, "auto"):
+            item["assets"] = _assets(product, about, granules[0].rpartition("/")[0], needed, own)
     except (ValueError, IndexError) as error:
         raise _DamagedError(f"{main} holds something unexpected: {error}") from None
     if wrong := trouble_with(item):
@@ -296,28 +301,40 @@ def _text(element: ElementTree.Element, tag: str, default: str | None = None) ->
     raise _DamagedError(f"its metadata lacks {tag}")
 
 
-def _assets(product: _Product, about: ElementTree.Element, granule: str, needed: Collection[str]) -> dict[str, dict[str, Any]]:
+def _offsets(about: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """Offsets of bands that a product lists, of either level."""
+    yield from about.iter("BOA_ADD_OFFSET")
+    yield from about.iter("RADIO_ADD_OFFSET")
+
+
+def _assets(
+    product: _Product, about: ElementTree.Element, granule: str, needed: Collection[str], level: str
+) -> dict[str, dict[str, Any]]:
     """File, pixel size and offset of each band."""
-    if (scale := float(_text(about, "BOA_QUANTIFICATION_VALUE", str(QUANTIFICATION)))) != QUANTIFICATION:
+    quantified = "BOA_QUANTIFICATION_VALUE" if level == "L2A" else "QUANTIFICATION_VALUE"
+    if (scale := float(_text(about, quantified, str(QUANTIFICATION)))) != QUANTIFICATION:
         raise _DamagedError(f"its reflectance is in units of 1/{scale:g}, not 1/{QUANTIFICATION}")
-    offsets = {BAND_IDS[int(e.get("band_id", ""))]: _finite(e.text or "") for e in about.iter("BOA_ADD_OFFSET")}
+    offsets = {BAND_IDS[int(e.get("band_id", ""))]: _finite(e.text or "") for e in _offsets(about)}
     if len({offsets.get(band) for band in (*REFLECTANCE_10M, *REFLECTANCE_20M)}) > 1:
         raise _DamagedError("its bands have different offsets")
     # Old baselines write IMAGE_FILE_2A.
     listed = [(e.text or "").strip() for e in about.iter() if e.tag in ("IMAGE_FILE", "IMAGE_FILE_2A")]
     listed = [f"{n}.jp2" for n in listed] or [n for n in product.files if n.startswith(f"{granule}/IMG_DATA/")]
     assets, missing = {}, []
-    for band, ending in FILES.items():
+    endings = FILES if level == "L2A" else {band: band for band in PIXEL if band != SCL}
+    for band, ending in endings.items():
         name = next((n for n in listed if n.endswith(f"_{ending}.jp2")), None)
         if name is None or name not in product.files:
             if band in needed:
                 missing.append(Path(name or f"*_{ending}.jp2").name)
             continue
-        assets[ending] = {"href": product.files[name].path, "type": "image/jp2", "gsd": int(ending[-3:-1])}
+        assets[ending] = {"href": product.files[name].path, "type": "image/jp2", "gsd": PIXEL[band]}
         if band in offsets:
             assets[ending]["raster:bands"] = [{"scale": 1 / QUANTIFICATION, "offset": offsets[band] / QUANTIFICATION}]
     if missing:
         raise _DamagedError(f"lacks {', '.join(missing)}")
+    if level == "L1C" and (mask := product.files.get(f"{granule}/QI_DATA/{MASK}.jp2")):
+        assets[MASK] = {"href": mask.path, "type": "image/jp2", "gsd": 60}
     return assets
 
 

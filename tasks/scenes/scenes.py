@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A scenes from STAC items: which are used, their band files, offset decision and overpass.
+"""Sentinel-2 scenes from STAC items: which are used, their band files, offset decision and overpass.
 
 A catalogue is anything with `search`: item files, static catalogues, STAC APIs, SAFE products.
 """
@@ -9,17 +9,18 @@ import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from imperv.tasks.errors import ItemError
+from imperv.tasks.errors import InputError, ItemError
 from imperv.tasks.scenes.bands import (
     BANDS,
+    CLASSI,
     REFLECTANCE_10M,
     REFLECTANCE_20M,
     SCL,
     band_files,
     baseline_of,
-    is_top_of_atmosphere,
+    level_of,
     number,
     offset_decision,
     stated_nodata,
@@ -33,6 +34,11 @@ __all__ = [
     "BANDS", "REFLECTANCE_10M", "REFLECTANCE_20M", "SCL", "Scene", "SceneCatalogue", "SceneList", "band_files", "baseline_of",
     "mgrs_of", "offset_decision", "overpass_of", "select_scenes",
 ]  # fmt: skip
+
+Level = Literal["L2A", "L1C", "auto"]
+"""Level of processing that is read; ``auto`` is what there is, if it is of one level."""
+
+LEVELS = {"L2A": "Level-2A, surface reflectance", "L1C": "Level-1C, top of the atmosphere"}
 
 
 class SceneCatalogue(Protocol):
@@ -69,6 +75,8 @@ class Scene:
     """File or URL of each band."""
     nodata: Mapping[str, float] = field(default_factory=dict)
     """Value without data of bands, where the item says another than 0."""
+    level: str = "L2A"
+    """Level of processing, ``L2A`` or ``L1C``."""
 
     @property
     def day(self) -> dt.date:
@@ -112,7 +120,7 @@ class SceneList:
 
     def to_json(self) -> str:
         """As text."""
-        table = {"scenes": [asdict(s) for s in self.scenes], "dropped": dict(self.dropped), "lost": list(self.lost)}
+        table = {"scenes": [_plain(s) for s in self.scenes], "dropped": dict(self.dropped), "lost": list(self.lost)}
         return json.dumps(table, indent=1) + "\n"
 
     @classmethod
@@ -122,38 +130,53 @@ class SceneList:
         return cls(tuple(Scene(**s) for s in table["scenes"]), table["dropped"], tuple(table.get("lost", ())))
 
 
+def _plain(scene: Scene) -> dict[str, Any]:
+    """A scene as a dictionary; the level is named only where it is not the usual one."""
+    table = asdict(scene)
+    if table["level"] == "L2A":
+        del table["level"]
+    return table
+
+
 def select_scenes(
     items: Iterable[Mapping[str, Any]],
     *,
     boa_offset: str = "auto",
     bands: Mapping[str, str] | None = None,
     needed: Collection[str] = BANDS,
+    optional: Collection[str] = (),
+    level: Level = "L2A",
 ) -> SceneList:
     """Scenes to read: duplicates dropped, offset decided, files found.
 
     Of products of one datatake and MGRS tile the newest processing is kept (baseline, then generation or update time), and
     every other that shows a part of the look which the kept ones do not (`is_part`); an item that is there twice counts once.
-    Items of Level-1C, without all `needed` bands, with properties of a wrong kind, or called unusable are left out. The
-    order of `items` does not matter.
+    Items of another level, without all `needed` bands, with properties of a wrong kind, or called unusable are left out. The
+    order of `items` does not matter. `optional` bands are taken where an item has them. Level-1C has no scene classification,
+    and none is needed of it; its own mask (`CLASSI`) is taken where it is there. InputError if `level` is ``auto`` and items
+    are of both.
     """
     items = sorted(items, key=lambda i: str(i["id"]))
+    level = _level_of_all(items) if level == "auto" else level
+    if level == "L1C":
+        needed, optional = [b for b in needed if b != SCL], [*(b for b in optional if b != SCL), CLASSI]
     dropped = {item["id"]: str(item["unusable"]) for item in items if "unusable" in item}
     lost: list[dict[str, Any]] = []
     looks: dict[str, list[tuple[dict[str, Any], Scene]]] = {}
     for item in with_overpass(item for item in items if "unusable" not in item):
-        if is_top_of_atmosphere(item):
-            dropped[item["id"]] = "is Level-1C, top of the atmosphere; Level-2A is needed"
+        if (said := level_of(item)) not in ("", level):
+            dropped[item["id"]] = f"is {LEVELS[said]}; {LEVELS[level].partition(',')[0]} is needed"
             continue
         try:
-            scene = _scene(item, boa_offset, bands, needed)
+            scene = _scene(item, boa_offset, bands, [*needed, *optional], level)
         except ItemError as error:
             dropped[item["id"]] = str(error)
             lost.append(item)
             continue
         if missing := [band for band in needed if band not in scene.bands]:
             dropped[item["id"]] = f"has no asset for {', '.join(missing)}"
-            # What has none of the bands and does not say that it is Level-2A is something else.
-            if scene.bands or "2A" in (stated_level(item), level_by_name(item)):
+            # What has none of the bands and does not say that it is of the level is something else.
+            if scene.bands or level[1:] in (stated_level(item), level_by_name(item)):
                 lost.append(item)
             continue
         looks.setdefault(scene.overpass, []).append((item, scene))
@@ -171,14 +194,25 @@ def select_scenes(
     return SceneList(scenes, dropped, tuple(sorted(names | _without_another(damaged, kept))))
 
 
-def _scene(item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None, needed: Collection[str]) -> Scene:
+def _level_of_all(items: Iterable[Mapping[str, Any]]) -> Literal["L2A", "L1C"]:
+    """The level of all usable items; InputError if they are of several."""
+    found = [said for item in items if "unusable" not in item and (said := level_of(item))]
+    count = found.count("L1C")
+    if 0 < count < len(found):
+        raise InputError(f"{count} scenes are of Level-1C, {len(found) - count} of Level-2A; choose one level, L1C or L2A")
+    return "L1C" if count else "L2A"
+
+
+def _scene(
+    item: Mapping[str, Any], boa_offset: str, bands: Mapping[str, str] | None, needed: Collection[str], level: str
+) -> Scene:
     """The scene of an item, which may lack bands; ItemError if a property is of a wrong kind."""
     subtract, reason = offset_decision(item, boa_offset, bands, needed)
     cloud = item["properties"].get("eo:cloud_cover")
     return Scene(
         item["id"], time_of(item).isoformat(), item["overpass"], mgrs_of(item), baseline_of(item),
         None if cloud is None else number(cloud, "eo:cloud_cover"), subtract, reason, band_files(item, bands, needed),
-        stated_nodata(item, bands, needed),
+        stated_nodata(item, bands, needed), level,
     )  # fmt: skip
 
 
