@@ -37,10 +37,15 @@ def _is_strange(name: str, layer: Layer) -> bool:
 def _not_done(job: Job, layer: Layer) -> str:
     """Which inputs are not done, and what to do about it."""
     missing = [name for name, version in zip(layer.inputs, input_versions(job, layer).values(), strict=True) if version is None]
-    strange = [f"{name} of product {family_of(name)}" for name in missing if _is_strange(name, layer)]
+    strange = [f"{name} of product {family_of(name)} ({_when(job, name)})" for name in missing if _is_strange(name, layer)]
     if strange:
         return f"{' and '.join(strange)} is not there for this area; run that production first, in the same store"
     return f"{', '.join(missing)} is not done; run the tile without --target, or name it too"
+
+
+def _when(job: Job, symbol: str) -> str:
+    """Period that a layer describes."""
+    return " to ".join(dict.fromkeys(map(str, job.period(CATALOGUE[symbol]))))
 
 
 def ingredients(job: Job, layer: Layer, external: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

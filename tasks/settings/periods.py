@@ -143,7 +143,13 @@ class Periods(Frozen):
     """`[periods]` of a family: its keys are the roles that layers may have."""
 
     roles: ClassVar[dict[str, tuple[str, str]]] = {}
-    """Roles that reach from one key to another, such as ``pair``: (first key, last key)."""
+    """Roles beside the keys: (first key, last key). A pair of keys, such as ``pair``; or one key twice, under the name that another
+    family has for such a period, whose layers are read by it."""
+
+    @classmethod
+    def known(cls) -> tuple[str, ...]:
+        """All roles that layers may have."""
+        return *cls.model_fields, *cls.roles
 
     @classmethod
     def assumed(cls, tiles: Sequence[str]) -> dict[str, str]:
@@ -154,7 +160,7 @@ class Periods(Frozen):
         """First and last period of a role; ValueError if there is none."""
         first, last = self.roles.get(role, (role, role))
         if first not in type(self).model_fields:
-            raise ValueError(f"[periods] has no {role!r}; it has {', '.join((*type(self).model_fields, *self.roles))}")
+            raise ValueError(f"[periods] has no {role!r}; it has {', '.join(self.known())}")
         return getattr(self, first), getattr(self, last)
 
     def label(self, role: str) -> str:

@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from imperv.grids import EDITIONS, Tile, country_tiles, official_tiles, snap_outward
 from imperv.grids.tiles import NEWEST, TILE_METRES, resolve_tile
-from imperv.layers.catalogue import DEFAULT, GraphError, load
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, GraphError, family_of, layers_of, load
 from imperv.layers.families import packages
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.areas import tiles_touched
@@ -36,6 +36,7 @@ from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.overrides import Overrides, given, origin, part_of, refuse_misspelt
 from imperv.tasks.settings.parameters import ParameterGroups
 from imperv.tasks.settings.paths import PathText
+from imperv.tasks.settings.periods import Periods
 from imperv.tasks.settings.scenes import Scenes
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.settings.watch import WatchSettings
@@ -288,9 +289,27 @@ def production_class(product: object, where: str) -> type[Production]:
     try:
         load(str(product))
         found: type[Production] = import_module(f"{known[str(product)]}.settings").PRODUCTION
+        _require_roles(str(product), found.model_fields["periods"].annotation)
     except (GraphError, ImportError) as error:
         raise InputError(f"{where}: {error}") from None
     return found
+
+
+def _require_roles(family: str, periods: Any) -> None:
+    """Raise GraphError unless the periods of a family have the roles of its layers and of those of others that it reads."""
+    if not (isinstance(periods, type) and issubclass(periods, Periods)):
+        return
+    known = periods.known()
+    for layer in layers_of(family).values():
+        if layer.role not in known:
+            raise GraphError(f"family {family}: {layer.symbol} has the role {layer.role!r}; its [periods] has {', '.join(known)}")
+        for name in layer.inputs:
+            other = CATALOGUE[name]
+            if other.role not in known and not other.model_file:  # models are of a tile, whatever the period
+                raise GraphError(
+                    f"family {family}: {layer.symbol} reads {name} of {family_of(name)}, whose role is {other.role!r}; its [periods] "
+                    f"has {', '.join(known)}; name one of them for it: roles = {{{other.role!r}: ({known[0]!r}, {known[0]!r})}}"
+                )
 
 
 def _explain(error: ValidationError, file: Path, model: type[Production]) -> list[str]:

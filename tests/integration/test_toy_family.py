@@ -299,7 +299,64 @@ def test_layers_of_another_product_are_read_for_the_same_area_only(copied, monke
         copied.write_text(copied.read_text().replace(str(BOX[3]), str(BOX[3] + 1000)))
         smaller = Job.of(Production.read(copied), TILES[0])
         assert input_versions(smaller, CATALOGUE["X_map"]) == {"TOY_map": None}
-        assert "TOY_map of product toy is not there for this area" in _not_done(smaller, CATALOGUE["X_map"])
+        assert "TOY_map of product toy (2021-06) is not there for this area" in _not_done(smaller, CATALOGUE["X_map"])
+
+
+OTHER = """from typing import ClassVar, Literal
+from imperv.tasks.settings import periods
+from imperv.tasks.settings.production import Production
+
+class Days(periods.OneSpan):
+    roles: ClassVar[dict[str, tuple[str, str]]] = {roles}
+
+class OtherProduction(Production):
+    product: Literal["other"] = "other"
+    periods: {model}
+
+PRODUCTION = OtherProduction
+"""
+
+
+@pytest.fixture
+def other(copied, tmp_path):
+    """A distribution whose product reads the toy's map by a period of its own, and a production file of it in the same store."""
+    lib = distribution(
+        tmp_path, other="Layer('X_map', '', 'Of another product', '', ('TOY_map',), 'final', 'span', 5, nodata=0),"
+    )
+    file = tmp_path / "other.toml"
+    file.write_text(copied.read_text().replace('"toy"', '"other"').replace("month =", "span ="))
+
+    def write(model: str, roles: str) -> Path:
+        (lib / "more_other/settings.py").write_text(OTHER.replace("{roles}", roles).replace("{model}", model))
+        return file
+
+    with installed(), installed(lib):
+        yield write
+
+
+def test_a_role_of_another_product_is_read_by_a_period_named_for_it(other, copied):
+    from imperv.tasks.nodes import _not_done, input_versions
+
+    production = Production.read(other("Days", "{'month': ('span', 'span')}"))
+    job = Job.of(production, TILES[0])
+    made = Job.of(Production.read(copied), TILES[0]).record("TOY_map")
+    assert input_versions(job, CATALOGUE["X_map"])["TOY_map"] == made.version
+    later = production.model_copy(update={"periods": type(production.periods)(span="2021-07")})
+    assert "TOY_map of product toy (2021-07) is not there" in _not_done(Job.of(later, TILES[0]), CATALOGUE["X_map"])
+
+
+@pytest.mark.parametrize(
+    ("model", "roles", "words"),
+    [
+        ("Days", "{}", "X_map reads TOY_map of toy, whose role is 'month'; its [periods] has span; name one of them for it: "
+         "roles = {'month': ('span', 'span')}"),
+        ("periods.OneMonth", "{}", "X_map has the role 'span'; its [periods] has month"),
+    ],
+)  # fmt: skip
+def test_a_role_that_a_product_lacks_is_refused_at_start(other, capsys, model, roles, words):
+    assert main(["run", TILES[0], "--config", str(other(model, roles))]) == 2
+    said = capsys.readouterr().err
+    assert f"product: family other: {words}" in said and "Traceback" not in said
 
 
 def test_a_native_grid_is_delivered_where_it_lies(finished, tmp_path):

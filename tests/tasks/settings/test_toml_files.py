@@ -82,7 +82,8 @@ def test_paths_are_what_the_settings_say_and_nothing_else(tmp_path):
     file = tmp_path / "production.toml"
     file.write_text(
         'aoi = "area.gpkg"\n[periods]\n[scenes]\ncatalogue = "https://a.org/stac"\ncollection = "s2"\n[watch]\n'
-        'metrics = "m.prom"\n[references]\nmap = "{tile}.tif"\noutlines = ["a.gpkg", "s3://b/c.gpkg", ""]\nmethod = "nearest"\ncodes = ["1"]\n'
+        'metrics = "m.prom"\n[references]\nmap = "{tile}.tif"\n'
+        'outlines = ["a.gpkg", "s3://b/c.gpkg", ""]\nmethod = "nearest"\ncodes = ["1"]\n'
         '[references.maps]\nold = "old.tif"\n[references.source]\nplace = "here"\nlabel = "x"\n'
     )
     production = OtherProduction(**read_toml(file), root=tmp_path)
