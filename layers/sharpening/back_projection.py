@@ -27,9 +27,11 @@ def back_project(sharp: np.ndarray, coarse: np.ndarray, factor: int, sigma: floa
     ndarray of float32, (band, y, x)
     """
     sharp = np.array(sharp, np.float32)
-    for _ in range(rounds):
-        lack = coarse - degrade(sharp, factor, sigma)
-        sharp += enlarge(np.nan_to_num(lack, nan=0.0), factor)
+    for fine, measured in zip(sharp, coarse, strict=True):  # band by band: they stay in the processor's cache
+        for _ in range(rounds):
+            lack = measured - degrade(fine, factor, sigma)
+            lack[np.isnan(lack)] = 0
+            fine += enlarge(lack, factor)
     return sharp
 
 

@@ -48,8 +48,10 @@ def enlarge(image: np.ndarray, factor: int, kernel: Kernel = "cubic") -> np.ndar
     if factor == 1:
         return image.copy()
     size = image.shape[1] * factor, image.shape[0] * factor
-    fine = cv2.resize(fill(image), size, interpolation=_KERNELS[kernel])
+    if not np.isnan(image.sum(dtype=np.float32)):
+        return cv2.resize(image, size, interpolation=_KERNELS[kernel])
     empty = np.isnan(image)
+    fine = cv2.resize(fill(image), size, interpolation=_KERNELS[kernel])
     if empty.any():
         fine[np.kron(empty, np.ones((factor, factor), bool))] = np.nan
     return fine

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from imperv.layers.sharpening.degradation import degrade
@@ -42,40 +43,64 @@ class Normal:
     """(feature, feature) float64."""
     cross: np.ndarray
     """(feature, band) float64."""
+    power: np.ndarray
+    """(band,) float64: sums of squares of what is to be explained."""
     count: int = 0
     """Pixels."""
 
     @classmethod
     def empty(cls, features: int, bands: int) -> Normal:
         """Nothing seen yet."""
-        return cls(np.zeros((features, features)), np.zeros((features, bands)))
+        return cls(np.zeros((features, features)), np.zeros((features, bands)), np.zeros(bands))
 
-    def add(self, guides: np.ndarray, bands: np.ndarray, factor: int, sigma: float) -> None:
-        """Add a block: guides and bands (band, y, x) on one grid, an octave below the one to be sharpened."""
-        x = neighbourhood(detail(guides, factor, sigma))
-        y = detail(bands, factor, sigma)
-        known = np.isfinite(x).all(0) & np.isfinite(y).all(0)
-        a, b = x[:, known].astype("f8"), y[:, known].astype("f8")
+    def add(self, features: np.ndarray, bands: np.ndarray) -> None:
+        """Add the pixels that have all features (feature, y, x) and all bands (band, y, x); NaN without data."""
+        known = np.isfinite(features).all(0) & np.isfinite(bands).all(0)
+        a, b = features[:, known].astype("f8"), bands[:, known].astype("f8")
         self.square += a @ a.T
         self.cross += a @ b.T
+        self.power += (b**2).sum(1)
         self.count += int(known.sum())
+
+    def join(self, other: Normal) -> None:
+        """Add what another has seen."""
+        self.square += other.square
+        self.cross += other.cross
+        self.power += other.power
+        self.count += other.count
 
     def solve(self, penalty: float = PENALTY) -> np.ndarray:
         """Coefficients (feature, band) float32; zero, which is plain interpolation, where too little was seen."""
         features = len(self.square)
-        if self.count < 2 * features:
+        if not features or self.count < 2 * features:
             return np.zeros(self.cross.shape, np.float32)
         ridge = penalty * np.trace(self.square) / features
         return np.linalg.solve(self.square + ridge * np.eye(features), self.cross).astype(np.float32)
 
+    def unexplained(self, coefficients: np.ndarray) -> np.ndarray:
+        """(band,) root of the share of the detail's variance that the coefficients leave, over that which they tell.
 
-def predict(coefficients: np.ndarray, guides: np.ndarray, coarse: np.ndarray, factor: int, sigma: float) -> np.ndarray:
-    """Bands on the guides' pixels: enlarged, with the detail that the guides tell; not yet back-projected.
+        Multiplied by the detail that is told it is the deviation to expect; 1 where nothing was fitted.
+        """
+        c = coefficients.astype("f8")
+        told = np.einsum("fb,fg,gb->b", c, self.square, c)
+        left = np.maximum(self.power - 2 * (c * self.cross).sum(0) + told, 0)
+        return np.where(told > 0, np.sqrt(left / np.where(told > 0, told, 1)), 1.0).astype(np.float32)
 
-    `guides` (guide, y, x) and `coarse` (band, y / factor, x / factor), float32, NaN without data: where a guide has none, the
-    bands are only enlarged.
-    """
-    x = neighbourhood(detail(guides, factor, sigma))
-    told = np.tensordot(coefficients.T, np.nan_to_num(x), 1)
-    told[:, ~np.isfinite(x).all(0)] = 0
-    return enlarge(coarse, factor) + told.astype(np.float32)
+
+def told_detail(coefficients: np.ndarray, details: np.ndarray, reach: int = NEIGHBOURS) -> np.ndarray:
+    """(band, y, x) float32: the detail that those of the guides (guide, y, x) tell; 0 where one within reach has no data."""
+    edge, bands = 2 * reach + 1, coefficients.shape[1]
+    unknown = np.isnan(details).any(0)
+    if unknown.any():
+        details = np.where(unknown, np.float32(0), details)
+        unknown = cv2.dilate(unknown.astype("u1"), np.ones((edge, edge))).astype(bool)
+    # The neighbourhood's order is (row, column, guide): a correlation with a small kernel for each guide and band.
+    kernels = coefficients.reshape(edge, edge, len(details), bands)
+    told = np.zeros((bands, *details.shape[1:]), np.float32)
+    for band in range(bands):
+        for k, guide in enumerate(details):
+            kernel = np.ascontiguousarray(kernels[:, :, k, band])
+            told[band] += cv2.filter2D(guide, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE)
+    told[:, unknown] = 0
+    return told
