@@ -1,7 +1,7 @@
 """Where pixels lie: EEA 100 km tiles, their GeoBoxes, blocks and halos in EPSG:3035, UTM grids; no raster is opened here."""
 
 from imperv.grids.blocks import Block, block_grid, inner_slices, pad_clipped
-from imperv.grids.specs import SPECS, GridSpec, factor, spec_of, utm_code, utm_geobox
+from imperv.grids.specs import SPECS, GridSpec, factor, snap_utm, spec_of, utm_code, utm_geobox
 from imperv.grids.tiles import CRS, EDITIONS, Tile, country_tiles, nearest_tiles, official_tiles
 from imperv.grids.windows import Bounds, snap_outward, window_geobox
 
@@ -21,6 +21,7 @@ __all__ = [
     "official_tiles",
     "pad_clipped",
     "snap_outward",
+    "snap_utm",
     "spec_of",
     "utm_code",
     "utm_geobox",

@@ -39,8 +39,11 @@ SPECS: dict[float, GridSpec] = {
 """By pixel size in metres."""
 
 UTM_STEP = 60
-"""Corners of the native UTM grids lie on multiples of it, as those of Sentinel-2's granules do: pixels of 10, 20 and 60 m share
-their edges."""
+"""Corners of the native UTM grids lie on multiples of it from the equator, as those of Sentinel-2's granules do: pixels of 10, 20
+and 60 m share their edges."""
+
+FALSE_NORTHING = 10_000_000
+"""Metres at the equator in the UTM zones of the south, no multiple of 60."""
 
 
 def spec_of(resolution: float) -> GridSpec:
@@ -65,7 +68,7 @@ def utm_code(longitude: float, latitude: float) -> int:
 
 
 def utm_geobox(bounds: Sequence[float], crs: str, resolution: float, epsg: int | None = None) -> GeoBox:
-    """Native UTM grid that covers a rectangle, snapped outward to whole multiples of 60 m.
+    """Native UTM grid that covers a rectangle, snapped outward to whole multiples of 60 m from the equator.
 
     Parameters
     ----------
@@ -90,6 +93,12 @@ def utm_geobox(bounds: Sequence[float], crs: str, resolution: float, epsg: int |
         epsg = utm_code(longitude, latitude)
     # An edge that is straight in one system is curved in the other.
     reach = outline.segmented(max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / 32).to_crs(f"EPSG:{epsg}").boundingbox
-    low = [math.floor(v / UTM_STEP) * UTM_STEP for v in (reach.left, reach.bottom)]
-    high = [math.ceil(v / UTM_STEP) * UTM_STEP for v in (reach.right, reach.top)]
-    return GeoBox.from_bbox((*low, *high), crs=f"EPSG:{epsg}", resolution=resolution, tight=True)
+    return snap_utm((reach.left, reach.bottom, reach.right, reach.top), epsg, resolution)
+
+
+def snap_utm(bounds: Sequence[float], epsg: int, resolution: float) -> GeoBox:
+    """The same of a rectangle (left, bottom, right, top) in the zone."""
+    south = FALSE_NORTHING % UTM_STEP if epsg // 100 == 327 else 0
+    left, bottom = (math.floor((v - o) / UTM_STEP) * UTM_STEP + o for v, o in zip(bounds[:2], (0, south), strict=True))
+    right, top = (math.ceil((v - o) / UTM_STEP) * UTM_STEP + o for v, o in zip(bounds[2:], (0, south), strict=True))
+    return GeoBox.from_bbox((left, bottom, right, top), crs=f"EPSG:{epsg}", resolution=resolution, tight=True)

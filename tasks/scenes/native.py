@@ -7,22 +7,36 @@ refused, because nothing could tell its pixels from measured ones.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import rasterio
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.windows import Window as Area
 
+from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
 from imperv.tasks.scenes.bands import PIXEL, SCL
-from imperv.tasks.scenes.reading import data_bands, open_full_resolution, read_valid, warp
+from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.scenes import SceneAccess
+
+T = TypeVar("T")
 
 SHIFT = 0.01
 """Part of a pixel by which edges of pixels may differ and still be the same: rounding of coordinates in metadata."""
+
+REMEDY = "give it as the provider does"
+
+MASK_PIXEL = 60
+"""Metres of a pixel of the mask of Level-1C."""
+
+OPAQUE, CIRRUS, SNOWY = 1, 2, 4
+"""Bits of the mask of Level-1C as `read_classi` gives it: its three bands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,58 +58,139 @@ def read_native(path: str, scene: str, band: str, grid: GeoBox, *, stated: float
     damaged; WorkError if the server of a remote file does not answer.
     """
 
-    def read() -> Native:
+    def read(source: rasterio.DatasetReader) -> Native:
+        check_native(source, path, scene, band)
+        others = {float(v) for v in (source.nodata, stated) if v}
+        if epsg_of(source) != grid_epsg(grid):
+            return Native(warp(source, grid, Resampling.nearest if band == SCL else Resampling.cubic, 0, others), False)
+        columns, rows = ~source.transform * (grid.affine.c, grid.affine.f)
+        left, top = round(columns), round(rows)
+        if max(abs(columns - left), abs(rows - top)) > SHIFT:
+            raise ValueError(f"scene {scene}: the pixels of {band} do not lie on those of the grid")
+        pixels = np.zeros(grid.shape.yx, source.dtypes[0])
+        inside, there = overlap((top, left), pixels.shape, source.shape)
+        if pixels[there].size:
+            rows_, columns_ = inside
+            area = Area(columns_.start, rows_.start, columns_.stop - columns_.start, rows_.stop - rows_.start)
+            pixels[there] = read_valid(source, area, 0, others)
+        return Native(pixels, True)
+
+    return _opened(path, scene, access, read)
+
+
+def _opened(path: str, scene: str, access: SceneAccess, use: Callable[[rasterio.DatasetReader], T]) -> T:
+    def read() -> T:
         with environment(access, path), open_full_resolution(path) as source:
-            check_native(source, path, scene, band)
-            if epsg_of(source) != grid_epsg(grid):
-                how = Resampling.nearest if band == SCL else Resampling.cubic
-                others = [v for v in (source.nodata, stated) if v]
-                return Native(warp(source, grid, how, 0, others), False)
-            return Native(copy(source, grid, scene, path, stated), True)
+            return use(source)
 
     return patiently(path, scene, access, read)
+
+
+Slices = tuple[slice, slice]
+
+
+def overlap(first: tuple[int, int], shape: tuple[int, int], within: tuple[int, int]) -> tuple[Slices, Slices]:
+    """What a window at (row, column) shows of a raster: slices of the raster, and of the window; empty beside it."""
+    pairs = []
+    for start, size, whole in zip(first, shape, within, strict=True):
+        low, high = min(max(start, 0), whole), max(min(start + size, whole), 0)
+        high = max(low, high)
+        pairs.append((slice(low, high), slice(low - start, high - start) if high > low else slice(0, 0)))
+    (rows, rows_out), (columns, columns_out) = pairs
+    return (rows, columns), (rows_out, columns_out)
 
 
 def check_native(source: rasterio.DatasetReader, path: str, scene: str, band: str) -> None:
     """InputError where an open file cannot be the band as it is delivered."""
     kind, size = "uint8" if band == SCL else "uint16", PIXEL[band]
     if source.dtypes[0] != kind:
-        raise InputError(f"scene {scene}: {band} holds {source.dtypes[0]}, not {kind}; give it as the provider does ({path})")
+        raise InputError(f"scene {scene}: {band} holds {source.dtypes[0]}, not {kind}; {REMEDY} ({path})")
     if data_bands(source) != 1:
-        raise InputError(f"scene {scene}: {band} is in a file of {data_bands(source)} bands, one is expected ({path})")
-    if source.crs is None or not epsg_of(source):
-        raise InputError(f"scene {scene}: {band} is in no UTM zone of WGS 84; give it as the provider does ({path})")
-    if max(abs(abs(r) - size) for r in (source.transform.a, source.transform.e)) > SHIFT:
+        raise InputError(f"scene {scene}: {band} is in a file of {data_bands(source)} bands; name files of one ({path})")
+    epsg = epsg_of(source)
+    if not epsg:
+        raise InputError(f"scene {scene}: {band} is in no UTM zone of WGS 84; {REMEDY} ({path})")
+    to = source.transform
+    if max(abs(abs(r) - size) for r in (to.a, to.e)) > SHIFT:
         raise InputError(
-            f"scene {scene}: {band} has pixels of {abs(source.transform.a):g} m, it is measured at {size} m; "
+            f"scene {scene}: {band} has pixels of {abs(to.a):g} m, but is measured at {size} m; "
             f"name the file that is not resampled ({path})"
         )
-    if source.transform.a < 0 or source.transform.e > 0 or source.transform.b or source.transform.d:
-        raise InputError(f"scene {scene}: {band} is not north up; give it as the provider does ({path})")
-
-
-def copy(source: rasterio.DatasetReader, grid: GeoBox, scene: str, path: str, stated: float = 0) -> np.ndarray:
-    """Pixels (y, x) of the first band of an open file that lies on a grid; 0 outside of it and where there is no data."""
-    columns, rows = ~source.transform * (grid.affine.c, grid.affine.f)
-    left, top = round(columns), round(rows)
-    if max(abs(columns - left), abs(rows - top)) > SHIFT:
+    if to.a < 0 or to.e > 0 or to.b or to.d:
+        raise InputError(f"scene {scene}: {band} is not north up; {REMEDY} ({path})")
+    # From the equator, 10 000 000 m in the south.
+    east, north = to.c % size, (to.f - (10_000_000 if epsg // 100 == 327 else 0)) % size
+    off = [min(v, size - v) for v in (east, north)]
+    if max(off) > SHIFT * size:
         raise InputError(
-            f"scene {scene}: its pixels lie {(columns - left) * source.res[0]:g} m east and {(rows - top) * source.res[1]:g} m "
-            f"north of the grid of Sentinel-2; give it as the provider does ({path})"
+            f"scene {scene}: the pixels of {band} lie {off[0]:g} m and {off[1]:g} m beside the grid of Sentinel-2, "
+            f"so they were resampled; {REMEDY} ({path})"
         )
-    height, width = grid.shape.y, grid.shape.x
-    pixels = np.zeros((height, width), source.dtypes[0])
-    first = max(top, 0), max(left, 0)
-    last = min(top + height, source.height), min(left + width, source.width)
-    if first[0] < last[0] and first[1] < last[1]:
-        area = Area(first[1], first[0], last[1] - first[1], last[0] - first[0])
-        others = [v for v in (source.nodata, stated) if v]
-        pixels[first[0] - top : last[0] - top, first[1] - left : last[1] - left] = read_valid(source, area, 0, others)
-    return pixels
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies."""
+
+    epsg: int
+    """Its UTM zone."""
+    bounds: Bounds
+    """(left, bottom, right, top) in the zone."""
+
+
+def place_of(path: str, scene: str, band: str, access: SceneAccess = LOCAL) -> Place:
+    """Where a band lies, by its header; errors as `read_native`."""
+
+    def look(source: rasterio.DatasetReader) -> Place:
+        check_native(source, path, scene, band)
+        return Place(epsg_of(source), extent(source))
+
+    return _opened(path, scene, access, look)
+
+
+def read_classi(path: str, like: str, scene: str, grid: GeoBox, access: SceneAccess = LOCAL) -> np.ndarray:
+    """Mask of a product of Level-1C at the pixels of a grid, (y, x) uint8: `OPAQUE`, `CIRRUS`, `SNOWY` or sums; 0 elsewhere.
+
+    `like` is the file of a band, for a mask without a reference system.
+    """
+    bits, to, wkt = _classi(path, like, scene, access)
+    if _epsg(wkt) == grid_epsg(grid):
+        # Pixels of both lie along the same axes.
+        columns = np.floor((grid.affine.c + grid.affine.a * (np.arange(grid.shape.x) + 0.5) - to.c) / to.a).astype(int)
+        rows = np.floor((grid.affine.f + grid.affine.e * (np.arange(grid.shape.y) + 0.5) - to.f) / to.e).astype(int)
+        down, across = (rows >= 0) & (rows < bits.shape[0]), (columns >= 0) & (columns < bits.shape[1])
+        out = np.zeros(grid.shape.yx, "uint8")
+        out[np.ix_(down, across)] = bits[np.ix_(rows[down], columns[across])]
+        return out
+    profile = {"driver": "GTiff", "height": bits.shape[0], "width": bits.shape[1], "count": 1, "dtype": "uint8"}
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile, crs=wkt, transform=to) as target:
+            target.write(bits, 1)
+        with memory.open() as source:
+            return warp(source, grid, Resampling.nearest, 0)
+
+
+@functools.lru_cache(maxsize=8)  # 3 MB each; asked again for every block
+def _classi(path: str, like: str, scene: str, access: SceneAccess) -> tuple[np.ndarray, Affine, str]:
+    """The whole mask with its place."""
+
+    def read(source: rasterio.DatasetReader) -> tuple[np.ndarray, Affine, str]:
+        if source.count != 3 or source.dtypes[0] != "uint8":
+            raise InputError(f"scene {scene}: its mask has {source.count} bands of {source.dtypes[0]}; {REMEDY} ({path})")
+        bits = np.zeros(source.shape, "uint8")
+        for band, bit in enumerate((OPAQUE, CIRRUS, SNOWY), 1):
+            bits[source.read(band) > 0] |= bit
+        return bits, source.transform, source.crs.to_wkt() if source.crs else ""
+
+    bits, to, wkt = _opened(path, scene, access, read)
+    if not wkt:
+        to, wkt = _opened(like, scene, access, lambda s: (s.transform, s.crs.to_wkt()))
+        to = to @ Affine.scale(MASK_PIXEL / to.a)
+    return bits, to, wkt
 
 
 def epsg_of(source: rasterio.DatasetReader) -> int:
-    """EPSG code of the UTM zone of an open file; 0 where it is in none."""
+    """EPSG code of the UTM zone (WGS 84) of an open file; 0 where it is in none."""
     return _epsg(source.crs.to_wkt()) if source.crs else 0
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from imperv.grids import SPECS, Tile, factor, spec_of, utm_code, utm_geobox
+from imperv.grids import SPECS, Tile, factor, snap_utm, spec_of, utm_code, utm_geobox
 from imperv.grids.tiles import TILE_METRES
 
 
@@ -61,6 +61,23 @@ def test_a_native_grid_covers_its_ground_and_shares_edges(tile, resolution, x, y
     assert u.min() - box.left < 61 and box.top - v.max() < 61
     same = utm_geobox(bounds, "EPSG:3035", 60, epsg=grid.crs.epsg).boundingbox
     assert same.bbox == box.bbox
+
+
+def test_corners_in_the_south_are_those_of_granules(shared_data):
+    """Published granules of both hemispheres, whose pixels of 60 m tell."""
+    import json
+
+    corners = set()
+    for item in json.loads((shared_data / "stac" / "earthsearch_items.json").read_text())["features"]:
+        asset = item["assets"].get("coastal") or item["assets"]["B01"]
+        said, (_, _, left, _, _, top, *_) = item["properties"], asset["proj:transform"]
+        epsg = int(said.get("proj:epsg") or said["proj:code"].removeprefix("EPSG:"))
+        for near in (1, 59):
+            box = snap_utm((left + near, top - 600 + near, left + 600 - near, top - near), epsg, 60).boundingbox
+            assert (left - box.left) % 60 == (top - box.top) % 60 == 0
+            assert box.left <= left + near and box.top >= top - near and box.right - box.left <= 720
+        corners.add((epsg // 100, top % 60))
+    assert corners == {(326, 0), (327, 40)}
 
 
 def test_corners_are_those_of_granules(shared_data):

@@ -36,7 +36,7 @@ MAIN = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
     </Product_Info>
     <Product_Image_Characteristics>
       <QUANTIFICATION_VALUES_LIST>
-        <BOA_QUANTIFICATION_VALUE unit="none">{quantification}</BOA_QUANTIFICATION_VALUE>
+        <{boa}QUANTIFICATION_VALUE unit="none">{quantification}</{boa}QUANTIFICATION_VALUE>
         <AOT_QUANTIFICATION_VALUE unit="none">1000.0</AOT_QUANTIFICATION_VALUE>
       </QUANTIFICATION_VALUES_LIST>
 {offsets}
@@ -111,22 +111,33 @@ class Product:
 
     def path(self, band: str, size: int) -> str:
         """File of a band in the product."""
+        if self.level == "1C":
+            return f"{self.granule}/IMG_DATA/T{self.mgrs}_{self.stamp}_{band}.jp2"
         return f"{self.granule}/IMG_DATA/R{size}m/T{self.mgrs}_{self.stamp}_{band}_{size}m.jp2"
 
 
 def write_product(folder: Path, product: Product, bands: Mapping[str, np.ndarray]) -> Path:
-    """A product with these bands, each at 10 or 20 m by its shape, lossless; the path of its ``.SAFE`` folder."""
+    """A product with these bands, each at 10, 20 or 60 m by its shape, lossless; the path of its ``.SAFE`` folder.
+
+    ``MASK`` (3, y, x) is the mask of Level-1C: opaque cloud, cirrus, snow.
+    """
     place = folder / f"{product.name}.SAFE"
     files = []
     for band, values in bands.items():
-        size = 10 * product.shape[0] // values.shape[0]
+        size = 10 * product.shape[0] // values.shape[-2]
+        if band == "MASK":
+            mask = place / product.granule / "QI_DATA" / "MSK_CLASSI_B00.jp2"
+            write_jp2(mask, values, Affine(size, 0, product.left, 0, -size, product.top), product.crs)
+            continue
         path = place / product.path(band, size)
         write_jp2(path, values, Affine(size, 0, product.left, 0, -size, product.top), product.crs)
         files.append(f"        <IMAGE_FILE>{product.path(band, size).removesuffix('.jp2')}</IMAGE_FILE>")
     offsets = ""
     if product.offset is not None:
-        lines = (f'        <BOA_ADD_OFFSET band_id="{k}">{product.offset}</BOA_ADD_OFFSET>' for k in range(len(BAND_IDS)))
-        offsets = "\n".join(["      <BOA_ADD_OFFSET_VALUES_LIST>", *lines, "      </BOA_ADD_OFFSET_VALUES_LIST>"])
+        tag = "BOA_ADD_OFFSET" if product.level == "2A" else "RADIO_ADD_OFFSET"
+        table = "BOA_ADD_OFFSET_VALUES_LIST" if product.level == "2A" else "Radiometric_Offset_List"
+        lines = (f'        <{tag} band_id="{k}">{product.offset}</{tag}>' for k in range(len(BAND_IDS)))
+        offsets = "\n".join([f"      <{table}>", *lines, f"      </{table}>"])
     footprint = ""
     if product.footprint:
         numbers = " ".join(f"{latitude} {longitude}" for longitude, latitude in product.footprint)
@@ -135,6 +146,7 @@ def write_product(folder: Path, product: Product, bands: Mapping[str, np.ndarray
         "level": product.level, "start": product.when, "stamp": product.stamp, "name": product.name, "mgrs": product.mgrs,
         "baseline": product.baseline, "generation": product.generation, "spacecraft": product.spacecraft,
         "datatake": f"GS2{product.spacecraft[-1]}_{product.stamp}_011057_N{product.baseline}", "files": "\n".join(files),
+        "boa": "BOA_" if product.level == "2A" else "",
         "quantification": product.quantification, "offsets": offsets, "footprint": footprint, "crs": product.crs,
         "rows": product.shape[0], "columns": product.shape[1], "rows20": product.shape[0] // 2,
         "columns20": product.shape[1] // 2, "left": product.left, "top": product.top, "cloud": product.cloud, **product.texts,
@@ -151,10 +163,11 @@ def write_product(folder: Path, product: Product, bands: Mapping[str, np.ndarray
 
 def write_jp2(path: Path, values: np.ndarray, transform: Affine, crs: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype}
+    layers = values.reshape(-1, *values.shape[-2:])
+    kind = {"height": layers.shape[1], "width": layers.shape[2], "count": len(layers), "dtype": values.dtype}
     lossless = {"QUALITY": "100", "REVERSIBLE": "YES"}
     with rasterio.open(path, "w", driver="JP2OpenJPEG", crs=crs, transform=transform, **kind, **lossless) as target:
-        target.write(values, 1)
+        target.write(layers)
 
 
 def zipped(place: Path, folder: Path) -> Path:
