@@ -1,10 +1,9 @@
-"""The commands ``imperv model``: density models of the store, and models as files."""
+"""The commands ``imperv model``: models of tiles in the store, and density models as files."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,19 +12,39 @@ from imperv.flows.cli.parts.names import TileName, complete_tile, job_of, tile_n
 from imperv.flows.runtime.console import Config, Json, out, say, show
 from imperv.tasks.errors import InputError
 
+HELP = "Name of a model of the production, or symbol of a model of any product."
+
+
+class Commands(Grouped):
+    """Commands whose help names the models of all products; the catalogue is loaded when one of them is called."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; None if there is none."""
+        command: Any = super().get_command(ctx, cmd_name)
+        for parameter in command.params if command else ():
+            if parameter.name == "model":
+                parameter.help = f"{HELP} {_listed()}"
+        return command
+
+
+def _listed() -> str:
+    from imperv.tasks.networks.symbols import named_models
+
+    return " ".join(f"Of {product}: {', '.join(names)}." for product, names in named_models().items())
+
+
+def _complete(incomplete: str) -> list[str]:
+    from imperv.flows.cli.parts.names import beginning
+    from imperv.tasks.networks.symbols import named_models
+
+    return beginning((name for names in named_models().values() for name in names), incomplete)
+
+
 model_app = typer.Typer(
-    help="List, show, export, import and remove the density models of the store.", cls=Grouped, no_args_is_help=True
+    help="List, show and remove the models of the store; export and import density models.", cls=Commands, no_args_is_help=True
 )
 
-
-class Product(StrEnum):
-    """Densities with a model."""
-
-    IMD = "IMD"
-    IBUD = "IBUD"
-
-
-ProductName = Annotated[Product, typer.Argument(metavar="IMD|IBUD", case_sensitive=False, help="What the model predicts.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", autocompletion=_complete, help=HELP)]
 
 
 @model_app.command("list")
@@ -39,27 +58,28 @@ def list_command(config: Config = Path("production.toml"), as_json: Json = False
 
 
 @model_app.command("show")
-def show_command(product: ProductName, tile: TileName, config: Config = Path("production.toml"), as_json: Json = False) -> None:
+def show_command(model: ModelName, tile: TileName, config: Config = Path("production.toml"), as_json: Json = False) -> None:
     """Show the training data, training and accuracy of a model."""
     from imperv.flows.tile.models import describe, description_lines
 
-    found = describe(job_of(config, tile), product.value)
+    found = describe(job_of(config, tile), model)
     show(found, description_lines(found), as_json)
 
 
 @model_app.command("export")
 def export_command(
-    product: ProductName,
+    model: ModelName,
     tile: TileName,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     config: Config = Path("production.toml"),
 ) -> None:
-    """Write a model as one file."""
+    """Write a density model as one file."""
     from imperv.tasks.networks.model_files import export_model
+    from imperv.tasks.networks.symbols import model_symbol
 
     job = job_of(config, tile)
-    export_model(job.store, product.value, job.tile, output, job.family)
-    out.print(f"{output}: {product.value}_model of tile {tile}, {output.stat().st_size} bytes")
+    export_model(job.store, model, job.tile, output, job.family)
+    out.print(f"{output}: {model_symbol(job.family, model)} of tile {tile}, {output.stat().st_size} bytes")
 
 
 @model_app.command("import")
@@ -85,11 +105,13 @@ def import_command(
 
 
 @model_app.command()
-def remove(product: ProductName, tile: TileName, config: Config = Path("production.toml")) -> None:
+def remove(model: ModelName, tile: TileName, config: Config = Path("production.toml")) -> None:
     """Remove a model from the store; the next run of its tile trains a new one."""
     from imperv.tasks.networks.model_files import remove_model
+    from imperv.tasks.networks.symbols import model_symbol
 
     job = job_of(config, tile)
-    if not remove_model(job, product.value):
-        raise InputError(f"{product.value}_model of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")
-    out.print(f"{product.value}_model of tile {tile}: removed")
+    symbol = model_symbol(job.family, model)
+    if not remove_model(job, model):
+        raise InputError(f"{symbol} of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")
+    out.print(f"{symbol} of tile {tile}: removed")

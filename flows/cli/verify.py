@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,15 @@ import typer
 
 from imperv.flows.cli.parts.names import Targets
 from imperv.flows.runtime.console import Json, out
-from imperv.layers.families import DEFAULT
+from imperv.layers.families import DEFAULT, packages
 from imperv.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from imperv.tasks.family.findings import Finding
     from imperv.tasks.job import Job
+
+RASTERS = (".tif", ".tiff", ".zip")
+"""Endings of files that are checked."""
 
 NOT_JUDGED = ("debris", "edition")
 """Findings of files that are only named."""
@@ -34,7 +38,7 @@ def verify(
     masks: Annotated[Path | None, typer.Option(help="Folder of the EEA's boundary masks, for the gap check.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check delivered files as the EEA does and more: each alone, together, at the edges of tiles, and what is missing."""
+    """Check delivered files of any product as the EEA does and more: each alone, together, at tile edges; name missing ones."""
     from imperv.flows.plan.targets import resolve_targets, steps
     from imperv.tasks.families import family
 
@@ -82,22 +86,37 @@ def verify(
 
 
 def _verify_files(paths: list[Path], jobs: list[Job], more: dict[str, Any]) -> dict[str, list[Finding]]:
-    """Findings of files by their forms, which the names tell; what has no other form's name is checked as the EEA does."""
-    from imperv.tasks.delivery.cog_check import check_cog, cog_files
+    """Findings of files by the forms of all products, which own them by name; files of none are checked by the default form.
+
+    Other products are loaded one by one as long as there are files that nobody owns.
+    """
+    from imperv.layers.catalogue import GraphError
     from imperv.tasks.families import family
 
-    cogs = cog_files(paths)
-    left = [path for path in paths if path not in cogs and not (path.is_dir() and _only(path, cogs))]
-    checked = {path: check_cog(path) for path in cogs}
-    over = {path: findings[0] for path, findings in checked.items()}
-    found = family(DEFAULT).form.verify_files(left, jobs, more | {"passed_over": over}) if left else {}
-    return found | {str(path): findings for path, findings in checked.items()}
+    default = family(DEFAULT).form
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    others = [file for file in files if file.suffix.lower() in RASTERS and file.is_file() and not default.owns(str(file))]
+    found: dict[str, list[Finding]] = {}
+    taken: dict[Path, Finding] = {}
+    for name in packages():
+        if name == DEFAULT or len(taken) == len(others):
+            continue
+        try:
+            form = family(name).form
+        except (GraphError, ImportError):  # what cannot be loaded has made no files
+            continue
+        mine = [file for file in others if file not in taken and form.owns(str(file))]
+        checked = form.verify_files(mine, jobs, {k: v for k, v in more.items() if k in form.options}) if mine else {}
+        found |= checked
+        taken |= {file: findings[0] for file in mine if (findings := checked.get(str(file)))}
+    left = [path for path in paths if path not in taken and not (path.is_dir() and _only(path, taken))]
+    return (default.verify_files(left, jobs, more | {"passed_over": taken}) if left else {}) | found
 
 
-def _only(folder: Path, cogs: list[Path]) -> bool:
-    """True for a folder with products of the plain form and no other GeoTIFFs or packages."""
-    others = [path for path in folder.rglob("*") if path.suffix.lower() in (".tif", ".tiff", ".zip") and path not in cogs]
-    return not others and any(folder in path.parents for path in cogs)
+def _only(folder: Path, taken: Container[Path]) -> bool:
+    """True for a folder with files of other products and no more GeoTIFFs or packages."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in RASTERS]
+    return bool(files) and all(path in taken for path in files)
 
 
 def _jobs(config: Path) -> list[Job]:

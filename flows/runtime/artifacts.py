@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, DEFAULT
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import describe_bytes
@@ -20,12 +20,18 @@ def show_products(job: Job) -> None:
     """Create the artifact of a tile; a failure is a warning."""
     try:
         create_markdown_artifact(
-            key=f"products-{str(job.tile).lower()}",
+            key=artifact_key(job),
             markdown=products_markdown(job),
-            description=f"Products of EEA tile {job.tile}",
+            description=f"Products of {job.family}, EEA tile {job.tile}",
         )
     except (PrefectException, httpx.HTTPError) as error:
         get_run_logger().warning("the products are not shown in Prefect: %s", error)
+
+
+def artifact_key(job: Job) -> str:
+    """Key of the artifact of a product and tile, in lowercase letters, digits and dashes; without the default product's name."""
+    product = "" if job.family == DEFAULT else f"{job.family.replace('_', '-')}-"
+    return f"products-{product}{job.tile}".lower()
 
 
 def products_markdown(job: Job) -> str:
@@ -44,7 +50,7 @@ def products_markdown(job: Job) -> str:
         mapped = 100 * (1 - counts["outside"] / counts["pixels"])
         picture = _link(job, "PNG", places.quicklook)
         lines.append(
-            f"| {_link(job, Path(places.tif).stem, places.tif)} | {layer.description} | {layer.resolution} m "
+            f"| {_link(job, Path(places.tif).stem, places.tif)} | {layer.description} | {layer.resolution:g} m "
             f"| {mapped:.1f} % | {describe_bytes(record.size)} | {picture} |"
         )
     return "\n".join(lines) + "\n"

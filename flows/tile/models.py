@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imperv.grids import Tile
+from imperv.layers.catalogue import CATALOGUE, family_of
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import (
@@ -17,12 +18,11 @@ from imperv.tasks.networks.registry import (
     imported,
     list_models,
     members_of,
-    network_of,
-    networks,
     read_records,
     trouble,
     whole,
 )
+from imperv.tasks.networks.symbols import model_symbol, models_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
 from imperv.tasks.store.records import Record
@@ -38,8 +38,9 @@ def list_entries(production: Production) -> list[dict[str, Any]]:
     """All models of the store of a production, by product and tile; one listing and one reading a product."""
     store = store_of(production)
     found = []
-    for product, symbol in networks(production.product).items():
-        listed = list_models(store, product)
+    for product, symbol in models_of(production.product).items():
+        file = CATALOGUE[symbol].model_file
+        listed = list_models(store, product, file)
         records = read_records(store, product, sorted(listed))
         for tile in sorted(listed):
             record = records.get(tile)
@@ -47,7 +48,7 @@ def list_entries(production: Production) -> list[dict[str, Any]]:
                 found.append({"product": product, "tile": str(tile), "note": "its record is missing or cannot be read"})
                 continue
             why = trouble(record, Wanted.of(production, symbol))
-            if not why and not whole(record, tile, product, listed[tile]):
+            if not why and not whole(record, tile, product, listed[tile], file):
                 why = "its data are gone or damaged"
             found.append(_entry(product, record, why))
     return found
@@ -99,13 +100,15 @@ def age(created: str) -> str:
     return "now"
 
 
-def describe(job: Job, product: str) -> dict[str, Any]:
-    """What is known of the model of a tile; InputError if there is none."""
-    symbol, tile = network_of(job.family, product), Tile(str(job.tile))
+def describe(job: Job, name: str) -> dict[str, Any]:
+    """What is known of the model of a tile, named by folder or symbol; InputError if there is none."""
+    symbol = model_symbol(job.family, name)
+    tile, product = Tile(str(job.tile)), CATALOGUE[symbol].model_folder.rpartition("/")[2]
     record = read_records(job.store, product, [tile]).get(tile)
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {job.store.url}; `imperv model list` shows what is")
-    why = trouble(record, Wanted.of(job.production, symbol))
+    owner = family_of(symbol)
+    why = f"of product {owner}" if owner != job.family else trouble(record, Wanted.of(job.production, symbol))
     if not why and not job.store.data_in_place(record):
         why = "its data are gone or damaged"
     told = ("normalisation", "history", "scores", "parameters", "tiles", "transfer", "members", "crop", IMPORTED)

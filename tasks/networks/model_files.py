@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from imperv.grids import Tile
-from imperv.layers.catalogue import DEFAULT
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import UNetParameters
 from imperv.tasks.errors import InputError, writing
@@ -33,11 +33,10 @@ from imperv.tasks.networks.registry import (
     imported,
     load,
     members_of,
-    network_of,
-    networks,
     trouble,
     weights_digest,
 )
+from imperv.tasks.networks.symbols import is_network, model_symbol
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record, digest_of
 from imperv.tasks.store.store import Store, with_measured
@@ -52,9 +51,12 @@ ARCHITECTURE = ("features", "base_filters", "depth")
 
 
 def export_model(store: Store, product: str, tile: Tile, output: Path, family: str = DEFAULT) -> None:
-    """Write the model of a tile as one file, at once or not at all; InputError if it is missing or damaged."""
-    symbol, path = network_of(family, product), f"models/{product}/{tile}/model.json"
-    record = store.read_record(path)
+    """Write the model of a tile as one file, at once or not at all; InputError if it is no network, missing or damaged."""
+    symbol = model_symbol(family, product)
+    folder = f"{CATALOGUE[symbol].model_folder}/{tile}"
+    if not is_network(symbol):
+        raise InputError(f"{symbol} is no density network, and only these become one file; copy {folder} of {store.url}")
+    record = store.read_record(f"{folder}/model.json")
     if record is None:
         raise InputError(f"{symbol} of tile {tile} is not in {store.url}; `imperv model list` shows what is")
     if not record.made:
@@ -129,7 +131,7 @@ def _check_record(path: Path, record: Record) -> None:
     made_of = record.ingredients if isinstance(record.ingredients, Mapping) else {}
     has = made_of.get("parameters", {})
     sound = isinstance(has, Mapping) and isinstance(record.statistics, Mapping)
-    if not sound or not record.made or record.symbol not in networks().values():
+    if not sound or not record.made or not (record.symbol in CATALOGUE and is_network(record.symbol)):
         raise _wrong(path, "model.json is not the record of a trained model")
     try:
         Tile(record.tile)
@@ -169,6 +171,8 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
 
     source, model = read_model(path)
     symbol = source.symbol
+    if family_of(symbol) != production.product:
+        raise InputError(f"{path}: {symbol} is of product {family_of(symbol)}; name a production of it with --config")
     job = Job.of(production, tile or source.tile)
     if why := trouble(source, Wanted.of(production, symbol, same=False)):
         raise InputError(f"{path}: of no use to this production: {why}; import another model or change the production file")
@@ -197,9 +201,12 @@ def import_model(production: Production, path: Path, tile: str | None = None, re
 
 
 def remove_model(job: Job, product: str) -> bool:
-    """Remove the model of a tile, its record first; False if there is none."""
+    """Remove the model of a tile, its record first; False if there is none. InputError for a model of another product."""
+    symbol = model_symbol(job.family, product)
+    if family_of(symbol) != job.family:  # which may be at work on the tile under a lease of its own
+        raise InputError(f"{symbol} is of product {family_of(symbol)}, not {job.family}; name a production of it with --config")
     with job.store.tile_lock(job.tile):
-        place = job.place(network_of(job.family, product))
+        place = job.place(symbol)
         there = job.store.read_text(place.record) is not None
         job.store.remove_record(place.record)
         with suppress(FileNotFoundError):

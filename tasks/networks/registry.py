@@ -16,18 +16,16 @@ from typing import Any
 import numpy as np
 
 from imperv.grids import Tile, nearest_tiles, window_geobox
-from imperv.layers.catalogue import CATALOGUE, DEFAULT, layers_of
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import Normalisation
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.job import Job
+from imperv.tasks.networks.symbols import KERAS, is_network
 from imperv.tasks.settings.production import Area, Production
 from imperv.tasks.store.file_systems import read_together
 from imperv.tasks.store.records import Record
 from imperv.tasks.store.store import Store
-
-KERAS = "model.keras"
-"""File of a network."""
 
 AT_ONCE = 10
 """Records read in one go, nearest first: as many as take part at most, so that a search is one listing and one reading."""
@@ -39,21 +37,6 @@ IMPORTED = "imported"
 # what is asked of a model ---------------------------------------------------------------------------------------
 
 
-def networks(product: str = DEFAULT) -> dict[str, str]:
-    """Symbols of a product's networks by the name of their folder, such as ``IMD``."""
-    return {
-        layer.model_folder.rpartition("/")[2]: symbol for symbol, layer in layers_of(product).items() if layer.model_file == KERAS
-    }
-
-
-def network_of(product: str, name: str) -> str:
-    """Symbol of a product's network by the name of its folder; InputError if it has none of that name."""
-    found = networks(product)
-    if name not in found:
-        raise InputError(f"product {product} has no network {name}; it has {', '.join(found) or 'none'}")
-    return found[name]
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What a model must be to be of use."""
@@ -61,7 +44,7 @@ class Wanted:
     algorithm: str
     """Symbol and version of the node that makes it, such as ``"IMD_model 1"``."""
     features: str
-    """Feature set."""
+    """Feature set; empty for models that are no networks."""
     period: tuple[str, str] | None = None
     """First and last day of the year that it was trained for; None for any."""
     parameters: Mapping[str, Any] | None = None
@@ -76,12 +59,15 @@ class Wanted:
         """What a production asks of models: `same` by ``parameters.ensemble.accept``, if not given."""
         layer, parameters = CATALOGUE[symbol], production.parameters
         year = production.periods.of(layer.role)[0]
+        algorithm, period = f"{layer.stem} {layer.version}", (str(year.start), str(year.end))
+        if not is_network(symbol):
+            return cls(algorithm, "", period)
         if same is None:
             same = parameters.ensemble.accept == "same"
         return cls(
-            f"{layer.stem} {layer.version}",
+            algorithm,
             parameters.unet.features,
-            (str(year.start), str(year.end)),
+            period,
             parameters.pick(layer.parameters) if same else None,
             production.area,
             parameters.unet.patch,
@@ -96,9 +82,9 @@ def trouble(record: Record, wanted: Wanted) -> str:
     if made_of.get("algorithm") != wanted.algorithm:
         return f"another version: {made_of.get('algorithm', 'unknown')}, expected {wanted.algorithm}"
     has: Mapping[str, Any] = made_of.get("parameters", {})
-    if has.get("unet.features") != wanted.features:
+    if wanted.features and has.get("unet.features") != wanted.features:
         return f"other features: {has.get('unet.features', 'unknown')}, expected {wanted.features}"
-    if _names(record) != FEATURE_SETS[wanted.features]:
+    if wanted.features and _names(record) != FEATURE_SETS[wanted.features]:
         return "its normalisation is not that of its features"
     if wanted.period and period != wanted.period:
         return f"another year: {describe_period(*period)}, expected {describe_period(*wanted.period)}"
@@ -146,12 +132,12 @@ def members_of(record: Record) -> int:
 # what is there --------------------------------------------------------------------------------------------------
 
 
-def list_models(store: Store, product: str) -> dict[Tile, dict[str, int]]:
-    """Files, with their bytes, of every tile that has a model of a product; one without a record is not finished."""
+def list_models(store: Store, product: str, file: str = KERAS) -> dict[Tile, dict[str, int]]:
+    """Files, with their bytes, of every tile with a model in ``models/<product>``; one without a record is not finished."""
     found: dict[Tile, dict[str, int]] = {}
     for path, size in store.find(f"models/{product}").items():
         name = PurePosixPath(path)
-        if name.name not in ("model.json", "model.keras"):  # such as the state of a training
+        if name.name not in ("model.json", file):  # such as the state of a training
             continue
         try:
             tile = Tile(name.parent.name)
@@ -173,10 +159,10 @@ def read_records(store: Store, product: str, tiles: Sequence[Tile]) -> dict[Tile
     return found
 
 
-def whole(record: Record, tile: Tile, product: str, files: Mapping[str, int]) -> bool:
+def whole(record: Record, tile: Tile, product: str, files: Mapping[str, int], file: str = KERAS) -> bool:
     """True where a record speaks of the model that lies beside it."""
-    own = record.tile == str(tile) and record.href == f"models/{product}/{tile}/model.keras"
-    return own and record.files == 1 and files.get("model.keras") == record.size
+    own = record.tile == str(tile) and record.href == f"models/{product}/{tile}/{file}"
+    return own and record.files == 1 and files.get(file) == record.size
 
 
 # who takes part -------------------------------------------------------------------------------------------------

@@ -143,8 +143,8 @@ class Periods(Frozen):
     """`[periods]` of a family: its keys are the roles that layers may have."""
 
     roles: ClassVar[dict[str, tuple[str, str]]] = {}
-    """Roles beside the keys: (first key, last key). A pair of keys, such as ``pair``; or one key twice, under the name that another
-    family has for such a period, whose layers are read by it."""
+    """Roles beside the keys: (first key, last key). A pair of keys, such as ``pair``; or one key twice, under the name that
+    another family has for such a period: its layers are read by it."""
 
     @classmethod
     def known(cls) -> tuple[str, ...]:

@@ -307,8 +307,9 @@ def _require_roles(family: str, periods: Any) -> None:
             other = CATALOGUE[name]
             if other.role not in known and not other.model_file:  # models are of a tile, whatever the period
                 raise GraphError(
-                    f"family {family}: {layer.symbol} reads {name} of {family_of(name)}, whose role is {other.role!r}; its [periods] "
-                    f"has {', '.join(known)}; name one of them for it: roles = {{{other.role!r}: ({known[0]!r}, {known[0]!r})}}"
+                    f"family {family}: {layer.symbol} reads {name} of {family_of(name)}, whose role is {other.role!r}; its "
+                    f"[periods] has {', '.join(known)}; name one of them for it: "
+                    f"roles = {{{other.role!r}: ({known[0]!r}, {known[0]!r})}}"
                 )
 
 

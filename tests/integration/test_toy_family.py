@@ -256,7 +256,8 @@ def test_what_else_is_asked_of_a_production(finished, tmp_path, items, capsys, m
 @pytest.mark.parametrize(
     "command",
     [["compare"], ["evaluate", "--truth", "."], ["validate", "-r", "a.csv"], ["model", "show", "IMD", TILES[0]],
-     ["model", "remove", "IMD", TILES[0]],
+     ["model", "remove", "IMD", TILES[0]], ["model", "remove", "IMD_model", TILES[0]],
+     ["model", "export", "TOY", TILES[0], "-o", "a.zip"],
      ["update", "2024"], ["init", TILES[0], "--product", "toy", "-o", "new.toml"], ["verify", "--window"]],
 )  # fmt: skip
 def test_commands_of_the_other_product_are_refused(finished, tmp_path, capsys, command, monkeypatch):
@@ -270,6 +271,48 @@ def test_commands_of_the_other_product_are_refused(finished, tmp_path, capsys, c
     assert main(given) == 2
     said = capsys.readouterr().err
     assert "Traceback" not in said and "toy" in said, said
+
+
+def test_its_models_are_listed_shown_and_removed(copied, capsys, tmp_path):
+    assert main(["model", "list", "--config", str(copied)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["TOY", tile, "2021-06-01/2021-06-30"] for tile in TILES]
+    assert lines[3] == "2 models, 2 of use to this production"
+    for name in ("toy", "TOY_model"):
+        assert main(["model", "show", name, TILES[0], "--config", str(copied)]) == 0
+        text = capsys.readouterr().out
+        assert "TOY_model of tile E44N26" in text and "of use to this production" in text and "ndvi 0." in text
+    assert main(["model", "show", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Of imperviousness: IMD, IBUD, CLCP_proxy." in text and "Of toy: TOY." in text
+    assert main(["model", "remove", "toy", TILES[0], "--config", str(copied)]) == 0
+    assert "TOY_model of tile E44N26: removed" in capsys.readouterr().out
+    assert not (copied.parent / "store/models/TOY/E44N26/model.data.json").exists()
+    assert states(copied, TILES[0], capsys)["TOY_model"] == "run"
+    # A production of another product in the same store: it reads the model by its symbol, and leaves it where it is.
+    other = tmp_path / "imperviousness.toml"
+    other.write_text(
+        f'tiles = {list(TILES)}\nstore = "store"\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
+    )
+    assert main(["model", "show", "toy_model", TILES[1], "--config", str(other)]) == 0
+    assert "of no use to this production: of product toy" in capsys.readouterr().out
+    assert main(["model", "remove", "toy_model", TILES[1], "--config", str(other)]) == 2
+    assert "TOY_model is of product toy, not imperviousness" in capsys.readouterr().err
+    assert main(["model", "show", "toy", TILES[1], "--config", str(other)]) == 2
+    assert "toy is no model of product imperviousness, which has IMD, IBUD, CLCP_proxy" in capsys.readouterr().err
+
+
+def test_prefect_keeps_its_products_apart_from_those_of_others(finished):
+    from prefect.client.schemas.actions import ArtifactCreate
+
+    from imperv.flows.runtime.artifacts import artifact_key, products_markdown
+
+    job = Job.of(Production.read(finished), TILES[0])
+    assert ArtifactCreate(key=artifact_key(job), type="markdown").key == "products-toy-e44n26"
+    other = job.production.model_copy(update={"product": "land_COVER"})
+    assert ArtifactCreate(key=artifact_key(Job.of(other, TILES[0])), type="markdown").key == "products-land-cover-e44n26"
+    text = products_markdown(job)
+    assert "TOY_map_2021-06_E44N26_R5m" in text and "| 5 m |" in text and text.count("%") == 2
 
 
 def test_a_scratch_run_reads_the_production_and_writes_beside_it(finished, tmp_path, capsys):
@@ -357,6 +400,42 @@ def test_a_role_that_a_product_lacks_is_refused_at_start(other, capsys, model, r
     assert main(["run", TILES[0], "--config", str(other(model, roles))]) == 2
     said = capsys.readouterr().err
     assert f"product: family other: {words}" in said and "Traceback" not in said
+
+
+FORM = """from imperv.tasks.delivery.cog import cog_form
+from imperv.tasks.family import Family
+from imperv.tasks.family.findings import Finding
+from dataclasses import replace
+
+def check(path):
+    return [Finding("own", path.read_bytes() == b"good", path.name)]
+
+FORM = replace(
+    cog_form("other"), owns=lambda path: path.rpartition("/")[2].startswith("OTHER_"), options=("masks",),
+    verify_files=lambda paths, jobs, more: {str(p): check(p) for p in paths if p.suffix == ".tif" and set(more) == {"masks"}},
+)
+FAMILY = Family("other", "", "", "", {}, FORM)
+"""
+
+
+def test_files_are_verified_by_the_product_that_owns_them(finished, tmp_path, capsys):
+    """A form of another distribution is asked, and its package loaded, only for files that nobody else owns."""
+    lib = distribution(tmp_path, broken="node('B_one', 'nothing'),", other="")
+    (lib / "more_other/family.py").write_text(FORM)
+    (tmp_path / "files").mkdir()
+    for name, content in (("OTHER_a.tif", b"good"), ("OTHER_b.tif", b"bad"), ("OTHER_c.zip", b"")):
+        (tmp_path / "files" / name).write_bytes(content)
+    with installed(), installed(lib):
+        toys = finished.parent / "store/products"
+        clms = tmp_path / "CLMS_a.tif"
+        clms.write_bytes(b"")
+        assert main(["verify", str(clms)]) == 1 and "more_other" not in sys.modules
+        capsys.readouterr()
+        assert main(["verify", str(toys), str(tmp_path / "files")]) == 1
+        out = capsys.readouterr().out
+        assert "ok   " + str(tmp_path / "files/OTHER_a.tif") in out and out.count("TOY_map_2021-06") == 2
+        assert f"FAIL {tmp_path / 'files/OTHER_b.tif'}\n     own: OTHER_b.tif" in out
+        assert f"FAIL {tmp_path / 'files/OTHER_c.zip'}" in out and "5 of 7 files pass" in out
 
 
 def test_a_native_grid_is_delivered_where_it_lies(finished, tmp_path):

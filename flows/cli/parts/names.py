@@ -74,20 +74,20 @@ def complete_tile(ctx: typer.Context, incomplete: str) -> list[str]:
     except (OSError, ValueError):
         listed = None
     if isinstance(listed, list):
-        return _beginning(map(str, listed), incomplete)
+        return beginning(map(str, listed), incomplete)
     from imperv.grids.tiles import EDITIONS, NEWEST, official_tiles
 
-    return _beginning(official_tiles(listed if listed in EDITIONS else NEWEST), incomplete)
+    return beginning(official_tiles(listed if listed in EDITIONS else NEWEST), incomplete)
 
 
 def complete_layer(incomplete: str) -> list[str]:
     """Symbols of layers that a shell may offer."""
     from imperv.layers.catalogue import CATALOGUE
 
-    return _beginning(CATALOGUE, incomplete)
+    return beginning(CATALOGUE, incomplete)
 
 
-def _beginning(names: Iterable[str], typed: str) -> list[str]:
+def beginning(names: Iterable[str], typed: str) -> list[str]:
     """Names that begin like what was typed, in any case; what was typed stays as it is, or shells would drop it."""
     matching = [name for name in names if name.lower().startswith(typed.lower())]
     return [name.lower() if typed.islower() else typed + name[len(typed) :] for name in matching]

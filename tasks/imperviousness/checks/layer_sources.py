@@ -9,7 +9,7 @@ import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.checks.consistency import Source
 from imperv.tasks.job import Job
@@ -17,7 +17,9 @@ from imperv.tasks.scenes.reading import open_full_resolution, read_valid
 
 Bounds = tuple[float, float, float, float]
 
-SYMBOLS = {(layer.delivery.part, layer.resolution): symbol for symbol, layer in CATALOGUE.items() if layer.delivery}
+_LAYERS = layers_of("imperviousness")
+
+SYMBOLS = {(layer.delivery.part, layer.resolution): symbol for symbol, layer in _LAYERS.items() if layer.delivery}
 """Symbol of a product by layer part and pixel size of its name."""
 
 THEN = {("IMD", 10): "IMD_then", ("IBU", 10): "IBU_then", ("SBU", 100): "SBU_then"}

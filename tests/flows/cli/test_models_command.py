@@ -85,7 +85,7 @@ def test_export_import_remove(config, tmp_path, capsys):
     [
         (["show", "IMD", "E40N30"], "IMD_model of tile E40N30 is not in"),
         (["show", "IMD", "E99N99"], "E99N99 is not an official tile"),
-        (["show", "IMX", TILE], "'IMX' is not one of 'imd', 'ibud'"),
+        (["show", "IMX", TILE], "IMX is no model of product imperviousness, which has IMD, IBUD, CLCP_proxy; did you mean IMD?"),
         (["import", "nothing.zip"], "nothing.zip: cannot be read"),
         (["export", "IMD", TILE], "--output"),
         (["export", "IMD", "E40N30", "-o", "x.zip"], "is not in"),

@@ -3,7 +3,7 @@
 import re
 from urllib.request import urlopen
 
-from imperv.flows.runtime.artifacts import products_markdown
+from imperv.flows.runtime.artifacts import artifact_key, products_markdown
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.job import Job
 from tests.support.delivered import production, put
@@ -33,6 +33,10 @@ def test_links_lead_to_files_where_the_store_has_an_address_and_missing_products
     (tmp_path / "web/a store/runs").mkdir(exist_ok=True)
     (tmp_path / "web/a store/runs/E43N32.report.html").write_text("<html/>")
     assert f"[Report of the tile]({server.url}/a%20store/runs/E43N32.report.html)" in products_markdown(job)
+
+
+def test_keys_are_of_a_tile(tmp_path):
+    assert artifact_key(Job.of(production(tmp_path), "E43N32")) == "products-e43n32"
 
 
 def test_without_an_address_places_are_told_and_no_link_leads_nowhere(tmp_path):
