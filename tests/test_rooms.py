@@ -186,6 +186,8 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
         "imperv.layers.network.fitting",
         "imperv.layers.network.training",
         "imperv.layers.network.prediction",
+        "imperv.layers.sharpening.network",
+        "imperv.layers.sharpening.training",
     )
     assert not offenders(set(MAY_IMPORT), lambda name, i: i.top in ("tensorflow", "keras") and not (i.late and name in networks))
 

@@ -1,0 +1,281 @@
+"""The networks of super-resolution: small residual networks that correct a regression (compare Lanaras et al. 2018, DSen2).
+
+How they are trained is in `training`; what a scene tells them in `statistics`. A model is arrays and a record, its network is
+rebuilt by the code here. TensorFlow is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imperv.layers.sharpening.statistics import Statistics, feature_count, start_and_features, statistics_of
+from imperv.layers.sharpening.steps import STEPS, Step
+
+WINDOW = 256
+"""Edge of the windows that the network sees at once, fine pixels, besides its reach."""
+
+LEAST = 0.01
+"""Least deviation that a network answers, in units of a band's detail."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of the networks of a model."""
+
+    width: int = 32
+    """Filters."""
+    blocks: int = 4
+    """Residual blocks of two 3 x 3 convolutions."""
+    shuffle: int = 1
+    """Fine pixels along one of the network's: what is in between lies in channels."""
+    members: int = 2
+    """Networks, trained alike from different seeds."""
+
+    @property
+    def reach(self) -> int:
+        """Fine pixels on each side that a pixel's answer depends on, features given."""
+        return self.shuffle * (2 * self.blocks + 2)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Trained networks of one step."""
+
+    step: str
+    """Key of `STEPS`."""
+    shape: Shape
+    """Size."""
+    weights: tuple[np.ndarray, ...]
+    """(n,) float32 of each member, in the order of `build`."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """From what data and by which command it was trained, and its figures; JSON values."""
+
+    @property
+    def members(self) -> int:
+        """Number of networks."""
+        return len(self.weights)
+
+    @property
+    def reach(self) -> int:
+        """Fine pixels on each side that a sharpened pixel depends on, back-projection of the start included."""
+        return self.shape.reach + 16 * STEPS[self.step].factor
+
+    @cached_property
+    def networks(self) -> list[Any]:
+        """Keras models of the members; see `build`."""
+        return [rebuild(STEPS[self.step], self.shape, weights) for weights in self.weights]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("networks", "_run")}
+
+    @cached_property
+    def _run(self) -> Any:
+        """All members on (batch, y, x, channel) windows: mean and deviation, (batch, y, x, band) each, as one graph."""
+        import tensorflow as tf
+
+        networks = self.networks
+
+        @tf.function(reduce_retracing=True)
+        def run(x: Any) -> Any:
+            answers = [network(x, training=False) for network in networks]
+            values, spreads = (tf.stack(part) for part in zip(*(tf.split(a, 2, -1) for a in answers), strict=True))
+            mean = tf.reduce_mean(values, 0)
+            # A mixture of the members' distributions (Lakshminarayanan et al. 2017).
+            variance = tf.reduce_mean(deviation_of(spreads) ** 2 + (values - mean) ** 2, 0)
+            return mean, tf.sqrt(variance)
+
+        return run
+
+    def predict(
+        self, guides: np.ndarray, coarse: np.ndarray, sigma: float, scene: Statistics | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sharpened bands, before the last back-projection, and their deviation.
+
+        Parameters
+        ----------
+        guides : ndarray of float32, (guide, y, x)
+            Reflectance x 10 000, NaN without data: there the bands are only enlarged.
+        coarse : ndarray of float32, (band, y / factor, x / factor)
+            Bands to be sharpened, NaN without data.
+        sigma : float
+            Point spread between coarse and fine pixels, standard deviation in fine pixels.
+        scene : Statistics, optional
+            Statistics of the whole scene, where the arrays are a window of it; by default those of the arrays.
+
+        Returns
+        -------
+        tuple of two ndarrays of float32, (band, y, x)
+            Bands and standard deviations, reflectance x 10 000; NaN where a band has no data, and nowhere else.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit the step.
+        """
+        step = STEPS[self.step]
+        check(step, guides, coarse)
+        scene = scene or statistics_of(step, guides, coarse, sigma)
+        start, features = start_and_features(step, scene, guides, coarse, sigma)
+        correction, deviation = self.correct(features)
+        unit = scene.band_detail[:, None, None]
+        blind = np.isnan(guides).any(0)
+        correction[:, blind] = 0
+        empty = np.isnan(start)
+        return start + unit * correction, np.where(empty, np.float32(np.nan), unit * deviation)
+
+    def correct(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Corrections and deviations, (band, y, x) in units of the bands' detail, of features (y, x, feature).
+
+        Windows are computed with all that they depend on, so that no edge shows.
+        """
+        rows, columns, _ = features.shape
+        unit = max(self.shape.shuffle, 1)
+        halo = self.shape.reach
+        found = np.empty((2, len(STEPS[self.step].bands), rows, columns), "f4")
+        for y in range(0, rows, WINDOW):
+            for x in range(0, columns, WINDOW):
+                inner = slice(y, min(y + WINDOW, rows)), slice(x, min(x + WINDOW, columns))
+                # A frame of zeros lies around the scene only, as in training.
+                outer = [slice(max(0, s.start - halo), s.stop + halo) for s in inner]
+                part = pack(features[outer[0], outer[1]], unit)
+                for k, answer in enumerate(self._run(part[None])):
+                    whole = unpack(answer.numpy()[0], unit)
+                    top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
+                    kept = whole[top : top + inner[0].stop - y, left : left + inner[1].stop - x]
+                    found[k, :, inner[0], inner[1]] = np.moveaxis(kept, -1, 0)
+        return found[0], found[1]
+
+
+def deviation_of(spread: Any) -> Any:
+    """Deviation, in units of a band's detail, of a network's second answer."""
+    import tensorflow as tf
+
+    return LEAST + tf.nn.softplus(spread - 1)
+
+
+def check(step: Step, guides: np.ndarray, coarse: np.ndarray) -> None:
+    """ValueError if arrays do not fit a step."""
+    rows, columns = coarse.shape[1:]
+    if len(coarse) != len(step.bands) or guides.shape != (len(step.guides), rows * step.factor, columns * step.factor):
+        raise ValueError(
+            f"step {step.name}: {len(step.guides)} guides and {len(step.bands)} bands {step.factor} times as coarse expected, "
+            f"guides are {guides.shape}, bands {coarse.shape}"
+        )
+
+
+def pack(image: np.ndarray, unit: int) -> np.ndarray:
+    """(..., y, x, channel) with blocks of `unit` x `unit` pixels in channels; both sides are whole multiples."""
+    if unit == 1:
+        return image
+    *rest, rows, columns, depth = image.shape
+    blocks = image.reshape(*rest, rows // unit, unit, columns // unit, unit, depth)
+    return np.moveaxis(blocks, -4, -3).reshape(*rest, rows // unit, columns // unit, unit * unit * depth)
+
+
+def unpack(image: np.ndarray, unit: int) -> np.ndarray:
+    """The inverse of `pack`."""
+    if unit == 1:
+        return image
+    *rest, rows, columns, depth = image.shape
+    blocks = image.reshape(*rest, rows, columns, unit, unit, depth // unit**2)
+    return np.moveaxis(blocks, -3, -4).reshape(*rest, rows * unit, columns * unit, depth // unit**2)
+
+
+def build(step: Step, shape: Shape, seed: int) -> Any:
+    """A residual network: (batch, y, x, feature) -> (batch, y, x, 2 band): correction and raw deviation; see `deviation_of`.
+
+    With `Shape.shuffle` pixels and channels are packed: corrections of all pixels of a block come first, then deviations. The
+    last layer starts at zero, so that an untrained network corrects nothing.
+    """
+    import keras
+    from keras import layers as kl
+
+    numbers = iter(np.random.SeedSequence([seed, 17]).generate_state(4 * shape.blocks + 4).tolist())
+
+    def conv(x: Any, filters: int, label: str, activation: str | None = None) -> Any:
+        start = keras.initializers.HeNormal(seed=next(numbers))
+        return kl.Conv2D(filters, 3, padding="same", activation=activation, kernel_initializer=start, name=label)(x)
+
+    inputs = kl.Input((None, None, feature_count(step) * shape.shuffle**2), name="features")
+    x = conv(inputs, shape.width, "first", "relu")
+    for k in range(shape.blocks):
+        y = conv(x, shape.width, f"block{k}_conv1", "relu")
+        y = conv(y, shape.width, f"block{k}_conv2")
+        x = kl.Add(name=f"block{k}")([x, y])
+    outputs = kl.Conv2D(2 * len(step.bands) * shape.shuffle**2, 3, padding="same", kernel_initializer="zeros", name="last")(x)
+    return keras.Model(inputs, outputs, name=f"sharpen_{step.name}")
+
+
+def rebuild(step: Step, shape: Shape, weights: np.ndarray) -> Any:
+    """The network of a shape with given weights, (n,) in the order of its layers; ValueError if their number does not fit."""
+    if 9 * 2 * shape.blocks * shape.width**2 <= weights.size:  # or a network of any size would be built before it is refused
+        network = build(step, shape, 0)
+        shapes = [w.shape for w in network.get_weights()]
+        ends = np.cumsum([int(np.prod(s)) for s in shapes])
+        if ends[-1] == weights.size:
+            parts = np.split(weights, ends[:-1])
+            network.set_weights([part.reshape(s) for part, s in zip(parts, shapes, strict=True)])
+            return network
+    raise ValueError(f"{weights.size} weights do not fit a network of step {step.name} and {shape}")
+
+
+def flat(network: Any) -> np.ndarray:
+    """Weights of a network as `rebuild` takes them."""
+    return np.concatenate([np.ravel(w) for w in network.get_weights()]).astype("f4")
+
+
+def save(model: Model, path: Path | str) -> None:
+    """Write a model as one ``.npz`` file: weights in half precision and a JSON record; nothing in it is code."""
+    shape = {name: getattr(model.shape, name) for name in Shape.__dataclass_fields__}
+    step = STEPS[model.step]
+    head = {"step": model.step, "bands": step.bands, "guides": step.guides, "shape": shape, "record": model.record}
+    weights = {f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)}
+    with Path(path).open("wb") as file:
+        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **weights)
+
+
+def load(path: Path | str) -> Model:
+    """Read a model written by `save`; ValueError if it cannot be read, or is one of other bands than the step has today."""
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
+            head = json.loads(bytes(data["head"]))
+            weights = tuple(data[f"member_{k}"].astype("f4") for k in range(len(data.files) - 1))
+        name, shape = head["step"], Shape(**head["shape"])
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a model of super-resolution: {str(error).splitlines()[0]}") from error
+    step = STEPS.get(name)
+    if step is None or (list(step.bands), list(step.guides)) != (head["bands"], head["guides"]):
+        what = f"{', '.join(head['bands'])} by {', '.join(head['guides']) or 'no guide'}"
+        raise ValueError(f"{path} is a model of {what}, which no step has")
+    model = Model(name, shape, weights, head["record"])
+    for member in weights:
+        if member.size != size_of(step, shape):
+            raise ValueError(f"{path}: {member.size} weights do not fit a network of step {name} and {shape}")
+    return model
+
+
+def size_of(step: Step, shape: Shape) -> int:
+    """Weights of a network."""
+    inside, unit, width = feature_count(step), shape.shuffle**2, shape.width
+    outside = 2 * len(step.bands) * unit
+    return (9 * inside * unit + 1) * width + 2 * shape.blocks * (9 * width + 1) * width + (9 * width + 1) * outside
+
+
+def shipped(step: str) -> Model | None:
+    """The model that comes with the package; None where the regression is better."""
+    file = resources.files("imperv.layers.sharpening").joinpath("data", f"{step}.npz")
+    with resources.as_file(file) as path:
+        return load(path) if path.is_file() else None
+
+
+def costs(models: Sequence[Model]) -> dict[str, int]:
+    """Multiply-adds of all members for a fine pixel, by step."""
+    return {m.step: m.members * (size_of(STEPS[m.step], m.shape) // m.shape.shuffle**2) for m in models}
