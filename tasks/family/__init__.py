@@ -42,6 +42,10 @@ class Family:
     """How final layers are delivered."""
     bands: tuple[str, ...] = BANDS
     """Bands of Sentinel-2 that it reads: an item that lacks one is a lost scene, whatever else it lacks."""
+    more_bands: tuple[str, ...] = ()
+    """Bands that it reads where an item has them."""
+    levels: tuple[str, ...] = ("L2A",)
+    """Levels of processing that it can read, ``L2A`` and ``L1C``; Level-1C has no scene classification."""
     stages: tuple[str, ...] = tuple(dict.fromkeys(STAGES.values()))
     """Columns of `imperv status` in order, `Layer.column`."""
     references: Mapping[str, ReferenceRaster] = field(default_factory=dict)

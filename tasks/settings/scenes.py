@@ -56,6 +56,8 @@ class Scenes(Frozen):
     """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
     collection: str = "sentinel-2-l2a"
     """Collection asked for; items that name another one are left out."""
+    level: Literal["L2A", "L1C", "auto"] = "L2A"
+    """Level of processing; L1C and ``auto``, what is found, where the product can use it and the collection holds it."""
     boa_offset: Literal["auto", "none", "subtract"] = "auto"
     """Offset of processing baseline 04.00: by the items' metadata, never, or always subtracted."""
     bands: dict[str, str] = Field(default_factory=dict)

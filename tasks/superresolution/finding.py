@@ -39,6 +39,9 @@ ALWAYS = Period(dt.date(1, 1, 1), dt.date(9999, 12, 31))
 AROUND = 60
 """Days before and after a period in which a STAC API is asked for other dates."""
 
+ALIKE = 0.001
+"""Share of an area by which two zones may differ and still show the same; our choice."""
+
 NAMED = 4
 """Dates, or reasons, that a message names."""
 
@@ -165,14 +168,15 @@ def native_grid(
     middle = area.centroid.coords[0]
     home = utm_code((middle[0] + 180) % 360 - 180, middle[1])
     most = max(shown.values())
-    epsg = max(sorted(zones), key=lambda zone: (shown[zone] > 0.999 * most, zone == home, shown[zone]))
+    epsg = max(sorted(zones), key=lambda zone: (shown[zone] > most - ALIKE, zone == home, shown[zone]))
     return utm_geobox(bounds, "EPSG:4326", resolution, epsg)
 
 
 def _covered(places: Sequence[Place], area: Geometry | None) -> float:
-    """Square metres that granules of one zone show of an area."""
+    """Share of an area that granules of one zone show, or square metres of all that they show."""
     ground = unary_union([shapely.box(*place.bounds) for place in places])
-    if area is not None:
-        span = max(area.boundingbox.span_x, area.boundingbox.span_y)
-        ground &= area.segmented(span / 32).to_crs(f"EPSG:{places[0].epsg}").geom
-    return float(ground.area)
+    if area is None:
+        return float(ground.area)
+    span = max(area.boundingbox.span_x, area.boundingbox.span_y)
+    outline = area.segmented(span / 32).to_crs(f"EPSG:{places[0].epsg}").geom
+    return float((ground & outline).area / outline.area)

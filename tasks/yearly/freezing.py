@@ -6,56 +6,40 @@ A run uses the frozen list, whatever the catalogue says later, until it is told 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from imperv.layers.catalogue import Layer
 from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job, Made
-from imperv.tasks.scenes.item_files import ItemFiles
-from imperv.tasks.scenes.safe import SafeProducts, products_in
+from imperv.tasks.scenes.catalogues import open_source
 from imperv.tasks.scenes.scenes import Scene, SceneCatalogue, SceneList, select_scenes
-from imperv.tasks.scenes.stac_api import StacApi
-from imperv.tasks.store.hrefs import local_path
 from imperv.tasks.store.records import TO_LONLAT
 from imperv.tasks.yearly.preprocessing import scene_list_digest, too_few
 
 
 def open_catalogue(job: Job) -> SceneCatalogue:
-    """The catalogue that the production names; its kind is told from the value.
-
-    A URL is a STAC API, unless it ends in ``.json``: then it is a file of items or a static catalogue. A path is a SAFE product
-    or a folder of them, or else a file or folder of STAC items.
-    """
+    """The catalogue that the production names."""
     settings = job.production.scenes
-    path = local_path(job.path(settings.catalogue))
-    scheme = urlparse(path).scheme if "://" in path else ""
-    if scheme in ("http", "https"):
-        kind = ItemFiles if urlparse(path).path.endswith(".json") else StacApi
-        return kind(path, settings.collection)
-    if scheme:
-        raise InputError(
-            f"scenes.catalogue: {path}: catalogues are not read by {scheme}; "
-            "name a STAC API (https://), a file or folder of STAC items, or a folder of SAFE products"
-        )
-    if not ItemFiles.are_in(path) and next(products_in(Path(path)), None):
-        return SafeProducts(path, family(job.family).bands)
-    return ItemFiles(path, settings.collection)
+    return open_source(job.path(settings.catalogue), settings.collection, family(job.family).bands, settings.level)
 
 
 def search_scenes(job: Job, layer: Layer) -> SceneList:
     """Ask the catalogue for the scenes of a layer's period and decide which to use."""
-    settings = job.production.scenes
+    settings, product = job.production.scenes, family(job.family)
+    if settings.level not in (*product.levels, *(("auto",) if len(product.levels) > 1 else ())):
+        raise InputError(f'scenes.level: {job.family} reads {" or ".join(product.levels)}, not "{settings.level}"; correct it')
     bounds = TO_LONLAT.transform_bounds(*job.bounds, densify_pts=21)
     items = list(open_catalogue(job).search(bounds, job.period(layer)[0]))
     keys = {key for item in items for key in item.get("assets", ())}
     for band, key in settings.bands.items():
         if keys and key not in keys:
             raise InputError(f"scenes.bands.{band}: no item has an asset {key}; they have {', '.join(sorted(keys)[:30])}")
-    return select_scenes(items, boa_offset=settings.boa_offset, bands=settings.bands, needed=family(job.family).bands)
+    return select_scenes(
+        items, boa_offset=settings.boa_offset, bands=settings.bands, needed=product.bands, optional=product.more_bands,
+        level=settings.level,
+    )  # fmt: skip
 
 
 def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
@@ -64,6 +48,7 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     return {
         "catalogue": identity(job.path(settings.catalogue)), "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
+        **({} if settings.level == "L2A" else {"level": settings.level}),
     }  # fmt: skip
 
 

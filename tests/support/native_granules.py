@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from pyproj import Transformer
 from rasterio.transform import from_origin
-from rasterio.warp import transform_geom
 
 from imperv.tasks.scenes.bands import PIXEL
 
@@ -70,8 +70,9 @@ def write_granule(folder: Path, granule: Granule) -> dict[str, Any]:
             assets[band]["raster:bands"] = [{"nodata": granule.stated}]
     right, bottom = granule.left + 60 * granule.size[1], granule.top - 60 * granule.size[0]
     ring = [[granule.left, bottom], [right, bottom], [right, granule.top], [granule.left, granule.top], [granule.left, bottom]]
-    geometry = transform_geom(f"EPSG:{granule.epsg}", "EPSG:4326", {"type": "Polygon", "coordinates": [ring]})
-    longitudes, latitudes = zip(*geometry["coordinates"][0], strict=True)
+    to_degrees = Transformer.from_crs(granule.epsg, 4326, always_xy=True)
+    longitudes, latitudes = to_degrees.transform(*zip(*ring, strict=True))
+    geometry = {"type": "Polygon", "coordinates": [list(zip(longitudes, latitudes, strict=True))]}
     stamp = granule.when[:19].replace("-", "").replace(":", "")
     return {
         "type": "Feature", "stac_version": "1.0.0", "id": granule.name, "geometry": geometry, "links": [], "assets": assets,
