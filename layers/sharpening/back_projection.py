@@ -8,7 +8,9 @@ from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
 
 
-def back_project(sharp: np.ndarray, coarse: np.ndarray, factor: int, sigma: float, rounds: int = 5) -> np.ndarray:
+def back_project(
+    sharp: np.ndarray, coarse: np.ndarray, factor: int, sigma: float, rounds: int = 5, floor: float | None = None
+) -> np.ndarray:
     """Add what degraded bands lack of the measured ones, `rounds` times.
 
     Parameters
@@ -21,6 +23,8 @@ def back_project(sharp: np.ndarray, coarse: np.ndarray, factor: int, sigma: floa
         As of `degrade`.
     rounds : int
         Times; the residual falls to about a third with each.
+    floor : float, optional
+        Least value; each round ends with it, so that what it takes from a pixel is added to those around it.
 
     Returns
     -------
@@ -32,6 +36,8 @@ def back_project(sharp: np.ndarray, coarse: np.ndarray, factor: int, sigma: floa
             lack = measured - degrade(fine, factor, sigma)
             lack[np.isnan(lack)] = 0
             fine += enlarge(lack, factor)
+            if floor is not None:
+                np.maximum(fine, np.float32(floor), out=fine)
     return sharp
 
 

@@ -1,0 +1,48 @@
+"""The family of super-resolution: what shared code asks of the product."""
+
+from __future__ import annotations
+
+from imperv.layers.catalogue.superresolution import SHARP
+from imperv.layers.reflectance import SCL
+from imperv.tasks.delivery.cog import cog_form
+from imperv.tasks.family import Family
+from imperv.tasks.family.costs import nothing
+from imperv.tasks.family.task import Task
+from imperv.tasks.superresolution.input import dates_cost, input_cost, make_dates, make_input
+from imperv.tasks.superresolution.models import make_scene_model, model_cost, model_external
+from imperv.tasks.superresolution.sharpening import (
+    make_deviation,
+    make_sharp,
+    make_warped,
+    not_at_5,
+    sharpen_cost,
+    warp_cost,
+)
+from imperv.tasks.superresolution.starting import STARTING_FILE
+from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_external
+
+TASKS = {
+    "SR_S2": Task(freeze_scenes, scenes_external, require=require_any, cost=nothing),
+    "SR_dates": Task(make_dates, cost=dates_cost),
+    **{symbol: Task(make_input, cost=input_cost) for symbol in ("SR_B10", "SR_B20", "SR_B60", "SR_mask")},
+    "SR_model": Task(make_scene_model, model_external, cost=model_cost),
+    "SR10": Task(make_sharp, cost=sharpen_cost, network=True),
+    "SR10_sd": Task(make_deviation, cost=warp_cost),
+    "SR10_laea": Task(make_warped, cost=warp_cost),
+    "SR5": Task(make_sharp, not_needed=not_at_5, cost=sharpen_cost, network=True),
+    "SR5_sd": Task(make_deviation, not_needed=not_at_5, cost=warp_cost),
+    "SR5_laea": Task(make_warped, not_needed=not_at_5, cost=warp_cost),
+}
+"""How each layer is made."""
+
+FAMILY = Family(
+    name="superresolution",
+    title="All bands of Sentinel-2 at 10 m and 5 m",
+    method="Super-resolution (docs/superresolution.md)",
+    method_short="page",
+    tasks=TASKS,
+    form=cog_form("superresolution"),
+    bands=(*SHARP, SCL),
+    stages=("scenes", "features", "models", "layers"),
+    starting_file=STARTING_FILE,
+)

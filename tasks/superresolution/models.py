@@ -1,0 +1,136 @@
+"""What the scene of a tile tells the sharpening: statistics of each step, and which networks take part, tuned or as shipped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.sharpening.network import Model, load, save, shipped
+from imperv.layers.sharpening.scene import Fit, SceneModel, statistics_from_json, statistics_to_json
+from imperv.layers.sharpening.steps import STEPS
+from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.job import Job, Made
+from imperv.tasks.superresolution.windows import Outlook, window
+
+FIT_NS = 1500.0
+"""Core nanoseconds by pixel of 10 m to sum up what the regressions need."""
+
+FIT_BYTES = 900
+"""Bytes by pixel of 10 m of a block that is summed up."""
+
+NETWORK = "network"
+
+
+def read_stored(arrays: dict[int, Any], size: int, block: Block) -> np.ndarray:
+    """Measured bands of one pixel size from the store, (band, y, x)."""
+    return np.asarray(arrays[size][(slice(None), *block.slices)])
+
+
+def measured_arrays(job: Job) -> dict[int, Any]:
+    """The measured bands by pixel size."""
+    return {size: job.array(f"SR_B{size}") for size in (10, 20, 60)}
+
+
+@dataclass(frozen=True)
+class FitBlock:
+    """Sums of one block."""
+
+    arrays: dict[int, Any]
+    shape: tuple[int, int]
+    spread: float | None
+
+    def __call__(self, block: Block) -> Fit:
+        """Read and sum it up."""
+        fit = Fit(self.spread)
+        fit.add(window(partial(read_stored, self.arrays), Outlook.of(block, 10, self.shape)))
+        return fit
+
+
+def make_scene_model(job: Job, layer: Layer) -> Made:
+    """Fit the regressions to the whole scene; keep the tuned networks, or name those that come with the package."""
+    settings, lead = job.production.parameters.sharpening, CATALOGUE["SR10"]
+    blocks = job.blocks_of(lead)
+    work = FitBlock(measured_arrays(job), tuple(job.grid_of(lead).shape), settings.point_spread)
+    size = max(Outlook.of(block, 10, work.shape).pixels for block in blocks) * FIT_BYTES
+    fit = Fit(settings.point_spread)
+    for part in job.engine.map(work, blocks, size, layer.symbol):
+        fit.join(part)
+    statistics = fit.solve()
+    networks = shipped_networks() if settings.method == NETWORK else {}
+    table = {
+        "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
+        "networks": {name: digest_of_model(model) for name, model in networks.items()},
+        "tuned": {},
+    }
+    text = json.dumps(table) + "\n"
+    job.store.remove_record(job.place(layer.symbol).record)
+    job.store.write_text(job.place(layer.symbol).data, text)
+    told = {
+        name: {band: round(float(u), 4) for band, u in zip(STEPS[name].bands, found.unexplained, strict=True)}
+        for name, found in statistics.items()
+    }
+    made = {"networks": table["networks"], "tuned": sorted(table["tuned"]), "unexplained": told}
+    return Made(hashlib.sha256(text.encode()).hexdigest(), made)
+
+
+def shipped_networks() -> dict[str, Model]:
+    """Networks that come with the package, by step."""
+    return {name: model for name in STEPS if (model := shipped(name)) is not None}
+
+
+def digest_of_model(model: Model) -> str:
+    """Hash of its weights."""
+    hasher = hashlib.sha256()
+    for weights in model.weights:
+        hasher.update(np.ascontiguousarray(weights).data)
+    return hasher.hexdigest()[:16]
+
+
+def as_text(model: Model) -> str:
+    """A network as it is kept in JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        save(model, path)
+        return base64.b64encode(path.read_bytes()).decode()
+
+
+def from_text(text: str) -> Model:
+    """Read what `as_text` wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        path.write_bytes(base64.b64decode(text))
+        return load(path)
+
+
+def model_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The networks that come with the package, where they take part."""
+    if job.production.parameters.sharpening.method != NETWORK:
+        return {}
+    return {"networks": {name: digest_of_model(model) for name, model in shipped_networks().items()}}
+
+
+def scene_model(job: Job) -> SceneModel:
+    """The model of a tile, ready to sharpen."""
+    settings = job.production.parameters.sharpening
+    table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
+    networks = {name: model for name, model in shipped_networks().items() if name in table["networks"]}
+    networks |= {name: from_text(text) for name, text in table["tuned"].items()}
+    statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
+    return SceneModel(statistics, networks, settings.point_spread)
+
+
+def model_cost(job: Job, layer: Layer) -> Cost:
+    """Sums over the scene."""
+    rows, columns = job.grid_of(CATALOGUE["SR10"]).shape
+    block = min(rows, 1200) * min(columns, 1200)
+    return Cost(rows * columns * FIT_NS / 1e9, resident(job, block * FIT_BYTES * job.engine.settings.workers))
