@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from imperv.layers.sharpening.back_projection import back_project
+from imperv.layers.sharpening.dates import fuse
 from imperv.layers.sharpening.degradation import MTF, relative_spread
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.network import Model
@@ -69,6 +70,20 @@ def sigma_of(step: str, spread: float | None = None) -> float:
         return spread * found.factor
     coarse, fine = (sum(MTF[band] for band in bands) / len(bands) for bands in (found.bands, TEN))
     return relative_spread(coarse, fine, found.factor)
+
+
+@dataclass
+class Dates:
+    """Further dates of a window, for its bands of 10 m."""
+
+    images: tuple[np.ndarray, ...]
+    """(band, y, x) each, as a window's bands."""
+    shifts: tuple[tuple[float, float], ...]
+    """Of each, pixels of 10 m (`dates.Shift`)."""
+    masks: tuple[np.ndarray, ...]
+    """(y, x) bool, clear ground: first of the window itself."""
+    noise: np.ndarray
+    """(band,) of the window's bands; the same for all windows of a scene."""
 
 
 class Fit:
@@ -148,13 +163,22 @@ def _strength(details: np.ndarray) -> np.ndarray:
     return np.stack([np.sqrt(cv2.blur(band**2, (AROUND, AROUND)).clip(0)) for band in np.nan_to_num(details)])
 
 
-def to_5(window: Window, sharp: Window, spread: Window, model: SceneModel) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def to_5(
+    window: Window, sharp: Window, spread: Window, model: SceneModel, dates: Dates | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """All bands of a window at 5 m, and their deviation, from what `to_10` gave (`sharp`, `spread`).
 
-    The bands of 10 m come first and guide the others, whose detail at 10 m is inferred already: their deviations add up.
+    The bands of 10 m come first, with the detail that other dates saw, and guide the others, whose detail at 10 m is inferred
+    already: their deviations add up.
     """
     none = np.empty((0, *(2 * n for n in window[TEN[0]].shape)), np.float32)
-    guides, deviation = sharpen("10to5", none, np.stack([window[band] for band in TEN]), model)
+    ten = np.stack([window[band] for band in TEN])
+    guides, deviation = sharpen("10to5", none, ten, model)
+    if dates is not None and dates.images:
+        sigma = model.sigma("10to5")
+        guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
+        guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST)
+        deviation = scatter if len(dates.images) > 1 else deviation
     fine, errors = dict(zip(TEN, guides, strict=True)), dict(zip(TEN, deviation, strict=True))
     for name in TO_10:
         step = STEPS[name]

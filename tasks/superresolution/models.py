@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.sharpening.network import Model, load, save, shipped
-from imperv.layers.sharpening.scene import Fit, SceneModel, statistics_from_json, statistics_to_json
+from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_from_json, statistics_to_json, to_10
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made
+from imperv.tasks.superresolution.dates import ReadDates, Registered, register
+from imperv.tasks.superresolution.input import ranked_looks
 from imperv.tasks.superresolution.windows import Outlook, window
 
 FIT_NS = 1500.0
@@ -29,6 +32,12 @@ FIT_BYTES = 900
 """Bytes by pixel of 10 m of a block that is summed up."""
 
 NETWORK = "network"
+
+PART, PARTS = 480, 9
+"""Edge in pixels of 10 m, and number, of the parts of a scene that networks are tuned on."""
+
+TUNING_MINUTES = {"20to10": 2.0, "60to10": 0.8, "10to5": 0.8}
+"""Minutes after which the best so far is kept: under four together."""
 
 
 def read_stored(arrays: dict[int, Any], size: int, block: Block) -> np.ndarray:
@@ -67,11 +76,20 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         fit.join(part)
     statistics = fit.solve()
     networks = shipped_networks() if settings.method == NETWORK else {}
-    table = {
+    tuned: dict[str, Model] = {}
+    warnings: list[str] = []
+    if settings.tune:
+        scene = SceneModel(statistics, dict(networks), settings.point_spread)
+        tuned = tuned_networks(scene, [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)])
+    table: dict[str, Any] = {
         "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
         "networks": {name: digest_of_model(model) for name, model in networks.items()},
-        "tuned": {},
+        "tuned": {name: as_text(model) for name, model in tuned.items()},
     }
+    if settings.to == 5 and settings.dates > 1:
+        looks = ranked_looks(job)[: settings.dates]
+        dates, warnings = register(looks, job.grid_of(lead), job.production.scenes.access)
+        table["dates"] = dates.to_json()
     text = json.dumps(table) + "\n"
     job.store.remove_record(job.place(layer.symbol).record)
     job.store.write_text(job.place(layer.symbol).data, text)
@@ -79,8 +97,44 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         name: {band: round(float(u), 4) for band, u in zip(STEPS[name].bands, found.unexplained, strict=True)}
         for name, found in statistics.items()
     }
-    made = {"networks": table["networks"], "tuned": sorted(table["tuned"]), "unexplained": told}
-    return Made(hashlib.sha256(text.encode()).hexdigest(), made)
+    made = {
+        "networks": table["networks"],
+        "tuned": {name: model.record.get("tuned") for name, model in tuned.items()},
+        "unexplained": told,
+        "dates": table.get("dates", {}).get("dates", []),
+    }
+    return Made(hashlib.sha256(text.encode()).hexdigest(), made, tuple(warnings))
+
+
+def parts_of(shape: tuple[int, int]) -> list[Outlook]:
+    """Parts of a scene that networks learn from, spread over it: at most `PARTS` with edges of `PART` pixels of 10 m."""
+    across = [max(1, min(round(PARTS**0.5), -(-n // PART))) for n in shape]
+    edges = [min(PART, n) for n in shape]
+    starts = [
+        [round(k * (n - e) / max(c - 1, 1)) // 6 * 6 for k in range(c)] for n, e, c in zip(shape, edges, across, strict=True)
+    ]
+    blocks = [Block(y, x, y + edges[0], x + edges[1]) for y in starts[0] for x in starts[1]]
+    return [Outlook(b, 10, Block(b.y0 // 6, b.x0 // 6, b.y1 // 6, b.x1 // 6)) for b in blocks]
+
+
+def tuned_networks(scene: SceneModel, windows: Sequence[Window]) -> dict[str, Model]:
+    """The networks of a scene trained on with its own ground, an octave lower; a step that has too little keeps its own."""
+    from imperv.layers.sharpening.training import fresh, tune
+
+    found: dict[str, Model] = {}
+    for name, step in STEPS.items():
+        pairs = []
+        for measured in windows:
+            sharp = to_10(measured, scene)[0] if name == "60to10" else measured
+            bands = np.stack([measured[band] for band in step.bands])
+            none = np.empty((0, *(step.factor * n for n in bands.shape[1:])), np.float32)
+            pairs.append((np.stack([sharp[guide] for guide in step.guides]) if step.guides else none, bands))
+        try:
+            found[name] = tune(scene.networks.get(name) or fresh(name), pairs, scene.sigma(name), minutes=TUNING_MINUTES[name])
+        except ValueError:
+            continue
+        scene.networks = {**scene.networks, name: found[name]}
+    return found
 
 
 def shipped_networks() -> dict[str, Model]:
@@ -127,6 +181,15 @@ def scene_model(job: Job) -> SceneModel:
     networks |= {name: from_text(text) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
     return SceneModel(statistics, networks, settings.point_spread)
+
+
+def dates_reader(job: Job) -> ReadDates | None:
+    """What reads the further dates of a tile; None where there are none."""
+    table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
+    if not table.get("dates", {}).get("dates"):
+        return None
+    dates = Registered.from_json(table["dates"], ranked_looks(job))
+    return ReadDates(dates, job.grid_of(CATALOGUE["SR10"]), job.production.scenes.access)
 
 
 def model_cost(job: Job, layer: Layer) -> Cost:

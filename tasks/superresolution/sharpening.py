@@ -19,7 +19,8 @@ from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
-from imperv.tasks.superresolution.models import measured_arrays, read_stored, scene_model
+from imperv.tasks.superresolution.dates import ReadDates
+from imperv.tasks.superresolution.models import dates_reader, measured_arrays, read_stored, scene_model
 from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block
 
 CONSISTENT = 2.0
@@ -47,11 +48,12 @@ class SharpenBlock:
     out: Any
     layer: Layer
     model: SceneModel
+    dates: ReadDates | None = None
 
     def __call__(self, block: Block) -> tuple[BlockReport, dict[str, tuple[float, int]]]:
         """Sharpen and store it."""
         outlook = Outlook.of(block, int(self.layer.resolution), self.shape)
-        found = sharpen_block(partial(read_stored, self.arrays), outlook, self.model)
+        found = sharpen_block(partial(read_stored, self.arrays), outlook, self.model, self.dates)
         written = {self.layer.symbol: found.bands, "sd": found.deviation}
         for name, pixels in written.items():
             self.out[name][(slice(None), *block.slices)] = pixels
@@ -65,7 +67,8 @@ def make_sharp(job: Job, layer: Layer) -> Made:
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
-        work = SharpenBlock(measured_arrays(job), tuple(grid.shape), out, layer, model)
+        dates = dates_reader(job) if layer.resolution == 5 else None
+        work = SharpenBlock(measured_arrays(job), tuple(grid.shape), out, layer, model, dates)
         found = job.engine.map(work, blocks, sharpen_bytes(job, layer), layer.symbol)
         lack = consistency([part for _, part in found])
         if wrong := {name: value for name, value in lack.items() if value > CONSISTENT}:

@@ -12,7 +12,7 @@ from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue.superresolution import COASTAL, NO_DEVIATION, SHARP
 from imperv.layers.reflectance import NO_DATA, REFLECTANCE_10M, REFLECTANCE_20M
 from imperv.layers.sharpening.degradation import degrade
-from imperv.layers.sharpening.scene import MARGIN, TO_10, SceneModel, finer_sigma, to_5, to_10
+from imperv.layers.sharpening.scene import MARGIN, TO_10, Dates, SceneModel, finer_sigma, to_5, to_10
 from imperv.layers.sharpening.steps import STEPS
 
 PIXELS = {
@@ -112,12 +112,12 @@ class Sharpened:
     """By band: sum of squares of what the bands, degraded again, lack of the measured ones, and the measured pixels."""
 
 
-def sharpen_block(read: Read, outlook: Outlook, model: SceneModel) -> Sharpened:
-    """Sharpen a block to the pixels of its outlook, 10 m or 5 m."""
+def sharpen_block(read: Read, outlook: Outlook, model: SceneModel, dates: Callable[[Outlook], Dates] | None = None) -> Sharpened:
+    """Sharpen a block to the pixels of its outlook, 10 m or 5 m; `dates` gives further dates for 5 m."""
     measured = window(read, outlook)
     sharp, spread = to_10(measured, model)
     if outlook.resolution == 5:
-        sharp, spread = to_5(measured, sharp, spread, model)
+        sharp, spread = to_5(measured, sharp, spread, model, dates(outlook) if dates is not None else None)
     whole = stored(sharp)
     inner = outlook.inner
     lack = {

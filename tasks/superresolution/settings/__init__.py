@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.parameters import ParameterGroups
@@ -41,6 +41,12 @@ class Parameters(ParameterGroups):
 
     input: InputParameters = InputParameters()
     sharpening: SharpeningParameters = SharpeningParameters()
+
+    @model_validator(mode="after")
+    def _dates_of_one_look(self) -> Parameters:
+        if self.input.kind == "mosaic" and self.sharpening.dates > 1:
+            raise ValueError('sharpening.dates: a mosaic holds all dates already; set it to 1, or input.kind to "clearest"')
+        return self
 
 
 class SuperResolutionProduction(Production):
