@@ -60,7 +60,7 @@ def accuracy_lines(folder: Path, seeds: tuple[int, ...] = SEEDS) -> list[str]:
             place = folder / f"{make.__name__[1:]}-{seed}"
             place.mkdir(parents=True, exist_ok=True)
             job = _ready(make(place, seed))
-            found = [run_trial(job, product, Truth.find(place / "truth"), told=_say) for product in PRODUCTS]
+            found = [run_trial(job, product, Truth.find(place / "truth"), progress=_say) for product in PRODUCTS]
             lines += _tables(f"{kind} {seed}", found, job)
             trials += [replace(trial, number=seed) for trial in found]
         lines += _tables(f"{kind}s", trials, job)

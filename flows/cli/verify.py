@@ -22,7 +22,7 @@ RASTERS = (".tif", ".tiff", ".zip")
 """Endings of files that are checked."""
 
 NOT_JUDGED = ("debris", "edition")
-"""Findings of files that are only named."""
+"""Checks of files that are listed and not counted."""
 
 
 def verify(
@@ -32,7 +32,7 @@ def verify(
         typer.Option("--config", "-c", readable=False, help="Production file: verify all that it should have delivered."),
     ] = None,
     target: Targets = None,
-    window: Annotated[bool, typer.Option("--window", help="They cover windows, whatever their records say.")] = False,
+    window: Annotated[bool, typer.Option("--window", help="Files cover windows, whatever their records say.")] = False,
     imd_then: Annotated[Path | None, typer.Option(help="Density of the first year at 10 m, for the sums of change.")] = None,
     ibu_then: Annotated[Path | None, typer.Option(help="Built-up of the first year at 10 m.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of the EEA's boundary masks, for the gap check.")] = None,
@@ -43,14 +43,14 @@ def verify(
     from imperv.tasks.families import family
 
     if target and (paths or config is None):
-        raise InputError("--target says which products a production must have: give --config and no paths")
+        raise InputError("--target selects products of a production: give --config and no paths")
     jobs = _jobs(config) if config is not None else []
     product = jobs[0].family if jobs else DEFAULT
     maps = {key: path for key, path in (("imd_then", imd_then), ("ibu_then", ibu_then)) if path is not None}
     then = {symbol: maps[about.key] for symbol, about in family(DEFAULT).references.items() if about.key in maps}
     more = {"window": window, "then": then, "masks": masks}
     if strange := [name for name, value in more.items() if value and name not in family(product).form.options]:
-        raise InputError(f"--{strange[0]}: files of product {product} are verified without it; leave it out")
+        raise InputError(f"--{strange[0]}: product {product} does not have this option; leave it out")
     missing: dict[str, dict[str, Finding]] = {}
     if paths:
         found = _verify_files(paths, jobs, more)
@@ -66,8 +66,8 @@ def verify(
         rows = {name: list(findings) for name, findings in found.items()}
         for name, finding in absent:
             rows.setdefault(name, []).append(finding)
-        told = {n: [{"check": f.check, "ok": f.ok, "text": f.text, "note": f.note} for f in fs] for n, fs in rows.items()}
-        out.print_json(json.dumps(told))
+        listed = {n: [{"check": f.check, "ok": f.ok, "text": f.text, "note": f.note} for f in fs] for n, fs in rows.items()}
+        out.print_json(json.dumps(listed))
     else:
         for name, findings in found.items():
             state = "FAIL" if any(not f.ok for f in findings) else "ok  " if name in judged else "--  "
@@ -120,7 +120,7 @@ def _only(folder: Path, taken: Container[Path]) -> bool:
 
 
 def _jobs(config: Path) -> list[Job]:
-    """The tiles whose store explains files."""
+    """Jobs of the production's tiles."""
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 

@@ -1,4 +1,4 @@
-"""The form that imperviousness is delivered in: what the EEA's product definitions and its delivery check ask for."""
+"""The EEA's form of delivery of imperviousness, by its product definitions and its delivery check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from imperv.tasks.family.form import Form, Places, Written
 from imperv.tasks.imperviousness.checks.delivered import verify_delivered
 from imperv.tasks.imperviousness.checks.delivery_check import check_file, pixel_counts
 from imperv.tasks.imperviousness.checks.verifying import Request, check_meaning, verify
-from imperv.tasks.imperviousness.products.editions import other_editions, period_of, told
+from imperv.tasks.imperviousness.products.editions import editions_note, other_editions, period_of
 from imperv.tasks.imperviousness.products.facts import EEAProduct, product_of
 from imperv.tasks.imperviousness.products.metadata_xml import metadata_xml
 from imperv.tasks.imperviousness.products.names import EEAPlaces, collection_name, delivery_of, edition_years, eea_places
@@ -79,7 +79,7 @@ def _pixels(job: Job, layer: Layer) -> Any:
 
 
 def _write_beside(product: EEAProduct, places: EEAPlaces, folder: Path, findings: list[Finding]) -> dict[str, Path]:
-    """Write what belongs to a GeoTIFF and its table into the folder of drafts; the files by their places."""
+    """Write the files beside a GeoTIFF and its table into the folder of drafts; the files by their places."""
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
     checks = tuple(f.check for f in findings)
     files[places.metadata].write_text(metadata_xml(product, checks), encoding="utf-8")
@@ -118,11 +118,11 @@ def _settings(job: Job, layer: Layer) -> dict[str, Any]:
 
 
 def _check(job: Job, symbol: str, draft: Path, counts: Mapping[int, int]) -> list[Finding]:
-    """Hold a written file and its table against the delivery check, other layers, and the pixels that were meant."""
+    """Check a written file and its table: delivery check, relations to other layers, and the layer's pixels."""
     findings = check_file(draft, window=job.windowed)
-    # Blocks that never reached the disk are read as no data, without an error.
+    # Blocks that were not written are read as no data, without an error.
     if all(f.ok or f.check != "readable" for f in findings) and pixel_counts(draft) != counts:
-        raise WorkError(f"{draft.name}: does not hold the pixels that were written; check the disk and run again")
+        raise WorkError(f"{draft.name}: differs from the pixels that were written; check the disk and run again")
     if all(f.ok for f in findings):
         findings += check_meaning(job, symbol, draft)
     if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
@@ -131,7 +131,7 @@ def _check(job: Job, symbol: str, draft: Path, counts: Mapping[int, int]) -> lis
 
 
 def series_of(job: Job) -> Series:
-    """What the collection of a production says."""
+    """Collection of a production."""
     production, contact = job.production, job.production.delivery.contact
     then, now = edition_years(production)
     return Series(
@@ -151,7 +151,7 @@ def series_of(job: Job) -> Series:
 def _look(production: Production) -> Iterator[Remark]:
     if production.delivery.contact is None:
         yield doubtful(
-            "delivery.contact: nobody is named to ask: the metadata of products will say missing, and there are no packages; "
+            "delivery.contact is missing: the metadata of products will say so, and there are no packages; "
             "add [delivery.contact] with organisation and email"
         )
     yield fine(f"GDAL {load_gdal().__version__} writes the maps")
@@ -163,7 +163,7 @@ def _preflight() -> None:
 
 def _finish(job: Job) -> str:
     refresh_series(job, series_of(job))
-    return told(job)
+    return editions_note(job)
 
 
 EEA = Form(
@@ -183,4 +183,4 @@ EEA = Form(
     verify=lambda jobs, products, more: verify_delivered(jobs, products, Request(**more)),
     verify_files=lambda paths, jobs, more: verify(paths, Request(**more, jobs=jobs)),
 )
-"""GeoTIFF of bytes with its attribute table, INSPIRE metadata, style, quicklook, STAC Item, and the package where it is asked."""
+"""GeoTIFF of bytes with attribute table, INSPIRE metadata, style, quicklook, STAC Item, and the package with `delivery.zip`."""

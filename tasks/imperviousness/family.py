@@ -1,4 +1,4 @@
-"""The family of imperviousness: what shared code asks of the product."""
+"""The family of imperviousness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imperv.tasks.job import Job
 
 
 def _report(job: Job) -> str:
-    from imperv.tasks.imperviousness.report.tile import write_tile_report  # what draws takes a second to import
+    from imperv.tasks.imperviousness.report.tile import write_tile_report  # plotting takes a second to import
 
     return write_tile_report(job)
 

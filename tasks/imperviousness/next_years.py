@@ -1,7 +1,7 @@
-"""The production file of the next pair of years: `now` becomes `then`, and the delivered maps its references.
+"""The production file of the next pair of years: `now` becomes `then`, its delivered maps the references.
 
-What was `now` becomes `then`: the maps that this chain made are its references, features of that year are used again where
-the store is the same, and each tile's model of the year before is where its training starts (`tasks.networks.starting`).
+The maps that this chain made are the references of the next pair. Features of the shared year are used again where the store
+is the same. Training starts from the model of each tile (`tasks.networks.starting`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def next_production(
 ) -> tuple[Path, list[str]]:
     """Write the production file of the next pair of years to `out`; the last one stays as it is.
 
-    Returns the file, checked, and the tiles left out. `now` is a year or twelve months. Without `clcplus_now` the proxy stands in
-    (docs/proxy.md); `footprints`, of the new `then`, and `catalogue` are by default those of the last production. A tile without
-    delivered IMD and IBU is an error, or with `only_finished` left out and named in the file. InputError if a value is wrong.
+    Returns the file, checked, and the tiles left out. `now` is a year or twelve months. Without `clcplus_now` the proxy takes its
+    place (docs/proxy.md); `footprints`, of the new `then`, and `catalogue` are by default those of the last production. A tile
+    without delivered IMD and IBU is an error, or with `only_finished` left out and named in the file. InputError if a value is
+    wrong.
     """
     production = Production.read(last)
     file = file_of(last)
@@ -79,7 +80,7 @@ def _delivered(production: Production, tile: str) -> bool:
 
 
 def _pattern(production: Production, symbol: str) -> str:
-    """Where the delivered files of a layer lie, with the tile's name left open."""
+    """Path of the delivered files of a layer, with ``{tile}`` for the tile's name."""
     tile = production.tile_names[0]
     place = places_of(Job.of(production, tile), symbol).tif.replace(tile, "{tile}")
     return f"{production.store_url}/{place}"

@@ -1,4 +1,4 @@
-"""The production file of imperviousness to begin with (`imperv init`), with what is filled in: ``$tile`` and the like."""
+"""Template of a first production file of imperviousness (`imperv init`), with fields such as ``$tile``."""
 
 STARTING_FILE = """\
 # Production of tile $tile ($countries), begun by `imperv init`.

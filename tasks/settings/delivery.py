@@ -1,4 +1,4 @@
-"""What a production says of its deliverables, whatever their form: whom to ask, and terms of use."""
+"""Settings of delivery, whatever the form: contact and terms of use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _website(url: str) -> str:
 
 
 class Contact(Frozen):
-    """Who answers questions about the products: INSPIRE asks for an organisation and an e-mail address."""
+    """Contact for the products; INSPIRE requires organisation and e-mail address."""
 
     organisation: Annotated[str, Field(min_length=1)]
     """Name of the organisation."""
@@ -34,11 +34,11 @@ class Contact(Frozen):
 
 
 class DeliverySettings(Frozen):
-    """Whom to ask about the products, and the terms of their use."""
+    """Contact and terms of use of the products."""
 
     contact: Contact | None = None
-    """Who answers questions."""
+    """Contact for the products."""
     licence: Annotated[str, Field(min_length=1)] = "other"
-    """SPDX identifier of the products' licence; ``other`` where there is none."""
+    """SPDX identifier of the products' licence; ``other`` for none."""
     conditions: str = ""
-    """Conditions of access and use, in words; empty where they are not known."""
+    """Conditions of access and use; empty if unknown."""

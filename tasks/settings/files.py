@@ -15,7 +15,7 @@ from imperv.tasks.settings.toml_files import read_toml
 
 
 def table_of(file: Path, production: Production) -> dict[str, Any]:
-    """What a production file says, with absolute paths, so that it may be written elsewhere."""
+    """Table of a production file, with absolute paths: it may be written to another folder."""
     return resolve_paths(read_toml(file), type(production), production.path) | {"store": production.store_url}
 
 
@@ -68,6 +68,6 @@ def file_of(path: Path) -> Path:
 
 
 def label_of(path: Path) -> str:
-    """Name of a production for people: its file's, or the folder's of a production.toml."""
+    """Name of a production: of its file, or of the folder of a production.toml."""
     file = file_of(path).absolute()
     return file.parent.name if file.name == "production.toml" and file.parent.name else file.stem

@@ -119,10 +119,10 @@ class EngineSettings(Frozen):
 
 
 class Prices(Frozen):
-    """What a machine costs, for `imperv plan`; nothing is asked for where nothing is given."""
+    """Prices of a machine, for `imperv plan`; all optional."""
 
     currency: str = "EUR"
-    """Printed after amounts."""
+    """Currency of all prices."""
     core_hour: Annotated[float, Field(ge=0)] = 0
     """One core for an hour."""
     gpu_hour: Annotated[float, Field(ge=0)] = 0
@@ -150,7 +150,7 @@ class Production(BaseSettings):
     )
 
     product: str = DEFAULT
-    """What is made: a family of layers (`imperv graph --product`)."""
+    """Product: a family of layers (`imperv graph --product`)."""
     tiles: tuple[str, ...] | Literal["eea38-2021", "eea38-2024"] = ()
     """Tile names or an official list; with `countries` or `aoi` those of them that these touch."""
     countries: Annotated[tuple[str, ...], AfterValidator(_countries)] = ()
@@ -351,5 +351,5 @@ def _hint(path: list[str], model: Any) -> str:
 
 
 def describe_bytes(count: float) -> str:
-    """Amount of memory for people."""
+    """Amount of memory as text."""
     return format_bytes(int(count))

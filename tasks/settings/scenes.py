@@ -22,25 +22,25 @@ class SceneAccess(Frozen):
     """How files of scenes are reached that lie on object stores and web servers; keys come from the environment."""
 
     unsigned: bool = False
-    """Ask object stores without keys, as for public buckets."""
+    """Unsigned requests, for public buckets."""
     profile: str = ""
-    """Profile of the AWS configuration files whose keys are used, whatever keys the environment has."""
+    """AWS profile; overrides keys of the environment."""
     endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
     """Object store other than that of AWS, such as ``"https://eodata.dataspace.copernicus.eu"``."""
     region: str = ""
-    """Region of the buckets, where neither environment nor profile tells it."""
+    """Region of the buckets, where neither environment nor profile has it."""
     requester_pays: bool = False
-    """Agree to pay for requests, for buckets that ask for it."""
+    """Pay for requests, for requester-pays buckets."""
     connect_timeout: Annotated[float, Field(gt=0)] = 10
     """Seconds within which a server must accept a connection."""
     timeout: Annotated[float, Field(gt=0)] = 30
-    """Seconds without data after which a transfer is given up and tried again."""
+    """Seconds without data after which a transfer is tried again."""
     retries: Annotated[int, Field(ge=0)] = 3
-    """Times that a request is repeated at once when a server is busy (429, 5xx)."""
+    """Immediate repetitions of a request to a busy server (429, 5xx)."""
     patience: Annotated[float, Field(ge=0)] = 300
-    """Seconds that a server which does not answer is waited for before the tile fails."""
+    """Longest wait for a server that does not answer before the tile fails, seconds."""
     concurrency: Annotated[int, Field(ge=1)] = 8
-    """Remote files read at once; waiting for a server takes no processor."""
+    """Remote files read at once."""
 
     @model_validator(mode="after")
     def _one_identity(self) -> SceneAccess:
@@ -61,7 +61,7 @@ class Scenes(Frozen):
     boa_offset: Literal["auto", "none", "subtract"] = "auto"
     """Offset of processing baseline 04.00: by the items' metadata, never, or always subtracted."""
     bands: dict[str, str] = Field(default_factory=dict)
-    """Asset keys for band names that metadata does not tell, such as ``{B02 = "image_blue"}``."""
+    """Asset keys of bands that metadata does not name, such as ``{B02 = "image_blue"}``."""
     access: SceneAccess = SceneAccess()
     """How their files are reached."""
 

@@ -1,4 +1,4 @@
-"""What a production says of how it is watched; nothing of it changes a pixel, a key or the name of a run."""
+"""How a production is watched; no setting changes a pixel, a key or the name of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WatchSettings(BaseModel):
     heartbeat: Annotated[float, Field(ge=1)] = 30
     """Seconds between two signs of life of its parent, which counts as silent after three."""
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_notifier)], ...], BeforeValidator(_several)] = ()
-    """Who is told of the first failure, the end and silence: addresses that take Slack's JSON, or commands that read the text."""
+    """Recipients of alerts (first failure, end, silence): addresses that take Slack's JSON, or commands that read the text."""
     metrics: Annotated[PathText, AfterValidator(_prom)] = ""
     """File for Prometheus' node_exporter, ending in ``.prom``, written anew with every sign of life."""
     links: Annotated[str, AfterValidator(_base)] = ""

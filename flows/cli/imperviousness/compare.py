@@ -1,4 +1,4 @@
-"""The command ``imperv compare``: two stores, productions or folders of maps held against each other."""
+"""The command ``imperv compare``: differences of two stores, productions or folders of maps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def compare(
         list[str] | None,
         typer.Option(
             "--layer", "-l", metavar="LAYER", callback=layer_names, autocompletion=complete_layer,
-            help="Only this layer; all final ones by default; repeatable.",
+            help="Only this layer; default: all final ones; repeatable.",
         ),
     ] = None,
     tile: Annotated[
@@ -29,10 +29,10 @@ def compare(
     picture: Annotated[
         Path | None, typer.Option(help="Draw A, B and their difference side by side into this PNG, SVG or PDF.")
     ] = None,
-    truth: Annotated[Path | None, typer.Option(help="Folder with truth_imd_now.tif ...: which of the two is better.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Folder with truth_imd_now.tif ...: score both.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Say where two productions, stores or folders of maps differ: pixels, areas and classes, parameters and software."""
+    """Compare two productions, stores or folders of maps: pixels, areas, classes, parameters, software."""
     from imperv.flows.cli.imperviousness.comparison_page import as_dict, lines
     from imperv.flows.cli.imperviousness.comparison_picture import check_name, draw
     from imperv.tasks.imperviousness.assessment.comparing import compare as tally_of

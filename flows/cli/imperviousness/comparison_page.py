@@ -40,7 +40,7 @@ def lines(a: Side, b: Side, found: Found) -> Iterator[str]:
     if not any(row[0] for row in rows[1:]):
         rows = [row[1:] for row in rows]
     yield from _columns(rows)
-    yield "mean and RMS of the difference B - A; km2 sealed or built-up, of other masks what is 1, of changes the net change"
+    yield "mean and RMS of the difference B - A; km2 sealed or built-up, of other masks code 1, of changes the net change"
     yield from dict.fromkeys(f"{_where(pair.tile)}{pair.name}: {pair.ground.note}" for pair, _ in found if pair.ground.note)
     for pair, tally in found:
         yield from _remarks(f"{_where(pair.tile)}{pair.name}", tally)
@@ -58,7 +58,7 @@ def _origins(a: Side, b: Side, found: Found) -> Iterator[str]:
         yield "settings: the same" if not settings else "settings that differ, A | B:"
         yield from (f"  {difference}" for difference in settings)
     if not nodes:
-        yield "how they were made is not compared: that takes two productions or stores, or two folders of products"
+        yield "records are not compared: that needs two productions or stores, or two folders of products"
         return
     yield "software: the same" if not software else f"software, A | B: {'; '.join(map(str, software))}"
     for tile, known in nodes.items():
@@ -110,7 +110,7 @@ def _row(tile: str, name: str, tally: Tally) -> tuple[str, ...]:
 
 
 def _share(part: int, whole: int) -> str:
-    """Percent; never 0 where there is something, nor 100 where something is missing."""
+    """Percent; 0 and 100 only if exact."""
     if not part or not whole:
         return "0" if whole else ""
     percent = 100 * part / whole
@@ -135,7 +135,7 @@ def _columns(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _remarks(name: str, tally: Tally) -> Iterator[str]:
-    """What goes beyond the table: pixels of one map only, transitions, scores."""
+    """Remarks below the table: pixels of one map only, transitions, scores."""
     if not tally.both:
         yield f"{name}: no pixel has data in both"
     if tally.only_a or tally.only_b:

@@ -1,7 +1,7 @@
 """The picture of `imperv compare`: A, B and their difference side by side, with legends and a scale bar.
 
-Maps are thinned block by block while they are read, as suits their codes, so that a tile takes no more memory than a block;
-of differences the largest of each cell is shown, so that single buildings stay visible.
+Maps are thinned block by block while they are read, by the rule of their codes: a tile takes no more memory than a block.
+The largest difference of each cell is shown, so that single buildings stay visible.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST = 700
 """Most pixels of a map each way."""
 
 BLOCK = 1000
-"""About as many pixels each way are read at once."""
+"""Edge of the blocks that are read at once, about, pixels."""
 
 DPI = 200
 """Of the picture: a map gets more than `LONGEST` pixels each way, so that none of its own is left out."""
@@ -38,7 +38,7 @@ ROWS = 6
 """Maps below each other at most."""
 
 NONE = 100
-"""Code of no difference; B - A is counted from it."""
+"""Code of no difference: codes are B - A plus this."""
 
 LEAST = 5
 """Percent: smallest end of the scale of differences."""
@@ -221,7 +221,7 @@ def _colours(drawn: Drawn, layer: Layer | None, kind: str) -> tuple[Sequence[Seq
 
 
 def _any_colours() -> list[Sequence[float]]:
-    """Colours for codes without a meaning that is known here: neighbours are told apart."""
+    """Colours for codes of unknown meaning: neighbouring codes differ."""
     from matplotlib import colormaps
 
     return [tuple(255 * v for v in colormaps["tab20"](code % 20)[:3]) for code in range(256)]
@@ -293,7 +293,7 @@ def _patches(figure: Any, where: str, entries: Sequence[tuple[str, Any]]) -> Non
 
 
 def _crop(axes: Any, drawn: Drawn) -> float:
-    """Show what has data in either map, with a margin; the width of what is shown, in pixels of the picture."""
+    """Crop to the data of either map, with a margin; the width shown, in pixels of the picture."""
     one, two = (pixels != OUTSIDE if pixels.dtype == np.uint8 else np.isfinite(pixels) for pixels in (drawn.a, drawn.b))
     found = [np.flatnonzero((one | two).any(axis=axis)) for axis in (1, 0)]
     rows, columns = one.shape

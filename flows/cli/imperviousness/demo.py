@@ -19,7 +19,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
 SMALLEST = 200
-"""Least edge in pixels, with room for a town, fields and a forest."""
+"""Smallest edge in pixels that has room for a town, fields and a forest."""
 
 KILOMETRE = 100
 """Pixels. Areas are whole kilometres."""
@@ -50,7 +50,7 @@ def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str
 
 
 def show_end(job: Job, config: Path, out: Console) -> None:
-    """Places of everything, the report first, and last its accuracy."""
+    """Print the places of all outputs, the report first, and the accuracy last."""
     out.print(f"\nopen {job.store.full(job.report_path)}")
     _show_layers(job, out)
     out.print(f"production file  {config}\nstore            {job.production.store_url}")
@@ -67,7 +67,7 @@ steps_per_epoch = 32
 
 
 def simulated(directory: Path, size: int, err: Console) -> Path:
-    """Production file of the simulated input, which is kept if it has this size."""
+    """Production file of the simulated input; input of this size is kept."""
     from imperv.tasks.simulator import VERSION, simulate
 
     marker, begun = directory / "simulation.json", directory / "simulation.begun"
@@ -88,7 +88,7 @@ def simulated(directory: Path, size: int, err: Console) -> Path:
 
 def _show_layers(job: Job, out: Console) -> None:
     """Final layers and their files."""
-    rows = [("layer", "pixel", "valid", "file", "what it is")]
+    rows = [("layer", "pixel", "valid", "file", "description")]
     for symbol in delivered_symbols():
         layer, record = CATALOGUE[symbol], job.record(symbol)
         if record is None or not record.made:
@@ -114,7 +114,7 @@ def _product(job: Job, symbol: str) -> Path:
 
 
 def _show_scores(job: Job, folder: Path, out: Console) -> None:
-    """Accuracy beside that of the maps without this run, and where and why those are better."""
+    """Print the accuracy beside that of the maps without this run, and where and why those are better."""
     found = candidates(job)
     rows = compare(found, read_truths(folder, job.grid(10)))
     _print_columns([("against the truth", *found), *((row.name, *map(row.text, found)) for row in rows)], out)
@@ -131,7 +131,7 @@ WITHOUT = (
 
 
 def advantages(rows: Sequence[Score], names: Sequence[str]) -> list[str]:
-    """One line for each map that beats the first one at something: at what, and why."""
+    """One line for each map that is better than the first one in a score: in which, and why."""
     lines = []
     for name in names[1:]:
         better = [row for row in rows if row.loss(name) < row.loss(names[0])]

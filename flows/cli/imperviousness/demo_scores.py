@@ -1,7 +1,7 @@
-"""What a finished map is worth: its scores against the truth beside those of what a person would use without it.
+"""Scores of a finished map against the truth, beside those of the maps that a user has without it.
 
-That is the map of then, used as if it were of now, and CLC+ Backbone: its sealed pixels at the mean density that the map of
-then has in them, and its two years compared.
+These are the map of then, used as if it were of now, and CLC+ Backbone: its sealed pixels at the mean density that the map of
+then has there, and the difference of its two years.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ OUTSIDE = 255
 SIMULATED = "references are simulated from the truth with small errors, and the run sees the satellite only"
 OUTLINE = "density of now is calibrated to the old map, and 0 outside CLC+ (ATBD 4.3.2)"
 MASK = "the change mask (ATBD 4.2.5) keeps false change out, and with it what is narrow, such as a new road"
-"""Why a map that is there without this run may be better at something."""
+"""Reasons why a map without this run may be better."""
 
 TRUTHS = ("imd_then", "imd_now", "ibu_now", "change")
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A map that a person may take for the state of now."""
+    """A map of the state of now."""
 
     density: np.ndarray
     """(y, x) float32: percent, NaN unknown."""
     built: np.ndarray | None
-    """(y, x) bool: built-up; None where it tells none."""
+    """(y, x) bool: built-up; None where it has none."""
     moved: np.ndarray | None
-    """(y / 2, x / 2) int8: 1 gain, -1 loss, 0 none; None where it tells no change."""
+    """(y / 2, x / 2) int8: 1 gain, -1 loss, 0 none; None where it has no change."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Score:
     higher: bool = False
     """Whether higher is better."""
     truth: float | None = None
-    """What is best, where neither high nor low is."""
+    """Best value, where neither the highest nor the lowest is."""
     why: str = ""
-    """Why a map that is there without this run may be better."""
+    """Reason why a map without this run may be better."""
 
     @property
     def short(self) -> str:
@@ -67,7 +67,7 @@ class Score:
         return self.name.split(",")[0]
 
     def loss(self, name: str) -> float:
-        """How far a candidate is from the best there could be; infinite where it has no value."""
+        """Distance of a candidate from the best possible value; infinite without a value."""
         value = self.values[name]
         if value is None:
             return np.inf
@@ -75,13 +75,13 @@ class Score:
         return abs(value - round(self.truth, self.digits)) if self.truth is not None else -value if self.higher else value
 
     def text(self, name: str) -> str:
-        """A value for people."""
+        """A value as text."""
         value = self.values[name]
         return "–" if value is None else f"{value:.{self.digits}f}{self.unit}"
 
 
 def candidates(job: Job) -> dict[str, Candidate]:
-    """This run and what there is without it, by name."""
+    """This run and the maps without it, by name."""
     imd, then, clc = (job.array(symbol)[:] for symbol in ("IMD_now", "IMD_then", "CLCP_now"))
     before = job.array("CLCP_then")[:]
     classes = job.array("IMCC")[:]
@@ -131,7 +131,7 @@ def compare(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> 
 
 
 def _changes(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) -> list[Score]:
-    """How much of the planted change is found, and how much where there is none; the map of then finds none of it."""
+    """Detected share of the planted change, and false change; the map of then detects none."""
     inside, planted = _share(truth["change"] == OUTSIDE) == 0, _share(truth["change"] == 1)
     before, after = (aggregate_mean(np.ascontiguousarray(truth[key]), 2) for key in ("imd_then", "imd_now"))
     inside &= (before <= 100) & (after <= 100)
@@ -155,7 +155,7 @@ def _changes(found: Mapping[str, Candidate], truth: Mapping[str, np.ndarray]) ->
 
 
 def _precision(moved: np.ndarray, real: np.ndarray) -> float | None:
-    """Percent of what is called change that is one, and in that direction; None where nothing is called so."""
+    """Precision of change and its direction, percent; None without any."""
     called = moved != 0
     return 100 * float((moved == real)[called].mean()) if called.any() else None
 
@@ -178,7 +178,7 @@ def _rms(error: np.ndarray) -> float:
 
 
 def f1(found: np.ndarray, truth: np.ndarray) -> float:
-    """Twice the hits over all that either calls true; 1 where neither does."""
+    """F1 of two masks; 1 where both are empty."""
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
 

@@ -1,4 +1,4 @@
-"""The command ``imperv evaluate``: what it asks; the rest is in `evaluating` and `evaluation_plots`."""
+"""The command ``imperv evaluate``: its options; the work is in `evaluating` and `evaluation_plots`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Product(StrEnum):
 
 
 def evaluate(
-    tiles: Annotated[list[str] | None, tiles_argument("Finished tiles; those of the production by default.")] = None,
+    tiles: Annotated[list[str] | None, tiles_argument("Finished tiles; default: those of the production.")] = None,
     config: Config = Path("production.toml"),
     truth: Annotated[Path | None, typer.Option("--truth", help="Folder with truth_imd_now.tif, truth_ibu_now.tif ...")] = None,
     rasters: Annotated[
         list[str] | None, typer.Option("--truth-raster", help="One truth raster, such as imd_now=FILE; repeatable.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=0, help="Trainings of each model; 0 judges the stored layers alone.")] = 3,
+    seeds: Annotated[int, typer.Option(min=0, help="Trainings of each model; 0: score the stored layers only.")] = 3,
     only: Annotated[Product | None, typer.Option("--only", case_sensitive=False, help="One product.")] = None,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw into this PNG or HTML file.")] = None,
 ) -> None:
-    """Judge models and maps against a truth: the U-Nets beside per-pixel models on held-out blocks, and the stored layers."""
+    """Score models and maps by a truth: U-Nets and per-pixel models on held-out blocks, and the stored layers."""
     from imperv.flows.cli.imperviousness.evaluating import evaluate_tiles, notes, tables
     from imperv.flows.cli.imperviousness.evaluation_plots import check_name, save
     from imperv.tasks.imperviousness.assessment.truth import Truth

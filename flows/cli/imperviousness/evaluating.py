@@ -1,4 +1,4 @@
-"""`imperv evaluate`: how good the models and the maps of finished tiles are, against a truth; as tables and JSON.
+"""`imperv evaluate`: scores of the models and maps of finished tiles, as tables and JSON.
 
 The work is in `tasks.imperviousness.assessment`, pictures in `evaluation_plots`.
 """
@@ -25,7 +25,7 @@ MASK_COLUMNS = {"precision": "precision", "recall": "recall", "f1": "F1", "iou":
 """Scores shown, and their headings."""
 
 BEST = "best F1 (at)"
-"""Heading of the F1 that a method would reach if its threshold knew the truth, and of that threshold."""
+"""Heading of the F1 at the threshold that maximises it on the truth, and of that threshold."""
 
 Row = dict[str, Any]
 
@@ -35,31 +35,31 @@ def evaluate_tiles(
     truth: Truth,
     trials: int = 3,
     only: Product | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Row:
-    """Evaluate tiles of one production, which need features and references; what more they have is judged too.
+    """Evaluate tiles of one production, which need features and references; stored layers are scored too.
 
-    Every method is trained `trials` times with other blocks held out; 0 judges the stored layers alone. The result has ``tiles``,
+    Every method is trained `trials` times with other blocks held out; 0: the stored layers only. The result has ``tiles``,
     ``thresholds``, ``settings``, ``scores``, ``differences``, ``years``, ``training`` and ``stored``. ImpervError if a tile is
     not ready, the truth does not fit, or a training fails.
     """
-    # One without a density judges nothing of IMD, and one of densities of IMD alone nothing of IBU.
+    # IMD needs a true density, IBU a true mask or built-up density.
     held = {key.partition("_")[0] for key in truth.files}
     there = {"IMD": "imd" in held, "IBU": bool(held & {"ibu", "ibud"})}
     products = [p for p in PRODUCTS if there[p] and only in (None, p)]
     if not products:
-        raise InputError(f"--only {only}: the truth has nothing of it; name truth_{(only or 'imd').lower()}_now.tif")
+        raise InputError(f"--only {only}: the truth has no raster of it; name truth_{(only or 'imd').lower()}_now.tif")
     cuts = {p: threshold(jobs[0], p) for p in PRODUCTS}
-    found = [run_trial(job, p, truth, number, told) for p in products for number in range(trials) for job in jobs]
+    found = [run_trial(job, p, truth, number, progress) for p in products for number in range(trials) for job in jobs]
     stored = []
     for product in products:
         for job in jobs:
             judged = judge_stored(job, product, truth)
             if judged is not None:
                 stored.append(judged)
-                told(f"{job.tile} {product}: stored layers judged")
+                progress(f"{job.tile} {product}: stored layers scored")
     if not found and not stored:
-        raise InputError("nothing to judge: no trial is asked for, and no layer with a truth of now is in the store")
+        raise InputError("nothing to evaluate: --seeds is 0, and the store has no layer with a truth of now")
     return {
         "tiles": [str(job.tile) for job in jobs],
         "truth": dict(truth.files),
@@ -71,7 +71,7 @@ def evaluate_tiles(
 
 
 def cell(estimate: Row | None, digits: int = 3) -> str:
-    """A score with its interval, for people."""
+    """A score with its interval as text."""
     if not estimate or estimate["value"] is None:
         return ""
     text = f"{estimate['value']:.{digits}f}"
@@ -85,7 +85,7 @@ def best_cell(row: Row) -> str:
 
 
 def digits_of(name: str) -> int:
-    """Decimals worth showing: percents have fewer than shares."""
+    """Decimals shown: percents have fewer than fractions."""
     return 2 if name in ("mae", "rmse", "bias", "ece") else 3
 
 
@@ -152,13 +152,13 @@ def tables(found: Row) -> Iterator[Table]:
 
 
 def notes(found: Row) -> Iterator[str]:
-    """What the tables do not say."""
+    """Remarks below the tables."""
     for row in found["stored"]:
         if row["confidence"]:
             value = row["confidence"]["spearman"]
             yield f"{row['product']}: rank correlation of spread and error {value:.2f}"
         for tile, members in row["members"].items():
             if len(members["models"]) < 2:
-                yield f"{tile} {row['product']}: {members['all']} predictions of its own model alone; no ensemble to compare with"
+                yield f"{tile} {row['product']}: {members['all']} predictions of its own model only; no ensemble to compare with"
         for tile, missing in row["missing"].items():
             yield from (f"{tile}: {text}" for text in missing)

@@ -30,13 +30,13 @@ PANELS = {
 """Scores drawn for each product."""
 
 COLOURS = {"then": "#9ecae1", "now": "#08519c"}
-YEARS = {"then": "year learnt from", "now": "next year"}
+YEARS = {"then": "year of training", "now": "next year"}
 BARS = {"ecolor": "#555555", "lw": 1, "capsize": 3}
 """Style of the intervals."""
 
 
 def check_name(path: Path) -> None:
-    """Raise InputError, before hours are spent, for another ending than ``.png`` and ``.html``."""
+    """Raise InputError, before anything is computed, for endings other than ``.png`` and ``.html``."""
     if path.suffix not in (".png", ".html"):
         raise InputError(f"--plot: {path}: name a file that ends in .png or .html")
 
@@ -73,7 +73,7 @@ def draw(found: Row) -> bytes:
 
 
 def _intervals(estimates: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Values, and how far their intervals reach below and above them: (n,) and (2, n)."""
+    """Values, and the lengths of their intervals below and above: (n,) and (2, n)."""
     table = pd.DataFrame(estimates, columns=["value", "low", "high"], dtype=float)
     whiskers = np.stack([table["value"] - table["low"], table["high"] - table["value"]])
     # A median over trials may lie outside of its bootstrap interval by a little.
@@ -110,7 +110,7 @@ def _trust(part: Any, row: Row) -> None:
     ):
         entries = [e for e in trust[key] if e["pixels"] > 0]
         heights, whiskers = _intervals([e[name] for e in entries])
-        # Classes of a few pixels say nothing: they are shown pale.
+        # Classes of few pixels are pale.
         colours = ["#74c476" if e["pixels"] >= FEWEST else "#e5e5e5" for e in entries]
         bars = axis.bar(range(len(entries)), heights, 0.7, color=colours, yerr=whiskers, error_kw=BARS)
         labels = [f"{v:.1f}" if name == "mae" else f"{v:.3f}" for v in heights]
@@ -119,7 +119,7 @@ def _trust(part: Any, row: Row) -> None:
         axis.set_title(f"{what}, by {title}", fontsize=10)
         axis.set_ylim(bottom=0)
         _plain(axis)
-    part.suptitle(f"{product}: does confidence tell where the raw density errs?", fontsize=11, x=0.01, ha="left")
+    part.suptitle(f"{product}: errors of the raw density by confidence", fontsize=11, x=0.01, ha="left")
 
 
 def _layers(part: Any, row: Row) -> None:

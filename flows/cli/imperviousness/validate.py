@@ -1,4 +1,4 @@
-"""The command ``imperv validate``: maps held against reference points or a reference raster."""
+"""The command ``imperv validate``: accuracy of maps by reference points or a reference raster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ out = Console(soft_wrap=True, highlight=False)
 def validate(
     reference: Annotated[Path, typer.Option("--reference", "-r", help="Points (CSV, GeoJSON, GeoPackage ...) or a raster.")],
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Delivered GeoTIFFs or folders; else those of the production.")
+        list[Path] | None, typer.Argument(help="Delivered GeoTIFFs or folders; default: those of the production.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", readable=False, help="Production file.")] = None,
     tile: Annotated[
@@ -30,20 +30,24 @@ def validate(
     ] = None,
     layer: Annotated[
         str,
-        typer.Option("--layer", "-l", callback=layer_name, autocompletion=complete_layer, help="Layer to compare with it."),
+        typer.Option("--layer", "-l", callback=layer_name, autocompletion=complete_layer, help="Layer to validate."),
     ] = "IMD_now",
-    column: Annotated[str, typer.Option(help="Column of densities, percent; 'density' where it exists.")] = "",
-    class_column: Annotated[str, typer.Option(help="Column of class codes; 'class' where it exists.")] = "",
+    column: Annotated[str, typer.Option(help="Column of densities, percent; default: density.")] = "",
+    class_column: Annotated[str, typer.Option(help="Column of class codes; default: class.")] = "",
     strata: Annotated[str, typer.Option(help="Column of the sample's strata.")] = "",
     weight: Annotated[str, typer.Option(help="Column of weights: 1 / inclusion probability.")] = "",
     stratum_area: Annotated[list[str] | None, typer.Option(help="NAME=KM2, area of a stratum; repeatable.")] = None,
-    simple_random: Annotated[bool, typer.Option("--simple-random", help="Do not weight points by the map's areas.")] = False,
-    threshold: Annotated[float, typer.Option(help="Percent from which a density counts as sealed, a change as one.")] = 1,
+    simple_random: Annotated[
+        bool, typer.Option("--simple-random", help="Equal weights: no post-stratification by the map's areas.")
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(help="Percent from which a density is sealed, and a change of density a change.")
+    ] = 1,
     crs: Annotated[str, typer.Option(help="Reference system of points in files without one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw densities against the reference into this PNG.")] = None,
 ) -> None:
-    """Say how good maps are: accuracy with 95 % intervals, areas, and errors of density."""
+    """Validate maps: accuracy with 95 % intervals, areas, and errors of density."""
     from imperv.flows.cli.imperviousness.validation_page import lines, plot_scatter
     from imperv.tasks.imperviousness.assessment.maps import Design
     from imperv.tasks.imperviousness.assessment.maps import validate as compare

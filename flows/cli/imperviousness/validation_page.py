@@ -123,6 +123,6 @@ def plot_scatter(validation: Validation) -> bytes:
 
 
 def _coarser(density: DensityResult) -> tuple[np.ndarray, int]:
-    """Pairs in cells of 1 percent where there are many, of 4 where a cell of 1 would be a speck."""
+    """Pairs in cells of 1 percent where there are many, else of 4."""
     step = 1 if density.scatter.sum() > 20_000 else 4
     return sums(np.pad(density.scatter, (0, -len(density.scatter) % step)), step), step

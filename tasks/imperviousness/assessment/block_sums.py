@@ -11,11 +11,11 @@ from imperv.layers.statistics.reliability import confidence_sums, joint_histogra
 from imperv.layers.statistics.scores import bin_sums, density_sums, threshold_counts
 
 EDGE = 64
-"""Edge in pixels of the blocks of space that are held out, and the units of the bootstrap: 640 m."""
+"""Edge of a spatial block, pixels (640 m): what is held out, and the unit of the bootstrap."""
 
 
 class BlockSums:
-    """Sums by block of space."""
+    """Sums by spatial block."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[int, int], np.ndarray] = {}
@@ -60,7 +60,7 @@ class Confident:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Chosen pixels of an array, and their blocks of space."""
+    """Chosen pixels of an array, and their spatial blocks."""
 
     chosen: np.ndarray
     """(y, x) bool."""
@@ -88,7 +88,7 @@ class Pixels:
         if density is not None:
             self.gather(into.density, density_sums, percent, density)
             self.gather(into.bins, bin_sums, percent, density)
-        # As the maps are made: whole percents first, then the threshold.
+        # As in the maps: rounded to whole percent, then the threshold.
         self.gather(into.mask, threshold_counts, np.floor(percent + 0.5).astype("u1"), mask)
 
     def trust(
@@ -96,8 +96,8 @@ class Pixels:
     ) -> None:
         """Gather errors by confidence; all (pixel,).
 
-        `level`, `error` and `wrong` go to `confidence_sums`; `spread`, and the errors `against` which it is ranked, to
-        `joint_histogram`.
+        `confidence_sums` takes `level`, `error` and `wrong`; `joint_histogram` takes `spread` and the errors `against` which it
+        is ranked.
         """
         self.gather(into.sums, confidence_sums, level, error, wrong)
         found = joint_histogram(spread, against)

@@ -18,7 +18,7 @@ SEALED = 1
 """Percent from which a density counts as sealed or built-up, unless a threshold is given."""
 
 SEA = 253
-"""CLC+ code of the sea; it and what is above lies outside."""
+"""CLC+ code of the sea; from it on, codes are outside."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Reading:
 
 @cache
 def reading_of(layer: Layer | None, nodata: float | None = OUTSIDE) -> Reading:
-    """Reading of a layer for comparisons; numbers without a name for an unknown one."""
+    """Reading of a layer for comparisons; bare codes for an unknown one."""
     codes, nothing = np.arange(256), np.full(256, np.nan)
     if layer is None:
         valid = codes != nodata
@@ -87,7 +87,7 @@ def meant(layer: Layer | None) -> Palette | None:
 
 
 def legend_of(symbol: str, threshold: float) -> Reading:
-    """Reading of a layer for validation; InputError if no reference can tell what it holds, or for a threshold out of range.
+    """Reading of a layer for validation; InputError if the layer cannot be validated, or the threshold is out of range.
 
     `threshold` is the percent from which a density counts as sealed or built-up, and a change of density as a change.
     """
@@ -100,7 +100,7 @@ def legend_of(symbol: str, threshold: float) -> Reading:
     if reading.kind == "classes" and layer.delivery:
         return reading
     if reading.kind not in ("density", "change"):
-        raise InputError(f"--layer {symbol}: no reference tells what it holds; take IMD_now or IBU_now")
+        raise InputError(f"--layer {symbol}: cannot be validated by a reference; choose IMD_now or IBU_now")
     names: tuple[str, ...] = ("decrease", "unchanged", "increase")
     if reading.kind == "density":
         names = (f"below {threshold:g} %", f"{threshold:g} % and more")

@@ -1,4 +1,4 @@
-"""Two maps of the same ground compared block by block: differences, areas, transitions, scores against a truth.
+"""Comparison of two maps of the same ground, block by block: differences, areas, transitions, scores against a truth.
 
 Coded maps are counted by pairs of codes, other maps in a few sums: whole tiles take the memory of a block, and the sums of tiles
 add up.
@@ -43,7 +43,7 @@ class Raster:
     layer: Layer | None = None
     """None where unknown."""
     record: Record | None = None
-    """How it was made, where known."""
+    """Its record, where known."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def common_ground(a: Raster, b: Raster) -> Common:
         raise InputError(f"{pixels}; bring one to the grid of the other")
     column, row = (two.affine.c - one.affine.c) / pixel.x, (two.affine.f - one.affine.f) / pixel.y
     if max(abs(column - round(column)), abs(row - round(row))) > 1e-3:
-        raise InputError(f"the pixels of {a.name} and {b.name} lie beside each other; bring one to the grid of the other")
+        raise InputError(f"the pixels of {a.name} and {b.name} are not aligned; bring one to the grid of the other")
     y, x = round(row), round(column)
     y0, x0 = max(y, 0), max(x, 0)
     y1, x1 = min(one.shape[0], y + two.shape[0]), min(one.shape[1], x + two.shape[1])
@@ -94,7 +94,7 @@ class Pair:
     """Two maps of one layer and tile."""
 
     tile: str
-    """Empty for files that are not named as products."""
+    """Empty for files without a product name."""
     name: str
     """Symbol of the layer, or name of the files."""
     a: Raster
@@ -147,7 +147,7 @@ class Tally:
 
     @property
     def coded(self) -> bool:
-        """True where pixels are codes, whose pairs are counted."""
+        """True for coded maps, whose joint histogram is counted."""
         return self.reading.kind != "values"
 
     @property
@@ -181,7 +181,7 @@ class Tally:
     def area(self, which: Literal[0, 1]) -> float:
         """Sealed or built-up area of A (0) or B (1) on the pixels of both, km2: the sum of densities, or the pixels of a mask.
 
-        Of change layers the net change. NaN where there is no such thing.
+        Of change layers the net change. NaN of other layers.
         """
         histogram = self.pairs.sum(axis=1 - which)
         if self.reading.kind in ("density", "change"):
@@ -215,7 +215,7 @@ class Tally:
 
 
 def compare(pair: Pair, truth: Truth | None = None) -> Tally:
-    """Compare two maps on their common ground; a truth that knows the layer judges both, on the pixels that all three have."""
+    """Compare two maps on their common ground; a truth of the layer scores both, on the pixels that all three have."""
     a, b, metres = pair.a, pair.b, abs(float(pair.ground.grid.resolution.x))
     if a.dtype != np.uint8 or b.dtype != np.uint8:
         tally = Tally(_VALUES, metres)
@@ -251,7 +251,7 @@ _VALUES = Reading("values", np.full(256, np.nan), np.full(256, -1), ())
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(256, 256) pixels of each pair of codes."""
+    """Joint histogram of two coded arrays, (256, 256)."""
     index = ((a.astype(np.uint16) << 8) | b).reshape(-1)
     # Piece by piece, as NumPy counts a copy of eight bytes a pixel.
     pieces = (index[k : k + PIECE] for k in range(0, index.size, PIECE))

@@ -1,4 +1,4 @@
-"""Differences of two productions beside pixels, from files and records: settings, keys of nodes, software versions."""
+"""Differences of two productions beside pixels: settings, keys of nodes, software versions."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Nodes:
     """How the nodes of a tile differ."""
 
     same: int
-    """Nodes with the same key: made from the same things in the same way."""
+    """Nodes with the same key: same inputs, parameters and algorithm."""
     other: int
     """Nodes with another key."""
     causes: tuple[str, ...]
-    """Of those whose own ingredients differ, and not only their inputs', what differs."""
+    """What differs in nodes whose own ingredients differ, not only those of their inputs."""
     equal: int
-    """Nodes with another key whose content is the same all the same."""
+    """Nodes with another key and the same content."""
 
 
 def settings_differences(a: Production, b: Production) -> list[Difference]:
@@ -67,7 +67,7 @@ def _is_path(name: str, value: Any) -> bool:
 
 
 def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: Iterable[str]) -> Nodes:
-    """How the nodes that layers of a tile are made from differ, by their records."""
+    """Differences of the nodes upstream of a tile's layers, by their records."""
     same = other = equal = 0
     causes = []
     for symbol in topological_order(layers):
@@ -81,14 +81,14 @@ def node_differences(a: Mapping[str, Record], b: Mapping[str, Record], layers: I
         equal += one.digest == two.digest
         own = [{k: v for k, v in record.ingredients.items() if k != "inputs"} for record in (one, two)]
         if one.key == two.key:
-            causes.append(f"{symbol}: made from the same things, and not the same")
+            causes.append(f"{symbol}: same inputs, other pixels")
         elif one.made != two.made:
             reason = one.reason or two.reason
-            causes.append(f"{symbol}: made only in {'A' if one.made else 'B'}{f' ({reason})' if reason else ''}")
+            causes.append(f"{symbol}: only in {'A' if one.made else 'B'}{f' ({reason})' if reason else ''}")
         elif own[0] != own[1]:
             causes.append(f"{symbol}: {explain_difference(*own)}")
         elif CATALOGUE[symbol].kind in ("source", "reference"):
-            causes.append(f"{symbol}: holds something else")
+            causes.append(f"{symbol}: other content")
     return Nodes(same, other, tuple(causes), equal)
 
 
@@ -111,7 +111,7 @@ def outdated(job: Job) -> list[str]:
 
 
 def software_differences(a: Iterable[Record], b: Iterable[Record]) -> list[Difference]:
-    """Software of which the records name other versions."""
+    """Software with different versions in the records."""
     one, two = (_versions(records) for records in (a, b))
     return [Difference(name, one.get(name, ""), two.get(name, "")) for name in {**one, **two} if one.get(name) != two.get(name)]
 

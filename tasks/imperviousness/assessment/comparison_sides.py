@@ -1,4 +1,4 @@
-"""What `imperv compare` compares: the maps of a production, of a store, or of GeoTIFFs, by tile and layer."""
+"""The two sides of `imperv compare`: maps of a production, a store, or GeoTIFFs, by tile and layer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from imperv.tasks.store.records import Record
 from imperv.tasks.store.store import Store
 
 Key = tuple[str, str]
-"""Tile and layer; of files that are not named as products an empty tile and the file's name."""
+"""Tile and layer; for files without a product name an empty tile and the file's name."""
 
 PRODUCTION = "production.toml"
 
@@ -40,7 +40,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared."""
+    """One side of the comparison."""
 
     label: str
     """As the user wrote it."""
@@ -50,12 +50,12 @@ class Side:
     records: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
     """Of every tile, the records by symbol, also of nodes that are no maps."""
     notes: tuple[str, ...] = ()
-    """What to beware of."""
+    """Warnings."""
     delivered: bool = False
-    """True of files, whose records tell how they were delivered, not how they were computed."""
+    """True for files: their records are of the delivery, not of the computation."""
 
     def holds(self) -> str:
-        """What is there to be compared, in words."""
+        """Maps of this side, in words."""
         tiles = sorted({tile for tile, _ in self.rasters} - {""}) or sorted(self.records)
         names = list(dict.fromkeys(name for _, name in self.rasters))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -67,7 +67,7 @@ def open_sides(a: str, b: str, layers: Collection[str] | None = None, tiles: Col
     """The two sides of a comparison, each a production file or its folder, a store, a GeoTIFF, or a folder of GeoTIFFs.
 
     `layers` and `tiles` limit it; by default the final layers, files without a product's name, and all tiles. InputError if a
-    side is nothing of the kind, or a store holds several pairs of years and the other side does not say which.
+    side is none of these, or a store holds several pairs of years and the other side does not settle which.
     """
     chosen = _Chosen(frozenset(layers or delivered_symbols()), tiles, named=bool(layers))
     places = _place(a), _place(b)
@@ -99,7 +99,7 @@ class _Chosen:
 
 
 def _place(text: str) -> Production | Store | list[Path]:
-    """What a word of the command line stands for."""
+    """Production, store or files of an argument."""
     path = Path(text)
     if "://" in text:
         return over_base(Store(text))
@@ -112,7 +112,7 @@ def _place(text: str) -> Production | Store | list[Path]:
     try:
         return check_paths([path])
     except InputError:
-        raise InputError(f"{text}: is no production file, no store and holds no .tif; name one of these") from None
+        raise InputError(f"{text}: is not a production file, a store or a folder with .tif files; name one of these") from None
 
 
 # stores ---------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def _stored(
         found = {symbol: store.read_record(place.record) for symbol, place in places.items()}
         held = records[tile] = {symbol: record for symbol, record in found.items() if record is not None}
         if production is not None and (old := outdated(Job.of(production, tile))):
-            # What a scratch run has not come to yet is the production's own: it would be compared with itself.
+            # What a scratch run has not made yet is read from the production: it would be compared with itself.
             through = [symbol for symbol in old if store.home(places[symbol].record) is not store]
             for symbol in through:
                 del held[symbol]
@@ -178,8 +178,8 @@ def _stored(
 
 def _of_other_settings(text: str, tile: str, missing: list[str], old: list[str]) -> Iterator[str]:
     for symbols, words in (
-        (missing, "not made yet with the settings of this scratch run, and not compared"),
-        (old, "made with other settings than its production file has now"),
+        (missing, "not made yet by this scratch run; not compared"),
+        (old, "made with settings other than those of its production file"),
     ):
         if symbols:
             more = f" and {len(symbols) - SHOWN} more" if len(symbols) > SHOWN else ""
@@ -225,7 +225,7 @@ def _files(text: str, paths: list[Path], chosen: _Chosen) -> Side:
 
 
 def _record_beside(path: Path) -> Record | None:
-    """The record that the delivery writes beside a product."""
+    """The delivery record beside a product."""
     try:
         return Record.from_json(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -240,8 +240,8 @@ def _file_raster(path: Path, layer: Layer | None, record: Record | None) -> Rast
     with source:
         grid, dtype, nodata = GeoBox(source.shape, source.transform, source.crs), np.dtype(source.dtypes[0]), source.nodata
         if source.count != 1 or source.transform.b or source.transform.d:
-            what = f"has {source.count} bands" if source.count != 1 else "lies askew"
-            raise InputError(f"{path}: {what}; compared are rasters of one band with north up")
+            what = f"has {source.count} bands" if source.count != 1 else "is rotated"
+            raise InputError(f"{path}: {what}; give a raster of one band, north up")
 
     def read(block: Block) -> np.ndarray:
         with open_full_resolution(str(path)) as opened:
@@ -251,7 +251,7 @@ def _file_raster(path: Path, layer: Layer | None, record: Record | None) -> Rast
 
 
 def _two_files(a: Side, b: Side, layers: Collection[str] | None) -> tuple[Side, Side]:
-    """Two files are compared whatever they are called: what one of them is named as, or --layer says, both show."""
+    """Two single files of any name: both are the layer of the name of either, or of --layer."""
     (key, one), (_, two) = next(iter(a.rasters.items())), next(iter(b.rasters.items()))
     known = {raster.layer.symbol: raster.layer for raster in (one, two) if raster.layer} or {
         s: CATALOGUE[s] for s in layers or ()
@@ -277,13 +277,13 @@ def matched(a: Side, b: Side) -> list[Pair]:
 
 
 def _others(a: Side, b: Side) -> str:
-    """Layers that could be named instead."""
+    """Layers that --layer could name."""
     made = [
         {symbol for records in side.records.values() for symbol, r in records.items() if r.made and _is_map(CATALOGUE[symbol])}
         for side in (a, b)
     ]  # fmt: skip
     names = [symbol for symbol in CATALOGUE if symbol in made[0] & made[1]]
-    return f"; with --layer can be compared {', '.join(names)}" if names else ""
+    return f"; --layer can compare {', '.join(names)}" if names else ""
 
 
 def unmatched(a: Side, b: Side) -> list[str]:

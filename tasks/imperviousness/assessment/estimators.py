@@ -47,9 +47,9 @@ class DensityResult:
     mapped_km2: float
     """Sealed area of the map: the sum of its densities."""
     area_km2: Estimate
-    """The same less the bias: mean of the map minus mean difference in the sample, with its interval."""
+    """Area corrected for bias: mean of the map minus mean difference in the sample, with its interval."""
     scatter: np.ndarray = field(repr=False)
-    """(reference, map) int64: pairs by whole percent, from `lowest` on."""
+    """Joint histogram (reference, map) by whole percent from `lowest` on, int64."""
     lowest: int
     """Percent of the first row and column of `scatter`: 0, or -100 for changes."""
 
@@ -64,14 +64,14 @@ class PlaceResult:
     unit: str
     """Point or pixel."""
     design: str
-    """How the sample was weighted, in words."""
+    """Weighting of the sample, in words."""
     matrix: np.ndarray
-    """(class of the map, class of the reference) int64: units."""
+    """Error matrix (class of the map, class of the reference), units, int64."""
     overall: Estimate
     classes: tuple[ClassResult, ...]
     density: DensityResult | None
     notes: tuple[str, ...] = ()
-    """Units left out, and cautions."""
+    """Units left out, and warnings."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Sample:
     moments: np.ndarray | None
     """(n, 7) of `layers.statistics.accuracy.density_moments`; None where there are no densities."""
     scatter: np.ndarray | None
-    """(reference, map) pairs by whole percent."""
+    """Joint histogram (reference, map) by whole percent."""
     weights: np.ndarray | None = None
     strata: np.ndarray | None = None
 
@@ -159,17 +159,17 @@ def result(place: str, sample: Sample, legend: Reading, histogram: np.ndarray, p
 
 
 def post_stratified(mapped: np.ndarray, sizes: Mapping[Any, float]) -> tuple[np.ndarray | None, str, tuple[str, ...]]:
-    """Weights by the areas of the map classes that points fell into (None: too few in a class), the design, and notes."""
+    """Post-stratified weights by the areas of the map's classes (None: too few points in a class), the design, and notes."""
     try:
         weights = stratum_weights(mapped, sizes)
     except ValueError as error:
-        text = f"{str(error).replace('stratum', 'map class')} to weight by its area: points are weighted alike"
+        text = f"{str(error).replace('stratum', 'map class')} to weight by its area: points have equal weights"
         return None, "simple random", (text,)
     return weights, "post-stratified by the areas of the map's classes", ()
 
 
 def scatter_of(mapped: np.ndarray, reference: np.ndarray, lowest: int) -> np.ndarray:
-    """Pairs of densities by whole percent: (reference, map) int64."""
+    """Joint histogram of densities by whole percent: (reference, map) int64."""
     size = 101 - lowest
     rows, columns = (np.clip(np.rint(v).astype(np.int64) - lowest, 0, size - 1) for v in (reference, mapped))
     return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)

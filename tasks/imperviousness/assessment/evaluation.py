@@ -1,6 +1,6 @@
-"""Trials on a finished tile: networks and per-pixel models are trained with blocks of space held out, and judged there.
+"""Trials on a finished tile: networks and per-pixel models are trained with blocks of space held out, and scored there.
 
-All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1). An independent truth judges them in that year and in the
+All methods learn from the same references of `then` (ATBD 4.2.3, 4.3.1). An independent truth scores them in that year and in the
 next.
 """
 
@@ -32,7 +32,7 @@ Year = Literal["then", "now"]
 
 UNET, REFERENCE = "U-Net", "reference"
 METHODS = (UNET, *BASELINES, REFERENCE)
-"""REFERENCE is no model: the training reference, taken as the map of either year."""
+"""REFERENCE is no model: the training reference, used as the map of both years."""
 
 MODELS: dict[Product, str] = {"IMD": "IMD_model", "IBU": "IBUD_model"}
 DENSITY: dict[Product, str] = {"IMD": "imd", "IBU": "ibud"}
@@ -42,10 +42,10 @@ SEALED = 10.0
 """Density in percent from which a pixel counts as sealed when masks of IMD are compared; that of IBU is `built_up.threshold`."""
 
 SHARE, GUARD, SEED = 0.25, 8, 20_000
-"""Share of the blocks held out of a trial; width of the band around them that no method learns from, pixels; of the choice."""
+"""Share of blocks held out of a trial; width of the guard band around them, pixels; seed of the choice."""
 
 JUDGED = 16_000_000
-"""Pixels of a tile that are predicted in a trial, in whole blocks of work; more than a window, a sixth of a tile."""
+"""Pixels predicted in a trial, in whole blocks of work: more than a window, a sixth of a tile."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def require(job: Job, product: Product) -> None:
 
 
 def run_trial(
-    job: Job, product: Product, truth: Truth, number: int = 0, told: Callable[[str], None] = lambda text: None
+    job: Job, product: Product, truth: Truth, number: int = 0, progress: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Train every method with blocks held out and judge them there, in a tile with features of both years and references.
+    """Train every method with blocks held out and score it there, in a tile with features of both years and references.
 
-    `number`, from 0, gives other blocks and seeds. InputError if the tile is not ready or the truth does not meet it; WorkError
-    if no reference is left for the training.
+    `number`, from 0, gives other blocks and seeds. InputError if the tile is not ready or the truth does not overlap it;
+    WorkError if no reference is left for the training.
     """
     from imperv.layers.network.training import train
 
@@ -129,7 +129,7 @@ def run_trial(
     except ValueError as error:
         raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
     seconds[UNET] = time.perf_counter() - start
-    told(f"{job.tile} {product} trial {number + 1}: {UNET} trained in {seconds[UNET]:.0f} s")
+    progress(f"{job.tile} {product} trial {number + 1}: {UNET} trained in {seconds[UNET]:.0f} s")
     predictors = {}
     x, y = sample_pixels(regions, seed=number)
     pixels = sum(int(region.valid().sum()) for region in regions)
@@ -138,7 +138,7 @@ def run_trial(
         start = time.perf_counter()
         predictors[name] = fit_baseline(name, x, y, number, workers)
         seconds[name] = time.perf_counter() - start
-        told(f"{job.tile} {product} trial {number + 1}: {name} trained in {seconds[name]:.0f} s on {len(y)} pixels")
+        progress(f"{job.tile} {product} trial {number + 1}: {name} trained in {seconds[name]:.0f} s on {len(y)} pixels")
 
     judged: dict[tuple[Year, str], Judged] = {}
     for year in ("then", "now"):
@@ -156,7 +156,7 @@ def run_trial(
                 real = None if density is None else density[where]
                 into = judged.setdefault((year, name), Judged())
                 Pixels.of(where, origin(job, block)).judge(into, 100 * fraction, real, mask[where] == 1)
-        told(f"{job.tile} {product} trial {number + 1}: {year} judged")
+        progress(f"{job.tile} {product} trial {number + 1}: {year} scored")
     if not judged:
         raise InputError(f"tile {job.tile}: the truth of {product} holds no pixel of its held-out blocks; name rasters that do")
     return Trial(str(job.tile), product, number, judged, seconds, pixels, tuple(trained.history))
@@ -165,7 +165,7 @@ def run_trial(
 def _judged_blocks(
     job: Job, product: Product, year: Year, truth: Truth, number: int
 ) -> Iterator[tuple[Block, np.ndarray, np.ndarray | None, np.ndarray]]:
-    """Blocks of work by chance until `JUDGED` pixels, with the held-out pixels that have a truth, and the truth."""
+    """Random blocks of work up to `JUDGED` pixels: block, held-out pixels with a truth, true density, true mask."""
     parameters = job.production.parameters.unet
     blocks = list(block_grid(job.grid(10)))
     require_memory(job, 3 * len(parameters.names) + 2 * parameters.members, "the evaluation")
@@ -187,14 +187,14 @@ def _judged_blocks(
 
 
 def require_memory(job: Job, arrays: int, what: str) -> None:
-    """Refuse a prediction of blocks with their margin, as so many arrays of float32, beyond the memory of the engine."""
+    """Raise InputError if predicting a block with its margin, so many float32 arrays, exceeds `engine.memory`."""
     settings = job.production.parameters.unet
     rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
     job.engine.at_once(rows * columns * 4 * arrays, what)
 
 
 def predict_block(job: Job, year: Year, block: Block, model: Any, normalisation: Normalisation) -> tuple[np.ndarray, np.ndarray]:
-    """(member, y, x) fractions that a model predicts in a block, and the (feature, y, x) that it does so from."""
+    """Predicted fractions of a block, (member, y, x), and its features, (feature, y, x)."""
     settings = job.production.parameters.unet
     margin = halo(settings.patch, settings.overlap)
     outer = Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)

@@ -1,4 +1,4 @@
-"""Maps of a production, or of any folder of delivered files, verified by reference points or a reference raster."""
+"""Validation of the maps of a production, or of delivered files, by reference points or a reference raster."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Map:
 
 @dataclass(frozen=True)
 class Design:
-    """How a sample was drawn, beyond what its columns say."""
+    """Sampling design, beside the columns of strata and weights."""
 
     simple: bool = False
-    """True for points to be weighted alike, whatever the map's areas."""
+    """True for equal weights, whatever the map's areas."""
     stratum_km2: Mapping[str, float] | None = None
 
 
@@ -81,11 +81,11 @@ def validate(
     maps: Sequence[Map], layer: str, reference: str | Path, *, columns: Columns | None = None, threshold: float = 1,
     crs: str = "", design: Design | None = None,
 ) -> Validation:  # fmt: skip
-    """Verify maps of a layer, of one or more tiles, against reference points or a raster with codes like the map's.
+    """Validate maps of a layer, of one or more tiles, by reference points or a raster with the map's codes.
 
     Every tile with points has its result, and all together where there are several. `threshold` is the percent from which
     densities count as sealed, and changes of density as changes; `crs` the reference system of files without one.
-    InputError, with the remedy, if the reference cannot serve, does not touch the maps, or a stratum has too few points.
+    InputError if the reference cannot be used, does not overlap the maps, or a stratum has too few points.
     """
     symbol = _symbol(layer)
     legend, design, path = legend_of(symbol, threshold), design or Design(), Path(reference)
@@ -165,14 +165,12 @@ def _at_points(source: Source, points: Points) -> tuple[np.ndarray, np.ndarray]:
 
 def _nothing_to_compare(points: Points, maps: Sequence[Map], outside: int) -> str:
     if outside < len(points):
-        return (
-            f"reference {points.name}: all points inside of the maps lie where they have no data; choose another layer or points"
-        )
+        return f"reference {points.name}: all points inside the maps lie where they have no data; choose another layer or points"
     boxes = np.array([m.source.bounds for m in maps])
     area = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
     span = " ".join(f"{v:.0f}" for v in (points.x.min(), points.y.min(), points.x.max(), points.y.max()))
     return (
-        f"reference {points.name}: no point lies inside of the maps: points span {span}, maps "
+        f"reference {points.name}: no point lies inside the maps: points span {span}, maps "
         f"{' '.join(f'{v:.0f}' for v in area)} (EPSG:3035); check the coordinate reference system (--crs) and the tile"
     )
 
@@ -196,7 +194,7 @@ def _reference_classes(points: Points, legend: Reading) -> np.ndarray:
 def _sample_weights(
     points: Points, mapped: np.ndarray, legend: Reading, design: Design, histograms: Sequence[np.ndarray]
 ) -> tuple[np.ndarray | None, str]:
-    """Weights that the sample brings with it, and the design in words; no words where the map must give them."""
+    """Weights of the sample, and the design in words; no words where the weights come from the map."""
     if points.weights is not None:
         _require_two(points)
         return points.weights, f"given weights{'' if points.strata is None else ', within strata'}"
@@ -209,7 +207,7 @@ def _sample_weights(
         codes = np.array(legend.codes)[mapped].astype(str)
         if not np.array_equal(codes, points.strata):
             raise InputError(
-                f"reference {points.name}: the strata are not the classes of the map, so their areas are not known; give weights "
+                f"reference {points.name}: the strata are not the classes of the map: their areas are unknown; give weights "
                 "(--weight) or the areas (--stratum-area NAME=KM2)"
             )
         total = np.sum(histograms, axis=0)
@@ -221,7 +219,7 @@ def _sample_weights(
 
 
 def _require_two(points: Points) -> None:
-    """Refuse strata of a single point, which has no spread."""
+    """Refuse strata of one point, which has no variance."""
     if points.strata is None:
         return
     names, numbers = np.unique(points.strata, return_counts=True)
@@ -235,7 +233,7 @@ def _sample(
     points: Points, mapped: np.ndarray, reference: np.ndarray, inside: np.ndarray, legend: Reading, values: np.ndarray,
     weights: np.ndarray | None,
 ) -> Sample:  # fmt: skip
-    """The sample of a place; a weighted one keeps all its units, as how many fell into a tile is part of the chance."""
+    """The sample of a place. A weighted one keeps all its units: the number that falls into a tile is random too."""
     k, count = len(legend.names), len(mapped)
     matrices = np.zeros((count, k, k))
     matrices[np.arange(count), mapped, reference] = 1
@@ -260,7 +258,7 @@ def _by_raster(maps: Sequence[Map], path: Path, legend: Reading) -> list[PlaceRe
         raise InputError(
             f"reference {path}: cannot be opened ({' '.join(str(error).split())}); name points or a raster"
         ) from None
-    text = f"every pixel; intervals from blocks of {BLOCK_METRES // 1000} km as if they were a sample"
+    text = f"every pixel; intervals from blocks of {BLOCK_METRES // 1000} km, treated as a sample"
     with reference:
         if reference.crs is None:
             raise InputError(f"reference {path}: has no coordinate reference system; assign one")
@@ -268,9 +266,7 @@ def _by_raster(maps: Sequence[Map], path: Path, legend: Reading) -> list[PlaceRe
     pixel, places = maps[0].source.resolution, []
     met = [(m.tile, sample, histogram) for m, sample, histogram in found if len(sample.matrices)]
     if not met:
-        raise InputError(
-            f"reference {path}: shares no valid pixel with the maps; check its extent, its codes and its no-data value"
-        )
+        raise InputError(f"reference {path}: shares no valid pixel with the maps; check its extent, codes and no-data value")
     if len(maps) > 1:
         together = Sample.joined([sample for _, sample, _ in met])
         met.append(("all", together, np.sum([histogram for *_, histogram in found], axis=0)))

@@ -1,4 +1,4 @@
-"""Reference points for the verification of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035."""
+"""Reference points for the validation of maps: CSV, GeoJSON, GeoPackage and other vector files, brought to EPSG:3035."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COORDINATES = (("lon", "lat"), ("longitude", "latitude"), ("x", "y"), ("easting"
 """Pairs of columns of a CSV that hold coordinates, any case; the first two pairs are degrees, the others EPSG:3035."""
 
 VECTOR = (".csv", ".txt", ".geojson", ".json", ".gpkg", ".fgb", ".parquet", ".shp", ".gml", ".kml", ".zip")
-"""Endings of files of points; anything else is taken for a raster."""
+"""Endings of files of points; all others are rasters."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Points:
 def read_points(path: str | Path, columns: Columns | None = None, crs: str = "") -> Points:
     """Read reference points from a CSV or a vector file; InputError if a column or a value is wrong.
 
-    Without `columns`, ``density`` and ``class`` are taken where they exist; `crs` is the reference system of files that do not
-    tell theirs.
+    Without `columns`, ``density`` and ``class`` are taken where they exist; `crs` is the reference system of files without
+    one.
     """
     file, columns = Path(path), columns or Columns()
     start = f"reference {file}"
@@ -142,7 +142,7 @@ def _to_grid(table: pd.DataFrame, points: GeometryArray, crs: str | CRS, start: 
     try:
         return gpd.GeoDataFrame(table, geometry=GeometryArray(points, crs=crs)).to_crs("EPSG:3035")
     except CRSError:
-        raise InputError(f"{start}: {crs!r} is no coordinate reference system; write it like EPSG:4326") from None
+        raise InputError(f"{start}: {crs!r} is not a coordinate reference system; write it like EPSG:4326") from None
 
 
 def _named_column(table: pd.DataFrame, name: str, start: str) -> pd.Series:
@@ -152,19 +152,19 @@ def _named_column(table: pd.DataFrame, name: str, start: str) -> pd.Series:
 
 
 def _column(table: pd.DataFrame, name: str, otherwise: str, start: str) -> np.ndarray | None:
-    """Numbers of a column; None where none is named and there is none of the usual name."""
+    """Numbers of the named column, or of the default one; None if there is neither."""
     if not name and (not otherwise or otherwise not in table.columns):
         return None
     values = _named_column(table, name or otherwise, start)
     numbers = pd.to_numeric(values, errors="coerce")
     lost = values.notna() & numbers.isna() & (values.astype(str).str.strip() != "")
     if lost.any():
-        raise InputError(f"{start}: {name or otherwise} holds {values[lost].iloc[0]!r}, which is no number")
+        raise InputError(f"{start}: {name or otherwise} holds {values[lost].iloc[0]!r}, which is not a number")
     return numbers.to_numpy(np.float64)
 
 
 def _strata(column: pd.Series) -> np.ndarray:
-    """Names of strata as text; whole numbers without the point that a missing value elsewhere has given them."""
+    """Names of strata as text; whole numbers that pandas reads as floats lose their decimal point."""
     known = column.dropna()
     if pd.api.types.is_float_dtype(column) and np.all(known == np.round(known)):
         column = column.astype("Int64")

@@ -1,6 +1,6 @@
-"""A reference raster on the grid of a map, and both compared in blocks of pixels, in strips.
+"""Comparison of a map with a reference raster on its grid, in blocks of pixels, strip by strip.
 
-Densities finer than the map are averaged; everything else is taken from the nearest pixel.
+Finer densities are averaged; everything else is resampled by nearest neighbour.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from imperv.tasks.job import count_codes
 from imperv.tasks.scenes.reading import warp
 
 BLOCK_METRES = 1000
-"""Edge of the blocks of a reference raster: beyond it errors of neighbouring pixels hardly resemble each other."""
+"""Edge of the blocks, metres: our choice, beyond which errors of neighbouring pixels are hardly correlated."""
 
 STRIP_METRES = 5_000
 """Height of a strip, whole blocks."""
 
 
 def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: Reading, path: Path) -> tuple[Sample, np.ndarray]:
-    """Compare a map with a reference raster of like codes: blocks that share valid pixels, and the map's pixels by code (256,).
+    """Compare a map with a reference raster of the same codes: blocks with valid pixels in both, and the map's histogram (256,).
 
     The raster is opened by `tasks.scenes.reading.open_full_resolution`. InputError if it holds values that the layer does not
     have.
@@ -65,7 +65,7 @@ def _reference_on(grid: GeoBox, reference: rasterio.DatasetReader, legend: Readi
     """Values and classes of a reference raster on the map's grid; class -1 where it has none."""
     kind = reference.dtypes[0]
     nodata = np.nan if kind.startswith("float") else 255
-    # A tag of bytes on a code that means something, such as 0, is a mistake of its writer.
+    # A no-data tag on a valid code, such as 0, is a mistake of the writer.
     if reference.nodata is not None and not (kind == "uint8" and legend.class_of[int(reference.nodata)] >= 0):
         nodata = reference.nodata
     finer = legend.kind == "density" and reference.crs.is_projected and reference.res[0] < grid.resolution.x

@@ -1,4 +1,4 @@
-"""The finished layers of a tile against a truth of `now`: densities, masks, own model against ensemble, confidence (ATBD 4.7)."""
+"""Scores of the stored layers of a tile by a truth of `now`: densities, masks, own model and ensemble, confidence (ATBD 4.7)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RAW: dict[Product, tuple[str, str]] = {"IMD": ("RIMD", "IMD_model"), "IBU": ("RI
 FINAL: dict[Product, str] = {"IMD": "IMD_now", "IBU": "IBU_now"}
 
 OWN = "own model"
-"""Prediction of the tile's own members only, where models of other tiles take part in the ensemble."""
+"""Prediction of the tile's own members, where models of other tiles take part in the ensemble."""
 
 
 @dataclass
@@ -41,11 +41,11 @@ class Stored:
     models: tuple[str, ...] = ()
     """Tiles whose models take part."""
     missing: tuple[str, ...] = ()
-    """Layers that are not made, with why."""
+    """Layers that are not made, with the reason."""
 
 
 def judge_stored(job: Job, product: Product, truth: Truth) -> Stored | None:
-    """Judge what the store holds of a product; None if the truth has nothing of `now`, or no layer of it is made."""
+    """Score the stored layers of a product; None without a truth of `now`, or if no layer is made."""
     if true_mask(job, product, "now", truth, Block(0, 0, 1, 1)) is None:
         return None
     raw, model = RAW[product]
@@ -79,7 +79,7 @@ def _judge_block(
     known = mask != OUTSIDE
     if density is not None:
         known &= density != OUTSIDE
-    for layer in layers.values():  # the same pixels for all, so that they compare
+    for layer in layers.values():  # the same pixels for all layers
         known &= layer != 255
     if not known.any():
         return
@@ -92,9 +92,9 @@ def _judge_block(
         pixels.judge(into, percent, truth, mask[known] == 1)
     if spread is not None and raw in layers:
         percent = layers[raw][known].astype("f4")
-        error = np.full_like(percent, np.nan) if real is None else percent - real  # unknown, not nothing
+        error = np.full_like(percent, np.nan) if real is None else percent - real  # unknown, not 0
         wrong = (percent >= cut) != (mask[known] == 1)
-        # Without a true density what correlates with the spread is whether the mask is wrong.
+        # Without a true density the spread is ranked against errors of the mask.
         against = 100 * wrong if real is None else error
         level = confidence(spread, known)[known]
         pixels.trust(result.trust, level, spread[known], error, wrong, against)

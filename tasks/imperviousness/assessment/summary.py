@@ -1,6 +1,6 @@
-"""From the sums of an evaluation to its figures: scores with intervals, differences, confidence; as one JSON object.
+"""Figures of an evaluation from its error sums: scores with intervals, differences, confidence; as one JSON object.
 
-Trials of several tiles count together: the n-th trials of all tiles are one, and medians are taken over trials.
+The n-th trials of all tiles are pooled; medians are over trials.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from imperv.tasks.imperviousness.assessment.evaluation import METHODS, REFERENCE
 from imperv.tasks.imperviousness.assessment.stored import Stored
 
 QUANTILES = 5
-"""Classes of confidence with equally many pixels."""
+"""Quantile classes of confidence."""
 
 Row = dict[str, Any]
 
@@ -65,7 +65,7 @@ def _all_scores(judged: Sequence[Sequence[Judged]], cut: float) -> tuple[dict[st
 
 
 def _pairs(a: Sequence[Sequence[Judged]], b: Sequence[Sequence[Judged]], cut: float) -> dict[str, Estimate]:
-    """Differences, a minus b, over the blocks that both have."""
+    """Paired differences, a minus b, over the blocks of both."""
     found: dict[str, Estimate] = {}
     for field, scores in _scores(cut).items():
         ours, theirs = [], []
@@ -88,7 +88,7 @@ def _joined(parts: Sequence[tuple[BlockSums, frozenset[tuple[int, int]]]]) -> np
 
 
 def summarise_trials(trials: Sequence[Trial], cuts: Mapping[Product, float]) -> Row:
-    """Scores of every product, year and method; ours minus each other's; next year minus same year.
+    """Scores of every product, year and method; differences of the U-Net to the others, and of the next year to the same year.
 
     Every tile and product has trials of the same numbers; `cuts` are the thresholds of the masks, percent. The result holds the
     rows ``scores``, ``differences`` and ``years``, and ``training`` with one for each trial.

@@ -1,4 +1,4 @@
-"""Truth rasters that maps are judged against: which files there are, and reading them piece by piece on a tile's grid."""
+"""Truth rasters for the evaluation of maps: finding files, and reading them on a tile's grid."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Truth:
 
     @classmethod
     def find(cls, folder: Path | None, others: Sequence[str] = ()) -> Truth:
-        """The rasters of a folder, ``truth_KEY.tif``, and those named one by one as ``KEY=FILE``, which go first.
+        """The rasters of a folder, ``truth_KEY.tif``, and those named as ``KEY=FILE``, which take precedence.
 
         Keys are ``imd``, ``ibu`` or ``ibud`` with ``_then`` or ``_now``. InputError if there is none, a key is unknown, or a file
         is missing or no raster.
@@ -48,7 +48,7 @@ class Truth:
             files[key] = path
         if not files:
             names = ", ".join(f"truth_{key}.tif" for key in KEYS)
-            raise InputError(f"--truth: {folder or 'nothing'} holds no truth; name a folder with any of {names}")
+            raise InputError(f"--truth: {folder or 'nothing'} holds no truth raster; name a folder with any of {names}")
         for path in files.values():
             _open(path).close()
         return cls(files)
@@ -66,7 +66,7 @@ class Truth:
             if source.dtypes[0] != "uint8":
                 raise InputError(f"{path}: is of type {source.dtypes[0]}; {key} must be whole numbers as uint8, 255 outside")
             highest = 1 if key.startswith("ibu_") else 100
-            # A tag on a value that means something, such as 0, is a mistake of its writer.
+            # A no-data tag on a valid value, such as 0, is a mistake of the writer.
             tag = OUTSIDE if source.nodata is None or source.nodata <= highest else int(source.nodata)
             array = warp(source, grid, Resampling.nearest, tag)
         array[(array == tag) | (array >= 254)] = OUTSIDE

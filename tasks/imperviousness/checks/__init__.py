@@ -1,1 +1,1 @@
-"""What `imperv verify` looks at in products of imperviousness."""
+"""Checks of delivered products of imperviousness (`imperv verify`)."""

@@ -1,6 +1,6 @@
-"""Check of what lies beside a delivered GeoTIFF: its attribute table, and side files that would speak for it.
+"""Check of the files beside a delivered GeoTIFF: attribute table, and side files that GDAL would read.
 
-As GDAL and the EEA check do, it looks for a raster attribute table in ``.tif.aux.xml``, else for ``.tif.vat.dbf``.
+As GDAL and the EEA check do, it reads the raster attribute table of ``.tif.aux.xml``, else ``.tif.vat.dbf``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from imperv.tasks.imperviousness.products.rules import OUTSIDE
 from imperv.tasks.vectors.batches import ogr_name
 
 COLUMNS = ("Value", "Count", "Area_km2", "Area_perc", "Class_Name")
-"""Columns that the EEA check asks for, in any order and any case; others may stand beside them."""
+"""Columns that the EEA check requires, in any order and case; others are allowed."""
 
 SIDE_FILES = (".aux.xml", ".msk", ".ovr")
-"""Endings of files beside the TIFF that change what GDAL says of it."""
+"""Endings of side files that change what GDAL reads."""
 
 HARMLESS = {"GDALRasterAttributeTable", "Description"}
 """Elements of a band in ``.aux.xml`` that change no pixel, number, colour or place."""
@@ -30,9 +30,9 @@ Table = Mapping[str, Sequence[object]]
 
 
 def check_side_files(file: Path) -> Finding:
-    """Nothing beside the file speaks for it: GDAL believes a stored histogram, a colour table, a mask there.
+    """No side file overrides the TIFF: GDAL reads a histogram, a colour table or a mask there.
 
-    A ``.tif.aux.xml`` that holds an attribute table and nothing else is welcome.
+    A ``.tif.aux.xml`` with an attribute table alone is allowed.
     """
     names = {f"{base}{ending}".lower() for base in (file.name, file.stem) for ending in SIDE_FILES}
     beside = sorted(p for p in file.parent.iterdir() if p.name.lower() in names and p.is_file())
@@ -49,11 +49,11 @@ def check_side_files(file: Path) -> Finding:
 
 
 def _what_else(path: Path) -> str:
-    """What an ``.aux.xml`` holds beside an attribute table, in words; empty where there is nothing."""
+    """Content of an ``.aux.xml`` beside an attribute table, in words; empty without any."""
     try:
         root = ET.parse(path).getroot()
     except (ET.ParseError, OSError) as error:
-        return f"no XML ({error})"
+        return f"invalid XML ({error})"
     names = {"Histograms": "a stored histogram", "ColorTable": "a colour table", "GeoTransform": "a place", "SRS": "a place"}
     found = [e.tag for e in root if e.tag != "PAMRasterBand"]
     found += [e.tag for band in root.iter("PAMRasterBand") for e in band if e.tag not in HARMLESS]
@@ -63,7 +63,7 @@ def _what_else(path: Path) -> str:
 
 
 def check_attributes(file: Path, counts: Mapping[int, int] | None, pixel: float) -> list[Finding]:
-    """The attribute table has the columns asked for (EEA check `attribute`), and its numbers are those of the pixels.
+    """The attribute table has the required columns (EEA check `attribute`), and its numbers are those of the pixels.
 
     `counts` are the pixels of each code, 255 included, None where the file could not be read; `pixel` is the pixel size in
     metres. The finding `attribute_values` needs a table and a raster.
@@ -74,7 +74,7 @@ def check_attributes(file: Path, counts: Mapping[int, int] | None, pixel: float)
         return [failed("attribute", f"its table cannot be read ({' '.join(str(error).split())})")]
     if table is None:
         near = file.with_name(f"{file.stem}.vat.dbf")
-        hint = f"; {near.name} is not looked for, name it {file.name}.vat.dbf" if near.is_file() else ""
+        hint = f"; {near.name} is not read; name it {file.name}.vat.dbf" if near.is_file() else ""
         return [failed("attribute", f"no attribute table beside it (.tif.vat.dbf, or one in .tif.aux.xml){hint}")]
     if absent := [name for name in COLUMNS if name.lower() not in table]:
         return [failed("attribute", f"{source} lacks the columns {', '.join(absent)}")]
@@ -104,7 +104,7 @@ def _from_xml(table: ET.Element) -> Table:
     names = [(d.findtext("Name") or "").lower() for d in table.findall("FieldDefn")]
     rows = [[f.text or "" for f in row.findall("F")] for row in table.findall("Row")]
     if any(len(row) != len(names) for row in rows):
-        raise ValueError("a row of the raster attribute table has another number of fields than there are columns")
+        raise ValueError("a row of the raster attribute table has more or fewer fields than columns")
     return {name: [row[k] for row in rows] for k, name in enumerate(names)}
 
 
@@ -113,10 +113,10 @@ def _check_numbers(source: str, table: Table, counts: Mapping[int, int], pixel: 
     try:
         values, numbers, areas, shares = ([float(v) for v in table[c]] for c in ("value", "count", "area_km2", "area_perc"))  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return failed("attribute_values", f"{source}: Value, Count, Area_km2 and Area_perc must hold numbers in every row")
+        return failed("attribute_values", f"{source}: Value, Count, Area_km2 and Area_perc must be numbers in every row")
     wrong = []
     if len(set(values)) < len(values):
-        wrong.append("a Value stands in two rows")
+        wrong.append("a Value has two rows")
     if missing := sorted(set(counts) - set(values) - {OUTSIDE}):
         wrong.append(f"no row for the codes {', '.join(map(str, missing[:8]))}")
     total = sum(numbers)

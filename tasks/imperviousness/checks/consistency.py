@@ -1,7 +1,7 @@
-"""What the final layers of a tile say together: ATBD 4.2.4, 4.5 to 4.7.
+"""Consistency of the final layers of a tile (ATBD 4.2.4, 4.5 to 4.7).
 
-Each relation is between a layer and those it was made from; all that the layers at hand allow are checked on every pixel, in one
-pass of strips.
+A relation is between a layer and its inputs. All relations of the layers at hand are checked on every pixel, in
+one pass of strips.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Source:
     """Pixels of one layer."""
 
     name: str
-    """What findings call it."""
+    """Name in findings."""
     resolution: int
     """Pixel size, metres."""
     bounds: tuple[float, float, float, float]
@@ -47,7 +47,7 @@ class Source:
 
 
 class Strip(Mapping[str, np.ndarray]):
-    """Layers of one strip by symbol, read when asked for, and what is computed from several of them, once."""
+    """Layers of one strip by symbol, read on access, and quantities derived from them, computed once."""
 
     def __init__(self, sources: Mapping[str, Source], top: int, bottom: int) -> None:
         """Strip between two distances below the upper edge, metres."""
@@ -93,7 +93,7 @@ class Strip(Mapping[str, np.ndarray]):
 
 @dataclass(frozen=True)
 class Relation:
-    """What must hold between a layer and others in every pixel."""
+    """A relation that holds between a layer and others in every pixel."""
 
     check: str
     """Name of the rule."""
@@ -104,11 +104,11 @@ class Relation:
     wrong: Callable[[Strip], np.ndarray]
     """True in the pixels of the layer where it does not hold."""
     says: str
-    """What is said of such pixels, after their number."""
+    """Text of the finding, after the number of pixels."""
     unless: tuple[str, ...] = ()
-    """Left out where all of these are at hand: a sharper relation is asked then."""
+    """Left out where all of these are at hand: a stricter relation is checked then."""
     note: bool = False
-    """True where it may have reasons, so that a person is told and nothing fails."""
+    """True for a note instead of a failure: there may be reasons."""
 
 
 @dataclass
@@ -205,7 +205,7 @@ def _mean_sum(real: str, technical: str, part: str) -> Relation:
 
 
 def _within_now(real: str, technical: str, now: str) -> Relation:
-    """Without then: a total change that the status of now can have come by, whichever pixels of the block were valid then."""
+    """Without then: a total change that the status of now allows, whichever pixels of the block were valid then."""
 
     def wrong(s: Strip) -> np.ndarray:
         a, b, pixels = s[real], s[technical], _blocks(s.percent(now), 2)
@@ -214,7 +214,7 @@ def _within_now(real: str, technical: str, now: str) -> Relation:
         impossible = np.where(a == NEVER, low > 0, (total > high + 1) | (total < low - 101))
         return s.whole(now, 2) & (a <= NEVER) & (b <= NEVER) & impossible
 
-    return Relation("change", real, (technical, now), wrong, f"have a change that the density of now ({now}) cannot have come by",
+    return Relation("change", real, (technical, now), wrong, f"have a change that the density of now ({now}) excludes",
                     unless=("IMD_then",))  # fmt: skip
 
 
@@ -226,23 +226,23 @@ def _classes_of(classes: str, change: str, status: str, factor: int) -> Relation
 
 @cache
 def _possible() -> np.ndarray:
-    """(change code, class): True for classes that some status of then gives with the code."""
+    """(change code, class): True for classes that are possible with the code."""
     table = np.zeros((256, 256), bool)
     for status in range(101):
         codes = np.arange(256, dtype=np.uint8)
         table[codes, classify_change(np.full(256, status, np.uint8), codes)] = True
-    # A decrease from nothing is no decrease; it comes of rounding, for 1 percent at most.
+    # A decrease from 0 is rounding, of 1 percent at most.
     table[:99, 0] = False
     return table
 
 
 def _classes_like(classes: str, change: str, unless: tuple[str, ...]) -> Relation:
     return Relation("classes", classes, (change,), lambda s: ~_possible()[s[change], s[classes]],
-                    f"have a class that the code of {change} cannot have", unless=unless)  # fmt: skip
+                    f"have a class that is impossible with the code of {change}", unless=unless)  # fmt: skip
 
 
 def _class_pair(real: str, technical: str, exclusive: bool) -> Relation:
-    """Both tell the same status of then, and at full resolution one of them is unchanged."""
+    """Both imply the same status of then, and at full resolution one of them is unchanged."""
 
     def wrong(s: Strip) -> np.ndarray:
         a, b = s[real], s[technical]
@@ -254,7 +254,7 @@ def _class_pair(real: str, technical: str, exclusive: bool) -> Relation:
 
 
 def _classes_against_now(classes: str, now: str, unless: tuple[str, ...]) -> Relation:
-    """Cover that is new or left must be seen now, and cover that is lost must not; blocks that are valid throughout."""
+    """New and remaining cover is in the status of now, lost cover is not; in blocks without no data."""
 
     def wrong(s: Strip) -> np.ndarray:
         c, s1 = s[classes], s.mean(now, 2)
@@ -335,11 +335,11 @@ RELATIONS: tuple[Relation, ...] = (
              "have no data though the sealing mask and the NDVI have"),
     _holes("IBU_now", "IBUD_now"),
 )  # fmt: skip
-"""Everything that is asked of the layers of one tile."""
+"""All relations between the layers of one tile."""
 
 
 def compare(sources: Mapping[str, Source], relations: Sequence[Relation] = RELATIONS) -> list[tuple[str, Finding]]:
-    """Check every relation whose layers are at hand on all pixels: symbol of the layer that it is about, and the finding.
+    """Check every relation whose layers are at hand on all pixels: symbol of the layer that fails, and the finding.
 
     `sources` are by the catalogue's symbol, with the codes of the products; ``IMD_then``, ``IBU_then`` and ``SBU_then`` are the
     previous production's. ValueError if their bounds differ.

@@ -1,4 +1,4 @@
-"""All that a production should have delivered: what is there is checked, what is missing named."""
+"""Check of a production's deliveries: files that exist, and names of missing ones."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def verify_delivered(
 
 
 def _other_editions(jobs: Sequence[Job]) -> dict[Path, Finding]:
-    """Products of other editions, and their zips: named, and not judged as what a production has delivered."""
+    """Products of other editions, and their zips: listed, not checked."""
     found = {}
     for job in jobs:
         for place, own in other_editions(job).items():
-            text = f"of another edition, whose place {Path(own).name} has taken; remove it, or move it elsewhere"
+            text = f"of another edition, replaced by {Path(own).name}; remove it, or move it elsewhere"
             for path in (Path(job.store.full(place)), Path(job.store.full(place)).with_suffix(".zip")):
                 if path.is_file():
                     found[path] = passed("edition", text, note=True)

@@ -1,4 +1,4 @@
-"""Check of a delivered GeoTIFF: the rules of the EEA delivery check, and stricter where a wrong file would pass it.
+"""Check of a delivered GeoTIFF: the rules of the EEA delivery check, stricter where a wrong file would pass.
 
 Only what is inside the TIFF counts for its pixels.
 """
@@ -37,7 +37,7 @@ STRIP_ROWS = 2048
 """Rows read at once: 20 MB of a tile at 10 m."""
 
 TIFFS = (".tif", ".tiff")
-"""Endings of what is looked for in folders, in small letters."""
+"""File endings searched for in folders, lowercase."""
 
 _MISSING = "{path}: no such file; name a delivered GeoTIFF or a folder of them"
 
@@ -65,7 +65,7 @@ def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> 
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            # Endings of any kind, so that a file with a wrong one is found and not passed over.
+            # All endings, so that a file with a wrong one is found.
             found = [p for p in _below(path, endings) if not is_debris(p.relative_to(path))]
             if not found:
                 raise InputError(f"{path}: holds no .tif; name a folder with delivered files")
@@ -78,7 +78,7 @@ def check_paths(paths: Iterable[str | Path], endings: Sequence[str] = TIFFS) -> 
 
 
 def find_debris(paths: Iterable[str | Path], endings: Sequence[str] = (*TIFFS, ".zip")) -> list[Path]:
-    """Files below folders that look like products by their endings, and that other systems have left there."""
+    """Files below folders with endings of products that other systems have left there."""
     folders = [path for path in map(Path, paths) if path.is_dir()]
     return [p for folder in folders for p in _below(folder, endings) if is_debris(p.relative_to(folder))]
 
@@ -91,10 +91,10 @@ def _below(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def check_file(path: str | Path, *, window: bool = False) -> list[Finding]:
-    """Check one delivered GeoTIFF and what lies beside it for GDAL: attribute table and side files.
+    """Check one delivered GeoTIFF with its attribute table and side files.
 
-    With `window` it may cover whole kilometres of its tile only. Each rule that could be looked at gives one finding; rules that
-    need the product wait for a right name.
+    With `window` it may cover whole kilometres of its tile only. Each applicable rule gives one finding; those
+    of the product need a valid name.
     """
     file = Path(path)
     if not file.is_file():
@@ -125,7 +125,7 @@ def pixel_counts(path: str | Path) -> dict[int, int]:
 
 
 def check_epsg(source: rasterio.DatasetReader) -> Finding:
-    """The CRS carries the authority code EPSG 3035; looking alike is not enough."""
+    """The CRS has the authority code EPSG:3035; an equal definition is not enough."""
     if source.crs is None:
         return failed("epsg", "has no coordinate reference system")
     try:
@@ -153,7 +153,7 @@ def check_origin(source: rasterio.DatasetReader) -> Finding:
 def check_extent(source: rasterio.DatasetReader, named: Named, window: bool = False) -> Finding:
     """The raster covers the tile named; a window lies inside of it and ends on whole kilometres."""
     (left, y0, right, y1), tile = source.bounds, named.tile.bounds
-    bottom, top = sorted((y0, y1))  # a raster that is south up is the business of `check_pixel_size`
+    bottom, top = sorted((y0, y1))  # `check_pixel_size` refuses a raster that is south up
     if window:
         inside = tile[0] <= left < right <= tile[2] and tile[1] <= bottom < top <= tile[3]
         ok = inside and right % KILOMETRE == 0 and bottom % KILOMETRE == 0
@@ -187,7 +187,7 @@ def check_blocks(source: rasterio.DatasetReader) -> Finding:
 
 
 def check_nodata(source: rasterio.DatasetReader) -> Finding:
-    """The no-data tag is 255 and there is no mask: pixels of any other tag are left out of histograms."""
+    """The no-data tag is 255 and there is no mask: a histogram leaves other no-data pixels out."""
     if source.nodata != OUTSIDE:
         value = "none" if source.nodata is None else f"{source.nodata:g}"
         return failed("nodata", f"no-data tag is {value}, not {OUTSIDE}")
@@ -223,7 +223,7 @@ def check_values(counts: Mapping[int, int], named: Named) -> Finding:
 
 
 def _environment() -> rasterio.Env:
-    """GDAL that looks at nothing but the file itself."""
+    """GDAL environment without side files."""
     return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
 
 
@@ -251,9 +251,9 @@ def _count(strips: Iterable[np.ndarray]) -> dict[int, int]:
 
 
 def _read_all(file: Path, source: rasterio.DatasetReader, named: Named) -> tuple[dict[int, int], Finding]:
-    """Pixels of each value, and whether overviews show these pixels; everything is read once."""
+    """Pixels of each value, and the check of the overviews; everything is read once."""
     if source.dtypes[0] != "uint8":
-        return _count(_strips(source)), passed("overviews", "not looked at, pixels are no bytes")
+        return _count(_strips(source)), passed("overviews", "not checked, pixels are not bytes")
     check = OverviewCheck(_overviews(file, source), named.rule.averages)
 
     def strips() -> Iterator[np.ndarray]:
@@ -268,7 +268,7 @@ def _read_all(file: Path, source: rasterio.DatasetReader, named: Named) -> tuple
     wrong = [f"{o.wrong} of {o.pixels.size} pixels at 1:{f}" for f, o in zip(factors, check.overviews, strict=True) if o.wrong]
     if wrong:
         mean = " nor their mean" if named.rule.averages else ""
-        text = f"{', '.join(wrong)} are none of the pixels that they stand for{mean}: averages of codes or colours, or of others"
+        text = f"{', '.join(wrong)} equal none of the pixels below them{mean}: averages of codes or colours, or another file"
         return counts, failed("overviews", text)
     return counts, passed("overviews", f"1:{', 1:'.join(map(str, factors))}" if factors else "none")
 

@@ -1,4 +1,4 @@
-"""Where the pixels of a layer come from for checks of meaning: a delivered file, another raster, or the store, in rows."""
+"""Sources of pixels for checks of consistency: a delivered file, another raster, or the store, read by rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THEN = {("IMD", 10): "IMD_then", ("IBU", 10): "IBU_then", ("SBU", 100): "SBU_the
 """Symbol of a product of the previous production."""
 
 INTERIM = ("IMD_then", "IBU_then", "SBU_then", "IMD_MSK_now", "NDVI_p0_now", "IBUD_now")
-"""Layers of the store that relations ask for beside final ones."""
+"""Layers of the store that relations need beside final ones."""
 
 
 def file_source(path: Path | str, name: str, bounds: Bounds | None = None, resolution: int = 0) -> Source:
@@ -75,5 +75,5 @@ def job_sources(job: Job) -> dict[str, Source]:
 
 
 def reference_sources(paths: Mapping[str, Path], bounds: Bounds) -> dict[str, Source]:
-    """Layers of then by symbol, from rasters that may reach beyond the bounds; InputError if one cannot serve."""
+    """Layers of then by symbol, from rasters that may reach beyond the bounds; InputError if one cannot be used."""
     return {symbol: file_source(path, path.name, bounds, int(CATALOGUE[symbol].resolution)) for symbol, path in paths.items()}

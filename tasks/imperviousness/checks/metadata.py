@@ -1,7 +1,6 @@
-"""Check of a delivery's INSPIRE metadata (EEA check `inspire`): where it lies, and that it is a whole ISO 19139 record.
+"""Check of a delivery's INSPIRE metadata (EEA check `inspire`): place and completeness of the ISO 19139 record.
 
-The EEA sends it to an INSPIRE reference validator; here its place, form, mandatory elements and extent are looked at, without a
-network.
+The EEA uses the INSPIRE reference validator; here place, form, mandatory elements and extent are checked, without a network.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from imperv.tasks.store.records import TO_LONLAT
 
 GMD = "{http://www.isotc211.org/2005/gmd}"
 SUFFIXES = (".xml", "_metadata.xml")
-"""What follows the TIFF's stem in the names that the EEA check looks for."""
+"""Suffixes of the TIFF's stem that the EEA check accepts."""
 
 _DATA = "identificationInfo/MD_DataIdentification"
 REQUIRED = {
@@ -41,17 +40,17 @@ REQUIRED = {
     "conformance report": "dataQualityInfo//report//result/*",
     "lineage": "dataQualityInfo//lineage//statement/*",
 }
-"""Parts of the EEA's good sample that INSPIRE asks for, and where they stand below ``gmd:MD_Metadata``."""
+"""Elements of the EEA's sample that INSPIRE requires, and their paths below ``gmd:MD_Metadata``."""
 
 _SIDES = ("west", "east", "south", "north")
 
 
 def check_metadata(file: Path, root: Path, named: Named | None, *, asked: bool) -> Finding:
-    """Metadata of a GeoTIFF in a delivery below `root`: the file's folder, or what was in the zip.
+    """Metadata of a GeoTIFF in a delivery below `root`: the file's folder, or the unpacked zip.
 
-    Only a zip must hold metadata (`asked`). Without `named`, what the file name says, the extent cannot be compared.
+    Only a zip must hold metadata (`asked`). Without `named`, the parsed file name, the extent is not compared.
     """
-    # A zip is searched through, as the EEA check does; below a folder of somebody's there may be anything.
+    # A zip is searched recursively, as by the EEA check; a folder is not: anything may lie below it.
     folders = sorted(
         p for p in (root.rglob("*") if asked else root.iterdir()) if p.is_dir() and p.name.lower().endswith("metadata")
     )
@@ -70,7 +69,7 @@ def check_metadata_file(path: Path, named: Named | None) -> Finding:
     try:
         record = ET.parse(path).getroot()
     except (ET.ParseError, OSError) as error:
-        return failed("inspire", f"{path.name} is no XML ({error})")
+        return failed("inspire", f"{path.name} is not valid XML ({error})")
     if record.tag != f"{GMD}MD_Metadata":
         return failed("inspire", f"{path.name} is {record.tag.rpartition('}')[2]}, not gmd:MD_Metadata of ISO 19139")
     if absent := [name for name, where in REQUIRED.items() if not _present(record, where)]:
@@ -82,7 +81,9 @@ def check_metadata_file(path: Path, named: Named | None) -> Finding:
             return failed("inspire", f"{path.name}: its geographic box holds no numbers")
         left, bottom, right, top = TO_LONLAT.transform_bounds(*named.tile.bounds, densify_pts=21)
         if not (west < right and east > left and south < top and north > bottom):
-            return failed("inspire", f"{path.name}: its box {west:g} {south:g} {east:g} {north:g} is not at tile {named.tile}")
+            return failed(
+                "inspire", f"{path.name}: its box {west:g} {south:g} {east:g} {north:g} does not overlap tile {named.tile}"
+            )
     return passed("inspire", path.name)
 
 
@@ -96,7 +97,7 @@ def _wild(where: str) -> str:
 
 
 def _present(record: ET.Element, where: str) -> bool:
-    """True where an element is there and says something: text, an attribute such as a code, or children."""
+    """True for an element with text, attributes or children."""
     return any((e.text or "").strip() or e.attrib or len(e) for e in record.findall(_wild(where)))
 
 

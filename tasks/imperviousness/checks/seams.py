@@ -1,7 +1,7 @@
-"""Seams: whether a layer jumps at the edge of two tiles more than it does inside of them.
+"""Seams: whether a layer jumps more at the edge of two tiles than inside them.
 
-Pixels along the edge count in segments, since neighbours are not independent. A seam must stand out in size, in significance and
-among the lines beside it.
+Pixels along the edge are pooled in segments, since neighbours are not independent. A seam is large, significant, and larger than
+the jumps of the lines beside it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.imperviousness.products.rules import OUTSIDE
 
 DEPTH = 8
-"""Pixels on either side of the edge that are looked at: 14 lines inside beside the one across."""
+"""Pixels read on each side of the edge: 14 lines inside beside the one across."""
 
 SEGMENT_METRES = 1000
-"""Length of a segment; beyond it jumps of towns and fields hardly resemble each other."""
+"""Length of a segment: our choice, beyond which jumps are hardly correlated."""
 
 MINIMUM_SEGMENTS = 8
-"""Segments with data on both sides below which nothing is said."""
+"""Fewest segments with data on both sides for a test."""
 
 SIGNIFICANCE = 1e-4
-"""Probability of as large a difference by chance: a production of 974 tiles has some 1900 edges."""
+"""Significance level: a production of 974 tiles has some 1900 edges."""
 
 RATIO = 1.5
-"""Jumps across the edge to jumps inside, from which an eye sees a line."""
+"""Ratio of jumps across the edge to jumps inside from which a line is visible."""
 
 STEP = 3.0
-"""Mean step across the edge beyond that inside, percent, from which an eye sees a line."""
+"""Mean step across the edge minus that inside, percent, from which a line is visible."""
 
 FLOOR = 0.5
-"""Mean jump across the edge, in percent or percent of pixels, below which nothing can be seen whatever the ratio."""
+"""Mean jump across the edge, percent, below which no line is visible, whatever the ratio."""
 
 NEVER, SAME = 201, 100
 
@@ -48,11 +48,11 @@ class Seam:
     highest: float
     """Mean jump of the line with the highest one."""
     probability: float
-    """Of jumps so much larger than inside, if the edge were a line like any other."""
+    """p value of the jumps across, if the edge were a line like any other."""
     step: float
-    """Mean signed step across, beyond that inside; 0 for classes."""
+    """Mean signed step across minus that inside; 0 for classes."""
     step_probability: float
-    """Of such a step."""
+    """Its p value."""
     segments: int
     """Segments with data."""
 
@@ -67,7 +67,7 @@ class Seam:
     def finding(self, neighbour: str) -> Finding:
         """One line."""
         if self.segments < MINIMUM_SEGMENTS:
-            return passed("seams", f"edge with {neighbour}: {self.segments} segments of 1 km with data, too few to tell")
+            return passed("seams", f"edge with {neighbour}: {self.segments} segments of 1 km with data, too few for a test")
         text = (
             f"edge with {neighbour}: jumps of {self.across:.2f} across, {self.inside:.2f} inside (at most {self.highest:.2f}; "
             f"p {self.probability:.1g}), step {self.step:+.2f} (p {self.step_probability:.1g}), {self.segments} segments"
@@ -76,7 +76,7 @@ class Seam:
 
 
 def seam(first: np.ndarray, second: np.ndarray, pixel: int, *, coded: bool) -> Seam:
-    """Compare the jump across an edge with jumps on the lines beside it, by paired t tests over segments of 1 km.
+    """Test the jump across an edge against the lines beside it, by paired t tests over segments of 1 km.
 
     Jump across minus mean jump inside is tested one-sided, signed steps two-sided. `first` and `second`, (n, depth) uint8, 255
     outside, are the pixels along the edge: the last column of `first` touches the first of `second`. Where codes are classes
@@ -111,7 +111,7 @@ def seam(first: np.ndarray, second: np.ndarray, pixel: int, *, coded: bool) -> S
 
 
 def _chance(differences: np.ndarray, alternative: str) -> float:
-    """Probability of a mean so far from 0; 1 where nothing differs."""
+    """p value of a mean of 0; 1 where nothing differs."""
     from scipy import stats
 
     if len(differences) < 2 or not np.any(differences):

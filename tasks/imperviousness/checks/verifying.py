@@ -1,4 +1,4 @@
-"""Verification of delivered files, ours and others': each by itself, together with the layers beside it, at the tile's edges."""
+"""Verification of delivered files, ours and others': each file alone, against other layers, and at the edges of tiles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from imperv.tasks.nodes import input_versions
 from imperv.tasks.store.records import Record
 
 FORM_RULES = frozenset({"naming", "readable", "epsg", "pixel_size", "origin", "extent", "bands", "bit_depth", "value"})
-"""A file that breaks one of these has no place among others: what it means cannot be asked."""
+"""A file that breaks one of these is not compared with others."""
 
 MASK_NAME = "mask_{ident}_{pixel:03d}m_{tile}.tif"
 """Boundary masks of the EEA's gap check."""
@@ -45,16 +45,16 @@ MASK_NAME = "mask_{ident}_{pixel:03d}m_{tile}.tif"
 
 @dataclass
 class Checked:
-    """One file, what its name says, and what was found."""
+    """One file, its parsed name, and its findings."""
 
     label: str
-    """How it is called in reports: its path, for files of zips behind that of the zip."""
+    """Name in reports: its path, for files in a zip after that of the zip."""
     path: Path
     named: Named | None
     findings: list[Finding]
     bounds: Bounds = (0, 0, 0, 0)
     record: Record | None = None
-    """The record beside it, which tells the years that it speaks of, whatever its name says."""
+    """The record beside it, with the years that it describes, whatever its name says."""
 
     @property
     def ok(self) -> bool:
@@ -69,7 +69,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be verified beside the files themselves."""
+    """Options of a verification."""
 
     window: bool = False
     """True where files may cover windows whatever their records say."""
@@ -80,7 +80,7 @@ class Request:
     jobs: Sequence[Job] = ()
     """Tiles of a production whose store explains the files."""
     passed_over: Mapping[Path, Finding] = field(default_factory=dict)
-    """Files that are named and not judged, with the reason."""
+    """Files that are listed and not checked, with the reason."""
 
 
 def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[str, list[Finding]]:
@@ -122,8 +122,8 @@ def verify(paths: Iterable[str | Path], request: Request | None = None) -> dict[
                 entry.findings.append(_gaps(entry, request.masks))
         for group in _groups(comparable):
             _compare(group, request)
-        _look_at_edges(comparable)
-    debris = passed("debris", "left by another system: no product, and left out", note=True)
+        _check_edges(comparable)
+    debris = passed("debris", "left by another system: not a product, left out", note=True)
     over = {**request.passed_over, **dict.fromkeys(find_debris(paths), debris)}
     return {entry.label: entry.findings for entry in checked} | {str(path): [finding] for path, finding in over.items()}
 
@@ -135,7 +135,7 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
     found = [finding for _, finding in compare(sources, asked)]
     if all(f.ok for f in found):
         return found
-    # A layer that is itself to be made again explains nothing: of another change mask, IMDC and IMDCS contradict each other.
+    # An outdated layer is not compared: of different change masks, IMDC and IMDCS contradict each other.
     held = {name for r in asked for name in (*r.needs, *(r.unless or ()))} & (sources.keys() - {symbol})
     stale = {name for name in held if _outdated(job, name)}
     current = {name: source for name, source in sources.items() if name not in stale}
@@ -143,7 +143,7 @@ def check_meaning(job: Job, symbol: str, draft: Path) -> list[Finding]:
 
 
 def _outdated(job: Job, symbol: str) -> bool:
-    """Whether a layer was made of one that is another now."""
+    """True if an input of a layer has changed since it was made."""
     record, layer = job.record(symbol), CATALOGUE[symbol]
     used = record.ingredients.get("inputs", {}) if record is not None else {}
     changed = any(now is not None and used.get(key, now) != now for key, now in input_versions(job, layer).items())
@@ -179,7 +179,7 @@ def _check_one(label: str, path: Path, root: Path, request: Request, *, asked: b
 
 
 def _tell_editions(checked: Sequence[Checked]) -> None:
-    """Note of each file that the records know the same layer of the same years under another name."""
+    """Note files whose records are of the same layer and years as another file."""
     same: dict[tuple[str, str, str, str], list[Checked]] = {}
     for entry in checked:
         if entry.named is not None and entry.record is not None:
@@ -188,7 +188,7 @@ def _tell_editions(checked: Sequence[Checked]) -> None:
     for entries in same.values():
         for entry in entries:
             if others := [e.path.name for e in entries if e is not entry]:
-                text = f"{others[0]} beside it is the same layer of the same years in another edition; hand over one of them"
+                text = f"{others[0]} beside it is the same layer of the same years in another edition; deliver one of them"
                 entry.findings.append(passed("edition", text, note=True))
 
 
@@ -204,7 +204,7 @@ def _groups(checked: Sequence[Checked]) -> Iterator[dict[str, Checked]]:
     for entries in places.values():
         named = [(entry, entry.named) for entry in entries if entry.named is not None]
         pairs: set[tuple[int | None, int]] = {(n.then, n.now) for _, n in named if n.then is not None}
-        # Status layers of a year that no change layer speaks of.
+        # Status layers of a year without a change layer.
         pairs |= {(None, n.now) for _, n in named if n.now not in {now for _, now in pairs}}
         for then, now in sorted(pairs, key=str):
             group = {}
@@ -218,7 +218,7 @@ def _groups(checked: Sequence[Checked]) -> Iterator[dict[str, Checked]]:
 
 
 def _is_then(entry: Checked, group: Mapping[str, Checked]) -> bool:
-    """False where records tell that a file is not of the first year of the changes beside it, whatever the names say."""
+    """False if, by the records, a file is not of the first year of the changes beside it, whatever the names say."""
     changes = [e.record.start for e in group.values() if e.record and e.named and e.named.then is not None]
     return entry.record is None or not changes or entry.record.start in changes
 
@@ -228,7 +228,7 @@ def _issue(entry: Checked) -> str:
 
 
 def _compare(group: Mapping[str, Checked], request: Request) -> None:
-    """Add what the layers of a group say together to their findings."""
+    """Add findings of the relations between the layers of a group."""
     first = next(iter(group.values()))
     sources: dict[str, Source] = {}
     if first.named is not None:
@@ -244,7 +244,7 @@ def _compare(group: Mapping[str, Checked], request: Request) -> None:
 
 
 def _is_of(job: Job, group: Mapping[str, Checked]) -> bool:
-    """True where a production speaks of the years of a group, and has given its files their edition."""
+    """True if a production has the years and the edition of a group."""
     then, now = edition_years(job.production)
     issue = f"{job.production.delivery.version}_{job.production.delivery.release}"
     years = {(e.named.then, e.named.now) for e in group.values() if e.named is not None}
@@ -253,24 +253,24 @@ def _is_of(job: Job, group: Mapping[str, Checked]) -> bool:
 
 
 def _gaps(entry: Checked, folder: Path) -> Finding:
-    """No pixel that the EEA's boundary mask asks for is outside."""
+    """No pixel inside the EEA's boundary mask is outside."""
     named = entry.named
     assert named is not None
     names = [MASK_NAME.format(ident=i, pixel=named.pixel, tile=str(named.tile).lower()) for i in ("2021", "eea38uk")]
     idents = names if named.now <= 2021 else names[::-1]
     path = next((folder / name for name in idents if (folder / name).is_file()), None)
     if path is None:
-        return passed("gap", f"no {idents[0]} in {folder}: not looked at", note=True)
+        return passed("gap", f"no {idents[0]} in {folder}: not checked", note=True)
     mask, layer = file_source(path, path.name, entry.bounds, named.pixel), file_source(entry.path, entry.path.name)
     rows, gaps = round((entry.bounds[3] - entry.bounds[1]) / named.pixel), 0
     for row in range(0, rows, 2048):
         stop = min(row + 2048, rows)
         gaps += int(np.count_nonzero((mask.read(row, stop) == 1) & (layer.read(row, stop) == OUTSIDE)))
-    return failed("gap", f"{gaps} pixels that {path.name} asks for hold 255") if gaps else passed("gap", f"none by {path.name}")
+    return failed("gap", f"{gaps} pixels inside {path.name} are 255") if gaps else passed("gap", f"none by {path.name}")
 
 
-def _look_at_edges(checked: Sequence[Checked]) -> None:
-    """Add what is seen at shared edges to the findings of both files."""
+def _check_edges(checked: Sequence[Checked]) -> None:
+    """Add findings at shared edges to both files."""
     by_product: dict[tuple[object, ...], list[Checked]] = {}
     for entry in sorted(checked, key=_issue):
         if entry.named is not None:
@@ -321,7 +321,7 @@ def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
     """Products that a tile lacks, by the path of their file, each with a finding that fails.
 
     Layers that the production does not make, such as a confidence without an ensemble, are not missed. A file without its record
-    is missing: its delivery was cut off.
+    is missing: its delivery was interrupted.
     """
     present, found = job.store.find(f"products/{job.tile}"), {}
     for symbol in symbols:
@@ -330,9 +330,9 @@ def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
         if layer is not None and not layer.made or done and places.tif in present:
             continue
         if done:
-            text = "its record says that it was delivered, and the file is gone"
+            text = "its record is there, the file is gone"
         elif places.tif in present:
-            text = "it lies there without its record: its delivery was cut off"
+            text = "it has no record: its delivery was interrupted"
         else:
             text = f"{symbol} is not {'made' if layer is None else 'delivered'} yet"
         found[job.store.full(places.tif)] = failed("missing", text)
@@ -340,7 +340,7 @@ def missing_products(job: Job, symbols: Iterable[str]) -> dict[str, Finding]:
 
 
 def require_local(job: Job) -> str:
-    """Folder of a tile's delivered files; InputError if the store is no folder."""
+    """Folder of a tile's delivered files; InputError if the store is not a folder."""
     if not job.store.is_local:
-        raise InputError(f"store: {job.production.store_url} is no folder; copy its products to one and name that")
+        raise InputError(f"store: {job.production.store_url} is not a folder; copy its products to one and name that")
     return job.store.full(f"products/{job.tile}")

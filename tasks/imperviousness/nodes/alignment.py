@@ -1,8 +1,8 @@
-"""PP_shift: how much the features of `now` differ from those of `then` over ground that has not changed.
+"""PP_shift: the difference of features between `now` and `then` over unchanged ground.
 
-Light, weather and the state of plants differ between two years, and the density models have seen one only. Nearly all ground
-stays what it is, so that the median of each feature's difference over the land of a tile is no change of the ground. It is
-taken off the features of `now` before a density model sees them (`features.open_parts`; docs/accuracy.md).
+Light, weather and the state of plants differ between two years, and the density models have learnt from one. Nearly all
+ground stays the same, so that the median difference of a feature over the land of a tile is no change of the ground. It is
+subtracted from the features of `now` before a density model sees them (`features.open_parts`; docs/accuracy.md).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from imperv.tasks.store.arrays import CHUNK
 from imperv.tasks.store.records import digest_of
 
 PIECES = 32
-"""Pieces of the store that are read at first, by chance all over the tile: a twelfth of a full one."""
+"""Random pieces of the store that are read first: a twelfth of a full tile."""
 
 SAMPLES = 400_000
-"""About how many pixels of these pieces the medians are taken of, on a lattice."""
+"""Pixels of these pieces on a lattice, about, that the medians are of."""
 
 ENOUGH = 25_000
-"""Pixels of land for which no more pieces are read; a coast or an island may have all of its land in a few."""
+"""Pixels of land from which no more pieces are read; a coast may have its land in a few pieces."""
 
 LEAST = 1_000
-"""Pixels of land below which their median says more of them than of the years."""
+"""Fewest pixels of land for a shift."""
 
 SEED = 7
 
 LAND = 0.0
-"""Mean NDVI from which a pixel is land, in both years: water and snow lie below, and change in other ways."""
+"""Mean NDVI from which a pixel is land, in both years: water and snow lie below."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def make_shift(job: Job, layer: Layer) -> Made:
     place = job.place(layer.symbol)
     job.store.remove_record(place.record)
     job.store.write_text(place.data, text)
-    few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align, now stays as it is"
+    few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align the years"
     return Made(digest_of(text), {"shift": shift, "pixels": len(found)}, () if enough else (few,))
 
 

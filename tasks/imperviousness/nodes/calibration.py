@@ -16,10 +16,10 @@ from imperv.tasks.store.file_systems import tiles_with
 from imperv.tasks.store.records import digest_of
 
 OWN = "own samples"
-"""Source of a calibration that borrows nothing."""
+"""Source of a calibration from the tile's samples alone."""
 
 NARROW = 20.0
-"""Width of minimum..maximum in percent below which rescaling leaves little of the density; our choice, only a warning."""
+"""Width of minimum..maximum, percent, below which the rescaled density is nearly binary; our choice, a warning."""
 
 MASK_PIXEL = 2 * 4
 """Projected memory of the NDVI of a pixel of the mask, bytes: in its block's samples and in the tile's."""
@@ -33,7 +33,7 @@ INPUTS = CATALOGUE["IMD_calibration"].inputs
 def make_calibration(job: Job, layer: Layer) -> Made:
     """Fit and store the calibration of a tile; WorkError if neither it nor any neighbour gives one."""
     job.engine.at_once(projected_bytes(job), layer.symbol)
-    versions = calibration_versions(job)  # before anything is read: what changes meanwhile makes it out of date
+    versions = calibration_versions(job)  # before anything is read: a later change makes it out of date
     calibration, source = _best(job)
     place = job.place(layer.symbol)
     job.store.remove_record(place.record)
@@ -47,14 +47,14 @@ def make_calibration(job: Job, layer: Layer) -> Made:
     if (width := calibration.maximum - calibration.minimum) < NARROW:
         warnings.append(
             f"calibration stretches {width:.0f} percent of predicted density to 100: the map will be nearly binary; "
-            "IBU_then should mark what is fully sealed"
+            "IBU_then should mark fully sealed ground"
         )
     external = {} if source == OWN else {"neighbours": versions}
     return Made(digest_of(calibration.to_json()), values, tuple(warnings), external=external)
 
 
 def calibration_versions(job: Job) -> dict[str, str]:
-    """What a tile without enough samples of its own may borrow, with versions."""
+    """Versions of what a tile with too few samples may borrow."""
     found: dict[str, str] = {}
     for other in _usable_neighbours(job):
         records = {symbol: other.record(symbol) for symbol in INPUTS}
@@ -98,9 +98,9 @@ def _best(job: Job) -> tuple[Calibration, str]:
 
 
 def _remedy(job: Job, own: Samples, asked: int) -> str:
-    """What can help a tile that cannot be calibrated, not even with so many neighbours."""
+    """Remedies for a tile that cannot be calibrated, with so many neighbours asked."""
     parameters, ways = job.production.parameters.calibration, []
-    if own.ndvi.size >= parameters.fallback_samples:  # enough of them, which say nothing
+    if own.ndvi.size >= parameters.fallback_samples:  # enough samples without a relation
         ways.append("check that imd_then, ibu_then and clcplus_then describe the year of `then` and lie where its scenes do")
     if job.windowed:
         ways.append("use a larger area")
@@ -131,7 +131,7 @@ def projected_bytes(job: Job) -> int:
     record = job.record("IMD_MSK_then")
     counted: Any = record.statistics.get("IMD_MSK_then", {}) if record else {}
     blocks = job.blocks(10)
-    # Nothing counted: as many as there can be.
+    # Without counts: the upper bound.
     sealed = counted["histogram"].get("1", 0) if "histogram" in counted else math.prod(job.grid(10).shape)
     step = job.production.parameters.calibration.step
     read = [(math.prod(blocks[0].shape), CATALOGUE[symbol].dtype) for symbol in INPUTS if CATALOGUE[symbol].resolution]
@@ -170,6 +170,6 @@ def _calibrated_tiles(job: Job) -> list[Tile]:
 
 
 def calibration_external(job: Job, layer: Layer) -> dict[str, Any]:
-    """What a calibration that has borrowed could borrow now."""
+    """Versions that a calibration with borrowed samples depends on now."""
     record = job.record(layer.symbol)
     return {"neighbours": calibration_versions(job)} if record and "neighbours" in record.ingredients else {}

@@ -1,4 +1,4 @@
-"""CLC+ Backbone of `now`: whether a tile has it, and what follows for the nodes of its proxy (ATBD 4.3.3)."""
+"""CLC+ Backbone of `now`: whether a tile has it, and whether its proxy is needed (ATBD 4.3.3)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from imperv.tasks.references.references import (
 )
 
 GIVEN = "CLCplus of now is given"
-"""Why no proxy is made."""
+"""Reason why no proxy is made; part of keys."""
 
 
 def clcplus_missing(job: Job) -> str:
-    """Why a tile has no CLC+ of `now`, else empty; InputError if its file cannot be used, or no roads for a proxy are named."""
+    """Reason why a tile has no CLC+ of `now`, or empty; InputError if its file is unusable, or roads for a proxy are missing."""
     reason = _clcplus_missing(job)
     if reason and not job.production.references.roads:
         raise InputError(
@@ -50,7 +50,7 @@ def _clcplus_missing(job: Job) -> str:
 
 
 def make_clcplus_now(job: Job, layer: Layer) -> Made:
-    """CLCP_now, or that there is none and a proxy takes its place."""
+    """CLCP_now, or the reason why a proxy takes its place."""
     if reason := clcplus_missing(job):
         return Made("", made=False, reason=f"references.clcplus_now: {reason}: CLCP_proxy takes its place")
     made = make_reference(job, layer)
@@ -66,13 +66,13 @@ def _unknown(statistics: Any) -> int:
 
 
 def clcplus_is_given(job: Job) -> bool:
-    """Whether CLC+ of `now` is there, for a plan: by its record, or before there is one by the production file."""
+    """True if CLC+ of `now` is there, for a plan: by its record, or without one by the production file."""
     record = job.record("CLCP_now")
     return bool(job.production.references.clcplus_now) if record is None else bool(not_needed(job, "OSM_distance"))
 
 
 def not_needed(job: Job, symbol: str) -> str:
-    """Why a layer of the proxy is not made, as far as records tell without reading pixels; empty where it may be needed."""
+    """Reason why a layer of the proxy is not made, from records alone; empty where it may be needed. Part of keys."""
     if symbol == "OSM_distance":
         record = job.record("CLCP_now")
         known = record is not None and record.made
@@ -84,7 +84,7 @@ def not_needed(job: Job, symbol: str) -> str:
 
 
 def clcplus_external(job: Job, layer: Layer) -> dict[str, Any]:
-    """The file of CLC+ of `now`, or none; refused where nothing can take its place."""
+    """The file of CLC+ of `now`, or none; InputError if there is no proxy either."""
     if job.production.references.clcplus_now:
         return reference_external(job, layer)
     clcplus_missing(job)

@@ -1,4 +1,4 @@
-"""What networks, calibration and the proxy of imperviousness cost; the rates are those of docs/performance.md."""
+"""Costs of networks, calibration and proxy of imperviousness; rates of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETWORKS = 768 * 2**20
 BATCHES = 256 * 2**20
 """Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
 TRAINED_BYTE = 1.3
-"""Bytes a byte of training regions: they themselves, which of their pixels are valid, and their normalisation; measured: 1.3."""
+"""Memory over the bytes of the training regions: these, their masks and their normalisation; measured: 1.3."""
 
 PROXY_SAMPLE_NS = 340.0
 """Core nanoseconds to read a pixel's features for the choice of samples."""
@@ -80,5 +80,5 @@ def _members(job: Job) -> int:
 
 
 def _size(job: Job) -> float:
-    """Work of the network beside the one that was measured."""
+    """Work of the network relative to the measured one."""
     return float((job.production.parameters.unet.base_filters / 16) ** 2)

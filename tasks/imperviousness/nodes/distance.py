@@ -38,7 +38,7 @@ DISTANCE_PIXEL = 22
 
 
 def shape_files(job: Job) -> dict[Theme, list[str]]:
-    """Paths of roads and buildings as OpenStreetMap has them; no buildings where the footprints serve (`from_footprints`)."""
+    """Paths of roads and buildings of OpenStreetMap; no buildings where the footprints are used (`from_footprints`)."""
     references = job.production.references
     if not references.roads:
         raise InputError(
@@ -52,13 +52,13 @@ def shape_files(job: Job) -> dict[Theme, list[str]]:
 
 
 def from_footprints(job: Job) -> list[Source]:
-    """Sources of footprints that stand for buildings where no others are named."""
+    """Footprints that are used as buildings where no others are named."""
     references = job.production.references
     return [] if references.buildings or not references.footprints else footprint_sources(job)
 
 
 def files_of(job: Job) -> list[str]:
-    """Every file that the distance is made from."""
+    """All input files of the distance."""
     footprints = [file.partition("|")[0] for source in from_footprints(job) for file in source.files]
     return [*(path for paths in shape_files(job).values() for path in paths), *footprints]
 
@@ -113,7 +113,7 @@ def _polygons(sources: Sequence[Source], bounds: Bounds, least_confidence: float
 
 @dataclass(frozen=True)
 class _Cells:
-    """Squares of the EEA grid that cover an area and what surrounds it."""
+    """Squares of the EEA grid that cover an area and its surroundings."""
 
     row: int
     """Global index of the first row and column of pixels, counted from the origin of EPSG:3035 to the south-east."""
@@ -149,7 +149,7 @@ class _Cells:
     def draw(
         self, files: dict[Theme, list[str]], more_buildings: Callable[[Bounds], Iterator[np.ndarray]]
     ) -> tuple[np.ndarray, dict[str, int]]:
-        """(y, x) bool, True where a road or a building touches a pixel; and how many of each there are."""
+        """(y, x) bool, True where a road or a building touches a pixel; and the number of each."""
         mask = np.zeros(self.shape, bool)
         left, top = 10 * self.column, -10 * self.row
         bounds = (left, top - 10 * self.shape[0], left + 10 * self.shape[1], top)

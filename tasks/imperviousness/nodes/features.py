@@ -34,16 +34,16 @@ class Part:
     column: int
     shape: tuple[int, int]
     shift: Mapping[str, float] = field(default_factory=dict)
-    """What is taken off a feature, by name."""
+    """Shift subtracted from a feature, by name."""
 
     def clip(self, block: Block) -> Block | None:
-        """What it holds of a block of the other; None where that is nothing."""
+        """Its part of a block of the other; None where there is none."""
         y0, x0 = max(block.y0, self.row), max(block.x0, self.column)
         y1, x1 = min(block.y1, self.row + self.shape[0]), min(block.x1, self.column + self.shape[1])
         return Block(y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
 
     def read(self, block: Block, names: Sequence[str]) -> np.ndarray:
-        """Features of a block inside of it, (feature, y, x) float32; only bands that a feature is made of are decoded."""
+        """Features of a block inside of it, (feature, y, x) float32; only the bands of the features are decoded."""
         cut = Block(block.y0 - self.row, block.x0 - self.column, block.y1 - self.row, block.x1 - self.column).slices
         bands = [k for k, band in enumerate(QUANTILE_BANDS) if f"{band}_q20" in names]
         terms = [k for k, term in enumerate(HARMONIC_NAMES) if f"NDVI_{term}" in names]
@@ -69,7 +69,7 @@ def _runs(indices: Sequence[int]) -> Iterator[slice]:
 
 
 def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True) -> list[Part]:
-    """Stored features of the tile and its neighbours; those of `now` `aligned` to `then` if the production wants that."""
+    """Stored features of the tile and its neighbours; those of `now` `aligned` to `then` if the production aligns years."""
     row, column = job.global_index()
     shift = shift_of(job) if aligned and period == "now" else {}
     found = []
@@ -80,7 +80,7 @@ def open_parts(job: Job, period: str, around: bool = True, aligned: bool = True)
 
 
 def shift_of(job: Job) -> dict[str, float]:
-    """What is taken off each feature of `now`, by name; empty where the production does not align years."""
+    """Shift subtracted from each feature of `now`, by name; empty where the production does not align years."""
     if not job.production.parameters.unet.align_years:
         return {}
     text = job.store.read_text(job.place("PP_shift").data)
@@ -112,7 +112,7 @@ class FeatureRows:
     """Features of a strip from top to bottom: every chunk of the store is decoded once, and few rows are held.
 
     `parts` are from `open_parts`; `columns`, first and end in pixels of the tile, may reach beyond it; `most` is the largest
-    number of rows asked for at once.
+    number of rows of one read.
     """
 
     def __init__(self, parts: Sequence[Part], names: Sequence[str], columns: tuple[int, int], most: int, workers: int) -> None:
@@ -123,7 +123,7 @@ class FeatureRows:
 
     @staticmethod
     def bytes(names: Sequence[str], width: int, most: int, workers: int) -> int:
-        """What an object needs: the rows held, and what its threads decode."""
+        """Memory of an object: the rows held, and what its threads decode."""
         piece = CHUNK * COLUMNS * (2 * len(QUANTILE_BANDS) + 4 * len(HARMONIC_NAMES) + 2 * 4 * len(names))
         return (most + CHUNK) * width * len(names) * 4 + 2 * workers * piece
 
@@ -136,7 +136,7 @@ class FeatureRows:
             self._held[: len(kept)] = kept
             self._first = first
         while self._end < end:
-            # To the next edge of the store's chunks.
+            # To the next chunk edge.
             self._read(self._end, min((self._end // CHUNK + 1) * CHUNK, self._first + len(self._held)))
         return self._held[: end - first]
 

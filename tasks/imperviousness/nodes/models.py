@@ -40,16 +40,16 @@ OTHER_SEED = 100
 """Added to the seed when a training that diverged is repeated."""
 
 START = "start"
-"""Ingredient of a model that began from another one: that model's version."""
+"""Ingredient of a model whose training started from another one: that model's version."""
 
 SEALED_PREFERENCE = 10
-"""How much likelier a region that is all sealed is drawn than one without sealed land."""
+"""Odds of drawing a fully sealed region against one without sealed land."""
 
 
 def make_model(job: Job, layer: Layer) -> Made:
     """Train and store the model of a tile.
 
-    A training that was cut off goes on from its last epoch. One that diverges is tried once more from another seed. A tile that
+    An interrupted training resumes from its last epoch. One that diverges is repeated once from another seed. A tile that
     has nothing to learn from gets no model: those of the nearest tiles serve it. WorkError if the ground is too small to be
     split, or the training diverges twice.
     """
@@ -66,7 +66,7 @@ def make_model(job: Job, layer: Layer) -> Made:
         save_model(trained.model, Path(folder) / "model.keras")
         job.store.put_file(Path(folder) / "model.keras", place.data)
     if any(min(member["validation"]) > member["constant_loss"] for member in trained.history):
-        warnings += ("the model knows less of its validation ground than a constant: it has learnt nothing of use",)
+        warnings += ("the validation loss is above that of a constant: the model has learnt nothing of use",)
     drop_checkpoint(job, layer.symbol)
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
     found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
@@ -79,7 +79,7 @@ def make_model(job: Job, layer: Layer) -> Made:
 
 
 def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
-    """Why a tile gets no model, empty if it gets one: one that has seen no building would find none anywhere."""
+    """Reason why a tile gets no model, or empty: a model trained without buildings would find none."""
     what, where = ("built-up land", "footprints") if layer.symbol == "IBUD_model" else ("sealed land", "IMD_then and CLCP_then")
     if not regions:
         return f"no pixel of tile {job.tile} has both features and a reference"
@@ -95,7 +95,7 @@ def _train(
     """Train from a start if there is one, and once more from another seed if that diverges."""
     total, done = parameters.members * parameters.epochs, [0]
 
-    def told(*_: object) -> None:
+    def advance(*_: object) -> None:
         done[0] = min(done[0] + 1, total)
         if job.engine.progress:
             job.engine.progress(done[0], total)
@@ -106,7 +106,7 @@ def _train(
         keep = partial(save_checkpoint, job, layer.symbol, key)
         initial = load_start(job, start) if start else None
         try:
-            return train(regions, attempt, told, initial, load_checkpoint(job, layer.symbol, key), keep), warnings
+            return train(regions, attempt, advance, initial, load_checkpoint(job, layer.symbol, key), keep), warnings
         except DivergenceError as error:
             warnings = (f"the training diverged ({error}) and was repeated from another seed",)
         except ValueError as error:
@@ -118,7 +118,7 @@ def _train(
 
 
 def _training_key(job: Job, layer: Layer, parameters: UNetParameters, start: Record | None) -> str:
-    """What makes one training the same as another: a checkpoint of any other is of no use."""
+    """Key of a training, which its checkpoints must have."""
     inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
     return digest_of(
         {
@@ -150,7 +150,7 @@ def training_jobs(job: Job, symbol: str) -> list[Job]:
 
 
 def training_versions(job: Job, symbol: str) -> dict[str, str]:
-    """What the training takes from neighbouring tiles, with versions."""
+    """Versions of the layers of neighbouring tiles that a training reads."""
     found = {}
     for other in training_jobs(job, symbol)[1:]:
         for name in CATALOGUE[symbol].inputs:
@@ -185,7 +185,7 @@ def _tile_regions(job: Job, layer: Layer, parameters: UNetParameters, room: int)
 
 
 def _read_in_pieces(job: Job, block: Block, names: tuple[str, ...]) -> np.ndarray:
-    """Features of a block; reading takes three times what is read, so that a large one is read piece by piece."""
+    """Features of a block, read piece by piece: reading takes three times the memory of the result."""
     found = np.empty((len(names), *block.shape), "f4")
     for piece in block_grid(block.geobox(job.grid(10)), REGION):
         here = Block(block.y0 + piece.y0, block.x0 + piece.x0, block.y0 + piece.y1, block.x0 + piece.x1)
@@ -211,8 +211,8 @@ def _sample_blocks(job: Job, layer: Layer, room: int, seed: int) -> list[Block]:
 
 
 def model_external(job: Job, layer: Layer) -> dict[str, Any]:
-    """What a model learns from of neighbours, and what its training started from."""
-    # That is history, like a frozen scene list: another neighbour today makes it no worse.
+    """Layers of neighbours that a model learns from, and the model that its training started from."""
+    # The start is history, like a frozen scene list: it does not change with the neighbours.
     record = job.record(layer.symbol)
     start = {START: record.ingredients[START]} if record and START in record.ingredients else {}
     return {"neighbours": training_versions(job, layer.symbol), **start}

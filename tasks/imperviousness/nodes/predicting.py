@@ -20,23 +20,23 @@ from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summari
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
 
 WINDOW_SHARE = 0.4
-"""Most of the memory for blocks that they may take; one window is always predicted."""
+"""Largest share of the memory for blocks that windows may take; one window is always predicted."""
 
 
 def halo_versions(job: Job) -> dict[str, str]:
-    """What the prediction takes from neighbouring tiles: their features' versions."""
+    """Versions of the features of neighbouring tiles that a prediction reads."""
     found = {str(j.tile): j.record("PP_now") for j in halo_jobs(job, "now")}
     return {tile: record.version for tile, record in found.items() if record is not None}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a tile is predicted within memory."""
+    """Strips and windows of a prediction within memory."""
 
     width: int
     """Columns of a strip, whole blocks of the store."""
     windows: int
-    """Windows handed to a network at once."""
+    """Windows of one call of a network."""
     bytes: int
     """Projected memory."""
 

@@ -1,4 +1,4 @@
-"""CLCP_proxy_model and CLCP_proxy: boosted trees in the place of CLC+ class 1 of `now` (ATBD 4.3.3)."""
+"""CLCP_proxy_model and CLCP_proxy: boosted trees in place of CLC+ class 1 of `now` (ATBD 4.3.3)."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class _SampleBlock:
     def __call__(self, block: Block) -> ProxySamples:
         codes = self.clcplus[block.slices]
         origin = self.first[0] + block.y0, self.first[1] + block.x0
-        if (codes >= CLCPLUS_OUTSIDE).all():  # the sea is not worth reading
+        if (codes >= CLCPLUS_OUTSIDE).all():  # the sea has no samples
             nothing = np.empty((len(self.parameters.names) + 1, *block.shape), "f4")
             return draw_samples(nothing, codes, origin, self.shares, self.edge, self.parameters)
         return draw_samples(self.features.read(block), codes, origin, self.shares, self.edge, self.parameters)
 
 
 def make_proxy_model(job: Job, layer: Layer) -> Made:
-    """CLCP_proxy_model: trees that know CLC+ class 1 of `then`; WorkError if no pixel has features and CLC+ of `then`."""
+    """CLCP_proxy_model: boosted trees for CLC+ class 1 of `then`; WorkError if no pixel has features and CLC+ of `then`."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     parameters, record = job.production.parameters.proxy, job.record("CLCP_then")
@@ -106,9 +106,9 @@ def make_proxy_model(job: Job, layer: Layer) -> Made:
     job.store.write_text(place.data, trained.model)
     warnings: tuple[str, ...] = ()
     if trained.scores["f1"] is None or not trained.samples["learnt_sealed"]:
-        warnings = (f"tile {job.tile} has too few sealed pixels of CLCplus of then to tell how good its proxy is",)
-    told = {"held_out": trained.scores, "samples": trained.samples, "importance": trained.importance, "split_block": work.edge}
-    return Made(digest_of(trained.model), told, warnings)
+        warnings = (f"tile {job.tile} has too few sealed pixels of CLCplus of then to score its proxy",)
+    found = {"held_out": trained.scores, "samples": trained.samples, "importance": trained.importance, "split_block": work.edge}
+    return Made(digest_of(trained.model), found, warnings)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class _ProxyBlock:
 
 
 def make_proxy(job: Job, layer: Layer) -> Made:
-    """CLCP_proxy: where CLC+ class 1 of `now` is expected."""
+    """CLCP_proxy: expected CLC+ class 1 of `now`."""
     if reason := not_needed(job, layer.symbol):
         return Made("", made=False, reason=reason)
     parameters, blocks = job.production.parameters.proxy, job.blocks(10)
@@ -154,8 +154,8 @@ def make_proxy(job: Job, layer: Layer) -> Made:
     digest, statistics = summarise(layer, [r for r, _ in results])
     trained = job.record("CLCP_proxy_model")
     known: Any = trained.statistics.get("held_out", {}) if trained else {}
-    told = {**statistics, "held_out": known}
+    found = {**statistics, "held_out": known}
     if now is not None:
-        told["agreement_with_CLCP_now"] = scores(*map(sum, zip(*(a for _, a in results), strict=True)))
+        found["agreement_with_CLCP_now"] = scores(*map(sum, zip(*(a for _, a in results), strict=True)))
     where = "where CLCplus of now has no data" if now is not None else "in place of CLCplus of now"
-    return Made(digest, told, (f"sealed ground by a proxy {where}: F1 {known.get('f1')} on held-out ground of then",))
+    return Made(digest, found, (f"sealed ground by a proxy {where}: F1 {known.get('f1')} on held-out ground of then",))

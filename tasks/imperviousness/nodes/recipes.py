@@ -1,4 +1,4 @@
-"""Layers made block by block: which function turns which inputs into each (docs/dev/algorithms.md, sections 4 to 11).
+"""Layers made block by block: the function of each (docs/dev/algorithms.md, sections 4 to 11).
 
 Every recipe is a pure function of a block of its inputs.
 """
@@ -31,7 +31,7 @@ CLCPLUS_OUTSIDE = 253
 """First of the CLCplus codes that mean outside: 253 sea buffer, 254, 255."""
 
 EITHER = {"IMD_MSK_now": ("CLCP_now", "CLCP_proxy")}
-"""Inputs of which one is enough; the other is not made."""
+"""Alternative inputs: one is enough."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _imd_msk_now(i: Inputs) -> np.ndarray:
     if given is None or proxy is None:
         clcplus = i["CLCP_proxy" if given is None else "CLCP_now"]
     else:
-        # Codes of the proxy stand for themselves: 1 is sealed, 0 no other class of CLC+. The sea needs no proxy.
+        # The proxy's codes are 1 sealed, 0 not, whatever the class of CLC+. The sea needs no proxy.
         clcplus = np.where(given > CLCPLUS_OUTSIDE, proxy, given)
     return sealing_mask(clcplus, i["RIMD"], threshold=i.parameters.calibration.threshold)
 
@@ -87,11 +87,11 @@ def _ibu_now(i: Inputs) -> np.ndarray:
 
 
 def _change(then: str, now: str, support: bool, percent: Callable[[np.ndarray], np.ndarray]) -> Recipe:
-    """Real change, or with `support` the technical rest, at 20 m."""
+    """Real change at 20 m, or with `support` technical change."""
 
     def recipe(i: Inputs) -> np.ndarray:
         d, s0, s1, valid = mean_difference(percent(i[then]), percent(i[now]), 2)
-        real = split_change(d, i["CHM_resampled"] > 0, i.parameters.change)  # NaN, where nothing is known, is no change
+        real = split_change(d, i["CHM_resampled"] > 0, i.parameters.change)  # NaN, unknown, counts as no change
         return encode_change(d - real if support else real, s0, s1, valid)
 
     return recipe
@@ -154,7 +154,7 @@ RECIPES: dict[str, Recipe] = {
     "IMDCL": _confidence("RIMD_sd"),
     "IBUCL": _confidence("RIBUD_sd"),
 }
-"""How each layer of this kind is made."""
+"""Function of each layer."""
 
 
 def _variable(symbol: str, consumer: str) -> str:
@@ -178,7 +178,7 @@ class _Source:
 
     @classmethod
     def of(cls, job: Job, symbol: str, consumer: str) -> _Source:
-        """What a layer reads of one of its inputs."""
+        """The stored array that a layer reads of an input."""
         array = job.group(symbol)[_variable(symbol, consumer)]
         # The mean NDVI is the first coefficient: decoding all seven would take seven times as long.
         planes = 0 if array.ndim == 2 else 1 if consumer.startswith("NDVI_p0_") else array.shape[0]

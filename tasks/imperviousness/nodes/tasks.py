@@ -73,7 +73,7 @@ RECIPE_NS: dict[str, float] = {
     "SBCCS": 0.3, "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4, "RIMD_sd": 17, "RIBUD_sd": 17,
     "IMDCL": 17, "IBUCL": 17,
 }  # fmt: skip
-"""Core nanoseconds by pixel of 10 m of recipes that are not as most."""
+"""Core nanoseconds by pixel of 10 m of recipes other than `BLOCK_NS`."""
 
 TASKS: dict[str, Task] = {
     "S2_then": _SCENES,

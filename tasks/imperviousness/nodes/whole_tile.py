@@ -1,7 +1,7 @@
 """Layers that need the whole tile: thresholds and connected components of the change mask (ATBD 4.2.5).
 
-Percentiles are of the tile, from passes over the blocks. A patch must never be cut at a block edge, so the components hold a
-tile: 0.7 GB at 10 000 x 10 000 pixels.
+Percentiles are of the tile, from passes over the blocks. A patch must not be cut at a block edge, so that components
+need the whole tile: 0.7 GB at 10 000 x 10 000 pixels.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def make_chm_raw(job: Job, layer: Layer) -> Made:
     """CHM_raw: RMSD against the tile's own lower and upper percentile; WorkError if no pixel is observed in both periods."""
     settings, rmsd = job.production.parameters.change_mask, job.array("RMSD")
     blocks = job.blocks(layer.resolution)
-    # Row by row, so that few counters wait to be added up.
+    # Row by row, so that few counters are held.
     rows = [tuple(row) for _, row in groupby(blocks, key=lambda block: block.y0)]
     pixels = int(np.prod(blocks[0].shape))
     size = block_bytes([(pixels, rmsd.dtype)], [(pixels, layer.dtype)])

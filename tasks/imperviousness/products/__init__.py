@@ -1,1 +1,1 @@
-"""The products of imperviousness as the EEA asks for them: names, rules, facts, metadata, editions, packages."""
+"""The products of imperviousness by the EEA's definitions: names, rules, facts, metadata, editions, packages."""

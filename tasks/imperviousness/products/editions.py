@@ -1,6 +1,6 @@
 """Products of other editions: deliveries of a tile before years, theme, version or release in names were changed.
 
-They stay where they are, for nobody here knows who uses them; they are told, and count for nothing.
+They stay where they are, as others may use them. They are listed, and not checked or counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from imperv.tasks.job import Job
 
 
 def period_of(job: Job, symbol: str) -> tuple[str, str]:
-    """First and last day that the product of a layer speaks of, as its record tells them."""
+    """First and last day that the product of a layer describes, as in its record."""
     periods = job.production.periods
     first = periods.now if delivery_of(CATALOGUE[symbol]).timing == "S" else periods.then
     return str(first.start), str(periods.now.end)
@@ -35,12 +35,12 @@ def other_editions(job: Job) -> dict[str, str]:
     return found
 
 
-def told(job: Job) -> str:
+def editions_note(job: Job) -> str:
     """A line on the products of other editions of a tile; empty where there are none."""
     others = other_editions(job)
     if not others:
         return ""
     return (
         f"products/{job.tile} holds {len(others)} products of another edition, such as {PurePosixPath(next(iter(others))).name}; "
-        "they stay and count for nothing: remove them, or move them elsewhere"
+        "they are not counted: remove them, or move them elsewhere"
     )

@@ -1,4 +1,4 @@
-"""What is known of one product when the files beside it are written: all that metadata, catalogues and styles tell."""
+"""Facts of one product for the files beside it: metadata, STAC Items and styles."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class EEAProduct(Product):
 
     @property
     def abstract(self) -> str:
-        """A paragraph for people."""
+        """Abstract of the product."""
         support = self.part not in ABOUT
         about = ABOUT[self.part[:-1] if support else self.part]
         where = f"{'A window of' if self.windowed else 'The whole of'} the 100 km tile {self.tile} of the EEA reference grid"

@@ -1,4 +1,4 @@
-"""INSPIRE metadata of a product: ISO 19139 XML with all that the EEA check's good sample has, lineage from the records."""
+"""INSPIRE metadata of a product: ISO 19139 XML with all elements of the EEA's sample, lineage from the records."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ WORDS = ("imperviousness", "soil sealing", "built-up", "Copernicus Land Monitori
 
 @dataclass(frozen=True)
 class Conformance:
-    """What was found when a product was held against a specification."""
+    """Result of a conformance test."""
 
     title: str
     href: str
     day: str
     kind: str
-    """Kind of the day: publication or creation."""
+    """Type of the date: publication or creation."""
     explanation: str
     ok: bool | None
     """None where it was not evaluated."""

@@ -11,7 +11,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
 EPSG = 3035
-"""Code that the coordinate reference system is written from: a definition without its code fails the EEA check."""
+"""EPSG code of the coordinate reference system: a definition without it fails the EEA check."""
 
 LAST_HRLNVLCC_YEAR = 2021
 """Up to this year of `now` the product line is HRLNVLCC, then NVLCC."""
@@ -22,11 +22,11 @@ class EEAPlaces(Places):
     """Files of one product, relative to the store."""
 
     table: str
-    """Attribute table, where the EEA check and GIS look for it."""
+    """Attribute table, where the EEA check and GIS read it."""
     metadata: str
-    """INSPIRE metadata, in the one folder where the EEA check looks for it."""
+    """INSPIRE metadata, in the one folder that the EEA check reads."""
     package: str
-    """ZIP of what the EEA check asks for; only where the production wants it."""
+    """ZIP for the EEA; only with `delivery.zip`."""
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def delivery_of(layer: Layer) -> Delivery:
 
 
 def edition_years(production: Production) -> tuple[int, int]:
-    """The two years that names tell: those of the edition, or of the periods."""
+    """The two years in names: those of the edition, or of the periods."""
     edition = production.delivery.edition
     if edition != "auto":
         then, now = edition.split("-")

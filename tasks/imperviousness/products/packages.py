@@ -1,6 +1,6 @@
 """The package of a product for the EEA: a ZIP with one GeoTIFF, its attribute table, and its metadata in their folder.
 
-Ours are written here; those of others are read here, whatever program has packed them.
+Written for our products; read from any program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.store.debris import is_debris
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Time of every file inside, the first that a ZIP can tell: the same files give the same bytes."""
+"""Time of every file inside, the first that a ZIP can hold: the same files give the same bytes."""
 
 
 def write_package(path: Path, files: Mapping[str, Path]) -> None:
@@ -34,10 +34,10 @@ def contents(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list
     named = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
     notes, files = [], {name: entry for name, entry in named.items() if not name.endswith("/")}
     if any("\\" in entry.filename for entry in named.values()):
-        text = "names in it have backslashes instead of slashes: other programs may find no folders; pack it anew"
+        text = "its names have backslashes instead of slashes: other programs may find no folders; pack it again"
         notes.append(passed("unzip", text, note=True))
     if debris := [name for name in files if is_debris(PurePosixPath(name))]:
-        text = f"{len(debris)} files in it are no part of a delivery ({debris[0]}) and left out; pack it without them"
+        text = f"{len(debris)} files in it are not of a delivery ({debris[0]}), left out; pack it without them"
         notes.append(passed("debris", text, note=True))
     return {name: entry for name, entry in files.items() if name not in debris}, notes
 
@@ -47,7 +47,7 @@ def unpack(path: Path, folder: Path) -> list[Finding]:
     try:
         with zipfile.ZipFile(path) as archive:
             files, notes = contents(archive)
-            # What leaves its folder would overwrite files of ours.
+            # Paths out of the folder would overwrite other files.
             if unsafe := [name for name in files if _leaves(name)]:
                 return [failed("unzip", f"holds {unsafe[0]}, a path that leaves the zip")]
             if (damaged := archive.testzip()) is not None:
@@ -67,7 +67,7 @@ def _leaves(name: str) -> bool:
 
 
 def compare_package(path: Path) -> list[Finding]:
-    """The ZIP beside a file holds it, its table and its metadata as they lie there: what is true of them is true of it."""
+    """The ZIP beside a file holds the same file, table and metadata, so that their findings are its own."""
     try:
         with zipfile.ZipFile(path.with_suffix(".zip")) as archive:
             files, notes = contents(archive)
@@ -78,7 +78,7 @@ def compare_package(path: Path) -> list[Finding]:
     for name, entry in files.items():
         beside = path.parent / name
         if not beside.is_file() or _checksum(beside) != entry.CRC:
-            return [failed("unzip", f"{name} in its zip is not the file that lies beside it")]
+            return [failed("unzip", f"{name} in its zip is not the file beside it")]
     return [passed("unzip", f"its zip holds the same {len(files)} files"), *notes]
 
 

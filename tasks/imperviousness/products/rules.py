@@ -1,4 +1,4 @@
-"""What is asked of each delivered product, and what its file name says; EEA product definitions of both editions.
+"""Rules of each delivered product and of its file name, by the EEA product definitions of both editions.
 
 Rules are typed here, not taken from `layers.catalogue` or `layers.palette`, so that a mistake there is found.
 """
@@ -16,12 +16,12 @@ from imperv.tasks.family.findings import Finding, failed, passed
 Rgb = tuple[int, int, int]
 
 OUTSIDE = 255
-"""The one no-data value: histograms leave it out, so any other one hides a code."""
+"""The only no-data value: a histogram leaves no data out, so another one would hide a code."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is asked of a product beside what is asked of all."""
+    """Rules of one product, beside those of all."""
 
     timing: Literal["S", "C"]
     """Status of a year or change between two."""
@@ -32,7 +32,7 @@ class Rule:
 
     @property
     def averages(self) -> bool:
-        """True for percentages and their changes, whose mean has a meaning; that of classes has none."""
+        """True for percentages and their changes, whose mean is meaningful; that of classes is not."""
         return self.codes in (_PERCENT, _CHANGE)
 
 
@@ -55,7 +55,7 @@ _CLASSIFIED = {
 _BUILT_UP_CHANGE = {code: colour for code, colour in _CLASSIFIED.items() if code not in (11, 12)}
 
 # Change support layers have no definition of their own: they take that of their change layer.
-# Nobody lists colours of the confidence layers; black outside is what all other layers have.
+# The definitions list no colours for confidence layers; outside is black as in all others.
 RULES: dict[tuple[str, int], Rule] = {
     ("IMD", 10): Rule("S", _PERCENT, _IMD),
     ("IMD", 100): Rule("S", _PERCENT, _IMD),
@@ -82,7 +82,7 @@ EEA_BUILT_UP_CHANGE = frozenset({0, 1, 2, 10, 255})
 """Codes of IBUC in the EEA check; the ATBD's table has 11 and 12 too."""
 
 EDITION_OF = {"S2021": "HRLNVLCC", "C2018-2021": "HRLNVLCC", "S2024": "NVLCC", "C2021-2024": "NVLCC"}
-"""Theme that the EEA check asks for, by period; other periods belong to no edition of it."""
+"""Theme that the EEA check requires, by period; other periods belong to no edition."""
 
 OVERSEAS = {"GF": 32622, "GP": 32620, "MQ": 32620, "RE": 32740, "YT": 32738}
 """French overseas departments and the EPSG codes of their products."""
@@ -101,7 +101,7 @@ _OVERSEAS = re.compile(rf"_R\d+m_(?P<code>{'|'.join(OVERSEAS)})_\d{{5}}_V", re.A
 
 @dataclass(frozen=True)
 class Named:
-    """What a file name says."""
+    """A parsed file name."""
 
     theme: str
     part: str
@@ -116,7 +116,7 @@ class Named:
 
     @property
     def rule(self) -> Rule:
-        """What is asked of the product."""
+        """Rules of the product."""
         return RULES[self.part, self.pixel]
 
 
@@ -151,7 +151,7 @@ def check_name(name: str) -> tuple[Finding, Named | None]:
 
 
 def _what_is_wrong(name: str) -> str:
-    """Why a name does not follow the pattern, as closely as can be told."""
+    """What is wrong with a name, as precisely as possible."""
     if found := _OVERSEAS.search(name):
         code = found["code"].upper()
         return (

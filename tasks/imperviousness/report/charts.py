@@ -18,7 +18,7 @@ from imperv.tasks.settings.periods import Period
 
 INK, MUTED, LINE = "#1c2733", "#5d6b79", "#dfe4e9"
 THEN, NOW, ACCENT = "#6f8aa5", "#9c3d22", "#1f6b75"
-"""Colours of the two periods, and of what belongs to neither."""
+"""Colours of the two periods, and an accent."""
 
 PERIODS = {"then": THEN, "now": NOW}
 
@@ -47,7 +47,7 @@ class Chart:
 
 
 class _Canvas:
-    """A figure in the common style, which becomes a chart when it is finished; sizes and margins are in inches."""
+    """A figure in the common style; sizes and margins are in inches."""
 
     def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
                  bottom: float = 0.52) -> None:  # fmt: skip
@@ -76,7 +76,7 @@ class _Canvas:
 
 
 def _plain(value: float, _: object = None) -> str:
-    """Label of a logarithmic axis without powers, which come out in another font."""
+    """Label of a logarithmic axis without powers, which have another font."""
     return f"{value:g}"
 
 
@@ -166,7 +166,7 @@ def looks_chart(looks: Mapping[str, Looks], periods: Mapping[str, Period]) -> Ch
 
 
 def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) -> Chart:
-    """Every overpass of both periods by its cloud cover."""
+    """Calendar of the overpasses of both periods by cloud cover."""
     canvas = _Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
     words = []
     for axes, (name, scenes) in zip(canvas.axes, lists.items(), strict=True):
@@ -186,7 +186,7 @@ def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) 
         axes.set_title(f"{name}: {period}", fontsize=10, loc="left", color=colour, fontweight="bold")
         words.append(f"{len(scenes.overpasses)} overpasses in {period}")
     return canvas.finish("Overpasses and their clear share", f"Calendar of overpasses: {'; '.join(words)}",
-                         "Of the clearest granule, as the catalogue says")  # fmt: skip
+                         "Of the clearest granule, by the catalogue")  # fmt: skip
 
 
 def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
@@ -208,7 +208,7 @@ def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
 
 
 def areas_chart(then: Status | None, now: Status | None) -> Chart:
-    """Area of each group of density, then and now; ground without sealing is left out, as it is most of it."""
+    """Area of each group of density, then and now, without unsealed ground, which is most of it."""
     canvas = _Canvas()
     axes = canvas.axes[0]
     groups = DENSITY_GROUPS[1:]

@@ -1,6 +1,6 @@
-"""A few typical pixels and their NDVI: harmonics of both periods, and the single observations where scenes lie on this disk.
+"""A few typical pixels and their NDVI: harmonics of both periods, and the single observations where scenes are local files.
 
-Pixels are chosen by rule among those of one block, never by hand.
+Pixels are chosen by rule from one block.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ DAYS = 183
 """Points of a curve."""
 
 MOST_SCENES = 400
-"""Scenes of a period above which observations are not read, as each is opened."""
+"""Most scenes of a period whose observations are read, as each is opened."""
 
 APART = 0.03
-"""Mean distance in NDVI between clear observations and a line from which the report says why."""
+"""Mean distance in NDVI between clear observations and the fit from which the report explains it."""
 
 Look = tuple[float, float, bool]
 """Fraction of the year, NDVI, whether it is clear."""
@@ -134,7 +134,7 @@ def middle_of(mask: np.ndarray, values: np.ndarray) -> tuple[int, int] | None:
 
 
 def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]]) -> list[list[Look]]:
-    """Observations of points (EPSG:3035) in every scene on this disk, as for the features; empty if there are too many."""
+    """Observations of points (EPSG:3035) in every local scene, read as for the features; empty if there are too many."""
     wanted = [s for s in scenes.scenes if not is_remote(s.bands["B04"])]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:
@@ -173,19 +173,19 @@ def _looks_of(scene: Scene, within: Callable[[str], np.ndarray]) -> list[tuple[i
 def _sample(
     path: str, within: Callable[[str], np.ndarray], value: Callable[[rasterio.DatasetReader, float, float], float]
 ) -> np.ndarray:
-    """A raster at the points, as it is resampled for the features; 0 outside and where there is no data."""
+    """Raster values at the points, resampled as for the features; 0 outside and without data."""
     with open_full_resolution(path) as source:
         columns, rows = ~source.transform * tuple(within(source.crs.to_string()))
         return np.array([value(source, column, row) for column, row in zip(columns, rows, strict=True)])
 
 
 def nearest(source: rasterio.DatasetReader, column: float, row: float) -> float:
-    """Pixel at a place; 0 outside."""
+    """Nearest pixel at a place; 0 outside."""
     return float(_window(source, int(np.floor(column)), int(np.floor(row)), 1)[0, 0])
 
 
 def bilinear(source: rasterio.DatasetReader, column: float, row: float) -> float:
-    """Between the pixels around a place; those without data take no part; 0 where there is none."""
+    """Bilinear value at a place from the pixels with data; 0 where there is none."""
     (x, right), (y, down) = (divmod(place - 0.5, 1) for place in (column, row))
     pixels = _window(source, int(x), int(y), 2)
     weights = np.outer((1 - down, down), (1 - right, right)) * (pixels > 0)

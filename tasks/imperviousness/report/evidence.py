@@ -64,7 +64,7 @@ def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[dict[str, An
 
 
 def check_products(job: Job, layers: tuple[LayerFact, ...]) -> dict[str, list[Finding]]:
-    """Findings of the delivery check by layer; of object stores none, as files would have to be fetched."""
+    """Findings of the delivery check by layer; none for object stores, whose files would have to be downloaded."""
     if not job.store.is_local:
         return {}
     paths = {fact.symbol: Path(job.store.full(fact.href)) for fact in layers if fact.product is not None}

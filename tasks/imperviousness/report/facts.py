@@ -1,4 +1,4 @@
-"""What the records of a tile say, gathered for its report: layers, products, areas, scenes, models, costs. No pixel is read."""
+"""Facts of a tile from its records, for its report: layers, products, areas, scenes, models, costs. No pixel is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LayerFact:
 
     @property
     def reason(self) -> str:
-        """Why there are none."""
+        """Reason why there are none."""
         if self.record is None:
             return "has not been made yet"
         return "" if self.record.made else self.record.reason
@@ -91,7 +91,7 @@ class Looks:
 
     median: int
     fewest: int
-    """Of the 5 % of pixels with the fewest, the most."""
+    """5 % quantile over the pixels."""
     histogram: tuple[int, ...]
     """Pixels by their number of clear observations."""
     overpasses: int
@@ -111,14 +111,14 @@ class Training:
 
     @property
     def ratio(self) -> float | None:
-        """Largest validation loss of a member over that of a constant; a member that has learnt is below 1."""
+        """Largest ratio of a member's validation loss to that of a constant; below 1 if it has learnt anything."""
         found = [min(m["validation"]) / m["constant_loss"] for m in self.members if m.get("constant_loss")]
         return max(found) if found else None
 
 
 @dataclass(frozen=True)
 class TileFacts:
-    """Everything that the records say of a tile."""
+    """Facts of a tile."""
 
     tile: str
     then: str
@@ -147,7 +147,7 @@ class TileFacts:
     confidence: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     """Pixels by confidence in percent, by layer."""
     software: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Versions that the layers were made with."""
+    """Software versions of the layers."""
 
     def layer(self, symbol: str) -> LayerFact:
         """A final layer by symbol."""

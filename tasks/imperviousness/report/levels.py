@@ -1,4 +1,4 @@
-"""Where the level of a tile comes from: how the maps of then and now differ where nothing changed, by what each calls sealed."""
+"""Sources of a difference of level: how the maps of then and now differ where nothing changed, by which of them is sealed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imperv.tasks.imperviousness.report.pixels import on_threads
 from imperv.tasks.job import Job
 
 NEEDED = ("IMD_then", "IMD_now", "CLCP_then", "IMDC")
-"""Layers without which nothing can be said."""
+"""Layers that are required."""
 
 NOTABLE = 0.1
 """Share of the larger built-up area from which a difference of level is explained."""
@@ -39,7 +39,7 @@ class Part:
 
     @property
     def difference_km2(self) -> float:
-        """What the map of now has more."""
+        """Now minus then."""
         return self.now_km2 - self.then_km2
 
     @property
@@ -50,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Level:
-    """Unchanged ground by what the maps call sealed; pixels that are sealed in neither map are in no part."""
+    """Unchanged ground by the maps that are sealed there; pixels sealed in neither map are left out."""
 
     outside: Part
     """Sealed in the map of then; neither CLC+ of then nor the map of now, whose outline is CLC+ of now, has it."""
@@ -76,7 +76,7 @@ TITLES = (
 
 
 def built_up_level(facts: TileFacts) -> float | None:
-    """Built-up km2 that IBU_now has more than IBU_then beyond their change; None below `NOTABLE`, or where a layer is missing."""
+    """Built-up area of IBU_now minus IBU_then minus their change, km2; None below `NOTABLE` or without a layer."""
     then, now, change = facts.status_then, facts.status_now, facts.built_up_change
     if then is None or now is None or change is None or then.built_up_km2 is None or now.built_up_km2 is None:
         return None
@@ -87,8 +87,8 @@ def built_up_level(facts: TileFacts) -> float | None:
 def level(job: Job) -> Level | None:
     """Sum up the unchanged ground of a tile block by block; None where a layer is missing.
 
-    The map of now has a density wherever its sealing outline is (CLC+ of now, or a raw density beyond doubt), and 0 elsewhere:
-    what it lacks is what that outline lacks.
+    The map of now has a density wherever its sealing outline is (CLC+ of now, or a raw density beyond doubt), and 0
+    elsewhere.
     """
     if not all((record := job.record(symbol)) is not None and record.made for symbol in NEEDED):
         return None

@@ -1,4 +1,4 @@
-"""Maps of a report: arrays become images inside the page, with legend, scale bar and a text in words.
+"""Maps of a report: images embedded in the page, with legend, scale bar and alternative text.
 
 Colours of coded layers are those of the delivery (`layers.palette`); ground without data is transparent, and hatched by the page.
 """
@@ -56,7 +56,7 @@ class Map:
     alt: str
     legend: Legend | None = None
     note: str = ""
-    """How pixels were thinned, and the like."""
+    """Thinning of pixels, and other notes."""
     width: int = 0
     height: int = 0
     scale_share: float = 0
@@ -113,7 +113,7 @@ def grades(anchors: Sequence[Rgb], count: int) -> list[Rgb]:
 
 
 def thinning_note(palette: Palette, picture: Picture) -> str:
-    """How a map pixel stands for several of the layer; empty where each is shown."""
+    """Note on the thinning of pixels; empty where each is shown."""
     if picture.thinned == 1:
         return ""
     how = "the mean"

@@ -28,13 +28,13 @@ Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in EPSG:3035."""
 
 UNIT = 1000
-"""Metres that whole windows have: a thinned pixel ends where they end."""
+"""Windows are multiples of this many metres, so that thinned pixels end at their edges."""
 
 CELL = 500
 """Edge of the cells in which change is summed up, metres."""
 
 TRUE_COLOUR = ("B04", "B03", "B02")
-"""Bands of a colour composite as the eye sees it: red, green, blue."""
+"""Bands of a true-colour composite: red, green, blue."""
 
 Thin = Callable[[np.ndarray, int], np.ndarray]
 
@@ -90,13 +90,13 @@ def on_threads(job: Job, read: Callable[[Block], Any], blocks: Sequence[Block]) 
 
 
 def overview(job: Job, symbol: str, longest: int) -> Picture:
-    """A coded layer of a tile, thinned in the way that suits its codes."""
+    """A coded layer of a tile, thinned by the rule of its codes."""
     layer = CATALOGUE[symbol]
     return thinned(job, job.array(symbol), layer.resolution, longest, thin_of(symbol))
 
 
 def thin_of(symbol: str) -> Thin:
-    """How a coded layer is thinned."""
+    """Rule by which a coded layer is thinned."""
     layer = CATALOGUE[symbol]
     palette = layer.delivery.palette if layer.delivery else None
     if palette is CHANGE:
@@ -165,7 +165,7 @@ def sealed_ground(job: Job, symbol: str) -> np.ndarray:
 
 
 def best_windows(job: Job, amount: np.ndarray, edge: int, count: int, taken: Sequence[Bounds] = ()) -> list[Bounds]:
-    """Windows of `edge` metres with the largest sums of `amount` (cells of `CELL`), without overlaps, with `taken` neither."""
+    """Windows of `edge` metres with the largest sums of `amount` (cells of `CELL`), without overlaps, also with `taken`."""
     size = min(edge // CELL, *amount.shape)
     total = np.lib.stride_tricks.sliding_window_view(amount, (size, size)).sum(axis=(2, 3))
     left, _, _, top = job.bounds

@@ -68,7 +68,7 @@ class TileRow:
     light: str = "none"
     layers: int = 0
     sealed: float | None = None
-    """Share of the ground, as all that follow but the slope and the median."""
+    """Share of the ground; so are those that follow, but the slope and the median."""
     sealed_then: float | None = None
     changed: float | None = None
     gain: float | None = None
@@ -159,7 +159,7 @@ def row_of(facts: TileFacts, state: str, why: str, light: str, report: str) -> T
 
 
 def robust_z(values: Sequence[float]) -> np.ndarray:
-    """Distance of each value from the median in robust standard deviations.
+    """Robust z-score of each value.
 
     Where more than half of the values are equal, the mean absolute deviation takes the place of the median one (Iglewicz and
     Hoaglin 1993); where all are equal, all are 0.
@@ -171,7 +171,7 @@ def robust_z(values: Sequence[float]) -> np.ndarray:
 
 
 def outliers(rows: Sequence[TileRow]) -> list[Outlier]:
-    """Tiles that are unlike the others in any measure, the strangest first; none among fewer than `FEWEST`."""
+    """Outliers in any measure, largest z-score first; none among fewer than `FEWEST` tiles."""
     found = []
     for name, attribute, write in MEASURES:
         known = [row for row in rows if getattr(row, attribute) is not None]

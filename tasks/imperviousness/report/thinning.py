@@ -27,7 +27,7 @@ def share_of_ones(a: np.ndarray, factor: int) -> np.ndarray:
 
 
 def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
-    """The largest change of each cell, as the mean of a cell would hide single buildings.
+    """The largest change of each cell, as the mean would hide single buildings.
 
     Codes are 100 + change in percent, 201 never sealed, 255 outside. A cell without change is 100 where anything is sealed, else
     201.
@@ -37,7 +37,7 @@ def strongest_change(a: np.ndarray, factor: int) -> np.ndarray:
         return a
     rows, columns = a.shape[0] // factor, a.shape[1] // factor
     cells = a.reshape(rows, factor, columns, factor).swapaxes(1, 2).reshape(rows, columns, factor**2)
-    # Doubled, so that there is room between "no change" (1) and "never sealed" (0); outside loses against all.
+    # Ranks: outside -1, "never sealed" 0, "no change" 1, changes above.
     rank = 2 * np.abs(cells.astype("i2") - NO_CHANGE) + 1
     rank[cells == NEVER_SEALED] = 0
     rank[cells == NODATA] = -1

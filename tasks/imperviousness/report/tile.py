@@ -1,6 +1,6 @@
-"""The report of a tile: everything is gathered, drawn and written as one self-contained HTML file below ``runs/``.
+"""The report of a tile: one self-contained HTML file below ``runs/``.
 
-A part that cannot be drawn is named with the reason, and never keeps the rest from being shown.
+A part that cannot be drawn is named with the reason; the rest is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from imperv.tasks.report.page import flat, locator, number, relative, render
 from imperv.tasks.scenes.scenes import SceneList
 
 Part = Callable[[str, Callable[[], Any], Any], Any]
-"""Makes a part of a report; its third argument stands for what cannot be made."""
+"""Makes a part of a report; its third argument is used if that fails."""
 
 LARGE, SMALL = 1000, 500
 """Most pixels each way of the maps at the top, and of the others: a report of a full tile stays below 15 MB."""
@@ -109,7 +109,7 @@ def _card(job: Job, fact: LayerFact, part: Part) -> dict[str, Any]:
 
 
 def _looks(job: Job, facts: TileFacts) -> list[Map]:
-    # One scale for both years: up to what nearly no pixel exceeds.
+    # One scale for both years, up to a high percentile.
     most = max((quantile(looks.histogram, 0.99) for looks in facts.looks.values()), default=1)
     return [maps.draw_looks(pixels.clear_looks(job, p, SMALL), max(most, 1), getattr(facts, p)) for p in facts.looks]
 
@@ -126,7 +126,7 @@ def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, SceneList]) -> 
 
 
 def _charts(job: Job, facts: TileFacts, lists: Mapping[str, SceneList], part: Part) -> dict[str, Chart]:
-    """Charts by name: those whose numbers exist."""
+    """Charts by name, of the numbers that exist."""
     periods, fitted = {p: getattr(job.production.periods, p) for p in ("then", "now")}, facts.calibration or {}
     edges = evidence.NDVI_CELLS, evidence.DENSITY_CELLS
     table: tuple[tuple[str, str, object, Callable[[], Chart]], ...] = (

@@ -1,4 +1,4 @@
-"""Traffic lights of a tile, each with its number. Limits are ours: they ask for a look and refuse nothing."""
+"""Traffic lights of a tile, each with its number. Limits are our choice: they ask for a look and refuse nothing."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ R2_GOOD, R2_LEAST = 0.3, 0.1
 WIDTH_LEAST = 20.0
 """Width of minimum..maximum of the calibration in percent below which the map is nearly binary."""
 NET_GOOD, NET_MOST = 0.02, 0.10
-"""Net change as a share of the ground: more is seldom seen in three years."""
+"""Net change as a share of the ground: more is rare in three years."""
 DRIFT_GOOD, DRIFT_MOST = 0.10, 0.30
-"""Difference of the two maps that no change explains, as a share of the ground sealed then."""
+"""Difference of the two maps beyond the change, as a share of the ground sealed then."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _drift(facts: TileFacts, level: Level | None) -> Verdict:
     then, now, change = facts.status_then, facts.status_now, facts.change
     if then is None or now is None or change is None or not then.sealed_km2:
         return Verdict("Level", "none", "unknown", "the two maps cannot be compared", "areas")
-    # Over the ground that both maps show, or nearly so: shares, not areas.
+    # Shares, not areas: the two maps may cover slightly different ground.
     drift = (now.share - then.share - (change.gain_km2 - change.loss_km2) / change.valid_km2) / then.share
     light = _limits(abs(drift), DRIFT_GOOD, DRIFT_MOST)
     text = "of the ground sealed then: difference of the maps beyond the change"

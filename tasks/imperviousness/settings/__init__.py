@@ -1,4 +1,4 @@
-"""What a production file of imperviousness says beside what every product's does."""
+"""Settings of a production file of imperviousness, beside those of every product."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class References(Frozen):
     footprints: tuple[PathText, ...] = ()
     """Building footprints: files, patterns and folders (docs/references.md); their union is used."""
     footprint_confidence: Annotated[float, Field(ge=0, le=1)] = 0
-    """Lowest confidence of footprints that carry one, as those of Google do."""
+    """Lowest confidence of footprints that have one, such as those of Google."""
     roads: tuple[PathText, ...] = ()
     """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
     buildings: tuple[PathText, ...] = ()
-    """Buildings for the same; the footprints where none are named."""
+    """Buildings for the proxy; default: the footprints."""
 
 
 class BuiltUpParameters(Frozen):
@@ -112,16 +112,14 @@ class EEADelivery(DeliverySettings):
     theme: Literal["auto", "HRLNVLCC", "NVLCC"] = "auto"
     """Product line in the file name; auto: HRLNVLCC for 2021 and earlier, NVLCC after."""
     fold_built_up_classes: bool = False
-    """Write IBUC classes 11 and 12 as 10, as the EEA check of IBUC asks; the ATBD's table has all six."""
+    """Write IBUC classes 11 and 12 as 10, as the EEA check of IBUC requires; the ATBD's table has all six."""
     zip: bool = False
     """Write each product's package for the EEA too."""
 
     @model_validator(mode="after")
-    def _somebody_to_ask(self) -> EEADelivery:
+    def _with_contact(self) -> EEADelivery:
         if self.zip and self.contact is None:
-            raise ValueError(
-                "zip needs somebody to ask in its INSPIRE metadata; add [delivery.contact] with organisation and email"
-            )
+            raise ValueError("zip needs a contact in its INSPIRE metadata; add [delivery.contact] with organisation and email")
         return self
 
 
@@ -137,16 +135,16 @@ class ImperviousnessProduction(Production):
 
     @property
     def runs(self) -> str:
-        """As `Production.runs`: where it has been since before there were other products."""
+        """As `Production.runs`: the place from before there were other products."""
         return "runs"
 
 
 def only_imperviousness(production: Production, file: object) -> Production:
-    """The production, if it is one of this product; InputError for another, which the command does not know."""
+    """The production, if it is one of this product; InputError for another."""
     if not isinstance(production, ImperviousnessProduction):
         raise InputError(f"{file}: makes {production.product}; this command is of product imperviousness only")
     return production
 
 
 PRODUCTION = ImperviousnessProduction
-"""What `imperv.tasks.settings.production` reads a file of this product with."""
+"""Model of the production files of this product."""

@@ -245,7 +245,7 @@ def test_what_is_wrong_is_one_line(jobs, places, capsys, tmp_path):
     a = places[0]
     for arguments, words in (
         ((a, tmp_path / "nothing"), "does not exist"),
-        ((a, tmp_path / "empty"), "is no production file, no store and holds no .tif"),
+        ((a, tmp_path / "empty"), "is not a production file, a store or a folder with .tif files"),
         ((a, tmp_path / "broken.tif"), "cannot be opened"),
         ((a, a, "-l", "PP_now"), "have no map in common"),
         ((a, a, "--tile", "E38N31"), "have no map in common"),
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_one_line(jobs, places, capsys, tmp_path):
     for record in few.glob("tiles/*/*/*.json"):
         if record.stem not in ("RMSD", "CHM"):
             record.unlink()
-    assert refused(capsys, a, few).endswith("with --layer can be compared RMSD, CHM")
+    assert refused(capsys, a, few).endswith("--layer can compare RMSD, CHM")
 
 
 def test_a_map_that_only_one_has_is_told(jobs, places, capsys, tmp_path):
@@ -300,7 +300,7 @@ def test_a_file_that_was_edited_after_the_run_is_noted(jobs, places, capsys, tmp
     answer = said(capsys, places[0], tmp_path / "a")
     (note,) = answer["notes"]
     assert "CHM_raw, CHM, CHM_resampled" in note
-    assert note.endswith("made with other settings than its production file has now; run it to the end")
+    assert note.endswith("made with settings other than those of its production file; run it to the end")
     assert said(capsys, *places)["notes"] == []
 
 
@@ -322,7 +322,7 @@ def test_a_scratch_run_that_is_not_finished_is_not_taken_for_one_without_effect(
     assert not {"IMCC", "IBU_now", "IMDCS", "IBUC", "SBU"} & layers.keys()
     assert layers["IMDC"]["differing"] == whole["IMDC"]["differing"] > 0
     (note,) = answer["notes"]
-    assert "not made yet with the settings of this scratch run, and not compared" in note
+    assert "not made yet by this scratch run; not compared" in note
     assert [line for line in answer["unmatched"] if line.startswith("only in A") and "IMCC" in line]
     assert main(["compare", places[0], str(file)]) == 0
     assert f"note: {file}, tile {TILE}: " in capsys.readouterr().out

@@ -170,7 +170,7 @@ def test_the_common_ground_of_two_windows():
     [
         ({"metres": 20}, "have different pixels"),
         ({"crs": "EPSG:32632"}, "have different pixels"),
-        ({"left": LEFT + 5}, "lie beside each other"),
+        ({"left": LEFT + 5}, "are not aligned"),
         ({"left": LEFT + 10_000}, "share no ground"),
     ],
 )

@@ -312,7 +312,7 @@ def test_the_command_refuses_in_one_line(site, capsys, tmp_path):
     assert ".png or .html" in capsys.readouterr().err
     one = f"ibu_now={site / 'truth' / 'truth_ibu_now.tif'}"
     assert main([*config, "--truth-raster", one, "--only", "IMD"]) == 2
-    assert "the truth has nothing of it" in capsys.readouterr().err
+    assert "the truth has no raster of it" in capsys.readouterr().err
     empty = tmp_path / "production.toml"
     empty.write_text((site / "production.toml").read_text())
     assert main(["evaluate", "--config", str(empty), "--truth", str(site / "truth"), "--only", "IBU"]) == 2

@@ -218,7 +218,7 @@ def test_references_that_cannot_serve(tmp_path):
     maps = maps_of_files([write(tmp_path / "out", array=mapped)], "IMD_now")
     points(tmp_path / "far.csv", truth, 20, left=LEFT + 1e6)
     cases = [
-        (tmp_path / "far.csv", "IMD", {}, "no point lies inside of the maps: points span 53"),
+        (tmp_path / "far.csv", "IMD", {}, "no point lies inside the maps: points span 53"),
         (raster(tmp_path / "far.tif", truth, left=LEFT + 1e6), "IMD", {}, "shares no valid pixel"),
         (
             raster(tmp_path / "codes.tif", np.full((200, 200), 140, np.uint8)),
@@ -228,7 +228,7 @@ def test_references_that_cannot_serve(tmp_path):
         ),
         (raster(tmp_path / "none.tif", truth, crs=None), "IMD", {}, "has no coordinate reference system"),
         (tmp_path / "nothing.tif", "IMD", {}, "cannot be opened"),
-        (tmp_path / "far.csv", "IMDCL", {}, "no reference tells what it holds"),
+        (tmp_path / "far.csv", "IMDCL", {}, "cannot be validated by a reference"),
         (tmp_path / "far.csv", "IMD", {"threshold": 0}, "--threshold 0"),
         (tmp_path / "far.csv", "IMX", {}, "no layer is called"),
     ]

@@ -53,12 +53,12 @@ BAD = {
     "degrees": ("x,y,density\n10,52,3\n11,53,4\n", Columns(), "", "look like degrees"),
     "no values": ("x,y,a\n4300105,3299895,1\n", Columns(), "", "--column or --class-column; it has x, y, a"),
     "no column": ("x,y,density\n4300105,3299895,1\n", Columns(density="imd"), "", "has no column imd"),
-    "text": ("x,y,density\n4300105,3299895,much\n", Columns(), "", "'much', which is no number"),
+    "text": ("x,y,density\n4300105,3299895,much\n", Columns(), "", "'much', which is not a number"),
     "fractions": ("x,y,density\n4300105,3299895,0.5\n4300205,3299895,1\n", Columns(), "", "fractions of 0 to 1; percent"),
     "beyond": ("x,y,density\n4300105,3299895,140\n", Columns(), "", "percent is needed"),
     "half classes": ("x,y,class\n4300105,3299895,1.5\n", Columns(), "", "whole codes"),
     "weights": ("x,y,class,w\n4300105,3299895,1,0\n", Columns(weight="w"), "", "numbers above 0"),
-    "reference system": ("x,y,class\n4300105,3299895,1\n", Columns(), "EPSG:nothing", "no coordinate reference system"),
+    "reference system": ("x,y,class\n4300105,3299895,1\n", Columns(), "EPSG:nothing", "is not a coordinate reference system"),
     "empty": ("x,y,class\n", Columns(), "", "holds no points"),
 }
 

@@ -355,7 +355,7 @@ ROWS = {
     "share": (lambda rows: rows[3].__setitem__(3, 50.0), "Area_perc of 3 is"),
     "name": (lambda rows: rows[3].__setitem__(4, ""), "Class_Name of 3 is empty"),
     "missing": (lambda rows: rows.pop(3), "no row for the codes 3"),
-    "twice": (lambda rows: rows.append(rows[3]), "a Value stands in two rows"),
+    "twice": (lambda rows: rows.append(rows[3]), "a Value has two rows"),
     "code that is not there": (lambda rows: rows.append([77.5, 4, 0.0004, 0.01, "?"]), "Count of 77.5 is 4, the file has 0"),
 }
 
@@ -408,7 +408,7 @@ def test_overviews_that_average_255(tmp_path):
     path = write(tmp_path, array=blocky(0, 30, 100, 255))
     with_means(path, blocky(0, 30, 100, 255), False)
     assert failed(path) == {"overviews"}
-    assert "none of the pixels that they stand for nor their mean" in text_of(path, "overviews")
+    assert "none of the pixels below them nor their mean" in text_of(path, "overviews")
 
 
 def test_overviews_of_averaged_colours(tmp_path):

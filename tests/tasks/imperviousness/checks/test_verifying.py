@@ -212,7 +212,11 @@ def test_each_mandatory_part_of_the_metadata_is_asked_for(tmp_path, without):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("<a", "is no XML"), ("<a/>", "not gmd:MD_Metadata"), (metadata(west=20.0, east=21.0), "is not at tile E43N32")],
+    [
+        ("<a", "is not valid XML"),
+        ("<a/>", "not gmd:MD_Metadata"),
+        (metadata(west=20.0, east=21.0), "does not overlap tile E43N32"),
+    ],
 )
 def test_metadata_that_are_none_or_of_another_place(tmp_path, text, message):
     path = tmp_path / "x.xml"
@@ -259,8 +263,8 @@ WINDOWS_ZIPS = {
     "backslashes": (lambda n: n.replace("/", "\\"), {}, set(), "backslashes instead of slashes"),
     "in a folder": (lambda n: "delivery\\" + n.replace("/", "\\"), {"delivery\\": b""}, set(), "backslashes instead of slashes"),
     "macOS": (lambda n: n, {f"__MACOSX/._{NAME}": b"x", "__MACOSX/Metadata/._x.xml": b"x", ".DS_Store": b"x"}, set(),
-              f"3 files in it are no part of a delivery (__MACOSX/._{NAME}) and left out"),
-    "AppleDouble beside": (lambda n: n, {f"._{NAME}": b"x"}, set(), "1 files in it are no part of a delivery"),
+              f"3 files in it are not of a delivery (__MACOSX/._{NAME}), left out"),
+    "AppleDouble beside": (lambda n: n, {f"._{NAME}": b"x"}, set(), "1 files in it are not of a delivery"),
     "a path that leaves it": (lambda n: n, {"..\\x.txt": b""}, {"unzip"}, "holds ../x.txt, a path that leaves the zip"),
     "a drive": (lambda n: n, {"C:\\x.txt": b""}, {"unzip"}, "holds C:/x.txt, a path that leaves the zip"),
 }  # fmt: skip
@@ -309,7 +313,7 @@ def test_debris_beside_products_is_named_and_not_judged(tmp_path, capsys):
         (folder / name).write_bytes(b"\0\5\26\7Mac OS X")
     found = verify([folder], WINDOW)
     assert list(found)[0] == str(path) and len(found) == 4 and failures(found) == set()
-    assert texts(found, "debris") == ["left by another system: no product, and left out"] * 3
+    assert texts(found, "debris") == ["left by another system: not a product, left out"] * 3
     assert main(["verify", str(folder), "--window"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "1 of 1 files pass, 3 not judged" and f"--   {folder / f'._{NAME}'}" in lines
@@ -349,7 +353,7 @@ def test_gaps_are_found_with_the_masks_of_the_eea(tmp_path):
     assert f"{np.count_nonzero(array == 255)} pixels" in texts(verify([path], request), "gap")[0]
     (tmp_path / "masks" / name).unlink()
     [finding] = [f for fs in verify([path], request).values() for f in fs if f.check == "gap"]
-    assert finding.ok and finding.note and "not looked at" in finding.text
+    assert finding.ok and finding.note and "not checked" in finding.text
 
 
 def test_meaning_of_a_draft_comes_from_the_store(tmp_path, monkeypatch):
@@ -427,7 +431,7 @@ def test_products_that_a_production_should_have_are_missed_by_name(tmp_path, cap
     kept = record.read_text()
     record.unlink()
     code, said = verified("-t", "IMD_now")
-    assert code == 1 and "its delivery was cut off" in said and "0 of 1 files pass, 1 missing" in said
+    assert code == 1 and "its delivery was interrupted" in said and "0 of 1 files pass, 1 missing" in said
     record.write_text(kept)
     tif.unlink()
     code, said = verified("-t", "IMD_now")

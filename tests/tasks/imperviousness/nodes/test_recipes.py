@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from imperv.calibration import Calibration
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import WorkError
 from imperv.tasks.imperviousness.nodes.recipes import EITHER, RECIPES, Inputs, make_by_recipe
 from imperv.tasks.imperviousness.nodes.tasks import TASKS
@@ -501,5 +501,5 @@ def test_imd_needs_its_calibration(job):
 
 
 def test_every_layer_has_one_maker():
-    assert set(TASKS) == set(CATALOGUE)
+    assert set(TASKS) == set(layers_of("imperviousness"))
     assert all(TASKS[symbol].make is make_by_recipe for symbol in RECIPES)

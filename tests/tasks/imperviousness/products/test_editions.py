@@ -1,4 +1,4 @@
-"""An edition changed in a store with products: the old files stay, are told by run, status and verify, and count for nothing."""
+"""An edition changed in a store with products: the old files stay, are listed by run, status and verify, and not counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tomli_w
 from imperv.flows.cli.commands import main
 from imperv.flows.plan.planning import tile_status
 from imperv.tasks.delivery.delivery import deliver, places_of
-from imperv.tasks.imperviousness.products.editions import other_editions, told
+from imperv.tasks.imperviousness.products.editions import editions_note, other_editions
 from imperv.tasks.job import Job
 from tests.support.delivered import CORNER, production, put
 
@@ -28,12 +28,12 @@ def delivered(folder: Path, **settings) -> Job:
 
 def test_products_under_other_names_are_found(tmp_path):
     old = delivered(tmp_path)
-    assert other_editions(old) == {} and told(old) == ""
+    assert other_editions(old) == {} and editions_note(old) == ""
     new = delivered(tmp_path, edition="2021-2024", version="V02")
     others = other_editions(new)
     assert others == {places_of(old, s).tif: places_of(new, s).tif for s in SYMBOLS}
     assert other_editions(old) == {places_of(new, s).tif: places_of(old, s).tif for s in SYMBOLS}
-    assert told(new).startswith("products/E43N32 holds 2 products of another edition, such as CLMS_HRLNVLCC_S")
+    assert editions_note(new).startswith("products/E43N32 holds 2 products of another edition, such as CLMS_HRLNVLCC_S")
     assert tile_status(new)["stages"]["delivery"]["done"] == 2
     assert tile_status(new)["other_editions"] == sorted(Path(path).name for path in others)
 
@@ -45,7 +45,7 @@ def test_products_of_other_years_and_what_is_no_product_are_none(tmp_path):
     (folder / "CLMS_NVLCC_SBU_S2024_R100m_E43N32_03035_V09_R00.tif").write_bytes(b"without a record")
     (folder / "mine.tif").write_bytes(b"mine")
     (folder / "mine.json").write_text("{}")
-    assert other_editions(later) == {} and told(later) == ""
+    assert other_editions(later) == {} and editions_note(later) == ""
 
 
 def config(folder: Path, **delivery) -> Path:
@@ -66,7 +66,7 @@ def test_verify_and_status_tell_them(tmp_path, capsys):
     assert lines[-1] == "2 of 2 files pass, 2 not judged"
     assert sum(line.startswith("--   ") and "_HRLNVLCC_" in line for line in lines) == 2
     own = Path(places_of(new, "SBU").tif).name
-    assert any(f"edition: of another edition, whose place {own} has taken" in line for line in lines)
+    assert any(f"edition: of another edition, replaced by {own};" in line for line in lines)
     main(["verify", "--config", file, "--target", "SBU", "--target", "SBCC", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert sorted([f["check"] for f in fs] == ["edition"] for fs in found.values()) == [False, False, True, True]
@@ -81,7 +81,7 @@ def test_a_run_tells_them(tmp_path, caplog):
     new = delivered(tmp_path, edition="2021-2024")
     with caplog.at_level(logging.WARNING):
         walk(new, ["SBU"], "all", False, lambda node, before, refresh: "up to date", lambda done: None)
-    assert [r.getMessage() for r in caplog.records if "another edition" in r.getMessage()] == [told(new)]
+    assert [r.getMessage() for r in caplog.records if "another edition" in r.getMessage()] == [editions_note(new)]
 
 
 def test_a_folder_of_nothing_but_debris_lacks_its_products(tmp_path, capsys):
