@@ -15,7 +15,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-DEPLOYMENTS = {entry["name"]: entry for entry in FILE["deployments"]}
 
 
 def flow_of(entry):
@@ -24,9 +23,12 @@ def flow_of(entry):
     return getattr(importlib.import_module(module), name)
 
 
+DEPLOYMENTS = {f"{flow_of(entry).name}/{entry['name']}": entry for entry in FILE["deployments"]}
+
+
 def test_every_deployment_that_the_documents_speak_of_is_there():
-    assert {f"{flow_of(e).name}/{n}" for n, e in DEPLOYMENTS.items()} == {
-        "imperviousness/tile", "rerun/rerun", "europe/europe", "yearly-update/yearly-update",
+    assert set(DEPLOYMENTS) == {
+        "imperviousness/tile", "superresolution/tile", "rerun/rerun", "europe/europe", "yearly-update/yearly-update",
     }  # fmt: skip
     assert importlib.util.find_spec("yaml") is not None
 
@@ -69,11 +71,12 @@ def test_logs_of_workers_are_json():
 
 def test_parents_wait_in_another_pool_than_their_tiles():
     pools = {name: entry["work_pool"]["name"] for name, entry in DEPLOYMENTS.items()}
-    assert pools == {"tile": "tiles", "rerun": "tiles", "europe": "productions", "yearly-update": "productions"}
+    assert {name for name, pool in pools.items() if pool == "productions"} == {"europe/europe", "yearly-update/yearly-update"}
+    assert set(pools.values()) == {"tiles", "productions"}
     assert all(entry["work_pool"]["job_variables"]["stream_output"] is False for entry in DEPLOYMENTS.values())
 
 
 def test_the_yearly_update_is_off_until_somebody_turns_it_on():
-    (schedule,) = DEPLOYMENTS["yearly-update"]["schedules"]
+    (schedule,) = DEPLOYMENTS["yearly-update/yearly-update"]["schedules"]
     assert schedule["timezone"] == "Europe/Copenhagen" and schedule["active"] is False
-    assert not any("schedules" in entry for name, entry in DEPLOYMENTS.items() if name != "yearly-update")
+    assert not any("schedules" in entry for name, entry in DEPLOYMENTS.items() if not name.startswith("yearly-update/"))
