@@ -18,6 +18,16 @@ BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, SCL)
 ALL_BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, *REFLECTANCE_60M, SCL)
 """Bands that a family may need."""
 
+SPECTRAL: dict[str, tuple[str, float, float]] = {
+    "B01": ("coastal", 0.4427, 0.021), "B02": ("blue", 0.4924, 0.066), "B03": ("green", 0.5598, 0.036),
+    "B04": ("red", 0.6646, 0.031), "B05": ("rededge071", 0.7041, 0.015), "B06": ("rededge075", 0.7405, 0.015),
+    "B07": ("rededge078", 0.7828, 0.020), "B08": ("nir", 0.8328, 0.106), "B8A": ("nir08", 0.8647, 0.021),
+    "B09": ("nir09", 0.9451, 0.020), "B10": ("cirrus", 1.3735, 0.031), "B11": ("swir16", 1.6137, 0.091),
+    "B12": ("swir22", 2.2024, 0.175),
+}  # fmt: skip
+"""STAC's common name, centre and full width at half maximum in micrometres of each band, Sentinel-2A; of the other satellites
+they differ by up to 17 nm (ESA, Sentinel-2 Spectral Response Functions, COPE-GSEG-EOPG-TN-15-0007, 3.0)."""
+
 NO_DATA = 0
 """Digital number of a pixel without data in every Level-2A band (Sentinel-2 Products Specification Document)."""
 

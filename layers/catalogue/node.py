@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from imperv.layers.palette import Palette
@@ -60,6 +60,8 @@ class Delivery:
     """COG form: lowest and highest value that a quantity which is not coded may have."""
     scale: float = 1.0
     """COG form: factor from stored values to the quantity."""
+    shown: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    """COG form: (name, one band for grey, or three for colours) of its style, then of further ones; otherwise its first band."""
 
 
 @dataclass(frozen=True)

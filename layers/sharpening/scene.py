@@ -179,6 +179,7 @@ def to_5(
         guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
         guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST)
         deviation = scatter if len(dates.images) > 1 else deviation
+    deviation = np.where(np.isnan(guides), np.float32(np.nan), deviation)
     fine, errors = dict(zip(TEN, guides, strict=True)), dict(zip(TEN, deviation, strict=True))
     for name in TO_10:
         step = STEPS[name]

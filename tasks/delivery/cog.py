@@ -6,8 +6,10 @@ Any data type with its own no data, coded or not, one band or several. GDAL's bi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,14 +22,15 @@ from rasterio.windows import Window
 from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.layers.palette import Palette
-from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name, layer_beside
+from imperv.tasks.delivery.additions import PLAIN, Additions
+from imperv.tasks.delivery.cog_check import check_cog, cog_files, cog_name, layer_beside, layer_of_cog
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.delivery.lineage import lineage_of
 from imperv.tasks.delivery.product import Product
 from imperv.tasks.delivery.quicklooks import write_quicklook
 from imperv.tasks.delivery.stac import SUFFIX, item_json
 from imperv.tasks.delivery.stac_series import Series, refresh_series
-from imperv.tasks.delivery.styles import grey_qml, style_qml
+from imperv.tasks.delivery.styles import Shown, bands_qml, style_qml
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.family.costs import Cost
@@ -51,6 +54,9 @@ COUNTING = 5
 SPREAD = 2.0
 """Standard deviations on each side of the mean that pictures show."""
 
+CUT = (0.02, 0.98)
+"""Shares of the pixels that are darker than black and than white, where bands are shown as colours."""
+
 DELIVERY_NS = 60.0
 """Core nanoseconds by pixel and band to write and check a product with all its files; as measured for the EEA's form."""
 
@@ -68,6 +74,8 @@ class Summary:
     total: float = 0.0
     squares: float = 0.0
     histogram: dict[int, int] = field(default_factory=dict)
+    levels: np.ndarray | None = None
+    """Pixels of each value, of unsigned integers of 16 bits at most that are shown as colours."""
 
     def add(self, strip: np.ndarray) -> None:
         """Count a strip."""
@@ -82,6 +90,8 @@ class Summary:
             self.low, self.high = min(self.low, float(some.min())), max(self.high, float(some.max()))
             self.total += float(some.sum(dtype="f8"))
             self.squares += float(np.einsum("i,i->", some, some, dtype="f8"))
+            if self.levels is not None:
+                self.levels += np.bincount(some, minlength=len(self.levels))
 
     @property
     def values(self) -> dict[str, float]:
@@ -97,6 +107,9 @@ class Summary:
         """Range from black to white: what all but a few of the pixels lie in."""
         if not self.valid:
             return 0.0, 1.0
+        if self.levels is not None:
+            low, high = np.searchsorted(self.levels.cumsum(), np.multiply(CUT, self.valid)).tolist()
+            return float(low), float(high)
         found = self.values
         low, high = (found["mean"] + sign * SPREAD * found["stddev"] for sign in (-1, 1))
         return max(low, self.low), min(high, self.high)
@@ -118,11 +131,19 @@ def rows_at_once(layer: Layer, columns: int) -> int:
     return max(1, int(STRIP_BYTES // (row * BLOCK))) * BLOCK
 
 
-def cog_places(job: Job, layer: Layer) -> Places:
+def cog_places(job: Job, layer: Layer, additions: Additions = PLAIN) -> Places:
     """Places of a product and of what belongs to it, relative to the store."""
     label = job.production.periods.label(layer.role)
     path = f"products/{job.tile}/{cog_name(layer, label, str(job.tile)).removesuffix('.tif')}"
-    return Places(f"{path}.tif", f"{path}.qml", f"{path}.png", f"{path}{SUFFIX}", f"{path}.json")
+    styles = {f"style_{slug}": f"{path}.{slug}.qml" for slug in further_styles(layer)}
+    more = styles | {key: f"{path}.{ending}" for key, ending in additions.files(layer).items()}
+    return Places(f"{path}.tif", f"{path}.qml", f"{path}.png", f"{path}{SUFFIX}", f"{path}.json", more=more)
+
+
+def further_styles(layer: Layer) -> dict[str, tuple[str, ...]]:
+    """Bands of the styles after the first, by what their files are called."""
+    shown = layer.delivery.shown if layer.delivery else ()
+    return {re.sub(r"\W+", "_", name): bands for name, bands in shown[1:]}
 
 
 def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags: Mapping[str, str]) -> list[Summary]:
@@ -133,7 +154,7 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     variable, grid = layer.variables[0], job.grid_of(layer)
     array = job.array(layer.symbol)
     bands, draft = variable.bands, path.with_suffix(".draft")
-    found, rows = [Summary(variable.nodata, palette is not None) for _ in range(bands)], rows_at_once(layer, grid.shape.x)
+    found, rows = _summaries(layer), rows_at_once(layer, grid.shape.x)
     form = {
         "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": variable.dtype,
         "nodata": variable.nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
@@ -167,32 +188,57 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     return found
 
 
-def product_of(job: Job, layer: Layer, made: Record, bands: Sequence[Summary]) -> Product:
+def _summaries(layer: Layer) -> list[Summary]:
+    """One a band, nothing seen yet."""
+    variable, delivery = layer.variables[0], layer.delivery
+    colours = {name for _, names in (delivery.shown if delivery else ()) for name in names}
+    dtype = np.dtype(variable.dtype)
+    count = 2 ** (8 * dtype.itemsize) if dtype.kind == "u" and dtype.itemsize <= 2 else 0
+    return [
+        Summary(
+            variable.nodata,
+            bool(delivery and delivery.palette),
+            levels=np.zeros(count, "i8") if count and name in colours else None,
+        )
+        for name in variable.labels or ("",)
+    ]
+
+
+def shown_bands(layer: Layer, names: Sequence[str], bands: Sequence[Summary]) -> list[Shown]:
+    """Bands of a style with their limits; the first of the layer where none are named."""
+    numbers = [layer.variables[0].labels.index(name) for name in names] or [0]
+    return [(number + 1, *bands[number].shown) for number in numbers]
+
+
+def product_of(job: Job, layer: Layer, made: Record, bands: Sequence[Summary], additions: Additions = PLAIN) -> Product:
     """What is known of a product."""
+    lineage = lineage_of(job, layer, made)
     first, last = job.period(layer)
     values = [band.values | {"valid_percent": 100 * band.valid / max(band.pixels, 1)} for band in bands if not band.coded]
     return Product(
         layer, job.tile, PurePosixPath(cog_places(job, layer).tif).stem, series_of(job).name, job.grid_of(layer), first.start,
-        last.end, bands[0].histogram, made.created, made.windowed, lineage_of(job, layer, made), job.production.delivery, values,
+        last.end, bands[0].histogram, made.created, made.windowed, lineage, job.production.delivery, values,
+        additions.properties(job, layer, lineage),
     )  # fmt: skip
 
 
-def _write(job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
+def _write(additions: Additions, job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
     assert layer.delivery is not None
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
     palette = layer.delivery.palette
     period = "/".join(str(day) for day in _period(job, layer))
     tags = {"title": layer.title, "product": job.family, "tile": str(job.tile), "period": period}
     bands = write_cog(files[places.tif], job, layer, palette, tags)
-    low, high = bands[0].shown
-    style = style_qml(palette, int(layer.variables[0].nodata)) if palette is not None else grey_qml(low, high)
+    shown = shown_bands(layer, layer.delivery.shown[0][1] if layer.delivery.shown else (), bands)
+    style = style_qml(palette, int(layer.variables[0].nodata)) if palette is not None else bands_qml(shown)
     files[places.style].write_text(style, encoding="utf-8")
-    write_quicklook(files[places.quicklook], files[places.tif], palette, (low, high))
-    links = {
-        key: (f"./{PurePosixPath(place).name}", files[place])
-        for key, place in (("data", places.tif), ("style", places.style), ("quicklook", places.quicklook))
-    }
-    files[places.stac].write_text(item_json(product_of(job, layer, made, bands), links), encoding="utf-8")
+    write_quicklook(files[places.quicklook], files[places.tif], palette, shown)
+    for slug, names in further_styles(layer).items():
+        files[places.more[f"style_{slug}"]].write_text(bands_qml(shown_bands(layer, names, bands)), encoding="utf-8")
+    assets = {"data": places.tif, "style": places.style, "quicklook": places.quicklook, **places.more}
+    additions.write(job, layer, {key: files[place] for key, place in assets.items()})
+    links = {key: (f"./{PurePosixPath(place).name}", files[place]) for key, place in assets.items()}
+    files[places.stac].write_text(item_json(product_of(job, layer, made, bands, additions), links), encoding="utf-8")
     findings = check_cog(files[places.tif])
     if wrong := [f"{f.check}: {f.text}" for f in findings if not f.ok]:
         raise WorkError(f"{files[places.tif].name}: the check failed, {'; '.join(wrong)}; it is not delivered")
@@ -204,9 +250,12 @@ def _period(job: Job, layer: Layer) -> tuple[str, str]:
     return str(first.start), str(last.end)
 
 
-def _settings(job: Job, layer: Layer) -> dict[str, Any]:
+def _settings(additions: Additions, job: Job, layer: Layer) -> dict[str, Any]:
     delivery = job.production.delivery.model_dump(mode="json")
-    return {"delivery": digest_of(repr(layer.delivery)), "settings": {f"delivery.{name}": v for name, v in delivery.items()}}
+    found = {"delivery": digest_of(repr(layer.delivery)), "settings": {f"delivery.{name}": v for name, v in delivery.items()}}
+    if layer.delivery and layer.delivery.shown:
+        found["shown"] = [[name, *bands] for name, bands in layer.delivery.shown]
+    return found | ({"additions": additions.version} if additions.version else {})
 
 
 def _cost(job: Job, layer: Layer) -> Cost:
@@ -252,7 +301,7 @@ def _owner(product: str) -> Callable[[str], bool]:
 
 
 def _verify(
-    jobs: Sequence[Job], products: Sequence[str], more: Mapping[str, Any]
+    additions: Additions, jobs: Sequence[Job], products: Sequence[str], more: Mapping[str, Any]
 ) -> tuple[dict[str, list[Finding]], dict[str, dict[str, Finding]]]:
     found: dict[str, list[Finding]] = {}
     missing: dict[str, dict[str, Finding]] = {}
@@ -264,16 +313,35 @@ def _verify(
             places, made = places_of(job, symbol), job.record(symbol)
             path = Path(job.store.full(places.tif))
             if path.exists():
-                found[str(path)] = check_cog(path)
+                found[str(path)] = check_cog(path) + _against_store(additions, job, CATALOGUE[symbol], path)
             elif made is None or made.made:
                 absent[str(path)] = failed("missing", f"{symbol} is not delivered; run the tile")
     return found, missing
 
 
-def cog_form(product: str) -> Form:
-    """The plain form for a product."""
+def _against_store(additions: Additions, job: Job, layer: Layer, path: Path) -> list[Finding]:
+    try:
+        return additions.check(job, layer, path)
+    except (RasterioError, OSError):  # `check_cog` says so
+        return []
+
+
+def _verify_files(
+    additions: Additions, paths: Sequence[Path], jobs: Sequence[Job], more: Mapping[str, Any]
+) -> dict[str, list[Finding]]:
+    found = {}
+    for path in cog_files(paths):
+        found[str(path)] = check_cog(path)
+        for job in jobs:  # of a file that has the name of one of theirs
+            if (layer := layer_of_cog(path)) is not None and path.name == PurePosixPath(cog_places(job, layer).tif).name:
+                found[str(path)] += _against_store(additions, job, layer, path)
+    return found
+
+
+def cog_form(product: str, additions: Additions = PLAIN) -> Form:
+    """The plain form for a product, with what it adds."""
     return Form(
-        name="COG", version=VERSION, places=cog_places, period=_period, settings=_settings, write=_write, cost=_cost,
-        finish=_finish, owns=_owner(product), verify=_verify,
-        verify_files=lambda paths, jobs, more: {str(path): check_cog(path) for path in cog_files(paths)},
+        name="COG", version=VERSION, places=lambda job, layer: cog_places(job, layer, additions), period=_period,
+        settings=partial(_settings, additions), write=partial(_write, additions), cost=_cost, finish=_finish,
+        owns=_owner(product), verify=partial(_verify, additions), verify_files=partial(_verify_files, additions),
     )  # fmt: skip

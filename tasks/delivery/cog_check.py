@@ -97,7 +97,10 @@ def _of_file(source: rasterio.DatasetReader, layer: Layer, tile: str, pixel: flo
         inside = left <= box.left < box.right <= right and bottom <= box.bottom < box.top <= top
         yield Finding("extent", inside, " ".join(f"{v:.0f}" for v in box) + ("" if inside else f" leaves tile {tile}"))
     bands = variable.bands
-    yield Finding("bands", source.count == bands, f"{source.count} of {bands}")
+    names = source.descriptions == variable.labels if variable.labels else True
+    yield Finding("bands", source.count == bands and names, f"{source.count} of {bands}" + ("" if names else ", of other names"))
+    scale = layer.delivery.scale if layer.delivery else 1.0
+    yield Finding("scale", set(source.scales) == {scale}, f"{source.scales[0]:g}, asked {scale:g}")
     yield Finding("type", source.dtypes[0] == variable.dtype, f"{source.dtypes[0]}, asked {variable.dtype}")
     same = source.nodata == variable.nodata or (variable.nodata != variable.nodata and source.nodata != source.nodata)
     yield Finding("nodata", source.nodata is not None and same, f"{source.nodata}, asked {variable.nodata}")
@@ -158,6 +161,13 @@ def _beside(path: Path, source: rasterio.DatasetReader) -> Iterator[Finding]:
     style = path.with_suffix(".qml")
     try:
         renderer = ElementTree.fromstring(style.read_text(encoding="utf-8")).find("pipe/rasterrenderer")
-        yield Finding("style", renderer is not None, style.name if renderer is not None else f"{style.name} has no renderer")
+        if renderer is None:
+            yield failed("style", f"{style.name} has no renderer")
+        else:
+            numbers = [
+                int(renderer.get(key, "0")) for key in ("band", "redBand", "greenBand", "blueBand") if key in renderer.attrib
+            ]
+            there = all(0 < number <= source.count for number in numbers)
+            yield Finding("style", there, style.name if there else f"{style.name} shows bands that are not there")
     except (OSError, ElementTree.ParseError):
         yield failed("style", f"{style.name} is missing or no QGIS style")

@@ -75,10 +75,12 @@ def _source(job: Job, symbol: str, record: Record) -> str:
     """A source in words; empty for what is made here."""
     layer, found = CATALOGUE[symbol], record.statistics
     if layer.kind == "source":
-        baselines = _baselines(job, symbol)
+        baselines, levels = _baselines(job, symbol)
+        level = " and ".join(levels) or "L2A"
         shifted = found.get("offset_subtracted", 0)
         return (
-            f"Sentinel-2 L2A of {layer.role}: {found.get('scenes', '?')} scenes of {found.get('overpasses', '?')} overpasses, "
+            f"Sentinel-2 {level} of {layer.role}: "
+            f"{found.get('scenes', '?')} scenes of {found.get('overpasses', '?')} overpasses, "
             f"{found.get('first', '?')} to {found.get('last', '?')}"
             + (f", processing baselines {', '.join(baselines)}" if baselines else "")
             + (f", the offset of baseline 04.00 subtracted from {shifted}" if shifted else "")
@@ -89,9 +91,11 @@ def _source(job: Job, symbol: str, record: Record) -> str:
     return ""
 
 
-def _baselines(job: Job, symbol: str) -> list[str]:
+def _baselines(job: Job, symbol: str) -> tuple[list[str], list[str]]:
+    """Processing baselines and levels of the scenes."""
     text = job.store.read_text(job.place(symbol).data)
-    return sorted({scene.baseline for scene in SceneList.from_json(text).scenes} - {""}) if text else []
+    scenes = SceneList.from_json(text).scenes if text else ()
+    return sorted({scene.baseline for scene in scenes} - {""}), sorted({scene.level for scene in scenes})
 
 
 def _step(layer: Layer, record: Record) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -41,6 +42,8 @@ class Product:
     settings: DeliverySettings
     values: Sequence[Mapping[str, float]] = ()
     """Range, mean, standard deviation and ``valid_percent`` of each band of a quantity that is not coded."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """What the STAC Item says of it besides, or instead."""
 
     @property
     def palette(self) -> Palette | None:

@@ -18,6 +18,7 @@ import numpy as np
 import pystac
 from pyproj import Transformer
 from pystac.extensions.classification import Classification, ClassificationExtension
+from pystac.extensions.eo import Band, EOExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, RasterExtension, Sampling, Statistics
@@ -26,6 +27,7 @@ from shapely.geometry import mapping
 
 from imperv.grids import CRS
 from imperv.layers.attributes import units_of
+from imperv.layers.reflectance import SPECTRAL
 from imperv.tasks.delivery.product import Product
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -58,15 +60,17 @@ ASSETS: dict[str, Asset] = {
     "metadata": Asset("INSPIRE metadata", pystac.MediaType.XML, ("metadata", "iso-19139")),
     "style": Asset("QGIS style", "text/x-qml", ("metadata", "style")),
     "quicklook": Asset("Quicklook", pystac.MediaType.PNG, ("thumbnail", "overview")),
+    "comparison": Asset("Before and after", pystac.MediaType.PNG, ("overview",)),
     "package": Asset("Package for the EEA", "application/zip", ("data", "archive")),
 }
 """Assets of an item; a product need not have all."""
 
 
 def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
-    """The STAC Item of a product as JSON, with the extensions projection, raster, processing, classification and file.
+    """The STAC Item of a product as JSON, with the extensions projection, raster, processing, classification, eo and file.
 
-    `files`: key of `ASSETS` -> (place relative to the item, file as it lies now); "data" must be among them.
+    `files`: key -> (place relative to the item, file as it lies now); "data" must be among them. Keys are those of `ASSETS`, such
+    as ``style``, with more behind an underscore where there are several, such as ``style_false_colour``.
     """
     start, end = times_of(product.start, product.end)
     item = pystac.Item(
@@ -88,13 +92,16 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
             "processing:software": dict(product.lineage.software),
             "processing:datetime": product.created,
             "processing:level": "L4",
+            **product.properties,
         },
         stac_extensions=[PROCESSING],
     )
     _add_grid(item, product)
     for key, (href, path) in files.items():
-        about = ASSETS[key]
-        asset = pystac.Asset(href, title=about.title, media_type=about.media_type, roles=list(about.roles))
+        kind, _, more = key.partition("_")
+        about = ASSETS[kind]
+        title = f"{about.title}, {more.replace('_', ' ')}" if more else about.title
+        asset = pystac.Asset(href, title=title, media_type=about.media_type, roles=list(about.roles))
         item.add_asset(key, asset)
         FileExtension.ext(asset, add_if_missing=True).apply(size=path.stat().st_size, checksum=checksum(path))
     _add_band(item.assets["data"], product)
@@ -134,6 +141,7 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
     RasterExtension.ext(asset, add_if_missing=True).apply(
         [RasterBand.create(**common, statistics=found) for found in bands or [_statistics(product)]]
     )
+    _add_spectral_bands(asset, product)
     if palette is None:
         return
     nodata = int(variable.nodata)
@@ -151,6 +159,19 @@ def _add_band(asset: pystac.Asset, product: Product) -> None:
             for code in shown
         ]
     )
+
+
+def _add_spectral_bands(asset: pystac.Asset, product: Product) -> None:
+    """Names and wavelengths, where bands are the satellite's and are shown as such."""
+    layer = product.layer
+    names = layer.variables[0].labels
+    if not (names and layer.delivery and layer.delivery.shown and all(name in SPECTRAL for name in names)):
+        return
+    EOExtension.ext(asset, add_if_missing=True).bands = [
+        Band.create(name, common_name, center_wavelength=centre, full_width_half_max=width)
+        for name in names
+        for common_name, centre, width in [SPECTRAL[name]]
+    ]
 
 
 def _statistics(product: Product) -> Statistics:

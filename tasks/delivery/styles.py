@@ -1,9 +1,14 @@
-"""QGIS style of a product, loaded with its GeoTIFF: classes by their names, quantities as a ramp through the anchors."""
+"""QGIS style of a product, loaded with its GeoTIFF: classes by name, percentages as a ramp, bands in grey or as colours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.delivery.templating import fill
+
+Shown = tuple[int, float, float]
+"""A band, counted from 1, and its values that are black and white."""
 
 
 def style_qml(palette: Palette, nodata: int = OUTSIDE) -> str:
@@ -20,6 +25,17 @@ def style_qml(palette: Palette, nodata: int = OUTSIDE) -> str:
     return fill("style.qml", palette=palette, entries=entries)
 
 
-def grey_qml(low: float, high: float) -> str:
-    """Style of a quantity that is not coded: its first band from black to white."""
-    return fill("grey.qml", low=low, high=high)
+def grey_qml(low: float, high: float, band: int = 1) -> str:
+    """Style of a quantity that is not coded: one of its bands, counted from 1, from black to white."""
+    return fill("grey.qml", low=low, high=high, band=band)
+
+
+def bands_qml(bands: Sequence[Shown]) -> str:
+    """Style of a quantity that is not coded: one of its bands in grey, or three as red, green and blue.
+
+    QGIS reads one style from a file; the style manager's others are kept in projects only.
+    """
+    if len(bands) == 1:
+        ((band, low, high),) = bands
+        return grey_qml(low, high, band)
+    return fill("bands.qml", bands=bands)

@@ -29,11 +29,13 @@ class Places:
     """STAC Item."""
     record: str
     """Written last: the product is done if and only if it exists."""
+    more: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Further files, by the key of their asset in the STAC Item."""
 
     @property
     def beside(self) -> tuple[str, ...]:
         """What is written with the GeoTIFF and may be there, the record left out."""
-        return self.style, self.quicklook, self.stac
+        return self.style, self.quicklook, self.stac, *self.more.values()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family
 from imperv.tasks.family.costs import nothing
 from imperv.tasks.family.task import Task
+from imperv.tasks.superresolution.dates import make_shifts, no_shifts, shifts_cost
+from imperv.tasks.superresolution.delivery import ADDITIONS
 from imperv.tasks.superresolution.input import dates_cost, input_cost, make_dates, make_input
 from imperv.tasks.superresolution.models import make_scene_model, model_cost, model_external
 from imperv.tasks.superresolution.sharpening import (
@@ -26,6 +28,7 @@ TASKS = {
     "SR_dates": Task(make_dates, cost=dates_cost),
     **{symbol: Task(make_input, cost=input_cost) for symbol in ("SR_B10", "SR_B20", "SR_B60", "SR_mask")},
     "SR_model": Task(make_scene_model, model_external, cost=model_cost),
+    "SR_shifts": Task(make_shifts, not_needed=no_shifts, cost=shifts_cost),
     "SR10": Task(make_sharp, cost=sharpen_cost, network=True),
     "SR10_sd": Task(make_deviation, cost=warp_cost),
     "SR10_laea": Task(make_warped, cost=warp_cost),
@@ -41,7 +44,7 @@ FAMILY = Family(
     method="Super-resolution (docs/superresolution.md)",
     method_short="page",
     tasks=TASKS,
-    form=cog_form("superresolution"),
+    form=cog_form("superresolution", ADDITIONS),
     bands=(*SHARP, SCL),
     stages=("scenes", "features", "models", "layers"),
     starting_file=STARTING_FILE,
