@@ -192,6 +192,7 @@ def test_wrong_input_of_a_quantile_is_refused(change, message):
         yearly_quantile(**{**call, **change})
 
 
+@pytest.mark.slow
 def test_processors_without_wide_registers_compute_the_same_bits(tmp_path):
     """And a second process finds the code of the first."""
     block = case(11, 40, 130)

@@ -19,17 +19,20 @@ def rehearsal(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_production_can_be_run_as_it_is(rehearsal, capsys):
     assert main(["config", "check", str(rehearsal / "production.toml")]) == 0
     said = capsys.readouterr().out
     assert "E43N27: S2_now: 8 overpasses" in said and "E44N27: S2_then: 8 overpasses" in said
 
 
+@pytest.mark.slow
 def test_tiles_have_landscapes_of_their_own(rehearsal):
     first, second = ((rehearsal / tile / "reference" / "imd_then.tif").read_bytes() for tile in ("E43N27", "E44N27"))
     assert first != second
 
 
+@pytest.mark.slow
 def test_the_same_again_changes_nothing_not_even_what_was_edited(rehearsal, capsys):
     file, items = rehearsal / "production.toml", rehearsal / "E43N27" / "items.json"
     file.write_text(file.read_text() + "\n[watch]\nheartbeat = 5\n")
@@ -58,6 +61,7 @@ def test_one_that_was_killed_goes_on_with_the_tile_it_was_at(tmp_path, monkeypat
     assert main(asked) == 0 and made == ["E43N27", "E44N27", "E44N27"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -83,6 +87,7 @@ def test_tiles_that_nobody_names_lie_together():
     assert len(set(around(400))) == 400
 
 
+@pytest.mark.slow
 def test_the_arguments_are_kept(rehearsal):
     names, kilometres, years, overpasses, *_ = json.loads((rehearsal / "rehearsal").read_text())
     assert (names, kilometres, years, overpasses) == (["E43N27", "E44N27"], 1, [2018, 2021], 8)

@@ -210,6 +210,7 @@ def life_in(production: Production):
     return life_of(store, read_state(store))
 
 
+@pytest.mark.slow
 def test_a_parent_beats_while_its_loop_runs_and_not_while_it_hangs(tmp_path, monkeypatch):
     ages = []
 

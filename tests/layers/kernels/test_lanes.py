@@ -305,6 +305,7 @@ def test_compiled_code_is_kept_until_a_module_with_kernels_changes(tmp_path):
     assert hits_and_misses() == [0, 1]
 
 
+@pytest.mark.slow
 def test_compiled_code_that_names_a_module_which_has_moved_is_forgotten(tmp_path):
     """Types of arguments are kept by the name of their module: after an update in place that ended every run."""
     room = tmp_path / "layers"

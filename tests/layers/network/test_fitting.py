@@ -61,6 +61,7 @@ def test_crops_are_shifted_as_features_differ_from_year_to_year():
     np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.03)
 
 
+@pytest.mark.slow
 def test_what_predicts_is_the_running_average_of_the_weights():
     """One step an epoch: the state after each epoch has the weights of every step, and their average."""
     region = ground()
@@ -91,6 +92,7 @@ def test_mixed_precision_learns_and_predicts_in_32_bits():
     assert all(layer.compute_dtype == "float32" for layer in mixed.model.get_layer("member_0").layers)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_told():
     with pytest.raises(DivergenceError, match="not finite"):
         train([ground()], SMALL.model_copy(update={"learning_rate": 1e30, "epochs": 1, "members": 1}))

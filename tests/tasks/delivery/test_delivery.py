@@ -367,6 +367,7 @@ def test_a_program_that_has_gdal_raise_its_errors(job):
         gdal.DontUseExceptions()
 
 
+@pytest.mark.slow
 def test_several_at_once(job):
     arrays = layers()
     for symbol in delivered_symbols():

@@ -537,6 +537,7 @@ def test_rings_that_are_drawn_twice_or_cross_keep_their_area(tmp_path, job, name
     assert made.statistics["sources"][0]["used"] == 1
 
 
+@pytest.mark.slow
 def test_random_shapes_of_overlapping_parts_are_their_union(tmp_path, job):
     """Against the union of all parts of all shapes, pixel by pixel."""
     rng = np.random.default_rng(4)

@@ -100,6 +100,7 @@ def test_nothing_beside_is_removed(tmp_path):
     assert fs.find(root) == [f"{root}/a1/x"]
 
 
+@pytest.mark.slow
 def test_products_get_their_catalogues(store):
     job = Job.of(production(store.url, options=store.options), "E43N32")
     put(job, "SBU")

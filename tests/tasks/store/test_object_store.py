@@ -148,6 +148,7 @@ def test_a_bucket_that_is_not_there(moto):
         Store("s3://nowhere", moto.options).write_text("a.json", "{}")
 
 
+@pytest.mark.slow
 def test_arrays_survive_an_outage_while_they_are_written(moto):
     store = Store("s3://arrays", moto.options)
     store.fs.mkdir("arrays")

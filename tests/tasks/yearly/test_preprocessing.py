@@ -324,6 +324,7 @@ def test_a_tile_is_computed_and_counted(tile):
     assert set(np.unique(found["observations"])) == {12}
 
 
+@pytest.mark.slow
 def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
     job = tile(noise=3)
     whole = make_pp(job, PP)
@@ -345,6 +346,7 @@ def test_a_block_may_travel_to_another_process(tile, monkeypatch):
     assert make_pp(there, PP).digest == here.digest
 
 
+@pytest.mark.slow
 def test_the_edge_of_computation_does_not_change_a_real_result(shared_data):
     """Every third date, in four blocks by one worker or by three."""
     items = ItemFiles(shared_data / "flanders").search((-180, -90, 180, 90), Period.parse("2018"))
@@ -362,6 +364,7 @@ def digests() -> dict[str, str]:
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HIDDEN)
 def test_features_are_the_same_however_no_data_is_said(tile, digests, how):
     """Reflectance and classes alike: what a value, a mask or an alpha band says is as if it were 0."""

@@ -20,6 +20,8 @@ from imperv.tasks.store.store import Store
 from tests.support.objections import nothing_but_objections
 from tests.support.report_store import TILE, copied, fill, finish, new_job
 
+pytestmark = pytest.mark.slow
+
 CHANGED = "[parameters.change_mask]\nlower = 80.0\n[parameters.built_up]\nthreshold = 85\n"
 
 
@@ -201,7 +203,6 @@ def colours_in(path: Path) -> set[tuple[int, int, int]]:
     return set(map(tuple, np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)))
 
 
-@pytest.mark.slow
 def test_a_picture_in_the_colours_of_the_layer(places, capsys, tmp_path):
     path = tmp_path / "x.png"
     assert main(["compare", *places, "--layer", "imcc", "--picture", str(path)]) == 0

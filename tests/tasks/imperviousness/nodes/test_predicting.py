@@ -75,6 +75,7 @@ def assert_same(found, wanted):
     assert np.ptp(wanted[0][valid]) > 10 and np.nanmax(wanted[1]) > 0.01
 
 
+@pytest.mark.slow
 def test_all_members_of_all_models_in_one_pass_equal_whole_arrays(tmp_path):
     job = prepared(tmp_path, ACROSS, seeds=(1, 2, 3))
     made = make_prediction(job, RIMD)
@@ -85,6 +86,7 @@ def test_all_members_of_all_models_in_one_pass_equal_whole_arrays(tmp_path):
     assert made.statistics["models_left_out"] == {} and made.statistics["RIMD"]["outside"] > 0
 
 
+@pytest.mark.slow
 def test_the_halo_comes_from_the_neighbour(tmp_path):
     """Both sides of the border of two tiles are what one array of both would give: there is no seam."""
     job = prepared(tmp_path, ACROSS)

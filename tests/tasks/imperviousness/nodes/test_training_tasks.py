@@ -194,6 +194,7 @@ def test_a_training_starts_from_the_neighbour_and_stays_up_to_date(tmp_path):
     assert starting_model(second, "IBUD_model") is None
 
 
+@pytest.mark.slow
 def test_what_a_training_starts_from_does_not_hang_on_which_was_first(tmp_path):
     """Of every other tile each way from nothing; between them never from one that started from another."""
     between = site(job_of(tmp_path / "a", "E39N32"))
