@@ -11,7 +11,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.tasks.engine import measured
 from imperv.tasks.errors import WorkError
 from imperv.tasks.families import task_of
-from imperv.tasks.job import Job, software, utc_now
+from imperv.tasks.job import Job, Made, software, utc_now
 from imperv.tasks.store.records import Record, digest_of, explain_difference
 from imperv.tasks.store.store import with_measured
 
@@ -119,7 +119,8 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
         raise WorkError(f"{symbol} of tile {job.tile}: {_not_done(job, layer)}")
     with measured() as usage:
         try:
-            made = task_of(symbol).make(job, layer)
+            reason = task_of(symbol).not_needed(job, symbol)
+            made = Made("", made=False, reason=reason) if reason else task_of(symbol).make(job, layer)
         except MemoryError:
             raise WorkError(f"{symbol} of tile {job.tile}: out of memory; lower engine.memory or engine.workers") from None
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,16 +11,24 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.reflectance import REFLECTANCE_10M
 from imperv.layers.sharpening.dates import noise_of
 from imperv.layers.sharpening.registration import Registration, shift_between
 from imperv.layers.sharpening.scene import Dates
+from imperv.tasks.family.costs import Cost, pixels_of, resident
+from imperv.tasks.job import Job, Made
 from imperv.tasks.settings.scenes import SceneAccess
+from imperv.tasks.store.records import digest_of
+from imperv.tasks.superresolution.input import ranked_looks
 from imperv.tasks.superresolution.looks import CLEAR, Look, bands_of, mask_of
 from imperv.tasks.superresolution.windows import Outlook, reflectance
 
 LARGEST = 2400
 """Edge of the area in the middle that shifts are measured on, pixels of 10 m."""
+
+COMPARE_NS = 150.0
+"""Core nanoseconds to read and compare a pixel of a band."""
 
 DOUBTFUL = 0.1
 """Standard error of a shift, pixels, from which a date does not take part."""
@@ -95,3 +104,36 @@ class ReadDates:
             tuple(clear for _, clear in seen),
             np.array(self.dates.noise, np.float32),
         )
+
+
+def make_shifts(job: Job, layer: Layer) -> Made:
+    """Register the clearest dates of the span to the one that is sharpened."""
+    looks = ranked_looks(job)[: job.production.parameters.sharpening.dates]
+    dates, left = register(looks, job.grid_of(CATALOGUE["SR_B10"]), job.production.scenes.access)
+    text = json.dumps(dates.to_json(), indent=1) + "\n"
+    job.store.remove_record(job.place(layer.symbol).record)
+    job.store.write_text(job.place(layer.symbol).data, text)
+    return Made(digest_of(text), dates.to_json(), tuple(left))
+
+
+def no_shifts(job: Job, symbol: str) -> str:
+    """Why no further dates are needed."""
+    settings = job.production.parameters.sharpening
+    if settings.to != 5:
+        return "parameters.sharpening.to is 10"
+    return "" if settings.dates > 1 else "parameters.sharpening.dates is 1"
+
+
+def dates_reader(job: Job) -> ReadDates | None:
+    """What reads the further dates of a tile; None where there are none."""
+    record = job.record("SR_shifts")
+    if record is None or not record.made:
+        return None
+    dates = Registered.from_json(json.loads(job.store.read_text(job.place("SR_shifts").data) or ""), ranked_looks(job))
+    return ReadDates(dates, job.grid_of(CATALOGUE["SR_B10"]), job.production.scenes.access) if dates.registrations else None
+
+
+def shifts_cost(job: Job, layer: Layer) -> Cost:
+    """Reading and comparing the middle of each date."""
+    pixels = min(pixels_of(job), LARGEST**2) * job.production.parameters.sharpening.dates
+    return Cost(pixels * 4 * COMPARE_NS / 1e9, resident(job, min(pixels_of(job), LARGEST**2) * 80), pixels * 8)

@@ -21,8 +21,6 @@ from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_f
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made
-from imperv.tasks.superresolution.dates import ReadDates, Registered, register
-from imperv.tasks.superresolution.input import ranked_looks
 from imperv.tasks.superresolution.windows import Outlook, window
 
 FIT_NS = 1500.0
@@ -77,7 +75,6 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     statistics = fit.solve()
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
-    warnings: list[str] = []
     if settings.tune:
         scene = SceneModel(statistics, dict(networks), settings.point_spread)
         tuned = tuned_networks(scene, [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)])
@@ -86,10 +83,6 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         "networks": {name: digest_of_model(model) for name, model in networks.items()},
         "tuned": {name: as_text(model) for name, model in tuned.items()},
     }
-    if settings.to == 5 and settings.dates > 1:
-        looks = ranked_looks(job)[: settings.dates]
-        dates, warnings = register(looks, job.grid_of(lead), job.production.scenes.access)
-        table["dates"] = dates.to_json()
     text = json.dumps(table) + "\n"
     job.store.remove_record(job.place(layer.symbol).record)
     job.store.write_text(job.place(layer.symbol).data, text)
@@ -101,9 +94,8 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         "networks": table["networks"],
         "tuned": {name: model.record.get("tuned") for name, model in tuned.items()},
         "unexplained": told,
-        "dates": table.get("dates", {}).get("dates", []),
     }
-    return Made(hashlib.sha256(text.encode()).hexdigest(), made, tuple(warnings))
+    return Made(hashlib.sha256(text.encode()).hexdigest(), made)
 
 
 def parts_of(shape: tuple[int, int]) -> list[Outlook]:
@@ -181,15 +173,6 @@ def scene_model(job: Job) -> SceneModel:
     networks |= {name: from_text(text) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
     return SceneModel(statistics, networks, settings.point_spread)
-
-
-def dates_reader(job: Job) -> ReadDates | None:
-    """What reads the further dates of a tile; None where there are none."""
-    table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
-    if not table.get("dates", {}).get("dates"):
-        return None
-    dates = Registered.from_json(table["dates"], ranked_looks(job))
-    return ReadDates(dates, job.grid_of(CATALOGUE["SR10"]), job.production.scenes.access)
 
 
 def model_cost(job: Job, layer: Layer) -> Cost:

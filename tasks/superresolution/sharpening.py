@@ -19,8 +19,8 @@ from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
-from imperv.tasks.superresolution.dates import ReadDates
-from imperv.tasks.superresolution.models import dates_reader, measured_arrays, read_stored, scene_model
+from imperv.tasks.superresolution.dates import ReadDates, dates_reader
+from imperv.tasks.superresolution.models import measured_arrays, read_stored, scene_model
 from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block
 
 CONSISTENT = 2.0

@@ -83,8 +83,6 @@ def _pixels_to_fill(job: Job) -> int:
 
 def make_distance(job: Job, layer: Layer) -> Made:
     """OSM_distance: metres to the nearest road or building; InputError if the tile's mask does not fit into memory."""
-    if reason := not_needed(job, layer.symbol):
-        return Made("", made=False, reason=reason)
     clcplus = job.record("CLCP_now")
     if clcplus is not None and clcplus.made and not _pixels_to_fill(job):
         return Made("", made=False, reason=f"{GIVEN} wherever that of then is")

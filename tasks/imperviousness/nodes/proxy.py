@@ -24,7 +24,6 @@ from imperv.layers.proxy import (
     train_proxy,
 )
 from imperv.tasks.errors import WorkError
-from imperv.tasks.imperviousness.nodes.clcplus import not_needed
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 from imperv.tasks.store.records import digest_of
@@ -82,8 +81,6 @@ class _SampleBlock:
 
 def make_proxy_model(job: Job, layer: Layer) -> Made:
     """CLCP_proxy_model: boosted trees for CLC+ class 1 of `then`; WorkError if no pixel has features and CLC+ of `then`."""
-    if reason := not_needed(job, layer.symbol):
-        return Made("", made=False, reason=reason)
     parameters, record = job.production.parameters.proxy, job.record("CLCP_then")
     counted: Any = record.statistics["CLCP_then"]["histogram"] if record else {}
     classes = {int(code): int(n) for code, n in counted.items() if int(code) < CLCPLUS_OUTSIDE}
@@ -140,8 +137,6 @@ class _ProxyBlock:
 
 def make_proxy(job: Job, layer: Layer) -> Made:
     """CLCP_proxy: expected CLC+ class 1 of `now`."""
-    if reason := not_needed(job, layer.symbol):
-        return Made("", made=False, reason=reason)
     parameters, blocks = job.production.parameters.proxy, job.blocks(10)
     record = job.record("CLCP_now")
     now = job.array("CLCP_now") if record is not None and record.made else None
