@@ -252,7 +252,10 @@ def _period(job: Job, layer: Layer) -> tuple[str, str]:
 
 def _settings(additions: Additions, job: Job, layer: Layer) -> dict[str, Any]:
     delivery = job.production.delivery.model_dump(mode="json")
-    found = {"delivery": digest_of(repr(layer.delivery)), "settings": {f"delivery.{name}": v for name, v in delivery.items()}}
+    found: dict[str, Any] = {
+        "delivery": digest_of(repr(layer.delivery)),
+        "settings": {f"delivery.{name}": v for name, v in delivery.items()},
+    }
     if layer.delivery and layer.delivery.shown:
         found["shown"] = [[name, *bands] for name, bands in layer.delivery.shown]
     return found | ({"additions": additions.version} if additions.version else {})

@@ -35,13 +35,14 @@ def detail_by_cell(job: Job) -> np.ndarray:
     for block in job.blocks_of(layer):
         pixels = np.stack([array[(band, *block.slices)] for band in bands])
         light = np.log(pixels + np.float32(GLARE))
-        steps = np.zeros(light.shape[1:], "f4")
+        high, wide = block.shape
+        steps = np.zeros((high, wide), "f4")
         for axis in (1, 2):
             change = np.minimum(np.abs(np.diff(light, axis=axis)), STRONGEST).sum(0)
-            steps[: change.shape[0], : change.shape[1]] += change
+            steps[: high - (axis == 1), : wide - (axis == 2)] += change
         clear = np.isin(mask[tuple(slice(s.start // 2, s.stop // 2) for s in block.slices)], (CLEAR, RESAMPLED))
         known = (pixels != NO_DATA).all(0) & np.kron(clear, np.ones((2, 2), bool))
-        shape = (steps.shape[0] // each, each, steps.shape[1] // each, each)
+        shape = (high // each, each, wide // each, each)
         place = tuple(slice(s.start // each, s.stop // each) for s in block.slices)
         found[place] = np.where(known.reshape(shape).all((1, 3)), steps.reshape(shape).mean((1, 3)), 0)
     return found
@@ -49,7 +50,7 @@ def detail_by_cell(job: Job) -> np.ndarray:
 
 def sharpest(detail: np.ndarray, metres: int) -> Block:
     """The square of `metres`, in cells of 60 m, with most detail (`detail_by_cell`); cut where the scene is smaller."""
-    size = tuple(min(n, metres // UTM_STEP) for n in detail.shape)
+    size = min(detail.shape[0], metres // UTM_STEP), min(detail.shape[1], metres // UTM_STEP)
     total = np.pad(detail, ((1, 0), (1, 0))).cumsum(0, dtype="f8").cumsum(1)
     found = (
         total[size[0] :, size[1] :] - total[: -size[0], size[1] :] - total[size[0] :, : -size[1]] + total[: -size[0], : -size[1]]

@@ -2,77 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from imperv.tasks.imperviousness.report.facts import DENSITY_GROUPS, Looks, Status, Training
+from imperv.tasks.report.charts import ACCENT, INK, LINE, MUTED, Canvas, Chart
 from imperv.tasks.report.page import FEW_KM2
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.settings.periods import Period
 
-INK, MUTED, LINE = "#1c2733", "#5d6b79", "#dfe4e9"
-THEN, NOW, ACCENT = "#6f8aa5", "#9c3d22", "#1f6b75"
-"""Colours of the two periods, and an accent."""
+THEN, NOW = "#6f8aa5", "#9c3d22"
+"""Colours of the two periods."""
 
 PERIODS = {"then": THEN, "now": NOW}
-
-WIDTH, HEIGHT = 5.0, 3.0
-"""Inches of 72 points, so that text has its size on a telephone."""
-
-LEFT = 0.8
-"""Inches beside the axes: labels of five figures and the axis title."""
-
-FONT = "DejaVu Sans"
-"""Matplotlib's own, in which texts are measured."""
-
-PAGE_FONT = "Inter, 'Source Sans 3', 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
-"""The page's own, in which texts are shown; it is narrower."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A picture of numbers."""
-
-    title: str
-    image: str
-    """Data URI of an SVG."""
-    alt: str
-    note: str = ""
-
-
-class _Canvas:
-    """A figure in the common style; sizes and margins are in inches."""
-
-    def __init__(self, rows: int = 1, width: float = WIDTH, height: float = HEIGHT, top: float = 0.32, right: float = 0.1,
-                 bottom: float = 0.52) -> None:  # fmt: skip
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-
-        with resources.as_file(resources.files("imperv.tasks.report").joinpath("templates", "charts.mplstyle")) as style:
-            self._context = mpl.rc_context(fname=style)
-            self._context.__enter__()
-        self.figure = Figure(figsize=(width, height))
-        FigureCanvasSVG(self.figure)
-        space = {"left": LEFT / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
-        self.axes = self.figure.subplots(rows, 1, squeeze=False, gridspec_kw={**space, "hspace": 0.62})[:, 0]
-
-    def legend(self, columns: int = 2, **how: Any) -> None:
-        """Above the last axes, unless `how` says otherwise."""
-        self.axes[-1].legend(**{"ncols": columns, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), **how})
-
-    def finish(self, title: str, alt: str, note: str = "") -> Chart:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        self._context.__exit__(None, None, None)
-        picture = buffer.getvalue().replace(f"'{FONT}'".encode(), PAGE_FONT.encode())
-        return Chart(title, f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}", alt, note)
 
 
 def _plain(value: float, _: object = None) -> str:
@@ -91,7 +35,7 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
     """Samples of the regression by cell (NDVI, density in percent), with the fitted line, minimum and maximum."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    canvas = _Canvas(height=3.5, top=0.12, right=1.05)
+    canvas = Canvas(height=3.5, top=0.12, right=1.05)
     axes = canvas.axes[0]
     shades = LinearSegmentedColormap.from_list("samples", ["#dbe7ea", "#7fb0b6", ACCENT, "#0e3238"])
     shown = np.ma.masked_equal(counts.T, 0)
@@ -128,7 +72,7 @@ def calibration_chart(counts: np.ndarray, edges: tuple[np.ndarray, np.ndarray], 
 
 def training_chart(model: Training) -> Chart:
     """Loss by epoch of every member, and the loss of a constant."""
-    canvas = _Canvas()
+    canvas = Canvas()
     axes = canvas.axes[0]
     for k, member in enumerate(model.members):
         epochs, best = np.arange(1, len(member["loss"]) + 1), member["best_epoch"]
@@ -149,7 +93,7 @@ def training_chart(model: Training) -> Chart:
 
 def looks_chart(looks: Mapping[str, Looks], periods: Mapping[str, Period]) -> Chart:
     """Share of the pixels by their number of clear observations."""
-    canvas = _Canvas()
+    canvas = Canvas()
     axes = canvas.axes[0]
     last = 1
     for period, found in looks.items():
@@ -167,7 +111,7 @@ def looks_chart(looks: Mapping[str, Looks], periods: Mapping[str, Period]) -> Ch
 
 def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) -> Chart:
     """Calendar of the overpasses of both periods by cloud cover."""
-    canvas = _Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
+    canvas = Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
     words = []
     for axes, (name, scenes) in zip(canvas.axes, lists.items(), strict=True):
         period, colour = periods[name], PERIODS[name]
@@ -191,7 +135,7 @@ def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) 
 
 def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
     """Share of the pixels by confidence."""
-    canvas = _Canvas()
+    canvas = Canvas()
     axes = canvas.axes[0]
     words = []
     for symbol, found in confidence.items():
@@ -209,7 +153,7 @@ def confidence_chart(confidence: Mapping[str, Mapping[int, int]]) -> Chart:
 
 def areas_chart(then: Status | None, now: Status | None) -> Chart:
     """Area of each group of density, then and now, without unsealed ground, which is most of it."""
-    canvas = _Canvas()
+    canvas = Canvas()
     axes = canvas.axes[0]
     groups = DENSITY_GROUPS[1:]
     place = np.arange(len(groups))
@@ -235,7 +179,7 @@ def ndvi_chart(
     note: str,
 ) -> Chart:
     """NDVI over a year: the harmonics of both periods, and observations (time, NDVI, clear) where they were read."""
-    canvas = _Canvas(width=4.1, height=2.4, top=0.1, bottom=0.3)
+    canvas = Canvas(width=4.1, height=2.4, top=0.1, bottom=0.3)
     axes = canvas.axes[0]
     for period, colour in PERIODS.items():
         seen = looks.get(period, ())

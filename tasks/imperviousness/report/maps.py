@@ -5,19 +5,16 @@ Colours of coded layers are those of the delivery (`layers.palette`); ground wit
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
-from imperv.tasks.imperviousness.report.pixels import Bounds, Picture
+from imperv.tasks.imperviousness.report.pixels import Picture
 from imperv.tasks.report.page import css, gradient
+from imperv.tasks.report.pictures import SMALLEST, Legend, Map, data_uri, indexed_png, scale_bar
 
 QUALITY = 82
 """Of JPEG pictures."""
@@ -25,46 +22,11 @@ QUALITY = 82
 STRETCH = (1.0, 99.0)
 """Percentiles of reflectance that become black and white."""
 
-SMALLEST = 400
-"""Least pixels of a picture: smaller ones are enlarged, so that browsers do not blur them."""
-
 PALETTES = {"IMD_then": DENSITY, "IMD_now": DENSITY, "IBU_then": BUILT_UP, "IBU_now": BUILT_UP}
 """Palettes of references drawn beside final layers."""
 
 LOOKS_COLOURS: tuple[Rgb, ...] = ((122, 44, 30), (214, 137, 73), (244, 228, 180), (122, 178, 178), (24, 92, 110), (12, 44, 68))
 """Few to many clear observations."""
-
-
-@dataclass(frozen=True)
-class Legend:
-    """Meaning of the colours of a map."""
-
-    ramps: tuple[tuple[str, str, str], ...] = ()
-    """(CSS gradient, text at its start, text at its end)."""
-    classes: tuple[tuple[str, str], ...] = ()
-    """(CSS colour, meaning)."""
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Map:
-    """An image with title, legend, note and scale."""
-
-    title: str
-    image: str
-    """Data URI."""
-    alt: str
-    legend: Legend | None = None
-    note: str = ""
-    """Thinning of pixels, and other notes."""
-    width: int = 0
-    height: int = 0
-    scale_share: float = 0
-    """Width of the scale bar over that of the map."""
-    scale_text: str = ""
-    symbol: str = ""
-    smooth: bool = False
-    """True for photographs."""
 
 
 def palette_of(symbol: str) -> Palette:
@@ -131,30 +93,6 @@ def _map(title: str, image: str, alt: str, picture: Picture, legend: Legend | No
     return Map(title, image, alt, legend, note, width, height, share, text, symbol, smooth)
 
 
-def scale_bar(bounds: Bounds) -> tuple[float, str]:
-    """Length of a round scale bar as a share of a map's width (at most a third), and its text."""
-    width = bounds[2] - bounds[0]
-    power = 10 ** math.floor(math.log10(width / 3))
-    length = next(f * power for f in (5, 2, 1) if f * power <= width / 3)
-    return length / width, f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-
-
-def indexed_png(codes: np.ndarray, colours: Sequence[Rgb]) -> str:
-    """Data URI of a PNG with a palette; 255 is transparent."""
-    codes = enlarge(codes)
-    image = Image.fromarray(np.ascontiguousarray(codes, "u1"))
-    table = [0] * 768
-    table[: 3 * len(colours)] = [int(v) for colour in colours for v in colour]
-    image.putpalette(table)
-    return _uri(image, "png", transparency=OUTSIDE)
-
-
-def enlarge(codes: np.ndarray) -> np.ndarray:
-    """Pixels repeated until a picture has about `SMALLEST` each way."""
-    factor = max(1, SMALLEST // max(codes.shape[-2:]))
-    return codes.repeat(factor, axis=-2).repeat(factor, axis=-1)
-
-
 def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, title: str, note: str = "") -> Map:
     """Colour composite as JPEG of (3, y, x), NaN no data; `limits` (3, 2) become black and white, as of `stretch`."""
     with np.errstate(invalid="ignore"):
@@ -166,7 +104,7 @@ def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, titl
     if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
     alt = f"Colour composite of Sentinel-2, {title}"
-    return _map(title, _uri(image, "jpeg", quality=QUALITY), alt, picture, None, note, smooth=True)
+    return _map(title, data_uri(image, "jpeg", quality=QUALITY), alt, picture, None, note, smooth=True)
 
 
 def stretch(*composites: np.ndarray) -> np.ndarray:
@@ -187,9 +125,3 @@ def draw_looks(picture: Picture, most: float, title: str) -> Map:
     note = f"mean of a map pixel of {picture.metres:g} m" if picture.thinned > 1 else ""
     title = f"Clear observations, {title}"
     return _map(title, indexed_png(codes, grades(LOOKS_COLOURS, 201)), f"Map: {title}", picture, legend, note)
-
-
-def _uri(image: Image.Image, form: str, **options: object) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
-    return f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -13,16 +13,16 @@ from typing import Any
 
 from imperv.layers.palette import BUILT_UP_CLASSES, CLASSES
 from imperv.tasks.imperviousness.report import charts, evidence, maps, pixels, zooms
-from imperv.tasks.imperviousness.report.charts import Chart
 from imperv.tasks.imperviousness.report.curves import distance_note, typical_pixels
 from imperv.tasks.imperviousness.report.facts import CLASS_CODES, LayerFact, TileFacts, gather, quantile
 from imperv.tasks.imperviousness.report.levels import built_up_level, level
-from imperv.tasks.imperviousness.report.maps import Map
 from imperv.tasks.imperviousness.report.pixels import made
 from imperv.tasks.imperviousness.report.verdicts import judge, overall
 from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.job import Job
+from imperv.tasks.report.charts import Chart
 from imperv.tasks.report.page import flat, locator, number, relative, render
+from imperv.tasks.report.pictures import Map
 from imperv.tasks.scenes.scenes import SceneList
 
 Part = Callable[[str, Callable[[], Any], Any], Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imperv.tasks.imperviousness.report.maps import Map, draw, draw_composite, stretch
+from imperv.tasks.imperviousness.report.maps import draw, draw_composite, stretch
 from imperv.tasks.imperviousness.report.pixels import (
     CELL,
     Bounds,
@@ -20,6 +20,7 @@ from imperv.tasks.imperviousness.report.pixels import (
     window_composite,
 )
 from imperv.tasks.job import Job
+from imperv.tasks.report.pictures import Map
 
 EDGE, SMALL_EDGE = 2000, 1000
 """Edge of a window in metres, on large areas and on those below `SMALL_AREA`."""

@@ -9,6 +9,7 @@ import pytest
 
 from imperv.tasks.imperviousness.report import charts
 from imperv.tasks.imperviousness.report.facts import DENSITY_GROUPS, Looks, Status, Training
+from imperv.tasks.report.charts import Canvas, Chart
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.periods import Period
 
@@ -20,7 +21,7 @@ def overpasses(period: Period) -> SceneList:
     return SceneList(tuple(Scene(str(d), f"{d}T10:30:00", f"S2A|{d}", "31UDS", "", 20.0, 0, "") for d in days))
 
 
-def make(name: str) -> charts.Chart:
+def make(name: str) -> Chart:
     rng = np.random.default_rng(1)
     if name.startswith("calibration"):
         counts = rng.integers(0, 2 if "few" in name else 90_000, (60, 50))
@@ -51,7 +52,7 @@ def make(name: str) -> charts.Chart:
 def test_no_text_is_cut(name, monkeypatch):
     """Titles of axes, labels and legends; measured in Matplotlib's own font, which is wider than the page's."""
     outside: list[str] = []
-    finish = charts._Canvas.finish
+    finish = Canvas.finish
 
     def measured(self, *words):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,6 +70,6 @@ def test_no_text_is_cut(name, monkeypatch):
                     outside.append(f"{type(part).__name__}: {x0:.2f} {y0:.2f} {x1:.2f} {y1:.2f} in {size}")
         return finish(self, *words)
 
-    monkeypatch.setattr(charts._Canvas, "finish", measured)
+    monkeypatch.setattr(Canvas, "finish", measured)
     assert make(name).image.startswith("data:image/svg+xml;base64,")
     assert outside == []

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from imperv.layers.palette import BUILT_UP_CLASSES, CHANGE, CLASSES, DENSITY
-from imperv.tasks.imperviousness.report.maps import draw, draw_composite, draw_looks, enlarge, legend_of, scale_bar, stretch
+from imperv.tasks.imperviousness.report.maps import draw, draw_composite, draw_looks, legend_of, stretch
 from imperv.tasks.imperviousness.report.pixels import Picture, thin_of
 from imperv.tasks.imperviousness.report.thinning import prevailing_class
+from imperv.tasks.report.pictures import enlarge, scale_bar
 
 BOUNDS = (4_000_000.0, 3_000_000.0, 4_006_000.0, 3_006_000.0)
 
