@@ -53,8 +53,9 @@ def properties_of(job: Job, layer: Layer, lineage: Lineage) -> dict[str, Any]:
             for step, digest in model.statistics["networks"].items()
         )
         statement += f" Regressions of the scene: {model.digest[:16]}; networks: {networks or 'none'}."
-        if dates := model.statistics.get("dates", []):
-            told["superresolution:dates"] = [date["name"] for date in dates]
+    shifts = job.record("SR_shifts")
+    if shifts is not None and shifts.made and layer.symbol.startswith("SR5"):
+        told["superresolution:dates"] = [date["name"] for date in shifts.statistics["dates"]]
     lead = job.record(layer.symbol if layer.symbol in SHARPENED else (*layer.inputs, layer.symbol)[0])
     if lead is not None and "consistency" in lead.statistics:
         told["superresolution:consistency"] = lead.statistics["consistency"]

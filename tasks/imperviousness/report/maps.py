@@ -14,7 +14,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, OUTSIDE, SHARE, Palette, Rgb
 from imperv.tasks.imperviousness.report.pixels import Picture
 from imperv.tasks.report.page import css, gradient
-from imperv.tasks.report.pictures import SMALLEST, Legend, Map, data_uri, indexed_png, scale_bar
+from imperv.tasks.report.pictures import SMALLEST, Legend, Map, data_uri, grades, indexed_png, scale_bar
 
 QUALITY = 82
 """Of JPEG pictures."""
@@ -65,13 +65,6 @@ def draw(symbol: str, picture: Picture, title: str = "", note: str = "") -> Map:
     legend = legend_of(palette, "built-up" if symbol.startswith(("IBU", "SBU")) else "sealed")
     note = note or thinning_note(palette, picture)
     return _map(title or symbol, indexed_png(picture.codes, colours), alt, picture, legend, note, symbol)
-
-
-def grades(anchors: Sequence[Rgb], count: int) -> list[Rgb]:
-    """Colours on straight lines between anchors."""
-    steps, places = np.linspace(0, len(anchors) - 1, count), np.arange(len(anchors))
-    bands = (np.rint(np.interp(steps, places, band)).astype(int).tolist() for band in zip(*anchors, strict=True))
-    return list(zip(*bands, strict=True))
 
 
 def thinning_note(palette: Palette, picture: Picture) -> str:
