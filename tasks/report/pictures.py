@@ -60,6 +60,13 @@ def scale_bar(bounds: Bounds) -> tuple[float, str]:
     return length / width, f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
 
 
+def grades(anchors: Sequence[Rgb], count: int) -> list[Rgb]:
+    """Colours on straight lines between anchors."""
+    steps, places = np.linspace(0, len(anchors) - 1, count), np.arange(len(anchors))
+    bands = (np.rint(np.interp(steps, places, band)).astype(int).tolist() for band in zip(*anchors, strict=True))
+    return list(zip(*bands, strict=True))
+
+
 def indexed_png(codes: np.ndarray, colours: Sequence[Rgb], outside: int = OUTSIDE) -> str:
     """Data URI of a PNG with a palette; the code `outside` is transparent."""
     codes = enlarge(codes)

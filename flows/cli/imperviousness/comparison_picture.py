@@ -20,9 +20,8 @@ from imperv.tasks.errors import InputError, writing
 from imperv.tasks.imperviousness.assessment.codes import meant, reading_of
 from imperv.tasks.imperviousness.assessment.comparing import Pair, Tally, both_blocks, valid_values
 from imperv.tasks.imperviousness.assessment.comparison_sides import Side
-from imperv.tasks.imperviousness.report.maps import grades
 from imperv.tasks.imperviousness.report.thinning import mean_share, mean_values, prevailing_class, share_of_ones, strongest_change
-from imperv.tasks.report.pictures import scale_bar
+from imperv.tasks.report.pictures import grades, scale_bar
 
 FORMS = (".png", ".svg", ".pdf")
 
