@@ -28,6 +28,7 @@ from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
 from imperv.flows.cli.simulate import simulate
 from imperv.flows.cli.status import status
+from imperv.flows.cli.superresolution.sharpen import sharpen
 from imperv.flows.cli.verify import verify
 from imperv.flows.runtime.console import (
     Config,
@@ -57,7 +58,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
-for command in (compare, europe, evaluate, init, logs, simulate, status, validate, verify):
+for command in (compare, europe, evaluate, init, logs, sharpen, simulate, status, validate, verify):
     app.command()(command)
 
 

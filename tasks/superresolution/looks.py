@@ -194,10 +194,15 @@ def _codes(scene: Scene, grid20: GeoBox, access: SceneAccess, table: np.ndarray)
 
 
 def rank_looks(
-    scenes: SceneList, grid: GeoBox, access: SceneAccess = LOCAL, lost: dict[str, str] | None = None
+    scenes: SceneList,
+    grid: GeoBox,
+    access: SceneAccess = LOCAL,
+    lost: dict[str, str] | None = None,
+    inside: np.ndarray | None = None,
 ) -> list[tuple[Look, float, float]]:
     """Looks with the share of an area that has data, and the share that is clear (0 to 1): clearest first, then newest.
 
+    The area is a grid, or the pixels of 20 m of it that are `inside`, (y, x) bool.
     A damaged look is left out, and named in `lost` with its reason; SceneError if all are.
     """
     grid20 = GeoBox.from_bbox(grid.boundingbox, resolution=20, tight=True)
@@ -208,6 +213,7 @@ def rank_looks(
             mask = mask_of(look, grid20, access)
         except SceneError as error:
             return error
+        mask = mask if inside is None else mask[inside]
         return look, float((mask != NO_DATA).mean()), float(((mask == CLEAR) | (mask == RESAMPLED)).mean())
 
     paths = (path for scene in scenes.scenes for path in scene.bands.values())

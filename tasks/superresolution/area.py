@@ -1,0 +1,98 @@
+"""The area that a person draws: any vector file, in any reference system, anywhere on Earth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+from rasterio.features import geometry_mask
+
+from imperv.grids import Bounds, snap_utm
+from imperv.tasks.errors import InputError
+
+DEGREES = "EPSG:4326"
+
+PIECES = 64
+"""Parts of the longer side into which edges are cut: what is straight in one reference system is curved in another."""
+
+CENTIMETRES = 2
+"""Decimals of metres to which corners are rounded before they are snapped, so that what is drawn on pixels stays on them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """An area of interest."""
+
+    shape: shapely.Geometry
+    """Polygons, with corners close enough for any reference system."""
+    crs: str
+    """Reference system of them."""
+    name: str
+    """File that it was read from."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """(west, south, east, north) in degrees; west > east across the antimeridian."""
+        parts = shapely.get_parts(self.to(DEGREES))
+        west, south, east, north = (float(v) for v in shapely.total_bounds(parts))
+        if east - west > 180:  # GeoJSON cuts there (RFC 7946, 3.1.9)
+            lefts, rights = shapely.bounds(parts)[:, 0], shapely.bounds(parts)[:, 2]
+            if not ((lefts < 0) & (rights > 0)).any():
+                west, east = float(lefts[lefts >= 0].min()), float(rights[rights <= 0].max())
+        return west, south, east, north
+
+    def to(self, crs: str) -> shapely.Geometry:
+        """The polygons in another reference system."""
+        if crs == self.crs:
+            return self.shape
+        turn = Transformer.from_crs(self.crs, crs, always_xy=True)
+        return shapely.transform(self.shape, lambda x, y: turn.transform(x, y, errcheck=True), interleaved=False)
+
+    def grid(self, epsg: int, resolution: float) -> GeoBox:
+        """Native grid of a UTM zone around it."""
+        left, bottom, right, top = (round(float(v), CENTIMETRES) for v in self.to(f"EPSG:{epsg}").bounds)
+        return snap_utm((left, bottom, right, top), epsg, resolution)
+
+    def inside(self, grid: GeoBox, touched: bool = False) -> np.ndarray:
+        """Pixels of a UTM grid whose centre lies in it, or that it touches: (y, x) bool."""
+        shape = [self.to(f"EPSG:{grid.crs.epsg if grid.crs else 0}")]
+        found: np.ndarray = geometry_mask(shape, grid.shape.yx, grid.affine, all_touched=touched, invert=True)
+        return found
+
+
+def read_area(path: Path) -> Area:
+    """Polygons of a vector file; without a reference system its coordinates are degrees. InputError where it has none."""
+    import geopandas  # takes a second to import
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    from imperv.tasks.vectors.batches import ogr_name
+
+    try:
+        found: Any = pyogrio.read_dataframe(ogr_name(str(path)), columns=[], force_2d=True, use_arrow=False)
+    except (DataSourceError, DataLayerError, OSError) as error:
+        raise InputError(f"--aoi: {path} cannot be read ({str(error).splitlines()[0]}); name a vector file") from None
+    shapes = list(found.geometry) if isinstance(found, geopandas.GeoDataFrame) else []
+    parts = [p for s in shapes if s is not None for p in shapely.get_parts(shapely.make_valid(s)) if p.geom_type == "Polygon"]
+    shape = shapely.union_all(parts)
+    if shape.is_empty:
+        raise InputError(f"--aoi: {path} holds no polygon; draw the area as one")
+    left, bottom, right, top = shape.bounds
+    crs = found.crs.to_wkt() if found.crs is not None else DEGREES
+    geographic = found.crs is None or found.crs.is_geographic
+    if geographic and (max(abs(left), abs(right)) > 360 or max(abs(bottom), abs(top)) > 90):
+        raise InputError(f"--aoi: {path}: {left:g} {bottom:g} are no degrees; write the file with its reference system")
+    area = Area(shapely.segmentize(shape, max(right - left, top - bottom) / PIECES), crs, str(path))
+    try:
+        degrees = area.to(DEGREES).bounds
+    except ProjError:
+        degrees = (np.inf,)
+    if not np.isfinite(degrees).all():
+        raise InputError(f"--aoi: {path}: lies outside of its reference system; correct the file")
+    return area

@@ -1,0 +1,106 @@
+"""Cloud-optimised GeoTIFFs of the sharpened bands, written block by block; nothing has its name before all are finished."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from imperv.grids import Block
+from imperv.tasks.delivery.cog import BLOCK, Summary
+from imperv.tasks.errors import WorkError, writing
+from imperv.tasks.superresolution.windows import PIXELS
+
+COLOURS = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.blue}
+"""What programs show at first: natural colour."""
+
+SCALE = 1e-4
+"""Reflectance of a digital number."""
+
+WAVELENGTHS = {
+    "B01": 0.443, "B02": 0.492, "B03": 0.560, "B04": 0.665, "B05": 0.704, "B06": 0.740, "B07": 0.783, "B08": 0.833, "B8A": 0.865,
+    "B09": 0.945, "B11": 1.614, "B12": 2.202,
+}  # fmt: skip
+"""Centre wavelength of the bands of Sentinel-2A, micrometres (ESA, Sentinel-2 Spectral Response Functions)."""
+
+
+class Draft:
+    """One file that grows block by block; from several threads."""
+
+    def __init__(self, path: Path, grid: GeoBox, names: Sequence[str], nodata: int) -> None:
+        form = {
+            "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": len(names), "dtype": "uint16",
+            "nodata": nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
+            "blockysize": BLOCK, "BIGTIFF": "IF_SAFER", "INTERLEAVE": "BAND",
+        }  # fmt: skip
+        self.path, self.names = path, tuple(names)
+        self.out, self.lock = rasterio.open(path.with_suffix(".draft"), "w", **form), Lock()
+        self.found = [Summary(nodata, False) for _ in names]
+
+    def write(self, block: Block, pixels: np.ndarray) -> None:
+        """Pixels of a block, (band, y, x) uint16."""
+        rows, columns = block.shape
+        with self.lock:
+            self.out.write(pixels, window=Window(block.x0, block.y0, columns, rows))
+            for band, values in zip(self.found, pixels, strict=True):
+                band.add(values)
+
+    def finish(self, tags: Mapping[str, str], threads: int) -> None:
+        """Make the cloud-optimised file of it."""
+        with self.out as out:
+            out.update_tags(**tags)
+            out.descriptions, out.scales = self.names, (SCALE,) * len(self.names)
+            out.units = ("reflectance",) * len(self.names)
+            out.colorinterp = [COLOURS.get(name, ColorInterp.undefined) for name in self.names]
+            for number, (name, band) in enumerate(zip(self.names, self.found, strict=True), 1):
+                values = {f"STATISTICS_{key.upper()}": repr(value) for key, value in band.values.items()}
+                out.update_tags(number, **values, wavelength=f"{WAVELENGTHS[name]} micrometres", measured_at=f"{PIXELS[name]} m")
+        rasterio.shutil.copy(
+            self.out.name, self.path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK,
+            BIGTIFF="IF_SAFER", OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=threads,
+        )  # fmt: skip
+        Path(self.out.name).unlink()
+
+
+@contextmanager
+def drafts(out: Path, grid: GeoBox, files: Mapping[Path, tuple[Sequence[str], int]]) -> Iterator[dict[Path, Draft]]:
+    """Drafts of files beside each other, by path: (bands, no data) of each; named at the end, the last one last.
+
+    They lie in a hidden folder beside `out`, which a run that was killed leaves and the next one takes away. InputError if the
+    folder cannot be written, WorkError if GDAL cannot write.
+    """
+    folder = out.with_name(f".{out.name}.draft")
+    with writing(out, "--output"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    open_ones: dict[Path, Draft] = {}
+    try:
+        for path, (names, nodata) in files.items():
+            open_ones[path] = Draft(folder / path.name, grid, names, nodata)
+        yield open_ones
+        for path, draft in open_ones.items():
+            draft.path.replace(path)
+    except RasterioError as error:
+        raise WorkError(f"{out}: GDAL cannot write it ({' '.join(str(error).split())})") from None
+    finally:
+        for draft in open_ones.values():
+            with draft.lock:  # threads of a run that is stopped may still be writing
+                draft.out.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_room(folder: Path, size: float) -> None:
+    """WorkError where a disk lacks room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise WorkError(f"{folder}: {size / 1e9:.1f} GB are needed while the file is made, {free / 1e9:.1f} GB are free")
