@@ -11,6 +11,7 @@ from imperv.flows.cli.commands import main
 from imperv.flows.cli.init import starting_file
 from imperv.grids import Tile, country_tiles, official_tiles
 from imperv.grids.tiles import countries_of
+from imperv.layers.families import BUILT_IN
 from imperv.tasks.imperviousness.starting import STARTING_FILE
 from imperv.tasks.settings.production import Production
 from tests.support.objections import nothing_but_objections
@@ -88,11 +89,11 @@ def test_an_existing_file_is_never_changed(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["production.toml"]
 
 
-@pytest.mark.parametrize("product", ["landcover", "superresolution", "nonsense"])
+@pytest.mark.parametrize("product", ["landcover", "nonsense"])
 def test_other_products_are_refused_in_one_line(product, tmp_path, capsys):
     assert main(["init", "E38N31", "-o", str(tmp_path / "p.toml"), "--product", product]) == 2
     (line,) = nothing_but_objections(capsys.readouterr().err)
-    assert f"--product: there is no product '{product}'; there is imperviousness" in line
+    assert f"--product: there is no product '{product}'; there are {', '.join(BUILT_IN)}" in line
     assert list(tmp_path.iterdir()) == []
 
 
