@@ -22,7 +22,7 @@ from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
 from imperv.tasks.scenes.bands import PIXEL, SCL
-from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
+from imperv.tasks.scenes.reading import EXACT, data_bands, extent, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.scenes import SceneAccess
 
 T = TypeVar("T")
@@ -62,7 +62,8 @@ def read_native(path: str, scene: str, band: str, grid: GeoBox, *, stated: float
         check_native(source, path, scene, band)
         others = {float(v) for v in (source.nodata, stated) if v}
         if epsg_of(source) != grid_epsg(grid):
-            return Native(warp(source, grid, Resampling.nearest if band == SCL else Resampling.cubic, 0, others), False)
+            how = Resampling.nearest if band == SCL else Resampling.cubic
+            return Native(warp(source, grid, how, 0, others, tolerance=EXACT), False)
         columns, rows = ~source.transform * (grid.affine.c, grid.affine.f)
         left, top = round(columns), round(rows)
         if max(abs(columns - left), abs(rows - top)) > SHIFT:
@@ -167,7 +168,7 @@ def read_classi(path: str, like: str, scene: str, grid: GeoBox, access: SceneAcc
         with memory.open(**profile, crs=wkt, transform=to) as target:
             target.write(bits, 1)
         with memory.open() as source:
-            return warp(source, grid, Resampling.nearest, 0)
+            return warp(source, grid, Resampling.nearest, 0, tolerance=EXACT)
 
 
 @functools.lru_cache(maxsize=8)  # 3 MB each; asked again for every block

@@ -31,6 +31,9 @@ from imperv.tasks.settings.scenes import SceneAccess
 TOLERANCE = 0.001
 """Error of GDAL's approximated coordinate transformation, source pixels; by default 0.125; 0.01 still moves noise by 50."""
 
+EXACT = 1e-10
+"""The same where coordinates are transformed pixel by pixel; GDAL's warper through rasterio refuses 0."""
+
 
 def open_full_resolution(path: str) -> rasterio.DatasetReader:
     """Open a raster so that GDAL cannot take its overviews."""
@@ -82,16 +85,21 @@ MARGIN = 4
 
 
 def warp(
-    source: rasterio.DatasetReader, grid: GeoBox, resampling: Resampling, nodata: float, others: Collection[float] = ()
+    source: rasterio.DatasetReader,
+    grid: GeoBox,
+    resampling: Resampling,
+    nodata: float,
+    others: Collection[float] = (),
+    tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """First band of a raster, from `open_full_resolution`, on another grid: (y, x) in the source's data type.
 
     Pixels without data (`nodata`, `others`, masked ones) never take part in the interpolation: its weights are those of the valid
-    neighbours.
+    neighbours. By the `tolerance` `EXACT` a pixel is the same in any window.
     """
     if others or is_masked(source):
         with _cleaned(source, grid, nodata, others) as clean:
-            return warp(clean, grid, resampling, nodata)
+            return warp(clean, grid, resampling, nodata, tolerance=tolerance)
     scale = {}
     if source.crs.is_projected:
         # Or GDAL guesses the ratio of the pixel sizes from the shape of the window, widens its kernel on a grid that lies turned,
@@ -107,7 +115,7 @@ def warp(
         src_nodata=nodata,
         nodata=nodata,
         init_dest_nodata=True,
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
         **scale,
     ) as vrt:
         return vrt.read(1)

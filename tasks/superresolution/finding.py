@@ -76,8 +76,8 @@ def find_scenes(
         if not found.scenes:
             raise InputError(_nothing(source, found, catalogue, bounds, period, remote))
     except InputError as error:
-        # No production file: there is no such setting.
-        raise InputError(str(error).removeprefix("scenes.catalogue: ")) from None
+        # Without a production file there are no such settings.
+        raise InputError(str(error).removeprefix("scenes.catalogue: ").replace("scenes.collection", "the collection")) from None
     return found
 
 

@@ -26,6 +26,7 @@ from imperv.tasks.superresolution.looks import Look, bands_of, looks_of, mask_of
 from imperv.tasks.superresolution.mosaics import mosaic_of
 from tests.support.native_granules import Granule, write_granule, write_granules
 from tests.support.safe_products import write_product, zipped
+from tests.support.stac_server import StacServer, serving
 from tests.tasks.superresolution.test_looks import BY_SIZE, PRODUCT, plain, safe_pixels
 
 HERE = transform_bounds("EPSG:32632", "EPSG:4326", 677900, 5152600, 678300, 5152900)
@@ -180,6 +181,18 @@ def test_a_scene_without_20_m_bands(tmp_path):
     place = write_product(tmp_path / "safe", PRODUCT, safe_pixels(PRODUCT))
     shutil.rmtree(next(place.glob("GRANULE/*/IMG_DATA/R20m")))
     refused("lacks .*_B05_20m.jp2", place)
+
+
+def test_an_api_is_searched_near_the_date(three):
+    items = [{**item, "collection": "sentinel-2-l2a"} for item in json.loads(three.read_text())["features"]]
+    with serving(StacServer(items)) as server:
+        assert [str(s.day) for s in find_scenes(server.url, HERE, JUNE).scenes] == list(DATES[:2])
+        assert server.asked[-1]["collections"] == ["sentinel-2-l2a"]
+        # Sixty days around the date, which the one of August is not in.
+        nearest = f"{server.url}: no scene on 2021-06-15; the nearest dates are 2021-06-02, 2021-06-12$"
+        refused(nearest, server.url, HERE, Period.parse("2021-06-15"))
+        refused("no scene in 2020-01, nor within 60 days of it; correct the area", server.url, HERE, Period.parse("2020-01"))
+        refused("has no collection sentinel-2-l1c .*; correct the collection", server.url, HERE, JUNE, level="L1C")
 
 
 def test_an_api_is_asked_for_an_area_and_a_date():
