@@ -212,7 +212,7 @@ def _solved(
             expected = sampling.apply(state)
             both = (clear & known[0]).astype(np.float32)
             alike = harmonised(date, expected, both)
-            doubt = TRUST * _local_mean(((alike - expected) / unit) ** 2, both)
+            doubt = TRUST * local_mean(((alike - expected) / unit) ** 2, both)
             seen.append((sampling, alike / unit, both / (1 + doubt)))
         image = state = unit * _descent(image / unit, seen)
     return image[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -258,7 +258,8 @@ def _local_sum(image: np.ndarray) -> np.ndarray:
     return np.stack([cv2.boxFilter(b, cv2.CV_32F, (size, size), normalize=False, borderType=cv2.BORDER_CONSTANT) for b in image])
 
 
-def _local_mean(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def local_mean(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted means (band, y, x) over the windows of `RADIUS`; 0 where nothing has weight."""
     return _local_sum(image * weight) / np.maximum(_local_sum(weight[None]), 1)
 
 
@@ -273,17 +274,17 @@ def harmonised(date: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> np
     date, bands = (date - centre) * weight, len(date)
     base = (expected * weight).sum((1, 2), keepdims=True) / max(float(weight.sum()), 1.0)
     told = (expected - base) * weight
-    mean, aim = _local_mean(date, weight), _local_mean(told, weight)
+    mean, aim = local_mean(date, weight), local_mean(told, weight)
     rows, columns = np.triu_indices(bands)
-    pairs = _local_mean(date[rows] * date[columns], weight) - mean[rows] * mean[columns]
+    pairs = local_mean(date[rows] * date[columns], weight) - mean[rows] * mean[columns]
     square = np.empty((*weight.shape, bands, bands), np.float32)
     for k, (i, j) in enumerate(zip(rows, columns, strict=True)):
         square[..., i, j] = square[..., j, i] = pairs[k]
     square += np.float32(RIDGE) * np.eye(bands, dtype=np.float32)
-    cross = np.stack([_local_mean(date * band, weight) - mean * aim[k] for k, band in enumerate(told)])
+    cross = np.stack([local_mean(date * band, weight) - mean * aim[k] for k, band in enumerate(told)])
     slope = np.moveaxis(np.linalg.solve(square, cross.transpose(2, 3, 1, 0)), (3, 2), (0, 1))
     offset = aim - (slope * mean).sum(1)
-    slope = np.stack([_local_mean(s, weight) for s in slope])
-    result = (slope * date).sum(1) + _local_mean(offset, weight) + base
+    slope = np.stack([local_mean(s, weight) for s in slope])
+    result = (slope * date).sum(1) + local_mean(offset, weight) + base
     enough = _local_sum(weight[None])[0] >= LEAST * (2 * RADIUS + 1) ** 2
     return np.where((weight > 0) & enough, result, expected).astype(np.float32)

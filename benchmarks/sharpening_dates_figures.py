@@ -1,0 +1,118 @@
+"""`python -m benchmarks.sharpening_dates_figures KITS [--model FILE]`: bands at 5 m from one date and from eight, against their truth.
+
+On simulated sites in the east of the image that the network of several dates was not trained on; KITS is a folder for them. Errors are
+shares of that of bicubic interpolation with back-projection, the mean over four bands; widths are of straight edges, from 10 to 90 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.sharpening_dates import SIGMA, made, moved
+from imperv.layers.network.unet import configure_threads
+from imperv.layers.sharpening.back_projection import back_project, residual
+from imperv.layers.sharpening.date_network import DateModel, load, shipped
+from imperv.layers.sharpening.dates import fuse
+from imperv.layers.sharpening.edges import edge_widths, find_edges
+from imperv.layers.sharpening.enlarging import enlarge
+from imperv.layers.sharpening.measures import comparison_scores, comparison_sums, opensr_scores, opensr_sums
+from imperv.layers.sharpening.registration import shift_between
+from imperv.layers.statistics.scores import differences, estimates
+
+SITES = [
+    (400, 520, 0, ("2021-06", "2021-07"), 12, 2),
+    (400, 520, 300, ("2021-07", "2021-08"), 10, 5),
+    (400, 520, 0, ("2021-06", "2021-07"), 16, 21),
+    (400, 520, 300, ("2021-07", "2021-08"), 16, 22),
+]
+"""As of `sharpening_dates.made`."""
+
+OTHERS = 7
+BANDS = ("B02", "B03", "B04", "B08")
+ROUNDS = 22
+"""Rounds of back-projection after which bicubic interpolation is within 2 digital numbers of what was measured."""
+
+EDGE = 16
+"""Pixels at the border that do not count."""
+
+
+def candidates(folder: Path, model: DateModel | None) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+    """Of each reference date: its day, the measured bands, the truth, NaN where it is not clear, and images by method."""
+    from tests.support.fine import dates_of
+
+    dates = dates_of(folder)
+    for reference in (d for d in dates if d.clear.mean() > 0.4):
+        if reference.truth is None:
+            continue
+        bands, masks = reference.bands, [reference.clear]
+        others, shifts = list[np.ndarray](), list[tuple[float, float]]()
+        for other in sorted((d for d in dates if d is not reference), key=lambda d: -(d.clear & reference.clear).mean()):
+            found = shift_between(bands, other.bands, reference.clear & other.clear)
+            if np.isfinite(found.error) and len(others) < OTHERS:
+                others.append(other.bands)
+                shifts.append(found.shift)
+                masks.append(other.clear)
+        plain = enlarge(bands, 2)
+        images = {
+            "bicubic": plain,
+            "bicubic, back-projected": back_project(plain, bands, 2, SIGMA, ROUNDS),
+            "one date, fused": fuse(bands, [], [], 2, SIGMA, masks[:1])[0],
+            f"{len(others) + 1} dates, fused": fuse(bands, others, shifts, 2, SIGMA, masks)[0],
+        }
+        if model is not None:
+            free, _ = model.predict(bands, others, shifts, SIGMA, masks)
+            images |= {f"{len(others) + 1} dates, network": back_project(free, bands, 2, SIGMA, ROUNDS)}
+            images |= {f"{len(others) + 1} dates, network, {n} rounds": back_project(free, bands, 2, SIGMA, n) for n in (0, 2, 5)}
+        truth = moved(reference.truth, *(2 * s for s in reference.shift))
+        clear = cv2.erode(
+            reference.clear.astype(np.uint8), np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        truth[:, np.kron(clear, np.ones((2, 2), np.uint8)) == 0] = np.nan
+        truth[:, :EDGE], truth[:, -EDGE:], truth[..., :EDGE], truth[..., -EDGE:] = np.nan, np.nan, np.nan, np.nan
+        yield reference.day, bands, truth, images
+
+
+def main() -> None:
+    """Print a table for each reference date."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharpening_dates_figures", description=__doc__)
+    parser.add_argument("kits", type=Path)
+    parser.add_argument("--model", type=Path, help="of several dates; that of the package where none is given")
+    options = parser.parse_args()
+    configure_threads(1)
+    model = load(options.model) if options.model else shipped()
+    scores = comparison_scores(BANDS, 2)
+    for site in SITES:
+        folder = made(options.kits, *site)
+        for day, bands, truth, images in candidates(folder, model):
+            edges = find_edges(truth)
+            sums = {name: comparison_sums(image, truth) for name, image in images.items()}
+            widths = {name: edge_widths(image, edges) for name, image in images.items()}
+            found = {name: estimates([s], scores) for name, s in sums.items()}
+            base = found["bicubic, back-projected"]
+            print(f"\n{folder.name} {day}: truth's edges {np.nanmean(edge_widths(truth, edges)):.2f} px in {len(edges)} places")
+            print(
+                "| method | error | of bands | less than bicubic by | edges | residual | SAM | improved, omitted, hallucinated |"
+            )
+            print("|---|---|---|---|---|---|---|---|")
+            for name, image in images.items():
+                shares = [found[name][f"rmse.{b}"].value / base[f"rmse.{b}"].value for b in BANDS]
+                gain = differences([sums["bicubic, back-projected"]], [sums[name]], scores)["rmse"]
+                both = np.isfinite(widths[name]) & np.isfinite(widths["bicubic"])
+                wide = widths[name][both].mean() / widths["bicubic"][both].mean()
+                kinds = opensr_scores(opensr_sums(bands, image, truth, 2, SIGMA).sum(0))
+                parts = ", ".join(f"{kinds[k]:.2f}" for k in ("improvement", "omission", "hallucination"))
+                each = " ".join(f"{s:.3f}" for s in shares)
+                print(
+                    f"| {name} | {np.mean(shares):.3f} | {each} | {gain.value:.1f} ({gain.low:.1f} to {gain.high:.1f}) | {wide:.2f} "
+                    f"| {residual(image, bands, 2, SIGMA).max():.1f} | {found[name]['sam'].value:.2f} | {parts} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
