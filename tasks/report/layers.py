@@ -65,14 +65,15 @@ def write_layers_report(job: Job) -> str:
     page = render(
         TEMPLATE, family=found, tile=str(job.tile), period=job.production.periods.whole, windowed=job.windowed,
         bounds=job.bounds, locator=locator(str(job.tile)), maps=maps, run=run,
-        rows=[_row(CATALOGUE[symbol], record) for symbol, record in records.items()],
+        rows=[row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
         parameters=flat(parameters.model_dump(mode="json"), defaults),
     )  # fmt: skip
     job.store.write_text(job.report_path, page)
     return job.report_path
 
 
-def _row(layer: Layer, record: Record | None) -> Row:
+def row_of(layer: Layer, record: Record | None) -> Row:
+    """What a record says of its layer; of one that is not made too."""
     if record is None:
         return Row(layer.symbol, layer.description, "not made yet", None, None, None, ())
     state = "made" if record.made else f"not made: {record.reason}"

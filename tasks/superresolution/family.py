@@ -12,6 +12,7 @@ from imperv.tasks.superresolution.dates import make_shifts, no_shifts, shifts_co
 from imperv.tasks.superresolution.delivery import ADDITIONS
 from imperv.tasks.superresolution.input import dates_cost, input_cost, make_dates, make_input
 from imperv.tasks.superresolution.models import make_scene_model, model_cost, model_external
+from imperv.tasks.superresolution.report import write_report
 from imperv.tasks.superresolution.sharpening import (
     make_deviation,
     make_sharp,
@@ -45,6 +46,7 @@ FAMILY = Family(
     method_short="page",
     tasks=TASKS,
     form=cog_form("superresolution", ADDITIONS),
+    report=write_report,
     bands=(*SHARP, SCL),
     stages=("scenes", "features", "models", "layers"),
     starting_file=STARTING_FILE,
