@@ -85,7 +85,8 @@ def pairs(job: Job, symbol: str, cut: Block) -> list[Pair]:
         for what, pixels in (("measured", before), (f"sharpened to {resolution} m", after)):
             title = f"{name.capitalize()}, {', '.join(bands)}"
             uri = data_uri(draw_bands(pixels, None, limits), "png", compress_level=9)
-            maps.append(Map(title, uri, f"{title}, {what}", None, "", *pixels.shape[:0:-1], share, text))
+            height, width = pixels.shape[1:]
+            maps.append(Map(title, uri, f"{title}, {what}", None, "", width, height, share, text))
         coarsest = max(PIXELS[band] for band in bands)
         found.append(Pair(maps[0], maps[1], coarsest <= resolution, bands, coarsest))
     return found
