@@ -23,8 +23,12 @@ FACTOR = 3
 FINE_MTF = 0.27
 """Modulation transfer at Nyquist of the 10 m bands of Sentinel-2, to which composites are brought."""
 
-ROUNDS = 2
+ROUNDS = 1
 """Rounds of back-projection: a composite has noise, which more rounds would sharpen too (docs/landsat.md)."""
+
+NOISE = 45.0
+"""Standard deviation of what a date differs by from a composite, reflectance x 10 000: noise, and what no relation of levels
+explains; our choice, on a kit. The same everywhere, so that windows fit together."""
 
 HALF = (-5, 49, -245, 1225, 1225, -245, 49, -5)
 """Half-pixel interpolation by the polynomial through eight pixels, in 2048ths."""
@@ -95,5 +99,6 @@ def sharpen(
         image = plain(composite, sigma, rounds)
         return image, np.where(np.isnan(image), np.float32(np.nan), np.float32(0))
     everywhere = np.isfinite(composite).all(0)
-    image, deviation = fuse(composite, dates, shifts, FACTOR, sigma, [everywhere, *clear], rounds=rounds)
+    noise = np.full(len(composite), NOISE)
+    image, deviation = fuse(composite, dates, shifts, FACTOR, sigma, [everywhere, *clear], noise=noise, rounds=rounds)
     return half_pixel(image), np.abs(half_pixel(deviation))
