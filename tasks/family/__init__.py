@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from imperv.layers.catalogue.node import STAGES
 from imperv.layers.reflectance import BANDS
@@ -56,6 +57,10 @@ class Family:
     """Writes the report of a tile and says where; the report that all families have where there is none of its own."""
     report_production: Callable[..., str] | None = None
     """The same of all tiles: (production, statuses, costs) -> where."""
+    evaluate: Callable[[Sequence[Job], Mapping[str, str], Callable[[str], None]], dict[str, Any]] | None = None
+    """Scores finished tiles for `imperv evaluate`: (jobs, truth rasters by key, progress) -> what is printed as JSON."""
+    tables: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
+    """The same as tables of text: ``title``, ``columns``, ``rows``."""
     starting_file: str = ""
     """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
     next_production: Callable[..., tuple[Path, list[str]]] | None = None

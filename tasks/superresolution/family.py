@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.reflectance import SCL
 from imperv.tasks.delivery.cog import cog_form
@@ -39,6 +42,19 @@ TASKS = {
 }
 """How each layer is made."""
 
+
+def _evaluate(*given: Any) -> dict[str, Any]:
+    from imperv.tasks.superresolution.evaluation import evaluate  # what scores takes a second to import
+
+    return evaluate(*given)
+
+
+def _tables(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from imperv.tasks.superresolution.evaluation import tables
+
+    return tables(found)
+
+
 FAMILY = Family(
     name="superresolution",
     title="All bands of Sentinel-2 at 10 m and 5 m",
@@ -48,6 +64,9 @@ FAMILY = Family(
     form=cog_form("superresolution", ADDITIONS),
     report=write_report,
     bands=(*SHARP, SCL),
+    levels=("L2A", "L1C"),
     stages=("scenes", "features", "models", "layers"),
     starting_file=STARTING_FILE,
+    evaluate=_evaluate,
+    tables=_tables,
 )

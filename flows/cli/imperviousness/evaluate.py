@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from imperv.flows.cli.parts.names import tiles_argument
 from imperv.flows.runtime.console import Config, Json, err, named, out
+
+if TYPE_CHECKING:
+    from imperv.tasks.family import Family
 
 
 class Product(StrEnum):
@@ -34,18 +40,26 @@ def evaluate(
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw into this PNG or HTML file.")] = None,
 ) -> None:
-    """Score models and maps by a truth: U-Nets and per-pixel models on held-out blocks, and the stored layers."""
+    """Score models and maps: by a truth, by ground that is held out, and beside the methods that others use."""
     from imperv.flows.cli.imperviousness.evaluating import evaluate_tiles, notes, tables
     from imperv.flows.cli.imperviousness.evaluation_plots import check_name, save
+    from imperv.tasks.errors import InputError
+    from imperv.tasks.families import family
     from imperv.tasks.imperviousness.assessment.truth import Truth
     from imperv.tasks.imperviousness.settings import only_imperviousness
     from imperv.tasks.job import Job
     from imperv.tasks.settings.production import Production
 
+    production = Production.read(config)
+    jobs = [Job.of(production, tile) for tile in named(tiles, production.tile_names)]
+    if (about := family(production.product)).evaluate is not None:
+        if truth or only or plot:
+            raise InputError(f"--truth, --only and --plot are not of product {about.name}; leave them out")
+        _print_tables(about, about.evaluate(jobs, _by_key(rasters or ()), lambda line: err.print(line, markup=False)), as_json)
+        return
     if plot is not None:
         check_name(plot)
-    production = only_imperviousness(Production.read(config), config)
-    jobs = [Job.of(production, tile) for tile in named(tiles, production.tile_names)]
+    only_imperviousness(production, config)
     found = evaluate_tiles(
         jobs, Truth.find(truth, rasters or ()), seeds, only.value if only else None, lambda line: err.print(line, markup=False)
     )
@@ -60,3 +74,28 @@ def evaluate(
             out.print(note, markup=False)
     if plot is not None:
         save(found, plot)
+
+
+def _by_key(rasters: Sequence[str]) -> dict[str, str]:
+    """``key=FILE`` as a table; InputError for anything else."""
+    from imperv.tasks.errors import InputError
+
+    found = dict(text.split("=", 1) for text in rasters if "=" in text)
+    if len(found) < len(rasters):
+        raise InputError("--truth-raster: write KEY=FILE, each key once")
+    return found
+
+
+def _print_tables(about: Family, found: dict[str, Any], as_json: bool) -> None:
+    """Scores of a product that has an evaluation of its own."""
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    wide = out if out.is_terminal else Console(width=200, highlight=False, file=sys.stdout)
+    for one in about.tables(found) if about.tables is not None else ():
+        table = Table(title=one["title"], title_justify="left", box=box.SIMPLE)
+        for k, column in enumerate(one["columns"]):
+            table.add_column(column, justify="right" if k else "left")
+        for row in one["rows"]:
+            table.add_row(*row)
+        wide.print(table)
