@@ -26,9 +26,12 @@ from imperv.layers.sharpening.steps import STEPS, TEN
 MARGIN = 960
 """Metres around a window that its pixels may depend on: 16 pixels of 60 m, of which back-projection reaches 12."""
 
-ROUNDS = {"20to10": 12, "60to10": 40, "10to5": 20}
+ROUNDS = {"20to10": 12, "60to10": 60, "10to5": 20}
 """Rounds of back-projection at the end of each step: they leave less than 2 digital numbers of what the instrument saw. The wider
 the point spread, the slower they are; what is kept from below `DARKEST` takes more of them."""
+
+PACE = 1.6
+"""Of back-projection: what is slow needs a third fewer rounds."""
 
 DARKEST = 1.0
 """Least reflectance x 10 000 of a sharpened pixel: 0 is no data."""
@@ -145,7 +148,7 @@ def sharpen(name: str, guides: np.ndarray, coarse: np.ndarray, model: SceneModel
     else:  # nothing tells detail: as much is missing as the octave below has
         found = enlarge(coarse, step.factor)
         deviation = enlarge(_strength(detail(coarse, step.octave, sigma)), step.factor, "nearest")
-    return back_project(found, coarse, step.factor, sigma, ROUNDS[name], DARKEST), deviation
+    return back_project(found, coarse, step.factor, sigma, ROUNDS[name], DARKEST, PACE), deviation
 
 
 def _regress(
@@ -177,7 +180,7 @@ def to_5(
     if dates is not None and dates.images:
         sigma = model.sigma("10to5")
         guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
-        guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST)
+        guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST, PACE)
         deviation = scatter if len(dates.images) > 1 else deviation
     deviation = np.where(np.isnan(guides), np.float32(np.nan), deviation)
     fine, errors = dict(zip(TEN, guides, strict=True)), dict(zip(TEN, deviation, strict=True))
@@ -187,7 +190,9 @@ def to_5(
         guides = np.stack([fine[guide] for guide in step.guides])
         found, deviation = _an_octave_finer(name, guides, half, model)
         coarse = np.stack([window[band] for band in step.bands])
-        found = back_project(found, coarse, 2 * step.factor, finer_sigma(name, model), ROUNDS[name] + ROUNDS["10to5"], DARKEST)
+        found = back_project(
+            found, coarse, 2 * step.factor, finer_sigma(name, model), ROUNDS[name] + ROUNDS["10to5"], DARKEST, PACE
+        )
         before = enlarge(np.stack([spread[band] for band in step.bands]), 2, "nearest")
         fine |= dict(zip(step.bands, found, strict=True))
         errors |= dict(zip(step.bands, np.hypot(deviation, before), strict=True))

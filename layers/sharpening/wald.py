@@ -15,7 +15,7 @@ from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.measures import comparison_scores, comparison_sums
 from imperv.layers.sharpening.regression import detail, neighbourhood
-from imperv.layers.sharpening.scene import DARKEST, ROUNDS, SceneModel, Window, sharpen
+from imperv.layers.sharpening.scene import DARKEST, PACE, ROUNDS, SceneModel, Window, sharpen
 from imperv.layers.sharpening.statistics import statistics_of
 from imperv.layers.sharpening.steps import STEPS
 
@@ -77,7 +77,7 @@ def degraded_sums(name: str, window: Window, model: SceneModel, *, peers: bool =
     lower = SceneModel({name: statistics_of(step, guides, coarse, sigma)}, {}, model.spread)
 
     def projected(image: np.ndarray) -> np.ndarray:
-        return back_project(image, coarse, step.factor, sigma, ROUNDS[name], DARKEST)
+        return back_project(image, coarse, step.factor, sigma, ROUNDS[name], DARKEST, PACE)
 
     plain = enlarge(coarse, step.factor)
     found = {CUBIC: plain, PROJECTED: projected(plain)}

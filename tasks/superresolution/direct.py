@@ -18,7 +18,8 @@ from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.network.unet import configure_threads
-from imperv.layers.sharpening.scene import MARGIN, Fit, SceneModel
+from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
+from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.scenes.native import grid_epsg
@@ -148,7 +149,8 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
     said: list[str] = []
     if request.tune:
         tell("tune", 0, 1)
-        tuned = tuned_networks(model, [window(measured, part) for part in parts_of(measured.shape)])
+        wanted = tuple(STEPS) if request.to == 5 else TO_10
+        tuned = tuned_networks(model, [window(measured, part) for part in parts_of(measured.shape)], wanted)
         model.networks = {**model.networks, **tuned}
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")

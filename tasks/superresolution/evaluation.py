@@ -22,7 +22,7 @@ from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.edges import edge_widths, find_edges
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.measures import BLOCK, comparison_scores, comparison_sums, opensr_scores, opensr_sums
-from imperv.layers.sharpening.scene import DARKEST, ROUNDS, SceneModel
+from imperv.layers.sharpening.scene import DARKEST, PACE, ROUNDS, SceneModel
 from imperv.layers.sharpening.steps import STEPS, TEN
 from imperv.layers.sharpening.wald import CUBIC, LANCZOS, LANCZOS_PROJECTED, PROJECTED, degraded_sums
 from imperv.layers.statistics.scores import estimates
@@ -57,7 +57,7 @@ def evaluate(
     degraded: dict[str, dict[str, list[np.ndarray]]] = {}
     for job in jobs:
         model, read = scene_model(job), partial(read_stored, measured_arrays(job))
-        for outlook in parts_of(tuple(job.grid_of(CATALOGUE["SR10"]).shape)):
+        for outlook in parts_of(job.grid_of(CATALOGUE["SR10"]).shape.yx):
             part = window(read, outlook)
             for name in STEPS:
                 for way, sums in degraded_sums(name, part, model, peers=True).items():
@@ -84,7 +84,7 @@ def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
     for job in jobs:
         layer, model = CATALOGUE[f"SR{pixel}"], scene_model(job)
         grid, array, read = job.grid_of(layer), job.array(layer.symbol), partial(read_stored, measured_arrays(job))
-        for outlook in parts_of(tuple(job.grid_of(CATALOGUE["SR10"]).shape)):
+        for outlook in parts_of(job.grid_of(CATALOGUE["SR10"]).shape.yx):
             part = window(read, outlook)
             here = outlook.at(pixel)
             truth = _truth(path, here.geobox(grid), str(grid.crs))
@@ -126,7 +126,7 @@ def _ways(
     found = {}
     for plain, projected, kernel in ((CUBIC, PROJECTED, "cubic"), (LANCZOS, LANCZOS_PROJECTED, "lanczos")):
         found[plain] = enlarge(coarse, factor, kernel)  # type: ignore[arg-type]
-        found[projected] = back_project(found[plain], coarse, factor, sigma, rounds, DARKEST)
+        found[projected] = back_project(found[plain], coarse, factor, sigma, rounds, DARKEST, PACE)
     return found | {PRODUCT: np.stack([sharp[n] for n in names])}
 
 

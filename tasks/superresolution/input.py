@@ -44,11 +44,11 @@ def make_dates(job: Job, layer: Layer) -> Made:
          "data": round(data, 6), "clear": round(clear, 6)}
         for look, data, clear in ranked
     ]  # fmt: skip
-    if not ranked or max(row["data"] for row in rows) == 0:
+    if not ranked or max(data for _, data, _ in ranked) == 0:
         raise InputError(
             f"{layer.symbol} of tile {job.tile}: no scene of {job.period(layer)[0]} shows the area; name another area or span"
         )
-    if rows[0]["clear"] < least:
+    if ranked[0][2] < least:
         best = ", ".join(f"{row['day']} {row['clear']:.1%}" for row in rows[:3])
         raise InputError(
             f"{layer.symbol} of tile {job.tile}: clouds over the whole area in {job.period(layer)[0]} (clear: {best}, at least "

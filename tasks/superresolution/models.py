@@ -19,6 +19,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.sharpening.network import Model, load, save, shipped
 from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_from_json, statistics_to_json, to_10
 from imperv.layers.sharpening.steps import STEPS
+from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made
 from imperv.tasks.superresolution.windows import Outlook, window
@@ -67,7 +68,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     """Fit the regressions to the whole scene; keep the tuned networks, or name those that come with the package."""
     settings, lead = job.production.parameters.sharpening, CATALOGUE["SR10"]
     blocks = job.blocks_of(lead)
-    work = FitBlock(measured_arrays(job), tuple(job.grid_of(lead).shape), settings.point_spread)
+    work = FitBlock(measured_arrays(job), job.grid_of(lead).shape.yx, settings.point_spread)
     size = max(Outlook.of(block, 10, work.shape).pixels for block in blocks) * FIT_BYTES
     fit = Fit(settings.point_spread)
     for part in job.engine.map(work, blocks, size, layer.symbol):
@@ -109,13 +110,13 @@ def parts_of(shape: tuple[int, int]) -> list[Outlook]:
     return [Outlook(b, 10, Block(b.y0 // 6, b.x0 // 6, b.y1 // 6, b.x1 // 6)) for b in blocks]
 
 
-def tuned_networks(scene: SceneModel, windows: Sequence[Window]) -> dict[str, Model]:
+def tuned_networks(scene: SceneModel, windows: Sequence[Window], steps: Sequence[str] = tuple(STEPS)) -> dict[str, Model]:
     """The networks of a scene trained on with its own ground, an octave lower; a step that has too little keeps its own."""
     from imperv.layers.sharpening.training import fresh, tune
 
     found: dict[str, Model] = {}
-    for name, step in STEPS.items():
-        pairs = []
+    for name in steps:
+        step, pairs = STEPS[name], []
         for measured in windows:
             sharp = to_10(measured, scene)[0] if name == "60to10" else measured
             bands = np.stack([measured[band] for band in step.bands])
@@ -170,6 +171,8 @@ def scene_model(job: Job) -> SceneModel:
     settings = job.production.parameters.sharpening
     table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
     networks = {name: model for name, model in shipped_networks().items() if name in table["networks"]}
+    if {name: digest_of_model(model) for name, model in networks.items()} != table["networks"]:
+        raise WorkError(f"SR_model of tile {job.tile}: names other networks than the package has now; run the tile again")
     networks |= {name: from_text(text) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
     return SceneModel(statistics, networks, settings.point_spread)

@@ -68,7 +68,7 @@ def make_sharp(job: Job, layer: Layer) -> Made:
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
         dates = dates_reader(job) if layer.resolution == 5 else None
-        work = SharpenBlock(measured_arrays(job), tuple(grid.shape), out, layer, model, dates)
+        work = SharpenBlock(measured_arrays(job), grid.shape.yx, out, layer, model, dates)
         found = job.engine.map(work, blocks, sharpen_bytes(job, layer), layer.symbol)
         lack = consistency([part for _, part in found])
         if wrong := {name: value for name, value in lack.items() if value > CONSISTENT}:
@@ -88,13 +88,13 @@ def not_at_5(job: Job, symbol: str) -> str:
 
 def sharpen_bytes(job: Job, layer: Layer) -> int:
     """Memory of the largest block."""
-    shape, size = tuple(job.grid_of(layer).shape), int(layer.resolution)
+    shape, size = job.grid_of(layer).shape.yx, int(layer.resolution)
     return max(Outlook.of(block, size, shape).pixels for block in job.blocks_of(layer)) * SHARPEN_BYTES[size]
 
 
 def sharpen_cost(job: Job, layer: Layer) -> Cost:
     """By pixels of 10 m, margins of blocks included."""
-    shape, size = tuple(job.grid_of(layer).shape), int(layer.resolution)
+    shape, size = job.grid_of(layer).shape.yx, int(layer.resolution)
     pixels = sum(Outlook.of(block, size, shape).pixels for block in job.blocks_of(layer))
     return Cost(pixels * SHARPEN_NS[size] / 1e9, resident(job, sharpen_bytes(job, layer) * job.engine.settings.workers))
 

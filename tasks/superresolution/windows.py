@@ -74,7 +74,7 @@ class Outlook:
 
 def window(read: Read, outlook: Outlook) -> dict[str, np.ndarray]:
     """Measured bands as the sharpening wants them."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for size, names in MEASURED.items():
         found |= dict(zip(names, reflectance(read(size, outlook.at(size))), strict=True))
     return found
