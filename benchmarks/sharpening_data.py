@@ -129,11 +129,34 @@ def native(step: Step, scene: Ground) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([ten, scene[20].repeat(2, 1).repeat(2, 2)[:, :rows, :columns]]), scene[60]
 
 
-def draws(random: np.random.Generator, count: int) -> Iterator[tuple[float, float]]:
-    """Point spreads of bands and guides, in coarse pixels: every other one that of comparisons, the rest as instruments may be."""
+@dataclass(frozen=True)
+class Blur:
+    """Point spreads of one octave down: standard deviations, those of bands and guides in coarse pixels, of the truth in its own."""
+
+    band: float = PLAIN
+    guide: float = PLAIN
+    truth: float = 0.0
+    """Blur of the bands before anything else: what is sought is as sharp as a guide, and bands of 20 m are sharper at their pixels."""
+
+
+COMPARISON = Blur()
+"""Guides come out softer than the truth: what is learnt here sharpens them too."""
+
+
+def blurs(random: np.random.Generator, count: int, guided: bool) -> Iterator[Blur]:
+    """Every other one that of comparisons, the rest as instruments are.
+
+    With guides, most lie about those with which an octave down is like the real step: guides and truth equally sharp at their pixels,
+    and the coarse bands as sharp at theirs as the instrument's.
+    """
     for k in range(count):
-        band = PLAIN if k % 2 == 0 else round(random.uniform(0.25, 0.55) * 20) / 20
-        yield band, band if k % 2 == 0 else band + random.uniform(0, 0.1)
+        if k % 2 == 0:
+            yield COMPARISON
+        elif not guided or k % 8 == 7:
+            band = round(float(random.uniform(0.26, 0.5)) * 25) / 25
+            yield Blur(band, band + random.uniform(0, 0.08))
+        else:
+            yield Blur(float(random.choice([0.24, 0.28, 0.32])), random.uniform(0.32, 0.4), random.uniform(0.15, 0.3))
 
 
 def fields(step: Step, source: Source, count: int, seed: int, usable: np.ndarray | None = None) -> list[Field]:
@@ -141,14 +164,15 @@ def fields(step: Step, source: Source, count: int, seed: int, usable: np.ndarray
     random, found, f = np.random.default_rng([seed, 3]), [], step.factor
     pairs = [native(step, scene) for scene in source.scenes]
     for index, (guides, bands) in enumerate(pairs):
-        for k, (spread, guide_spread) in enumerate(draws(random, count)):
+        for k, blur in enumerate(blurs(random, count, len(guides) > 0)):
             y, x = (0, 0) if k == 0 or source.series else (int(n) for n in random.integers(0, f, 2))
-            part = guides[:, y * f :, x * f :], bands[:, y:, x:]
+            part = guides[:, y * f :, x * f :], degrade(bands[:, y:, x:], 1, blur.truth)
             mask = None if usable is None else usable[y:, x:]
             scene = None
             if source.series and f == 2 and len(guides):
-                scene = _pooled(step, pairs[max(0, index - 2) : index + 3], part, f * spread, f * guide_spread)
-            field = lower(step, *part, f * spread, f * guide_spread, scene, mask)
+                near = [(g, degrade(b, 1, blur.truth)) for g, b in pairs[max(0, index - 2) : index + 3]]
+                scene = _pooled(step, near, part, f * blur.band, f * blur.guide)
+            field = lower(step, *part, f * blur.band, f * blur.guide, scene, mask)
             found.append(replace(field, share=source.share / len(pairs) / count))
     return found
 

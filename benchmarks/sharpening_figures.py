@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,15 +21,16 @@ from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.back_projection import back_project, residual
 from imperv.layers.sharpening.degradation import PLAIN, degrade
 from imperv.layers.sharpening.enlarging import enlarge
-from imperv.layers.sharpening.network import Model, load
-from imperv.layers.sharpening.regression import detail, neighbourhood
+from imperv.layers.sharpening.network import Model, load, save
 from imperv.layers.sharpening.statistics import start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 from imperv.layers.sharpening.training import tune
+from imperv.layers.sharpening.wald import boosted_detail
 
 ROUNDS = 10
 BLOCKS = 10
 DRAWS = 1000
+OF = "tile 33UUB, 6 x 6 km, an octave lower, reflectance x 10 000, by a model trained alike that never saw it"
 MARGIN = 16
 """Pixels of the bands between a quarter that judges and the ground that a model was tuned on."""
 
@@ -43,32 +46,16 @@ def scores(sharp: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return bands, bands.mean(), tuple(np.quantile(drawn, (0.025, 0.975)))
 
 
-def show(name: str, sharp: np.ndarray, truth: np.ndarray, coarse: np.ndarray, step: Step) -> None:
-    """One line of the table."""
+def show(name: str, sharp: np.ndarray, truth: np.ndarray, coarse: np.ndarray, step: Step) -> dict[str, Any]:
+    """One line of the table, and its figures."""
     bands, mean, (low, high) = scores(sharp, truth)
     lack = residual(sharp, coarse, step.factor, PLAIN * step.factor).max()
     print(f"| {name} | {mean:.1f} ({low:.1f} to {high:.1f}) | {', '.join(f'{b:.1f}' for b in bands)} | {lack:.1f} |", flush=True)
-
-
-def boosted(step: Step, guides: np.ndarray, coarse: np.ndarray, sigma: float) -> np.ndarray:
-    """Boosted trees in the regression's place: details and levels, fitted an octave lower."""
-    from xgboost import XGBRegressor
-
-    def table(fine: np.ndarray, plain: np.ndarray) -> np.ndarray:
-        return np.concatenate([neighbourhood(detail(fine, step.factor, sigma)), fine, plain]).reshape(-1, fine[0].size).T
-
-    rows, columns = (n // step.octave * step.octave for n in coarse.shape[1:])
-    few = coarse[:, :rows, :columns]
-    lower = degrade(guides[:, : rows * step.factor, : columns * step.factor], step.factor, sigma)
-    x = table(lower, enlarge(degrade(few, step.factor, sigma), step.factor))
-    y = detail(few, step.factor, sigma)
-    plain = enlarge(coarse, step.factor)
-    at = table(guides, plain)
-    trees = [
-        XGBRegressor(n_estimators=200, max_depth=5, learning_rate=0.08, subsample=0.7, n_jobs=2).fit(x, band.ravel())
-        for band in y
-    ]
-    return plain + np.stack([t.predict(at).reshape(plain.shape[1:]) for t in trees]).astype("f4")
+    return {
+        "rmse": round(float(mean), 1),
+        "interval": [round(float(low), 1), round(float(high), 1)],
+        "bands": [round(float(b), 1) for b in bands],
+    }
 
 
 def quarters(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
@@ -86,18 +73,21 @@ def degraded(step: Step) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     return guides, bands, degrade(guides, step.factor, sigma), degrade(bands, step.factor, sigma)
 
 
-def peers(step: Step, fine: np.ndarray, coarse: np.ndarray, truth: np.ndarray) -> None:
+def peers(step: Step, fine: np.ndarray, coarse: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Interpolation, regression and trees."""
-    sigma = PLAIN * step.factor
+    sigma, found = PLAIN * step.factor, {}
     for kernel in ("cubic", "lanczos"):
         plain = enlarge(coarse, step.factor, kernel)
         show(f"{kernel} without", plain, truth, coarse, step)
-        show(kernel, back_project(plain, coarse, step.factor, sigma, ROUNDS), truth, coarse, step)
+        found[kernel] = show(kernel, back_project(plain, coarse, step.factor, sigma, ROUNDS), truth, coarse, step)
     if len(fine):
         start, _ = start_and_features(step, statistics_of(step, fine, coarse, sigma), fine, coarse, sigma)
-        show("regression", back_project(start, coarse, step.factor, sigma, ROUNDS), truth, coarse, step)
-        trees = boosted(step, fine, coarse, sigma)
-        show("boosted trees", back_project(trees, coarse, step.factor, sigma, ROUNDS), truth, coarse, step)
+        found["regression"] = show("regression", back_project(start, coarse, step.factor, sigma, ROUNDS), truth, coarse, step)
+        trees = enlarge(coarse, step.factor) + boosted_detail(step.name, fine, coarse, sigma)
+        found["boosted trees"] = show(
+            "boosted trees", back_project(trees, coarse, step.factor, sigma, ROUNDS), truth, coarse, step
+        )
+    return found
 
 
 def sharpened(model: Model, fine: np.ndarray, coarse: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
@@ -135,25 +125,30 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--step", choices=list(STEPS), action="append")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--record", type=Path, help="folder of models that get the figures into their records")
     options = parser.parse_args()
     configure_threads(2)
     for name in options.step or list(STEPS):
         step = STEPS[name]
         _, truth, fine, coarse = degraded(step)
         print(f"\n{name}\n\n| what | mean | {', '.join(step.bands)} | inconsistent by |\n|---|---|---|---|")
-        peers(step, fine, coarse, truth)
+        figures: dict[str, Any] = {"of": OF, **peers(step, fine, coarse, truth)}
         path = options.models / f"{name}.npz"
         if not path.is_file():
             continue
         model = load(path)
         sharp, deviation = sharpened(model, fine, coarse, step)
-        show("network", sharp, truth, coarse, step)
+        figures["network"] = show("network", sharp, truth, coarse, step)
         ratio = ((sharp - truth) / deviation).std((1, 2))
         print(f"error over deviation: {', '.join(f'{r:.2f}' for r in ratio)}")
         if options.tune:
             for same in (False, True):
                 found, truth, coarse = tuned(model, step, same)
-                show("network, tuned " + ("on the other quarters" if same else "an octave lower"), found, truth, coarse, step)
+                way = "network, tuned " + ("on the other quarters" if same else "an octave lower")
+                figures[way] = show(way, found, truth, coarse, step)
+        if options.record:
+            kept = load(options.record / f"{step.name}.npz")
+            save(replace(kept, record={**kept.record, "figures": figures}), options.record / f"{step.name}.npz")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ rebuilt by the code here. TensorFlow is imported inside the functions that need 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -57,6 +56,8 @@ class Model:
     """(n,) float32 of each member, in the order of `build`."""
     record: dict[str, Any] = field(default_factory=dict)
     """From what data and by which command it was trained, and its figures; JSON values."""
+    trust: tuple[float, ...] = ()
+    """Share of the correction of each band that is taken, 0 to 1; all of it where there is none (`training.trusted`)."""
 
     @property
     def members(self) -> int:
@@ -126,6 +127,8 @@ class Model:
         start, features = start_and_features(step, scene, guides, coarse, sigma)
         correction, deviation = self.correct(features)
         unit = scene.band_detail[:, None, None]
+        if self.trust:
+            correction *= np.array(self.trust, "f4")[:, None, None]
         blind = np.isnan(guides).any(0)
         correction[:, blind] = 0
         empty = np.isnan(start)
@@ -276,6 +279,6 @@ def shipped(step: str) -> Model | None:
         return load(path) if path.is_file() else None
 
 
-def costs(models: Sequence[Model]) -> dict[str, int]:
-    """Multiply-adds of all members for a fine pixel, by step."""
-    return {m.step: m.members * (size_of(STEPS[m.step], m.shape) // m.shape.shuffle**2) for m in models}
+def cost(model: Model) -> int:
+    """Multiply-adds of all members for a fine pixel."""
+    return model.members * (size_of(STEPS[model.step], model.shape) // model.shape.shuffle**2)

@@ -70,9 +70,9 @@ class Normal:
         self.count += other.count
 
     def solve(self, penalty: float = PENALTY) -> np.ndarray:
-        """Coefficients (feature, band) float32; zero, which is plain interpolation, where too little was seen."""
+        """Coefficients (feature, band) float32; zero, which is plain interpolation, where too little or no detail was seen."""
         features = len(self.square)
-        if not features or self.count < 2 * features:
+        if not features or self.count < 2 * features or not np.trace(self.square):
             return np.zeros(self.cross.shape, np.float32)
         ridge = penalty * np.trace(self.square) / features
         return np.linalg.solve(self.square + ridge * np.eye(features), self.cross).astype(np.float32)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from imperv.layers.network.optimizer import make_optimizer
-from imperv.layers.sharpening.degradation import degrade
+from imperv.layers.sharpening.degradation import MTF, degrade, spread_of
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.network import Model, Shape, build, deviation_of, flat, pack, rebuild
 from imperv.layers.sharpening.statistics import Statistics, Sums, start_and_features, statistics_of
@@ -32,7 +32,7 @@ ROUNDS = 3
 """Rounds of back-projection in the loss."""
 
 SOFT = 0.1
-"""Errors below this, in units of a band's detail, count by their square (Charbonnier)."""
+"""Errors below this, in units of a band's detail, count by their square, larger ones by themselves (Charbonnier)."""
 
 TUNING_RATE = 2e-3
 """Highest learning rate of a tuning."""
@@ -142,12 +142,12 @@ def _framed(ground: Field, size: int) -> Field:
 def fit(
     network: Any, crops: Crops, steps: int, seed: int, rate: float = 4e-3, batch: int = 8,
     check: Callable[[Any], float] | None = None, every: int = 0, report: Callable[[int, float, float], None] | None = None,
-    deadline: float = float("inf"),
+    deadline: float = float("inf"), soft: float = SOFT,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a network in place; it is left with its averaged weights, the best of those that `check` judged.
 
     `check` gets the network and gives its error on ground apart, every `every` steps, before the first one too. Training
-    ends at `deadline` (`time.monotonic`) though the rate is still falling.
+    ends at `deadline` (`time.monotonic`) though the rate is still falling. Errors below `soft` count by their square.
     """
     import keras
     import tensorflow as tf
@@ -173,7 +173,7 @@ def fit(
                 c -= tf.einsum("ya,badc,xd->byxc", up, seen, up)
             error = y - c
             w = w[..., None] / (tf.reduce_sum(w) * bands + 1e-6)
-            loss = tf.reduce_sum(w * (tf.sqrt(error**2 + SOFT**2) - SOFT))
+            loss = tf.reduce_sum(w * (tf.sqrt(error**2 + soft**2) - soft))
             deviation = deviation_of(spread)
             gap = tf.stop_gradient(error)
             likelihood = tf.reduce_sum(w * (tf.math.log(deviation) + 0.5 * tf.minimum((gap / deviation) ** 2, 25.0)))
@@ -319,6 +319,30 @@ def tune(
         weights.append(flat(member))
         told.append({"steps": found["steps"], "before": found["history"][0][2], "after": found["best"]})
     return Model(model.step, model.shape, tuple(weights), {**model.record, "tuned": told})
+
+
+def trusted(model: Model, pairs: Iterable[tuple[np.ndarray, np.ndarray]], sigma: float) -> Model:
+    """The same model, held back where its corrections do not hold on the scene itself, an octave lower.
+
+    For scenes as the instrument gave them: there an octave down is like the step itself if guides and truth are made equally
+    sharp at their pixels. It is not where bands were degraded in another way, as for comparisons. `pairs` and `sigma` as of
+    `tune`. The share of each band is that which leaves the least error, between nothing, which is the regression, and all.
+    """
+    step, parts = STEPS[model.step], [_whole(STEPS[model.step], *pair) for pair in pairs]
+    own = float(np.mean([spread_of(MTF[b]) for b in step.bands]))
+    finest = float(np.mean([spread_of(MTF[g]) for g in step.guides])) if step.guides else own
+    blur, guide_sigma = max(finest**2 - own**2, 0) ** 0.5, finest * (step.factor**2 - 1) ** 0.5
+    sums, pairs = Sums(step, sigma), [(guides, degrade(bands, 1, blur)) for guides, bands in parts]
+    for guides, bands in pairs:
+        sums.add(degrade(guides, step.factor, guide_sigma), degrade(bands, step.factor, sigma))
+    scene, product, power = sums.solve(), np.zeros(len(step.bands)), np.full(len(step.bands), 1e-9)
+    for guides, bands in pairs:
+        ground = lower(step, guides, bands, sigma, guide_sigma, scene)
+        missing = np.moveaxis(ground.missing, -1, 0)
+        told = missing - left(step, ground, model.correct(ground.features)[0])
+        product += (missing * told * ground.weight).sum((1, 2), dtype="f8")
+        power += (told**2 * ground.weight).sum((1, 2), dtype="f8")
+    return replace(model, trust=tuple(float(share) for share in np.clip(product / power, 0, 1)))
 
 
 def fresh(step: str, shape: Shape | None = None) -> Model:
