@@ -88,6 +88,10 @@ class PatientS3(S3FileSystem):
 
     call_s3 = sync_wrapper(_call_s3)
 
+    async def _cat_file(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        """A file in one request: to read in parts at once, s3fs would ask for its size first, and list what is not there."""
+        return await super()._cat_file(path, *args, **{"max_concurrency": 1, **kwargs})
+
     def _mistake(self, error: Exception, bucket: str) -> str:
         """Mistake in the request itself, and the remedy; empty if none is known."""
         if isinstance(error, NoCredentialsError | PartialCredentialsError):

@@ -5,6 +5,7 @@ Two kinds of cluster: one that Python starts, of two processes, and a scheduler 
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def by_hand() -> Iterator[str]:
 
 
 def test_a_scheduler_given_by_address_delivers_the_same_files(finished, tmp_path, by_hand, monkeypatch):
+    """From the models on: a training takes as long as all layers, and no cluster."""
+    shutil.copytree(finished.parent / "store" / "models", tmp_path / "store" / "models")
     monkeypatch.setenv("IMPERV_ENGINE__DASK_ADDRESS", by_hand)
     assert main(["run", TILE, "--config", str(with_store(finished, tmp_path))]) == 0
     expected = products(finished.parent / "store")

@@ -351,8 +351,12 @@ def test_a_server_that_is_killed_and_comes_back_changes_nothing(site, expected_o
     assert made.digest == expected_of_larger.digest and made.statistics["lost_scenes"] == {}
 
 
+SILENT = 8
+"""Seconds without a server: longer than GDAL asks again by itself."""
+
+
 @pytest.mark.slow
-def test_twenty_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, expected_of_larger):
+def test_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, expected_of_larger):
     """Killed while bands are read: the run waits, goes on, and the result is the same."""
     moto = pytest.importorskip("moto.server")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -392,7 +396,7 @@ def test_twenty_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, exp
             if Killer.count == LARGER_DATES * 11 + 50:
                 times["killed"] = time.monotonic()
                 threading.Thread(target=running[0].stop).start()
-                threading.Timer(20, come_back).start()
+                threading.Timer(SILENT, come_back).start()
 
     killer, werkzeug = Killer(), logging.getLogger("werkzeug")
     werkzeug.addHandler(killer)
@@ -402,7 +406,7 @@ def test_twenty_seconds_without_the_s3_server(larger, monkeypatch, tmp_path, exp
     finally:
         werkzeug.removeHandler(killer)
         running[-1].stop()
-    assert times["back"] - times["killed"] > 19 and finished > times["back"]
+    assert times["back"] - times["killed"] > 0.9 * SILENT and finished > times["back"]
     assert made.digest == expected_of_larger.digest and made.statistics["lost_scenes"] == {}
 
 

@@ -46,8 +46,8 @@ def test_a_paused_pool(seen):
     case = seen["pool paused"]
     why = "work pool tiles is paused; prefect work-pool resume tiles"
     assert case.check == 1 and kinds(case) == {"blocked"} and case.status[1] == f"it waits: {why}"
-    assert case.parent == [f"flat-10: nothing can run: {why}"]
-    assert case.cron == [f"flat-10: production flat-10 waits: {why}"]
+    assert case.parent == [f"flat-{TILES}: nothing can run: {why}"]
+    assert case.cron == [f"flat-{TILES}: production flat-{TILES} waits: {why}"]
     assert "imperv: work pool tiles is paused; prefect work-pool resume tiles" in case.server
     assert case.metrics["pool_paused tiles"] == 1 and case.metrics["production_state running"] == 1
 
@@ -56,7 +56,7 @@ def test_a_worker_that_is_gone(seen):
     case = seen["worker gone"]
     why = "no worker serves work pool tiles; imperv worker --pool tiles"
     assert case.check == 1 and kinds(case) == {"blocked"} and case.status[1] == f"it waits: {why}"
-    assert f"flat-10: nothing can run: {why}" in case.parent and f"imperv: {why}" in case.server
+    assert f"flat-{TILES}: nothing can run: {why}" in case.parent and f"imperv: {why}" in case.server
     assert case.metrics["pool_workers tiles"] == 0 and case.metrics["pool_paused tiles"] == 0
 
 
@@ -92,19 +92,19 @@ def test_one_that_ended(seen):
     assert case.check == 1 and kinds(case) == {"failed"}
     assert f"ended, {TILES - 1} of {TILES} tiles done, 1 failed" in case.parent[-1]
     assert f"{TILES - 1} of {TILES} tiles done, 1 failed" in case.status[0]
-    assert any("europe flat-10: Failed" in text for text in case.server)
+    assert any(f"europe flat-{TILES}: Failed" in text for text in case.server)
     last = seen["ended, all done"]
-    assert last.check == 0 and not last.troubles and last.cron == ["flat-10: nothing is wrong any more"]
-    assert last.parent == [f"flat-10: ended, {TILES} of {TILES} tiles done, 0 failed"]
+    assert last.check == 0 and not last.troubles and last.cron == [f"flat-{TILES}: nothing is wrong any more"]
+    assert last.parent == [f"flat-{TILES}: ended, {TILES} of {TILES} tiles done, 0 failed"]
     assert last.metrics["production_state ended"] == 1 and last.metrics["tiles done"] == TILES
 
 
 def test_flow_runs_of_commands_carry_tags_the_name_of_the_production_and_logs(server, seen):
     runs = listed(server, "flow_runs/filter")
-    parents = [run for run in runs if run["name"] == "europe flat-10"]
-    assert parents and all(set(run["tags"]) == {"imperv", "flat-10"} for run in parents)
+    parents = [run for run in runs if run["name"] == f"europe flat-{TILES}"]
+    assert parents and all(set(run["tags"]) == {"imperv", f"flat-{TILES}"} for run in parents)
     tiles = [run for run in runs if " to " in run["name"]]
-    assert len(tiles) >= TILES and all(set(run["tags"]) == {"imperv", "flat-10", run["name"].split()[0]} for run in tiles)
+    assert len(tiles) >= TILES and all(set(run["tags"]) == {"imperv", f"flat-{TILES}", run["name"].split()[0]} for run in tiles)
     assert "SECRET" not in json.dumps(runs)
     last = max(parents, key=lambda run: run["start_time"])
     assert last["state_type"] == "COMPLETED" and any(": done, " in line for line in messages(server, last))
@@ -139,8 +139,7 @@ def test_what_else_keeps_a_pool_from_running(server, seen):
 
     server.prefect("work-pool", "set-concurrency-limit", "tiles", "0")
     assert why() == "work pool tiles may run 0 at once; prefect work-pool set-concurrency-limit tiles N"
-    server.prefect("work-pool", "clear-concurrency-limit", "tiles")
-    server.prefect("work-queue", "pause", "default", "--pool", "tiles")
+    server.prefect_all(("work-pool", "clear-concurrency-limit", "tiles"), ("work-queue", "pause", "default", "--pool", "tiles"))
     assert why() == "queue default of work pool tiles is paused; prefect work-queue resume default --pool tiles"
     server.prefect("work-queue", "resume", "default", "--pool", "tiles")
     assert why() in ("", "no worker serves work pool tiles; imperv worker --pool tiles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 COMMAND = "import sys; from imperv.flows.cli.commands import main; sys.exit(main(sys.argv[1:]))"
 """`imperv`, whatever is installed."""
+
+ONE_AFTER_ANOTHER = """
+import json, sys
+from prefect.cli import app
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    try:
+        app()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+"""Commands of Prefect in one process, which spends seconds on imports."""
 
 STARTUP_SECONDS = 180
 """Longest wait for the server; a first start on a busy machine creates its database."""
@@ -59,9 +74,8 @@ class Loopback:
             self.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
         try:
             self.start_server()
-            for pool in ("tiles", "productions"):
-                self.prefect("work-pool", "create", pool, "--type", "process")
-            self.prefect("--no-prompt", "deploy", "--all")
+            pools = [("work-pool", "create", pool, "--type", "process") for pool in ("tiles", "productions")]
+            self.prefect_all(*pools, ("--no-prompt", "deploy", "--all"))
             for number in range(self.workers):
                 self.start_worker(f"worker-{number + 1}")
         except BaseException:
@@ -99,11 +113,16 @@ class Loopback:
 
     def prefect(self, *arguments: str) -> str:
         """What a command of Prefect prints; raises if it fails."""
+        return self.prefect_all(arguments)
+
+    def prefect_all(self, *commands: Sequence[str]) -> str:
+        """What some commands print, one after another; raises if one fails."""
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments], env=self.environment, cwd=ROOT, capture_output=True, text=True
-        )
+            [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)],
+            env=self.environment, cwd=ROOT, capture_output=True, text=True,
+        )  # fmt: skip
         if done.returncode:
-            raise RuntimeError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"prefect {commands}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def _start(self, name: str, *arguments: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import urllib.request
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,17 +14,27 @@ from imperv.tasks.store.store import Store
 @contextmanager
 def serving_s3(bucket: str) -> Iterator[str]:
     """Address of the server while the block runs; the test is skipped where moto is not installed."""
-    moto = pytest.importorskip("moto.server")
+    moto = pytest.importorskip("moto.moto_server.werkzeug_app")
+    from moto.backends import get_backend
+    from werkzeug.serving import make_server
+
+    class Quiet(moto.MotoRequestHandler):
+        def log_request(self, *_: object) -> None:
+            pass
+
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "us-east-1")):
             patch.setenv(name, value)
-        running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        running.start()
-        url = "http://{}:{}".format(*running.get_host_and_port())
+        # The server of S3 alone: that of all services looks for the one that is meant with each request.
+        running = make_server("127.0.0.1", 0, moto.create_backend_app("s3"), threaded=True, request_handler=Quiet)
+        running.daemon_threads = True
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{running.server_port}"
         try:
             Store(f"s3://{bucket}", {"endpoint_url": url}).fs.mkdir(bucket)
             yield url
         finally:
+            running.shutdown()
+            running.server_close()
             # What moto holds is the process's, not the server's: the next one would find this bucket.
-            urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST"), timeout=30).close()
-            running.stop()
+            get_backend("s3").reset()

@@ -23,7 +23,7 @@ from tests.support.prefect_loopback import COMMAND, ROOT, Loopback
 from tests.support.productions import flat
 from tests.support.webhook_server import Hook
 
-TILES = 10
+TILES = 8
 
 LONG = 600.0
 """Seconds that anything is waited for."""
