@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from imperv.flows.cli.commands import main
+from imperv.layers.catalogue import CATALOGUE, downstream
 from tests.support.prefect_loopback import COMMAND, Loopback
 from tests.support.productions import TINY, delivered, with_store
 
@@ -182,15 +183,23 @@ def test_a_parent_that_is_told_to_stop_says_so_in_one_line(server, many):
 
 @pytest.mark.slow
 def test_tiles_are_runs_of_workers(server, many, undisturbed):
+    """From the features on, with a model to train for one of both tiles: that all is made is shown by processes."""
     file = with_store(many, "deployed")
+    store = file.parent / "store-deployed"
+    shutil.copytree(many.parent / "store", store, ignore=shutil.ignore_patterns("products", "runs"))
+    shutil.rmtree(store / "models" / "IMD" / TILES[1])
+    for symbol in downstream("IMD_model"):
+        for record in (store / "tiles").rglob(f"{CATALOGUE[symbol].stem}.json"):
+            record.unlink()
     command = [sys.executable, "-c", COMMAND]
     done = subprocess.run([*command, *europe(file, "--at-once", "2")], cwd=ROOT, env=server, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["done"] == 2
-    assert delivered(file.parent / "store-deployed") == undisturbed
+    assert delivered(store) == undisturbed
     runs = [run for run in listed(server, "flow_runs/filter") if "deployed" in run["tags"]]  # not those of other tests
     names = {run["name"]: run["state_name"] for run in runs}
-    assert names["europe deployed"] == "Completed" and {f"{tile} to all" for tile in TILES} <= set(names)
+    assert names["europe deployed"] == "Completed"
+    assert {f"{TILES[1]} to models", *(f"{tile} to all" for tile in TILES)} <= set(names)
     parent = next(run for run in runs if run["name"] == "europe deployed")
     assert all(run["parent_task_run_id"] for run in runs if " to " in run["name"]) and parent["parent_task_run_id"] is None
     artifacts = {a["key"]: a for a in listed(server, "artifacts/filter")}
