@@ -168,7 +168,7 @@ def fuse(
     empty = np.isnan(reference)
     whole = np.stack([fill(band) for band in reference]).astype(np.float32)
     if start is None:
-        start = back_project(enlarge(whole, factor), whole, factor, sigma, rounds)
+        start = back_project(enlarge(whole, factor), whole, factor, sigma, ROUNDS)
     unit = (noise_of(reference) if noise is None else np.asarray(noise)).astype(np.float32)[:, None, None]
     first = np.stack([fill(band) for band in start])
     dates = [np.nan_to_num(image).astype(np.float32) for image in others]

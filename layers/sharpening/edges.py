@@ -11,22 +11,22 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-REACH = 7.0
+REACH = 6.0
 """Pixels on each side of an edge that its profile covers; the outer two fifths are the plateaus."""
 
-ALONG = 3
+ALONG = 2
 """Pixels on each side along an edge that its profile is averaged over."""
 
 STEP = 0.1
 """Distance between points of a profile, pixels."""
 
-COHERENT = 0.85
+COHERENT = 0.75
 """Least coherence of the gradient around an edge that counts as straight: 1 where all gradients point one way."""
 
 CONTRAST = 300.0
 """Least step between the plateaus, reflectance x 10 000."""
 
-FLAT = 0.12
+FLAT = 0.15
 """Largest standard deviation within a plateau, share of the step."""
 
 APART = 5

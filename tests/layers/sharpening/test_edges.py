@@ -55,7 +55,7 @@ def test_the_clearest_band_is_measured_and_no_data_is_kept_off():
     assert set(edges.band) == {1}
     holes = image.copy()
     holes[:, :40] = np.nan
-    assert find_edges(holes).place[:, 0].min() >= 40 + 8
+    assert find_edges(holes).place[:, 0].min() >= 40 + 7
     widths = edge_widths(holes, edges)
     assert np.isnan(widths[edges.place[:, 0] < 43]).all()
     np.testing.assert_allclose(widths[edges.place[:, 0] > 48], PER_SIGMA * 0.9, rtol=0.05)
