@@ -1,8 +1,8 @@
 """`python -m benchmarks.landsat CACHE --train KIT ... --held-out KIT ... [--part ...]`: figures of docs/landsat.md.
 
 Kits are made by `make_fine_kit.py` beside the test data, with Landsat of 2021 and 2005, the held-out ones on other ground. Parts:
-`lines` (harmonisation), `composites` (at 30 m), `sharpening` (error at 10 m), `network` (trains both networks first), `map` (built-up
-of 2005 by a model of 2021). What takes long is kept in CACHE.
+`lines` (harmonisation), `composites` (at 30 m), `sharpening` (error at 10 m), `ridge`, `network` (trains both networks first), `map`
+(built-up of 2005 by a model of 2021). What takes long is kept in CACHE.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from imperv.layers.sharpening.composite_network import NetworkParameters, Pair, 
 from imperv.layers.sharpening.composites import FACTOR, half_pixel, plain, spread_of_sensor
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
+from imperv.layers.sharpening.regression import detail, neighbourhood
 from imperv.tasks.landsat.metrics import Metrics
 from imperv.tasks.landsat.reading import landsat_geobox
 from imperv.tasks.landsat.scenes import select_landsat
@@ -205,6 +206,49 @@ def report(year: int, sums: dict[str, list[np.ndarray]]) -> None:
         print(f"{year} {name}: {words(own.mean(0))}; mean {own.mean():.1f}; {own.mean() / base.mean():.3f} (kits {ratios})")
 
 
+def show_ridge(kits: Kits, train_on: list[Path], held_out: list[Path]) -> None:
+    """Ridge regression of what back-projection lacks on 5 x 5 coarse pixels: of pairs at 10 m, and an octave lower on itself."""
+    sigma = spread_of_sensor("oli")
+
+    def sums(coarse: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = around(coarse)
+        y = unshuffled(detail(target - plain(coarse, sigma, 5), FACTOR, sigma))
+        known = np.isfinite(x).all(0) & np.isfinite(y).all(0)
+        return x[:, known].astype("f8") @ x[:, known].T, x[:, known].astype("f8") @ y[:, known].T
+
+    def solved(square: np.ndarray, cross: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(square + 0.1 * np.trace(square) / len(square) * np.eye(len(square)), cross)
+
+    pairs = [sums(starts(kits, tuple(train_on), k, 2021)["coarse"], kits.truth(k, 2021)) for k in train_on]
+    learned = solved(*(np.sum(part, 0) for part in zip(*pairs, strict=True)))
+    found: dict[str, list[np.ndarray]] = {}
+    for kit in held_out:
+        own, truth = starts(kits, tuple(train_on), kit, 2021), kits.truth(kit, 2021)
+        coarse = own["coarse"]
+        rows, columns = (FACTOR * (side // FACTOR) for side in coarse.shape[1:])
+        lower = solved(*sums(as_landsat(coarse[:, :rows, :columns], "oli"), coarse[:, :rows, :columns]))
+        images = {"cubic, back-projected": own["cubic, back-projected"]}
+        for name, table in (("ridge from pairs", learned), ("ridge an octave lower", lower)):
+            told = np.einsum("fb,fyx->byx", table, around(coarse)).astype("f4")
+            told = told.reshape(len(BANDS), FACTOR, FACTOR, *coarse.shape[1:]).transpose(0, 3, 1, 4, 2).reshape(truth.shape)
+            images[name] = images["cubic, back-projected"] + told
+        for name, image in images.items():
+            found.setdefault(name, []).append(rmse(image, truth))
+    report(2021, found)
+
+
+def around(coarse: np.ndarray) -> np.ndarray:
+    """(feature, y, x): differences of 5 x 5 coarse pixels to the middle one."""
+    return neighbourhood(coarse, 2) - np.tile(coarse, (25, 1, 1))
+
+
+def unshuffled(image: np.ndarray) -> np.ndarray:
+    """(band, 3 y, 3 x) as (9 band, y, x)."""
+    bands, rows, columns = image.shape
+    blocks = image.reshape(bands, rows // FACTOR, FACTOR, columns // FACTOR, FACTOR).transpose(0, 2, 4, 1, 3)
+    return blocks.reshape(-1, rows // FACTOR, columns // FACTOR)
+
+
 def show_networks(kits: Kits, train_on: list[Path], held_out: list[Path], steps: int) -> None:
     """Both networks, trained on 2021, that correct the composites made from dates."""
     from imperv.layers.network.unet import configure_threads
@@ -288,7 +332,10 @@ def main() -> None:
     parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="KIT")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, metavar="KIT")
     parser.add_argument(
-        "--part", nargs="+", default=["lines", "composites", "sharpening", "map"], help="parts (default: all but network)"
+        "--part",
+        nargs="+",
+        default=["lines", "composites", "sharpening", "ridge", "map"],
+        help="parts (default: all but network)",
     )
     parser.add_argument("--steps", type=int, default=1200, help="training steps of each network (default 1200)")
     args = parser.parse_args()
@@ -299,6 +346,8 @@ def main() -> None:
         show_composites(kits, args.train)
     if "sharpening" in args.part:
         show_sharpening(kits, args.train, args.held_out)
+    if "ridge" in args.part:
+        show_ridge(kits, args.train, args.held_out)
     if "map" in args.part:
         show_map(kits, args.train, args.held_out)
     if "network" in args.part:

@@ -19,6 +19,9 @@ import numpy as np
 from imperv.layers.sharpening.composites import FACTOR
 from imperv.layers.sharpening.regression import detail
 
+TRIES = 100
+"""Crops drawn for one without holes."""
+
 
 @dataclass(frozen=True)
 class NetworkParameters:
@@ -51,9 +54,9 @@ class Pair:
     """Ground of which the composite at 10 m is known."""
 
     composite: np.ndarray
-    """(band, y, x) float32: Landsat on the scale of Sentinel-2, reflectance x 10 000, without holes."""
+    """(band, y, x) float32: Landsat on the scale of Sentinel-2, reflectance x 10 000, NaN without data."""
     start: np.ndarray
-    """(band, 3 y, 3 x): the same on fine pixels, by `composites.plain` or `sharpen`."""
+    """(band, 3 y, 3 x): the same on fine pixels, by `composites.plain` or `sharpen`; NaN without data, as in the target."""
     target: np.ndarray
     """(band, 3 y, 3 x): Sentinel-2 on the same pixels."""
 
@@ -178,7 +181,7 @@ def train(
     Crops are turned and mirrored. What is learned is the detail that the target has beyond the start; levels differ by the days
     that were seen, which nothing tells. `sigma` is the point spread as of `degrade`. With `adversarial` above 0 the discriminator
     of patches sees composites at 10 m, real and made, and the generator is also asked to deceive it (least squares, Mao et al.
-    2017). `told` gets the step and the mean absolute error. ValueError where a pair is too small.
+    2017). `told` gets the step and the mean absolute error. ValueError where a pair is too small or full of holes.
     """
     if any(min(p.composite.shape[1:]) < parameters.crop + 2 for p in pairs):
         raise ValueError(f"training crops of {parameters.crop} coarse pixels do not fit into the ground")
@@ -187,9 +190,9 @@ def train(
 
     bands = len(pairs[0].composite)
     pairs = [replace(p, target=p.start + detail(p.target - p.start, FACTOR, sigma)) for p in pairs]
-    mean = np.mean([p.composite.mean((1, 2)) for p in pairs], 0)
-    deviation = np.mean([p.composite.std((1, 2)) for p in pairs], 0)
-    unit = np.sqrt(np.mean([((p.target - p.start) ** 2).mean((1, 2)) for p in pairs], 0))
+    mean = np.mean([np.nanmean(p.composite, (1, 2)) for p in pairs], 0)
+    deviation = np.mean([np.nanstd(p.composite, (1, 2)) for p in pairs], 0)
+    unit = np.sqrt(np.mean([np.nanmean((p.target - p.start) ** 2, (1, 2)) for p in pairs], 0))
     model = CompositeModel(parameters, mean.astype("f4"), deviation.astype("f4"), unit.astype("f4"), np.empty(0, "f4"))
     generator = build_generator(parameters, bands)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -244,8 +247,11 @@ def _adversary(parameters: NetworkParameters, bands: int) -> tuple[Any, Callable
 
 def _draw(pairs: Sequence[Pair], model: CompositeModel, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A batch of features, starts in units of the corrections, and corrections; channels last."""
-    size, batch = model.parameters.crop, []
-    for _ in range(model.parameters.batch):
+    size = model.parameters.crop
+    batch: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for _ in range(TRIES * model.parameters.batch):
+        if len(batch) == model.parameters.batch:
+            break
         pair = pairs[int(rng.integers(len(pairs)))]
         y, x = (int(rng.integers(1, side - size)) for side in pair.composite.shape[1:])
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
@@ -254,10 +260,14 @@ def _draw(pairs: Sequence[Pair], model: CompositeModel, rng: np.random.Generator
         coarse = pair.composite[:, y : y + size, x : x + size]
         fine = np.s_[:, FACTOR * y - 1 : FACTOR * (y + size), FACTOR * x - 1 : FACTOR * (x + size)]
         parts = [np.rot90(a[..., ::-1] if mirrored else a, turns, (1, 2)) for a in (coarse, pair.start[fine], pair.target[fine])]
+        if not all(np.isfinite(part).all() for part in parts):
+            continue
         coarse, start, target = parts[0], parts[1][:, 1:, 1:], parts[2][:, 1:, 1:]
         unit = model.unit[:, None, None]
         level = (start - model.mean[:, None, None]) / unit
         seen = features(coarse, start, model.mean, model.deviation, model.unit)
         batch.append((seen, np.moveaxis(level, 0, -1), np.moveaxis((target - start) / unit, 0, -1)))
+    if len(batch) < model.parameters.batch:
+        raise ValueError(f"hardly a crop of {size} coarse pixels is without holes; train on other ground or smaller crops")
     seen, level, correction = (np.stack(part).astype("f4") for part in zip(*batch, strict=True))
     return seen, level, correction

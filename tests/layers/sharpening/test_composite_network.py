@@ -54,6 +54,19 @@ def test_turned_and_mirrored_crops_keep_the_place_of_fine_pixels():
     assert len(slopes) == 8 and np.allclose(correction, 3, atol=1e-3)
 
 
+def test_ground_with_holes_is_learned_from_beside_them():
+    rng, one = np.random.default_rng(3), np.ones(BANDS, "f4")
+    model = CompositeModel(SMALL, 0 * one, one, one, np.empty(0, "f4"))
+    pair = pair_of(1)
+    pair.start[:, 40, 40] = np.nan
+    pair.composite[:, -1] = np.nan
+    for _ in range(20):
+        assert all(np.isfinite(part).all() for part in _draw([pair], model, rng))
+    pair.target[:, ::12, ::12] = np.nan
+    with pytest.raises(ValueError, match="without holes"):
+        _draw([pair], model, rng)
+
+
 def test_an_untrained_network_corrects_nothing():
     configure_threads(1)
     pair = pair_of(1, 12)
@@ -68,9 +81,11 @@ def test_an_untrained_network_corrects_nothing():
 @pytest.mark.parametrize("adversarial", [0.0, 0.01])
 def test_what_repeats_is_learned_and_kept(tmp_path, adversarial):
     configure_threads(1)
-    parameters = NetworkParameters(width=16, blocks=2, crop=12, batch=8, steps=150, dropout=0.0, adversarial=adversarial)
+    parameters = NetworkParameters(width=16, blocks=2, crop=12, batch=8, steps=250, dropout=0.0, adversarial=adversarial)
     errors: list[float] = []
-    model = train([pair_of(seed) for seed in range(3)], parameters, 1.0, lambda _, error: errors.append(error))
+    pairs = [pair_of(seed) for seed in range(3)]
+    pairs[0].start[:, -1] = np.nan
+    model = train(pairs, parameters, 1.0, lambda _, error: errors.append(error))
     other = pair_of(99)
     before, after = (np.sqrt(((image - other.target)[:, 6:-6, 6:-6] ** 2).mean()) for image in (
         other.start, model.correct(other.composite, other.start)))  # fmt: skip
