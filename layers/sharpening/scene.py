@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from imperv.layers.sharpening.back_projection import back_project
+from imperv.layers.sharpening.date_network import HALO, DateModel
 from imperv.layers.sharpening.dates import fuse
 from imperv.layers.sharpening.degradation import MTF, relative_spread
 from imperv.layers.sharpening.enlarging import enlarge
@@ -36,6 +37,9 @@ PACE = 1.6
 DARKEST = 1.0
 """Least reflectance x 10 000 of a sharpened pixel: 0 is no data."""
 
+PART = 384
+"""Edge of the parts that the network of several dates sees at once, pixels of 10 m."""
+
 AROUND = 11
 """Pixels of the square over which the strength of the detail is taken, for the deviation of a regression."""
 
@@ -53,6 +57,8 @@ class SceneModel:
     """By step."""
     networks: Mapping[str, Model] = field(default_factory=dict)
     """By step; the regression alone where there is none."""
+    several: DateModel | None = None
+    """Network that tells detail from several dates; without it they are fused by optimisation alone."""
     spread: float | None = None
     """Point spread of coarse pixels, standard deviation in such pixels; that of the instrument where none is given."""
 
@@ -179,9 +185,12 @@ def to_5(
     guides, deviation = sharpen("10to5", none, ten, model)
     if dates is not None and dates.images:
         sigma = model.sigma("10to5")
-        guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
+        if model.several is not None:
+            guides, scatter = _by_network(model.several, ten, dates, sigma, model.statistics["10to5"])
+        else:
+            guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
         guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST, PACE)
-        deviation = scatter if len(dates.images) > 1 else deviation
+        deviation = scatter if model.several is not None or len(dates.images) > 1 else deviation
     deviation = np.where(np.isnan(guides), np.float32(np.nan), deviation)
     fine, errors = dict(zip(TEN, guides, strict=True)), dict(zip(TEN, deviation, strict=True))
     for name in TO_10:
@@ -197,6 +206,28 @@ def to_5(
         fine |= dict(zip(step.bands, found, strict=True))
         errors |= dict(zip(step.bands, np.hypot(deviation, before), strict=True))
     return fine, errors
+
+
+def _by_network(
+    network: DateModel, ten: np.ndarray, dates: Dates, sigma: float, statistics: Statistics
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bands at 5 m and their deviation by the network of several dates, part by part: it takes much memory a pixel."""
+    rows, columns = ten.shape[1:]
+    found = np.empty((2, len(ten), 2 * rows, 2 * columns), np.float32)
+    for y in range(0, rows, PART):
+        for x in range(0, columns, PART):
+            inner = (y, min(y + PART, rows), x, min(x + PART, columns))
+            top, left = max(0, y - HALO // 2), max(0, x - HALO // 2)
+            outer = (slice(top, inner[1] + HALO // 2), slice(left, inner[3] + HALO // 2))
+            cut = (slice(None), *outer)
+            part = network.predict(
+                ten[cut], [image[cut] for image in dates.images], dates.shifts, sigma, [mask[outer] for mask in dates.masks],
+                statistics,
+            )  # fmt: skip
+            kept = (slice(None), slice(2 * (y - top), 2 * (inner[1] - top)), slice(2 * (x - left), 2 * (inner[3] - left)))
+            for k in (0, 1):
+                found[k, :, 2 * y : 2 * inner[1], 2 * x : 2 * inner[3]] = part[k][kept]
+    return found[0], found[1]
 
 
 def finer_sigma(name: str, model: SceneModel) -> float:

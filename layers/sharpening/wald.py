@@ -74,7 +74,7 @@ def degraded_sums(name: str, window: Window, model: SceneModel, *, peers: bool =
     guides, coarse, truth = degraded(name, window, sigma)
     if min(coarse.shape[1:]) < LEAST or not np.isfinite(coarse).any():
         return {}
-    lower = SceneModel({name: statistics_of(step, guides, coarse, sigma)}, {}, model.spread)
+    lower = SceneModel({name: statistics_of(step, guides, coarse, sigma)}, spread=model.spread)
 
     def projected(image: np.ndarray) -> np.ndarray:
         return back_project(image, coarse, step.factor, sigma, ROUNDS[name], DARKEST, PACE)

@@ -29,7 +29,14 @@ from imperv.tasks.superresolution.drafts import drafts, require_room
 from imperv.tasks.superresolution.finding import find_scenes, native_grid, require_clear
 from imperv.tasks.superresolution.looks import CLEAR, NO_DATA, RESAMPLED, Look, looks_of, rank_looks
 from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlarged, surroundings
-from imperv.tasks.superresolution.models import FIT_BYTES, digest_of_model, parts_of, shipped_networks, tuned_networks
+from imperv.tasks.superresolution.models import (
+    FIT_BYTES,
+    digest_of_model,
+    parts_of,
+    shipped_dates,
+    shipped_networks,
+    tuned_networks,
+)
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
 from imperv.tasks.superresolution.sharpening import CONSISTENT, SHARPEN_BYTES
@@ -145,7 +152,8 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
         fit.join(some)
     if request.network:
         configure_threads(request.workers)
-    model = SceneModel(fit.solve(), shipped_networks() if request.network else {})
+    several = shipped_dates() if request.network and request.to == 5 and request.dates > 1 else None
+    model = SceneModel(fit.solve(), shipped_networks() if request.network else {}, several)
     said: list[str] = []
     if request.tune:
         tell("tune", 0, 1)

@@ -16,6 +16,7 @@ import numpy as np
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.sharpening.date_network import DateModel
 from imperv.layers.sharpening.network import Model, load, save, shipped
 from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_from_json, statistics_to_json, to_10
 from imperv.layers.sharpening.steps import STEPS
@@ -77,7 +78,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
     if settings.tune:
-        scene = SceneModel(statistics, dict(networks), settings.point_spread)
+        scene = SceneModel(statistics, dict(networks), spread=settings.point_spread)
         tuned = tuned_networks(scene, [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)])
     table: dict[str, Any] = {
         "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
@@ -130,6 +131,13 @@ def tuned_networks(scene: SceneModel, windows: Sequence[Window], steps: Sequence
     return found
 
 
+def shipped_dates() -> DateModel | None:
+    """The network of several dates that comes with the package."""
+    from imperv.layers.sharpening.date_network import shipped as of_package
+
+    return of_package()
+
+
 def shipped_networks() -> dict[str, Model]:
     """Networks that come with the package, by step."""
     return {name: model for name in STEPS if (model := shipped(name)) is not None}
@@ -175,7 +183,19 @@ def scene_model(job: Job) -> SceneModel:
         raise WorkError(f"SR_model of tile {job.tile}: names other networks than the package has now; run the tile again")
     networks |= {name: from_text(text) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
-    return SceneModel(statistics, networks, settings.point_spread)
+    return SceneModel(statistics, networks, several_of(job), settings.point_spread)
+
+
+def several_of(job: Job) -> DateModel | None:
+    """The network of several dates, where the production wants it."""
+    settings = job.production.parameters.sharpening
+    return shipped_dates() if settings.method == NETWORK and settings.to == 5 and settings.dates > 1 else None
+
+
+def several_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The network of several dates, where it takes part."""
+    model = several_of(job)
+    return {} if model is None else {"dates": hashlib.sha256(np.ascontiguousarray(model.weights).data).hexdigest()[:16]}
 
 
 def model_cost(job: Job, layer: Layer) -> Cost:

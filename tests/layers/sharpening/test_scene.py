@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from imperv.layers.sharpening import scene
 from imperv.layers.sharpening.back_projection import residual
+from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.scene import (
@@ -100,6 +102,23 @@ def test_several_dates_at_5_m(window, model):
     fine, deviation = to_5(window, sharp, spread, model, dates)
     assert residual(np.stack([fine[b] for b in TEN]), ten, 2, model.sigma("10to5")).max() < 2
     assert all(np.isfinite(deviation[b]).all() for b in BANDS)
+
+
+@pytest.mark.slow
+def test_the_network_of_several_dates(window, model, monkeypatch):
+    """It is consistent, and the parts that it is computed in show no border."""
+    window = {name: band[: len(band) // 2, : len(band) // 2] for name, band in window.items()}
+    sharp, spread = to_10(window, model)
+    ten = np.stack([window[b] for b in TEN])
+    clear = np.ones(ten.shape[1:], bool)
+    dates = Dates((ten * 0.9, ten * 1.1), ((0.1, -0.2), (-0.15, 0.1)), (clear,) * 3, np.full(4, 25, "f4"))
+    with_network = SceneModel(model.statistics, several=shipped_dates())
+    whole, deviation = to_5(window, sharp, spread, with_network, dates)
+    assert residual(np.stack([whole[b] for b in TEN]), ten, 2, model.sigma("10to5")).max() < 2
+    assert min(float(deviation[b].min()) for b in TEN) > 0
+    monkeypatch.setattr(scene, "PART", 60)
+    parts, _ = to_5(window, sharp, spread, with_network, dates)
+    assert max(float(np.abs(parts[b] - whole[b]).max()) for b in TEN) < 1
 
 
 def test_no_data_stays_where_it_is(window, model):
