@@ -124,9 +124,9 @@ class Crops:
                 break
         if min(rows, columns) > n:
             weight[:MARGIN] = weight[-MARGIN:] = weight[:, :MARGIN] = weight[:, -MARGIN:] = 0
-        parts = ground.features[y : y + n, x : x + n], ground.missing[y : y + n, x : x + n], weight
+        cut = ground.features[y : y + n, x : x + n], ground.missing[y : y + n, x : x + n], weight
         turns, flip = int(random.integers(4)), bool(random.integers(2))
-        parts = tuple(np.rot90(p, turns, (0, 1)) for p in parts)
+        parts = tuple(np.rot90(p, turns, (0, 1)) for p in cut)
         return tuple(p[:, ::-1] for p in parts) if flip else parts
 
 
@@ -184,7 +184,9 @@ def fit(
             mean.assign(keep * mean + (1 - keep) * v)
         return loss
 
-    best, kept, history, losses = float("inf"), network.get_weights(), [], []
+    best, kept = float("inf"), network.get_weights()
+    history: list[tuple[int, float, float]] = []
+    losses: list[float] = []
 
     def judge(k: int) -> None:
         nonlocal best, kept
@@ -192,7 +194,7 @@ def fit(
         for v, mean in zip(variables, average, strict=True):
             v.assign(mean)
         value = check(network) if check else float("nan")
-        history.append([k, float(np.mean(losses[-every:])) if losses else float("nan"), value])
+        history.append((k, float(np.mean(losses[-every:])) if losses else float("nan"), value))
         if report:
             report(*history[-1])
         if not check or value < best:
