@@ -21,6 +21,9 @@ from imperv.layers.sharpening.steps import STEPS, Step
 WINDOW = 256
 """Edge of the windows that the network sees at once, fine pixels, besides its reach."""
 
+AT_ONCE = 2
+"""Windows predicted at once: two keep two cores busy and stay in their caches."""
+
 LEAST = 0.01
 """Least deviation that a network answers, in units of a band's detail."""
 
@@ -84,7 +87,7 @@ class Model:
 
         networks = self.networks
 
-        @tf.function(reduce_retracing=True)
+        @tf.function
         def run(x: Any) -> Any:
             answers = [network(x, training=False) for network in networks]
             values, spreads = (tf.stack(part) for part in zip(*(tf.split(a, 2, -1) for a in answers), strict=True))
@@ -140,20 +143,21 @@ class Model:
         Windows are computed with all that they depend on, so that no edge shows.
         """
         rows, columns, _ = features.shape
-        unit = max(self.shape.shuffle, 1)
-        halo = self.shape.reach
+        unit, halo = self.shape.shuffle, self.shape.reach
         found = np.empty((2, len(STEPS[self.step].bands), rows, columns), "f4")
-        for y in range(0, rows, WINDOW):
-            for x in range(0, columns, WINDOW):
-                inner = slice(y, min(y + WINDOW, rows)), slice(x, min(x + WINDOW, columns))
-                # A frame of zeros lies around the scene only, as in training.
-                outer = [slice(max(0, s.start - halo), s.stop + halo) for s in inner]
-                part = pack(features[outer[0], outer[1]], unit)
-                for k, answer in enumerate(self._run(part[None])):
-                    whole = unpack(answer.numpy()[0], unit)
-                    top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
-                    kept = whole[top : top + inner[0].stop - y, left : left + inner[1].stop - x]
-                    found[k, :, inner[0], inner[1]] = np.moveaxis(kept, -1, 0)
+        # Windows of one size, or the graph is traced again; a frame of zeros lies around the scene only, as in training.
+        edge = [min(WINDOW + 2 * halo, n) for n in (rows, columns)]
+        starts = [(y, x) for y in range(0, rows, WINDOW) for x in range(0, columns, WINDOW)]
+        count = min(AT_ONCE, len(starts))
+        for first in range(0, len(starts), count):
+            # The last ones are done twice if need be.
+            group = starts[max(0, min(first, len(starts) - count)) :][:count]
+            corner = [[min(max(0, at - halo), n - e) for at, n, e in zip(s, (rows, columns), edge, strict=True)] for s in group]
+            windows = np.stack([features[top : top + edge[0], left : left + edge[1]] for top, left in corner])
+            for k, answer in enumerate(self._run(pack(windows, unit))):
+                for (y, x), (top, left), whole in zip(group, corner, unpack(answer.numpy(), unit), strict=True):
+                    inner = whole[y - top : y - top + WINDOW, x - left : x - left + WINDOW]
+                    found[k, :, y : y + WINDOW, x : x + WINDOW] = np.moveaxis(inner, -1, 0)
         return found[0], found[1]
 
 
@@ -239,10 +243,17 @@ def save(model: Model, path: Path | str) -> None:
     """Write a model as one ``.npz`` file: weights in half precision and a JSON record; nothing in it is code."""
     shape = {name: getattr(model.shape, name) for name in Shape.__dataclass_fields__}
     step = STEPS[model.step]
-    head = {"step": model.step, "bands": step.bands, "guides": step.guides, "shape": shape, "record": model.record}
-    weights = {f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)}
+    head = {
+        "step": model.step,
+        "bands": step.bands,
+        "guides": step.guides,
+        "shape": shape,
+        "record": model.record,
+        "trust": model.trust,
+    }
+    arrays: dict[str, Any] = {f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)}
     with Path(path).open("wb") as file:
-        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **weights)
+        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **arrays)
 
 
 def load(path: Path | str) -> Model:
@@ -258,7 +269,7 @@ def load(path: Path | str) -> Model:
     if step is None or (list(step.bands), list(step.guides)) != (head["bands"], head["guides"]):
         what = f"{', '.join(head['bands'])} by {', '.join(head['guides']) or 'no guide'}"
         raise ValueError(f"{path} is a model of {what}, which no step has")
-    model = Model(name, shape, weights, head["record"])
+    model = Model(name, shape, weights, head["record"], tuple(head.get("trust", ())))
     for member in weights:
         if member.size != size_of(step, shape):
             raise ValueError(f"{path}: {member.size} weights do not fit a network of step {name} and {shape}")

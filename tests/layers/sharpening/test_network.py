@@ -115,10 +115,10 @@ def test_arrays_of_another_step_are_refused():
 
 def test_a_file_gives_the_model_back(tmp_path):
     model = trained("20to10")
-    model = Model(model.step, model.shape, model.weights, {"data": ["here"], "figures": {"rmse": 1.5}})
+    model = Model(model.step, model.shape, model.weights, {"data": ["here"], "figures": {"rmse": 1.5}}, (0.5,) * 6)
     save(model, tmp_path / "model.npz")
     found = load(tmp_path / "model.npz")
-    assert (found.step, found.shape, found.record) == (model.step, model.shape, model.record)
+    assert (found.step, found.shape, found.record, found.trust) == (model.step, model.shape, model.record, (0.5,) * 6)
     for one, other in zip(found.weights, model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
