@@ -35,6 +35,7 @@ from imperv.tasks.superresolution.models import (
     parts_of,
     shipped_dates,
     shipped_networks,
+    trusted_networks,
     tuned_networks,
 )
 from imperv.tasks.superresolution.mosaics import mosaic_mask
@@ -155,11 +156,13 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
     several = shipped_dates() if request.network and request.to == 5 and request.dates > 1 else None
     model = SceneModel(fit.solve(), shipped_networks() if request.network else {}, several)
     said: list[str] = []
-    if request.tune:
+    if model.networks or request.tune:
         tell("tune", 0, 1)
-        wanted = tuple(STEPS) if request.to == 5 else TO_10
-        tuned = tuned_networks(model, [window(measured, part) for part in parts_of(measured.shape)], wanted)
-        model.networks = {**model.networks, **tuned}
+        windows = [window(measured, part) for part in parts_of(measured.shape)]
+        trusted_networks(model, windows)
+        if request.tune:
+            wanted = tuple(STEPS) if request.to == 5 else TO_10
+            model.networks = {**model.networks, **tuned_networks(model, windows, wanted)}
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")
     return model, said

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,14 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     statistics = fit.solve()
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
-    if settings.tune:
+    if networks or settings.tune:
         scene = SceneModel(statistics, dict(networks), spread=settings.point_spread)
-        tuned = tuned_networks(scene, [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)])
+        windows = [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)]
+        networks = trusted_networks(scene, windows)
+        if settings.tune:
+            tuned = tuned_networks(scene, windows)
     table: dict[str, Any] = {
+        "trust": {name: list(model.trust) for name, model in networks.items()},
         "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
         "networks": {name: digest_of_model(model) for name, model in networks.items()},
         "tuned": {name: as_text(model) for name, model in tuned.items()},
@@ -94,6 +99,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     }
     made = {
         "networks": table["networks"],
+        "trust": {n: dict(zip(STEPS[n].bands, map(float, np.round(m.trust, 3)), strict=False)) for n, m in networks.items()},
         "tuned": {name: model.record.get("tuned") for name, model in tuned.items()},
         "unexplained": told,
     }
@@ -117,18 +123,38 @@ def tuned_networks(scene: SceneModel, windows: Sequence[Window], steps: Sequence
 
     found: dict[str, Model] = {}
     for name in steps:
-        step, pairs = STEPS[name], []
-        for measured in windows:
-            sharp = to_10(measured, scene)[0] if name == "60to10" else measured
-            bands = np.stack([measured[band] for band in step.bands])
-            none = np.empty((0, *(step.factor * n for n in bands.shape[1:])), np.float32)
-            pairs.append((np.stack([sharp[guide] for guide in step.guides]) if step.guides else none, bands))
+        start = scene.networks.get(name) or fresh(name)
         try:
-            found[name] = tune(scene.networks.get(name) or fresh(name), pairs, scene.sigma(name), minutes=TUNING_MINUTES[name])
+            found[name] = tune(start, _pairs(name, scene, windows), scene.sigma(name), minutes=TUNING_MINUTES[name])
         except ValueError:
             continue
         scene.networks = {**scene.networks, name: found[name]}
     return found
+
+
+def trusted_networks(scene: SceneModel, windows: Sequence[Window]) -> dict[str, Model]:
+    """The networks of a scene, held back by what of their corrections holds on it an octave lower.
+
+    As they are where another point spread than the instrument's is given, for which this says nothing, or ground is too little.
+    """
+    from imperv.layers.sharpening.training import trusted
+
+    if scene.spread is None:
+        for name, model in scene.networks.items():
+            with contextlib.suppress(ValueError):
+                scene.networks = {**scene.networks, name: trusted(model, _pairs(name, scene, windows), scene.sigma(name))}
+    return dict(scene.networks)
+
+
+def _pairs(name: str, scene: SceneModel, windows: Sequence[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Guides and bands of a step in each window, at their native pixels."""
+    step, pairs = STEPS[name], []
+    for measured in windows:
+        sharp = to_10(measured, scene)[0] if name == "60to10" else measured
+        bands = np.stack([measured[band] for band in step.bands])
+        none = np.empty((0, *(step.factor * n for n in bands.shape[1:])), np.float32)
+        pairs.append((np.stack([sharp[guide] for guide in step.guides]) if step.guides else none, bands))
+    return pairs
 
 
 def shipped_dates() -> DateModel | None:
@@ -181,6 +207,7 @@ def scene_model(job: Job) -> SceneModel:
     networks = {name: model for name, model in shipped_networks().items() if name in table["networks"]}
     if {name: digest_of_model(model) for name, model in networks.items()} != table["networks"]:
         raise WorkError(f"SR_model of tile {job.tile}: names other networks than the package has now; run the tile again")
+    networks = {name: replace(model, trust=tuple(table["trust"][name])) for name, model in networks.items()}
     networks |= {name: from_text(text) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
     return SceneModel(statistics, networks, several_of(job), settings.point_spread)
