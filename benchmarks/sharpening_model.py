@@ -22,11 +22,8 @@ from imperv.layers.sharpening.training import Crops, Field, fit
 SHAPES = {"20to10": Shape(32, 4, 1, 2), "10to5": Shape(64, 4, 2, 2)}
 """Networks of each step; none for ``60to10``: there is one scene to learn from, and the regression is close to the noise."""
 
-STEPS_OF_TRAINING = {"20to10": 1000, "10to5": 1500}
+STEPS_OF_TRAINING = {"20to10": 1000, "10to5": 700}
 RATE = 4e-3
-SOFT = {"20to10": 0.1, "10to5": 0.5}
-"""As of `training.SOFT`; without guides errors are large, and outliers are the edges that are sought."""
-
 SPREADS = {"sweden": 16, "sweden, an octave lower": 8, "bigearthnet": 8}
 """Point spreads and positions of the pixel grid that each scene of a source is degraded with; 2 for the others."""
 
@@ -52,7 +49,7 @@ def trained(step: str, grounds: list[Field], members: int, steps: int) -> Model:
         def say(done: int, loss: float, _: float, k: int = k, start: float = start) -> None:
             print(f"{step} member {k}: step {done}, loss {loss:.4f}, {time.monotonic() - start:.0f} s", flush=True)
 
-        fit(network, crops, steps, k, RATE, every=max(1, steps // 10), report=say, soft=SOFT[step])
+        fit(network, crops, steps, k, RATE, every=max(1, steps // 10), report=say)
         weights.append(flat(network))
     return Model(step, Shape(shape.width, shape.blocks, shape.shuffle, members), tuple(weights))
 

@@ -142,12 +142,12 @@ def _framed(ground: Field, size: int) -> Field:
 def fit(
     network: Any, crops: Crops, steps: int, seed: int, rate: float = 4e-3, batch: int = 8,
     check: Callable[[Any], float] | None = None, every: int = 0, report: Callable[[int, float, float], None] | None = None,
-    deadline: float = float("inf"), soft: float = SOFT,
+    deadline: float = float("inf"),
 ) -> dict[str, Any]:  # fmt: skip
     """Train a network in place; it is left with its averaged weights, the best of those that `check` judged.
 
     `check` gets the network and gives its error on ground apart, every `every` steps, before the first one too. Training
-    ends at `deadline` (`time.monotonic`) though the rate is still falling. Errors below `soft` count by their square.
+    ends at `deadline` (`time.monotonic`) though the rate is still falling.
     """
     import keras
     import tensorflow as tf
@@ -173,7 +173,7 @@ def fit(
                 c -= tf.einsum("ya,badc,xd->byxc", up, seen, up)
             error = y - c
             w = w[..., None] / (tf.reduce_sum(w) * bands + 1e-6)
-            loss = tf.reduce_sum(w * (tf.sqrt(error**2 + soft**2) - soft))
+            loss = tf.reduce_sum(w * (tf.sqrt(error**2 + SOFT**2) - SOFT))
             deviation = deviation_of(spread)
             gap = tf.stop_gradient(error)
             likelihood = tf.reduce_sum(w * (tf.math.log(deviation) + 0.5 * tf.minimum((gap / deviation) ** 2, 25.0)))
