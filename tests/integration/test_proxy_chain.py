@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from imperv.flows.cli.commands import main
-from imperv.layers.catalogue import CATALOGUE, downstream
+from imperv.layers.catalogue import downstream, layers_of
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import standing
 from imperv.tasks.settings.production import Production
@@ -42,7 +42,7 @@ def test_the_proxy_takes_the_place_of_clcplus_and_gives_way(without, copied, tmp
     assert set(plan(without, capsys).values()) == {"up to date"}
 
     job = Job.of(Production.read(without), TILE)
-    records = {symbol: job.record(symbol) for symbol in CATALOGUE}
+    records = {symbol: job.record(symbol) for symbol in layers_of("imperviousness")}
     assert not records["CLCP_now"].made and "is missing" in records["CLCP_now"].reason
     assert all(records[symbol].made for symbol in PROXY)
     assert records["IMD_MSK_now"].statistics["made_from"] == ["RIMD", "CLCP_proxy"]

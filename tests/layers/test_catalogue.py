@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperv.layers.catalogue import CATALOGUE, downstream, edges, resolve, topological_order, upstream
+from imperv.layers.catalogue import downstream, edges, layers_of, resolve, topological_order, upstream
 from imperv.layers.catalogue.imperviousness import LAYERS
+
+CATALOGUE = layers_of("imperviousness")
 
 ATBD_NODES = [
     "CHM",

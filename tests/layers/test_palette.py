@@ -3,8 +3,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.catalogue import layers_of
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE
+
+CATALOGUE = layers_of("imperviousness")
 
 PALETTES = {
     "DENSITY": DENSITY, "SHARE": SHARE, "BUILT_UP": BUILT_UP, "CHANGE": CHANGE, "CLASSES": CLASSES,
