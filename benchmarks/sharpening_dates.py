@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.sharpening_data import DATA
 from imperv.layers.network.unet import configure_threads
+from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening.date_network import STEP, DateModel, build, features_out, save, start_and_features
 from imperv.layers.sharpening.degradation import degrade
-from imperv.layers.sharpening.network import deviation_of, flat, pack
+from imperv.layers.sharpening.network import deviation_of, pack
 from imperv.layers.sharpening.registration import shift_between
 from imperv.layers.sharpening.training import HONEST, SOFT, projection
 
@@ -162,7 +163,7 @@ def trained(grounds: list[Sample], minutes: float, seed: int = 0) -> tuple[np.nd
         steps += 1
         if steps % 100 == 0:
             print(f"step {steps}, error {np.mean(losses[-100:]):.4f}, {time.monotonic() - start:.0f} s", flush=True)
-    return flat(network), steps
+    return flat_weights(network), steps
 
 
 def _crop(ground: Sample, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.sharpening_data import Source, fields, sources
 from imperv.layers.network.unet import configure_threads
-from imperv.layers.sharpening.network import Model, Shape, build, flat, save
+from imperv.layers.network.weights import flat_weights
+from imperv.layers.sharpening.network import Model, Shape, build, save
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.training import Crops, Field, fit
 
@@ -50,7 +51,7 @@ def trained(step: str, grounds: list[Field], members: int, steps: int) -> Model:
             print(f"{step} member {k}: step {done}, loss {loss:.4f}, {time.monotonic() - start:.0f} s", flush=True)
 
         fit(network, crops, steps, k, RATE, every=max(1, steps // 10), report=say)
-        weights.append(flat(network))
+        weights.append(flat_weights(network))
     return Model(step, Shape(shape.width, shape.blocks, shape.shuffle, members), tuple(weights))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imperv.layers.features import FEATURE_SETS
+from imperv.layers.network.weights import set_flat_weights
 
 CLIP = 8.0
 """Standardised features are cut here, in standard deviations, so that a cloud that got through saturates nothing."""
@@ -222,11 +223,7 @@ def rebuild(parameters: UNetParameters, weights: np.ndarray) -> Any:
     widest = parameters.base_filters << parameters.depth
     if 9 * widest**2 * parameters.members <= weights.size:  # or a network of any size would be built before it is refused
         model = join_members([build_unet(parameters, 0, f"member_{k}") for k in range(parameters.members)])
-        shapes = [w.shape for w in model.get_weights()]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        if ends[-1] == weights.size:
-            parts = np.split(weights, ends[:-1])
-            model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+        if set_flat_weights(model, weights):
             return model
     raise ValueError(
         f"{weights.size} weights do not fit {parameters.members} networks of {parameters.base_filters} filters and depth "

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.weights import set_flat_weights
 from imperv.layers.sharpening.composites import FACTOR
 from imperv.layers.sharpening.regression import detail
 
@@ -81,12 +82,8 @@ class CompositeModel:
     def network(self) -> Any:
         """The Keras model; ValueError if the weights do not fit."""
         network = build_generator(self.parameters, len(self.mean))
-        shapes = [w.shape for w in network.get_weights()]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        if ends[-1] != self.weights.size:
-            raise ValueError(f"{self.weights.size} weights do not fit {self.parameters}, which has {ends[-1]}")
-        parts = np.split(self.weights, ends[:-1])
-        network.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+        if not set_flat_weights(network, self.weights):
+            raise ValueError(f"{self.weights.size} weights do not fit {self.parameters}, which has {network.count_params()}")
         return network
 
     def __getstate__(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.weights import set_flat_weights
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.dates import Shift, noise_of
 from imperv.layers.sharpening.enlarging import enlarge, fill
@@ -55,12 +56,8 @@ class DateModel:
     @cached_property
     def _network(self) -> Any:
         network = build(self.width, self.blocks)
-        shapes = [w.shape for w in network.get_weights()]
-        ends = np.cumsum([int(np.prod(s)) for s in shapes])
-        if ends[-1] != self.weights.size:
+        if not set_flat_weights(network, self.weights):
             raise ValueError(f"{self.weights.size} weights do not fit a network of {self.width} filters and {self.blocks} blocks")
-        parts = np.split(self.weights, ends[:-1])
-        network.set_weights([part.reshape(s) for part, s in zip(parts, shapes, strict=True)])
         return network
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ rebuilt by the code here. TensorFlow is imported inside the functions that need 
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.weights import set_flat_weights
 from imperv.layers.sharpening.statistics import Statistics, feature_count, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
@@ -225,22 +227,18 @@ def rebuild(step: Step, shape: Shape, weights: np.ndarray) -> Any:
     """The network of a shape with given weights, (n,) in the order of its layers; ValueError if their number does not fit."""
     if 9 * 2 * shape.blocks * shape.width**2 <= weights.size:  # or a network of any size would be built before it is refused
         network = build(step, shape, 0)
-        shapes = [w.shape for w in network.get_weights()]
-        ends = np.cumsum([int(np.prod(s)) for s in shapes])
-        if ends[-1] == weights.size:
-            parts = np.split(weights, ends[:-1])
-            network.set_weights([part.reshape(s) for part, s in zip(parts, shapes, strict=True)])
+        if set_flat_weights(network, weights):
             return network
     raise ValueError(f"{weights.size} weights do not fit a network of step {step.name} and {shape}")
 
 
-def flat(network: Any) -> np.ndarray:
-    """Weights of a network as `rebuild` takes them."""
-    return np.concatenate([np.ravel(w) for w in network.get_weights()]).astype("f4")
-
-
 def save(model: Model, path: Path | str) -> None:
-    """Write a model as one ``.npz`` file: weights in half precision and a JSON record; nothing in it is code."""
+    """Write a model as one ``.npz`` file (`to_bytes`)."""
+    Path(path).write_bytes(to_bytes(model))
+
+
+def to_bytes(model: Model) -> bytes:
+    """A model as NumPy's ``.npz``: weights in half precision and a JSON record; nothing in it is code."""
     shape = {name: getattr(model.shape, name) for name in Shape.__dataclass_fields__}
     step = STEPS[model.step]
     head = {
@@ -252,14 +250,24 @@ def save(model: Model, path: Path | str) -> None:
         "trust": model.trust,
     }
     arrays: dict[str, Any] = {f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)}
-    with Path(path).open("wb") as file:
-        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **arrays)
+    return file.getvalue()
 
 
 def load(path: Path | str) -> Model:
-    """Read a model written by `save`; ValueError if it cannot be read, or is one of other bands than the step has today."""
+    """Read a model written by `save`; ValueError as `from_bytes`, or if the file cannot be read."""
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as a model of super-resolution: {error}") from error
+    return from_bytes(content, str(path))
+
+
+def from_bytes(content: bytes, path: str = "a model") -> Model:
+    """Read what `to_bytes` gave; ValueError, which names `path`, if that is impossible, or its bands are not the step's today."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as data:
             head = json.loads(bytes(data["head"]))
             weights = tuple(data[f"member_{k}"].astype("f4") for k in range(len(data.files) - 1))
         name, shape = head["step"], Shape(**head["shape"])

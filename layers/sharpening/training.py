@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 
 from imperv.layers.network.optimizer import make_optimizer
+from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening.degradation import MTF, degrade, spread_of
 from imperv.layers.sharpening.enlarging import enlarge
-from imperv.layers.sharpening.network import Model, Shape, build, deviation_of, flat, pack, rebuild
+from imperv.layers.sharpening.network import Model, Shape, build, deviation_of, pack, rebuild
 from imperv.layers.sharpening.statistics import Statistics, Sums, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
@@ -255,7 +256,7 @@ def error_of(step: Step, shape: Shape, grounds: Sequence[Field]) -> Callable[[An
     count = sum(float(g.weight.sum()) for g in grounds)
 
     def judge(network: Any) -> float:
-        model, total = Model(step.name, shape, (flat(network),)), np.zeros(len(step.bands))
+        model, total = Model(step.name, shape, (flat_weights(network),)), np.zeros(len(step.bands))
         for ground in grounds:
             total += (left(step, ground, model.correct(ground.features)[0]) ** 2 * ground.weight).sum((1, 2))
         return float(np.sqrt(total / count).mean())
@@ -313,12 +314,12 @@ def tune(
     crops, judge, start = Crops(step, model.shape, learnt), error_of(step, model.shape, judged), time.monotonic()
     weights, told = [], []
     for k, network in enumerate(model.networks):
-        member = rebuild(step, model.shape, flat(network))
+        member = rebuild(step, model.shape, flat_weights(network))
         found = fit(
             member, crops, steps, 1000 * seed + k, rate=TUNING_RATE, check=judge, every=max(1, steps // 4),
             report=(lambda *a, k=k: report(k, *a)) if report else None, deadline=start + 60 * minutes * (k + 1) / model.members,
         )  # fmt: skip
-        weights.append(flat(member))
+        weights.append(flat_weights(member))
         told.append({"steps": found["steps"], "before": found["history"][0][2], "after": found["best"]})
     return Model(model.step, model.shape, tuple(weights), {**model.record, "tuned": told})
 
@@ -350,7 +351,7 @@ def trusted(model: Model, pairs: Iterable[tuple[np.ndarray, np.ndarray]], sigma:
 def fresh(step: str, shape: Shape | None = None) -> Model:
     """An untrained model, which answers what the regression does."""
     shape = shape or Shape()
-    return Model(step, shape, tuple(flat(build(STEPS[step], shape, k)) for k in range(shape.members)))
+    return Model(step, shape, tuple(flat_weights(build(STEPS[step], shape, k)) for k in range(shape.members)))
 
 
 def _whole(step: Step, guides: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

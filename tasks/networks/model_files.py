@@ -25,6 +25,7 @@ from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import UNetParameters
+from imperv.layers.network.weights import flat_weights
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.job import Job, utc_now
 from imperv.tasks.networks.registry import (
@@ -63,7 +64,7 @@ def export_model(store: Store, product: str, tile: Tile, output: Path, family: s
         raise InputError(f"{symbol} of tile {tile} was not trained ({record.reason}); export a neighbour's")
     if not store.data_in_place(record):
         raise InputError(f"{symbol} of tile {tile}: its data are gone or damaged; run the tile again")
-    weights = np.concatenate([w.ravel() for w in load(store, record)[0].get_weights()]).astype("<f4")
+    weights = flat_weights(load(store, record)[0]).astype("<f4", copy=False)
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}")
     try:
         with writing(output, "--output"):

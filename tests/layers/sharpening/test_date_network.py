@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening.back_projection import back_project, residual
 from imperv.layers.sharpening.date_network import (
     HALO,
@@ -21,7 +22,6 @@ from imperv.layers.sharpening.date_network import (
 from imperv.layers.sharpening.dates import MARGIN, Sampling, fuse, noise_of
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
-from imperv.layers.sharpening.network import flat
 from imperv.layers.sharpening.registration import shift_between
 from imperv.layers.sharpening.statistics import statistics_of
 
@@ -47,7 +47,7 @@ def looks(seed: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def model(width: int = 8, blocks: int = 1) -> DateModel:
     """With random weights, also in the last layer."""
-    weights = flat(build(width, blocks))
+    weights = flat_weights(build(width, blocks))
     return DateModel(width, blocks, weights + 0.05 * np.random.default_rng(1).standard_normal(weights.size).astype("f4"))
 
 
@@ -56,7 +56,7 @@ def test_an_untrained_network_corrects_nothing():
     start, features, _ = start_and_features(reference, others, SHIFTS, SIGMA)
     np.testing.assert_array_equal(start, back_project(enlarge(reference, 2), reference, 2, SIGMA, 20))
     assert features.shape == (40, 40, feature_count())
-    sharp, deviation = DateModel(8, 1, flat(build(8, 1))).predict(reference, others, SHIFTS, SIGMA)
+    sharp, deviation = DateModel(8, 1, flat_weights(build(8, 1))).predict(reference, others, SHIFTS, SIGMA)
     np.testing.assert_allclose(sharp, start, rtol=1e-6)
     assert (deviation > 0).all()
 

@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
+from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening import network as networks
-from imperv.layers.sharpening.network import Model, Shape, build, flat, load, pack, rebuild, save, shipped, size_of, unpack
+from imperv.layers.sharpening.network import Model, Shape, build, load, pack, rebuild, save, shipped, size_of, unpack
 from imperv.layers.sharpening.statistics import start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.training import fresh
@@ -39,8 +40,8 @@ def test_an_untrained_network_is_the_regression(name, shape):
 def test_the_size_of_a_network_is_that_of_keras():
     for name, shape in (("20to10", SMALL), ("10to5", PACKED), ("60to10", Shape(4, 2))):
         network = build(STEPS[name], shape, 1)
-        assert size_of(STEPS[name], shape) == network.count_params() == flat(network).size
-        np.testing.assert_array_equal(flat(rebuild(STEPS[name], shape, flat(network))), flat(network))
+        assert size_of(STEPS[name], shape) == network.count_params() == flat_weights(network).size
+        np.testing.assert_array_equal(flat_weights(rebuild(STEPS[name], shape, flat_weights(network))), flat_weights(network))
 
 
 def test_packing_is_that_of_tensorflow():

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
-from imperv.layers.sharpening.network import Model, Shape, build, flat
+from imperv.layers.sharpening.network import Model, Shape, build
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.training import (
     GUARD,
@@ -157,7 +158,7 @@ def test_too_little_ground_to_tune_on_is_an_error():
 def test_a_fresh_model_starts_alike_every_time():
     one, other = fresh("20to10", SMALL), fresh("20to10", SMALL)
     np.testing.assert_array_equal(one.weights[0], other.weights[0])
-    assert isinstance(one, Model) and one.weights[0].size == flat(build(STEPS["20to10"], SMALL, 0)).size
+    assert isinstance(one, Model) and one.weights[0].size == flat_weights(build(STEPS["20to10"], SMALL, 0)).size
 
 
 @pytest.mark.slow
