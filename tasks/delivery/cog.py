@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -103,6 +104,11 @@ class Summary:
         return {"minimum": self.low, "maximum": self.high, "mean": mean, "stddev": spread}
 
     @property
+    def tags(self) -> dict[str, str]:
+        """The same as GDAL keeps it in a file."""
+        return {f"STATISTICS_{name.upper()}": repr(value) for name, value in self.values.items()}
+
+    @property
     def shown(self) -> tuple[float, float]:
         """Range from black to white: what all but a few of the pixels lie in."""
         if not self.valid:
@@ -146,6 +152,22 @@ def further_styles(layer: Layer) -> dict[str, tuple[str, ...]]:
     return {re.sub(r"\W+", "_", name): bands for name, bands in shown[1:]}
 
 
+def draft_form(grid: GeoBox, bands: int, dtype: str, nodata: float) -> dict[str, Any]:
+    """How Rasterio opens the draft of a cloud-optimised GeoTIFF."""
+    return {
+        "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": dtype, "nodata": nodata,
+        "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
+        "BIGTIFF": "IF_SAFER",
+    }  # fmt: skip
+
+
+def copy_as_cog(draft: Path, path: Path, **options: Any) -> None:
+    """A draft as a cloud-optimised GeoTIFF; with further `options` of GDAL's driver."""
+    rasterio.shutil.copy(
+        draft, path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER", **options
+    )  # fmt: skip
+
+
 def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags: Mapping[str, str]) -> list[Summary]:
     """Write a layer as a cloud-optimised GeoTIFF by way of a draft beside it; what its bands hold.
 
@@ -155,13 +177,8 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     array = job.array(layer.symbol)
     bands, draft = variable.bands, path.with_suffix(".draft")
     found, rows = _summaries(layer), rows_at_once(layer, grid.shape.x)
-    form = {
-        "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": bands, "dtype": variable.dtype,
-        "nodata": variable.nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
-        "blockysize": BLOCK, "BIGTIFF": "IF_SAFER",
-    }  # fmt: skip
     try:
-        with rasterio.open(draft, "w", **form) as out:
+        with rasterio.open(draft, "w", **draft_form(grid, bands, variable.dtype, variable.nodata)) as out:
             for first in range(0, grid.shape.y, rows):
                 strip = np.ascontiguousarray(array[..., first : first + rows, :])
                 strip = strip.reshape(bands, *strip.shape[-2:])
@@ -175,12 +192,8 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
             if palette is not None:
                 out.write_colormap(1, dict(enumerate(palette.colours)))
             for number, band in enumerate(found, 1):
-                out.update_tags(number, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in band.values.items()})
-        resampling = "NEAREST" if palette is not None else "AVERAGE"
-        rasterio.shutil.copy(
-            draft, path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER",
-            OVERVIEW_RESAMPLING=resampling,
-        )  # fmt: skip
+                out.update_tags(number, **band.tags)
+        copy_as_cog(draft, path, OVERVIEW_RESAMPLING="NEAREST" if palette is not None else "AVERAGE")
     except RasterioError as error:
         raise WorkError(f"{path.name}: GDAL cannot write it ({' '.join(str(error).split())})") from None
     finally:

@@ -10,16 +10,16 @@ from threading import Lock
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from imperv.grids import Block
-from imperv.tasks.delivery.cog import BLOCK, Summary
+from imperv.layers.reflectance import SPECTRAL
+from imperv.tasks.delivery.cog import Summary, copy_as_cog, draft_form
 from imperv.tasks.errors import WorkError, writing
-from imperv.tasks.superresolution.windows import PIXELS
+from imperv.tasks.scenes.bands import PIXEL
 
 COLOURS = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.blue}
 """What programs show at first: natural colour."""
@@ -27,22 +27,12 @@ COLOURS = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.
 SCALE = 1e-4
 """Reflectance of a digital number."""
 
-WAVELENGTHS = {
-    "B01": 0.443, "B02": 0.492, "B03": 0.560, "B04": 0.665, "B05": 0.704, "B06": 0.740, "B07": 0.783, "B08": 0.833, "B8A": 0.865,
-    "B09": 0.945, "B11": 1.614, "B12": 2.202,
-}  # fmt: skip
-"""Centre wavelength of the bands of Sentinel-2A, micrometres (ESA, Sentinel-2 Spectral Response Functions)."""
-
 
 class Draft:
     """One file that grows block by block; from several threads."""
 
     def __init__(self, path: Path, grid: GeoBox, names: Sequence[str], nodata: int) -> None:
-        form = {
-            "driver": "GTiff", "width": grid.shape.x, "height": grid.shape.y, "count": len(names), "dtype": "uint16",
-            "nodata": nodata, "crs": str(grid.crs), "transform": grid.affine, "tiled": True, "blockxsize": BLOCK,
-            "blockysize": BLOCK, "BIGTIFF": "IF_SAFER", "INTERLEAVE": "BAND",
-        }  # fmt: skip
+        form = draft_form(grid, len(names), "uint16", nodata) | {"INTERLEAVE": "BAND"}
         self.path, self.names = path, tuple(names)
         self.out, self.lock = rasterio.open(path.with_suffix(".draft"), "w", **form), Lock()
         self.found = [Summary(nodata, False) for _ in names]
@@ -63,12 +53,9 @@ class Draft:
             out.units = ("reflectance",) * len(self.names)
             out.colorinterp = [COLOURS.get(name, ColorInterp.undefined) for name in self.names]
             for number, (name, band) in enumerate(zip(self.names, self.found, strict=True), 1):
-                values = {f"STATISTICS_{key.upper()}": repr(value) for key, value in band.values.items()}
-                out.update_tags(number, **values, wavelength=f"{WAVELENGTHS[name]} micrometres", measured_at=f"{PIXELS[name]} m")
-        rasterio.shutil.copy(
-            self.out.name, self.path, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", BLOCKSIZE=BLOCK,
-            BIGTIFF="IF_SAFER", OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=threads,
-        )  # fmt: skip
+                _, centre, _ = SPECTRAL[name]
+                out.update_tags(number, **band.tags, wavelength=f"{round(centre, 3)} micrometres", measured_at=f"{PIXEL[name]} m")
+        copy_as_cog(Path(self.out.name), self.path, OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=threads)
         Path(self.out.name).unlink()
 
 
