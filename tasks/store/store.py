@@ -124,6 +124,11 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.full(path))
 
+    def replace_text(self, place: Place, text: str) -> None:
+        """Put text in the place of a layer's data; its record goes before, so that it is not done until it has a new one."""
+        self.remove_record(place.record)
+        self.write_text(place.data, text)
+
     def remove(self, place: Place) -> None:
         """Remove a layer: its record, then its data."""
         self.remove_record(place.record)

@@ -109,8 +109,7 @@ def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, SceneLi
     require(job, layer, found)
     place = job.place(layer.symbol)
     changed = _difference(job.store.read_text(place.data), found)
-    job.store.remove_record(place.record)
-    job.store.write_text(place.data, found.to_json())
+    job.store.replace_text(place, found.to_json())
     days = sorted(s.day for s in found.scenes)
     statistics = {
         "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),

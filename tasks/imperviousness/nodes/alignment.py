@@ -62,9 +62,7 @@ def make_shift(job: Job, layer: Layer) -> Made:
     enough = len(found) >= LEAST
     shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(FULL18, found.T, strict=True)}
     text = json.dumps(shift, indent=1) + "\n"
-    place = job.place(layer.symbol)
-    job.store.remove_record(place.record)
-    job.store.write_text(place.data, text)
+    job.store.replace_text(job.place(layer.symbol), text)
     few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align the years"
     return Made(digest_of(text), {"shift": shift, "pixels": len(found)}, () if enough else (few,))
 

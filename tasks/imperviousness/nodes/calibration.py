@@ -35,9 +35,7 @@ def make_calibration(job: Job, layer: Layer) -> Made:
     job.engine.at_once(projected_bytes(job), layer.symbol)
     versions = calibration_versions(job)  # before anything is read: a later change makes it out of date
     calibration, source = _best(job)
-    place = job.place(layer.symbol)
-    job.store.remove_record(place.record)
-    job.store.write_text(place.data, calibration.to_json())
+    job.store.replace_text(job.place(layer.symbol), calibration.to_json())
     values = {
         "intercept": calibration.intercept, "slope": calibration.slope, "minimum": calibration.minimum,
         "maximum": calibration.maximum, "samples": calibration.samples, "r2": calibration.r2,

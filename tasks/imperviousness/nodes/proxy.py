@@ -98,9 +98,7 @@ def make_proxy_model(job: Job, layer: Layer) -> Made:
         trained = train_proxy(samples, parameters)
     except ValueError as error:
         raise WorkError(f"{layer.symbol} of tile {job.tile}: {error}; check scenes and references.clcplus_then") from None
-    place = job.place(layer.symbol)
-    job.store.remove_record(place.record)
-    job.store.write_text(place.data, trained.model)
+    job.store.replace_text(job.place(layer.symbol), trained.model)
     warnings: tuple[str, ...] = ()
     if trained.scores["f1"] is None or not trained.samples["learnt_sealed"]:
         warnings = (f"tile {job.tile} has too few sealed pixels of CLCplus of then to score its proxy",)
