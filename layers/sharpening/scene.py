@@ -180,17 +180,17 @@ def to_5(
     The bands of 10 m come first, with the detail that other dates saw, and guide the others, whose detail at 10 m is inferred
     already: their deviations add up.
     """
-    none = np.empty((0, *(2 * n for n in window[TEN[0]].shape)), np.float32)
-    ten = np.stack([window[band] for band in TEN])
-    guides, deviation = sharpen("10to5", none, ten, model)
-    if dates is not None and dates.images:
-        sigma = model.sigma("10to5")
-        if model.several is not None:
-            guides, scatter = _by_network(model.several, ten, dates, sigma, model.statistics["10to5"])
-        else:
-            guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
+    ten, sigma = np.stack([window[band] for band in TEN]), model.sigma("10to5")
+    if dates is not None and dates.images and model.several is not None:
+        guides, deviation = _by_network(model.several, ten, dates, sigma, model.statistics["10to5"])
         guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST, PACE)
-        deviation = scatter if model.several is not None or len(dates.images) > 1 else deviation
+    else:
+        none = np.empty((0, *(2 * n for n in ten.shape[1:])), np.float32)
+        guides, deviation = sharpen("10to5", none, ten, model)
+        if dates is not None and dates.images:
+            guides, scatter = fuse(ten, dates.images, dates.shifts, 2, sigma, dates.masks, guides, dates.noise)
+            guides = back_project(guides, ten, 2, sigma, ROUNDS["10to5"], DARKEST, PACE)
+            deviation = scatter if len(dates.images) > 1 else deviation
     deviation = np.where(np.isnan(guides), np.float32(np.nan), deviation)
     fine, errors = dict(zip(TEN, guides, strict=True)), dict(zip(TEN, deviation, strict=True))
     for name in TO_10:
