@@ -37,6 +37,10 @@ class Block:
         """The same block on a grid whose pixels are `factor` times finer."""
         return Block(self.y0 * factor, self.x0 * factor, self.y1 * factor, self.x1 * factor)
 
+    def coarser(self, factor: int) -> Block:
+        """The pixels of a grid `factor` times coarser that hold it."""
+        return Block(self.y0 // factor, self.x0 // factor, -(-self.y1 // factor), -(-self.x1 // factor))
+
     def geobox(self, grid: GeoBox) -> GeoBox:
         """Pixel grid of the block; it may lie partly outside of `grid` when it was padded."""
         return grid.translate_pix(self.x0, self.y0).crop((self.y1 - self.y0, self.x1 - self.x0))

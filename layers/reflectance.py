@@ -12,6 +12,8 @@ REFLECTANCE_10M = ("B02", "B03", "B04", "B08")
 REFLECTANCE_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
 REFLECTANCE_60M = ("B01", "B09", "B10")
 """B10 in Level-1C only."""
+COASTAL = ("B01", "B09")
+"""Bands of 60 m that the surface is seen in."""
 SCL = "SCL"
 BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, SCL)
 """Bands that the yearly features need."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from imperv.layers.catalogue.node import Delivery, Layer, Variable
 from imperv.layers.palette import Palette
-from imperv.layers.reflectance import REFLECTANCE_10M, REFLECTANCE_20M
-
-COASTAL = ("B01", "B09")
-"""Bands of 60 m that the surface is seen in."""
+from imperv.layers.reflectance import COASTAL, REFLECTANCE_10M, REFLECTANCE_20M
 
 SHARP = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """Bands of a sharpened product, by wavelength."""

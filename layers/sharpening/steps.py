@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imperv.layers.reflectance import COASTAL, REFLECTANCE_10M, REFLECTANCE_20M
+
 
 @dataclass(frozen=True)
 class Step:
@@ -24,9 +26,7 @@ class Step:
     """Pixels on each side whose detail takes part in the regression."""
 
 
-TEN = ("B02", "B03", "B04", "B08")
-TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
-SIXTY = ("B01", "B09")
+TEN, TWENTY, SIXTY = REFLECTANCE_10M, REFLECTANCE_20M, COASTAL
 
 STEPS: Mapping[str, Step] = {
     step.name: step

@@ -19,6 +19,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as Area
 
 from imperv.grids import Bounds
+from imperv.grids.specs import FALSE_NORTHING
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
 from imperv.tasks.scenes.bands import PIXEL, SCL
@@ -119,8 +120,8 @@ def check_native(source: rasterio.DatasetReader, path: str, scene: str, band: st
         )
     if to.a < 0 or to.e > 0 or to.b or to.d:
         raise InputError(f"scene {scene}: {band} is not north up; {REMEDY} ({path})")
-    # From the equator, 10 000 000 m in the south.
-    east, north = to.c % size, (to.f - (10_000_000 if epsg // 100 == 327 else 0)) % size
+    # From the equator.
+    east, north = to.c % size, (to.f - (FALSE_NORTHING if epsg // 100 == 327 else 0)) % size
     off = [min(v, size - v) for v in (east, north)]
     if max(off) > SHIFT * size:
         raise InputError(

@@ -11,15 +11,14 @@ from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.reflectance import NO_DATA, REFLECTANCE_10M
+from imperv.tasks.delivery.cog import CUT
 from imperv.tasks.job import Job
-from imperv.tasks.superresolution.looks import CLEAR, RESAMPLED
-from imperv.tasks.superresolution.windows import MEASURED, PIXELS, reflectance
+from imperv.tasks.scenes.bands import PIXEL
+from imperv.tasks.superresolution.looks import shows_ground
+from imperv.tasks.superresolution.windows import MEASURED, reflectance
 
 STRONGEST = 0.7
 """Largest difference of neighbours that counts, in logarithms of reflectance: a single bright roof is no city."""
-
-CUT = (0.02, 0.98)
-"""Shares of a cut's pixels that are darker than black and than white."""
 
 GLARE = 200.0
 """Reflectance x 10 000 that is added before logarithms: dark water is noise."""
@@ -40,11 +39,10 @@ def detail_by_cell(job: Job) -> np.ndarray:
         for axis in (1, 2):
             change = np.minimum(np.abs(np.diff(light, axis=axis)), STRONGEST).sum(0)
             steps[: high - (axis == 1), : wide - (axis == 2)] += change
-        clear = np.isin(mask[tuple(slice(s.start // 2, s.stop // 2) for s in block.slices)], (CLEAR, RESAMPLED))
+        clear = shows_ground(mask[block.coarser(2).slices])
         known = (pixels != NO_DATA).all(0) & np.kron(clear, np.ones((2, 2), bool))
         shape = (high // each, each, wide // each, each)
-        place = tuple(slice(s.start // each, s.stop // each) for s in block.slices)
-        found[place] = np.where(known.reshape(shape).all((1, 3)), steps.reshape(shape).mean((1, 3)), 0)
+        found[block.coarser(each).slices] = np.where(known.reshape(shape).all((1, 3)), steps.reshape(shape).mean((1, 3)), 0)
     return found
 
 
@@ -63,7 +61,7 @@ def measured_cut(job: Job, cut: Block, bands: Iterable[str], resolution: int) ->
     """Measured bands of a cut, each pixel repeated: (band, y, x) float32 at `resolution`, NaN without data."""
     found = []
     for name in bands:
-        size = PIXELS[name]
+        size = PIXEL[name]
         array = job.array(f"SR_B{size}")
         pixels = reflectance(np.asarray(array[(MEASURED[size].index(name), *cut.scaled(UTM_STEP // size).slices)]))
         found.append(pixels.repeat(size // resolution, 0).repeat(size // resolution, 1))
@@ -83,4 +81,4 @@ def limits_of(bands: np.ndarray) -> list[tuple[float, float]]:
 
 def differing(shown: Sequence[tuple[str, tuple[str, ...]]], resolution: float) -> list[tuple[str, tuple[str, ...]]]:
     """Composites with a band that is measured at larger pixels."""
-    return [(name, bands) for name, bands in shown if any(PIXELS[band] > resolution for band in bands)]
+    return [(name, bands) for name, bands in shown if any(PIXEL[band] > resolution for band in bands)]

@@ -11,6 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block
+from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.reflectance import REFLECTANCE_10M
 from imperv.layers.sharpening.dates import noise_of
@@ -63,8 +64,8 @@ class Registered:
 
 def register(looks: Sequence[Look], grid10: GeoBox, access: SceneAccess) -> tuple[Registered, list[str]]:
     """Measure the shifts of all looks but the first against it, in the middle of an area; what is left out, in words."""
-    rows, columns = grid10.shape.yx
-    y, x = (max(0, (n - LARGEST) // 2) // 6 * 6 for n in (rows, columns))
+    (rows, columns), each = grid10.shape.yx, UTM_STEP // 10
+    y, x = (max(0, (n - LARGEST) // 2) // each * each for n in (rows, columns))
     middle = Block(y, x, min(y + LARGEST, rows), min(x + LARGEST, columns)).geobox(grid10)
     reference, clear = _seen(looks[0], middle, access)
     kept, found, left = [looks[0]], [], []
@@ -81,9 +82,12 @@ def register(looks: Sequence[Look], grid10: GeoBox, access: SceneAccess) -> tupl
 
 def _seen(look: Look, grid10: GeoBox, access: SceneAccess) -> tuple[np.ndarray, np.ndarray]:
     """Bands of 10 m, and where they show clear ground."""
+    return reflectance(bands_of(look, REFLECTANCE_10M, grid10, access)), _clear(look, grid10, access)
+
+
+def _clear(look: Look, grid10: GeoBox, access: SceneAccess) -> np.ndarray:
     grid20 = GeoBox.from_bbox(grid10.boundingbox, resolution=20, tight=True)
-    clear = mask_of(look, grid20, access) == CLEAR
-    return reflectance(bands_of(look, REFLECTANCE_10M, grid10, access)), np.kron(clear, np.ones((2, 2), bool))
+    return np.kron(mask_of(look, grid20, access) == CLEAR, np.ones((2, 2), bool))
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,12 @@ class ReadDates:
     def __call__(self, outlook: Outlook) -> Dates:
         """The dates where a block looks."""
         here = outlook.at(10).geobox(self.grid10)
-        seen = [_seen(look, here, self.access) for look in self.dates.looks]
+        reference, *others = self.dates.looks
+        seen = [_seen(look, here, self.access) for look in others]
         return Dates(
-            tuple(image for image, _ in seen[1:]),
+            tuple(image for image, _ in seen),
             tuple(found.shift for found in self.dates.registrations),
-            tuple(clear for _, clear in seen),
+            (_clear(reference, here, self.access), *(clear for _, clear in seen)),
             np.array(self.dates.noise, np.float32),
         )
 
@@ -111,8 +116,7 @@ def make_shifts(job: Job, layer: Layer) -> Made:
     looks = ranked_looks(job)[: job.production.parameters.sharpening.dates]
     dates, left = register(looks, job.grid_of(CATALOGUE["SR_B10"]), job.production.scenes.access)
     text = json.dumps(dates.to_json(), indent=1) + "\n"
-    job.store.remove_record(job.place(layer.symbol).record)
-    job.store.write_text(job.place(layer.symbol).data, text)
+    job.store.replace_text(job.place(layer.symbol), text)
     return Made(digest_of(text), dates.to_json(), tuple(left))
 
 

@@ -18,22 +18,23 @@ from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.network.unet import configure_threads
+from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.access import LOCAL
+from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.scenes.native import grid_epsg
 from imperv.tasks.superresolution.area import Area, read_area
 from imperv.tasks.superresolution.dates import ReadDates, register
 from imperv.tasks.superresolution.drafts import drafts, require_room
 from imperv.tasks.superresolution.finding import find_scenes, native_grid, require_clear
-from imperv.tasks.superresolution.looks import CLEAR, NO_DATA, RESAMPLED, Look, looks_of, rank_looks
+from imperv.tasks.superresolution.looks import NO_DATA, Look, looks_of, rank_looks, shows_ground
 from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlarged, surroundings
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,
     digest_of_model,
     parts_of,
-    shipped_dates,
     shipped_networks,
     trusted_networks,
     tuned_networks,
@@ -41,7 +42,7 @@ from imperv.tasks.superresolution.models import (
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
 from imperv.tasks.superresolution.sharpening import CONSISTENT, SHARPEN_BYTES
-from imperv.tasks.superresolution.windows import PIXELS, Outlook, consistency, sharpen_block, window
+from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block, window
 
 SMALLEST_BLOCK = 120
 """Edge below which blocks would be margins for the most part, pixels of 10 m."""
@@ -100,7 +101,7 @@ def sharpen_scene(request: Request, tell: Tell) -> Outcome:
     around = surroundings(chosen.grid) if area is not None else chosen.grid
     rows, columns = around.shape.yx
     bands = [name for name in SHARP if all(name in look.bands for look in chosen.looks)]
-    measured_bytes = 2 * rows * columns * sum((TEN / PIXELS[name]) ** 2 for name in SHARP)
+    measured_bytes = 2 * rows * columns * sum((TEN / PIXEL[name]) ** 2 for name in SHARP)
     pixels = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2
     require_room(request.out.parent, measured_bytes + 2 * pixels * len(bands) * (2 + request.raw + request.deviation))
     with tempfile.TemporaryFile(dir=request.out.parent, prefix=f".{request.out.name}.") as file:
@@ -129,7 +130,7 @@ def choose(request: Request, area: Area | None) -> Chosen:
     if request.mosaic:
         found = tuple(look for look, _, clear in ranked if clear > 0)
         mask = mosaic_mask(found, grid20, LOCAL)[0][inside]
-        data, clear = float((mask != NO_DATA).mean()), float(np.isin(mask, (CLEAR, RESAMPLED)).mean())
+        data, clear = float((mask != NO_DATA).mean()), float(shows_ground(mask).mean())
     else:
         found, (_, data, clear) = (best,), ranked[0]
         if area is None:  # of several granules, the ground of this look

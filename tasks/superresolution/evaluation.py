@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,15 @@ from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.edges import edge_widths, find_edges
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.measures import BLOCK, comparison_scores, comparison_sums, opensr_scores, opensr_sums
-from imperv.layers.sharpening.scene import DARKEST, PACE, ROUNDS, SceneModel
+from imperv.layers.sharpening.scene import DARKEST, PACE, ROUNDS
 from imperv.layers.sharpening.steps import STEPS, TEN
 from imperv.layers.sharpening.wald import CUBIC, LANCZOS, LANCZOS_PROJECTED, PROJECTED, degraded_sums
 from imperv.layers.statistics.scores import estimates
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
-from imperv.tasks.superresolution.models import measured_arrays, parts_of, read_stored, scene_model
-from imperv.tasks.superresolution.windows import PIXELS, reflectance, spread_of, window
+from imperv.tasks.scenes.bands import PIXEL
+from imperv.tasks.superresolution.models import measured_bands, parts_of, scene_model, spread_alone
+from imperv.tasks.superresolution.windows import reflectance, spread_of, window
 
 PRODUCT = "this product"
 
@@ -56,7 +56,7 @@ def evaluate(
                 raise InputError(f"{symbol} of tile {job.tile} is not made; run the tile before it is evaluated")
     degraded: dict[str, dict[str, list[np.ndarray]]] = {}
     for job in jobs:
-        model, read = scene_model(job), partial(read_stored, measured_arrays(job))
+        model, read = scene_model(job), measured_bands(job)
         for outlook in parts_of(job.grid_of(CATALOGUE["SR10"]).shape.yx):
             part = window(read, outlook)
             for name in STEPS:
@@ -82,15 +82,15 @@ def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
     groups: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]] = {}
     bands_of: dict[str, tuple[tuple[str, ...], int]] = {}
     for job in jobs:
-        layer, model = CATALOGUE[f"SR{pixel}"], scene_model(job)
-        grid, array, read = job.grid_of(layer), job.array(layer.symbol), partial(read_stored, measured_arrays(job))
+        layer, model = CATALOGUE[f"SR{pixel}"], spread_alone(job)
+        grid, array, read = job.grid_of(layer), job.array(layer.symbol), measured_bands(job)
         for outlook in parts_of(job.grid_of(CATALOGUE["SR10"]).shape.yx):
             part = window(read, outlook)
             here = outlook.at(pixel)
             truth = _truth(path, here.geobox(grid), str(grid.crs))
             sharp = dict(zip(SHARP, reflectance(np.asarray(array[(slice(None), *here.slices)])), strict=True))
             for size in (10, 20, 60):
-                names = tuple(n for n in SHARP if PIXELS[n] == size and n in truth)
+                names = tuple(n for n in SHARP if PIXEL[n] == size and n in truth)
                 if size == pixel or not names or np.isnan(truth[names[0]]).all():
                     continue
                 group = f"{size} m bands at {pixel} m"
@@ -98,7 +98,7 @@ def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
                 bands_of[group] = names, factor
                 coarse, aim = (np.stack([source[n] for n in names]) for source in (part, truth))
                 edges = find_edges(aim)
-                for way, image in _ways(names, coarse, sharp, factor, sigma, model).items():
+                for way, image in _ways(names, coarse, sharp, factor, sigma).items():
                     width = edge_widths(image, edges)
                     sums = opensr_sums(coarse, image, aim, factor, sigma, edge=BLOCK // factor * factor)
                     groups.setdefault(group, {}).setdefault(way, []).append((comparison_sums(image, aim), sums, width))
@@ -120,7 +120,7 @@ def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
 
 
 def _ways(
-    names: Sequence[str], coarse: np.ndarray, sharp: Mapping[str, np.ndarray], factor: int, sigma: float, model: SceneModel
+    names: Sequence[str], coarse: np.ndarray, sharp: Mapping[str, np.ndarray], factor: int, sigma: float
 ) -> dict[str, np.ndarray]:
     rounds = ROUNDS["10to5" if names[0] in TEN else "60to10" if factor > 4 else "20to10"]
     found = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,11 @@ from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.job import Job
 from imperv.tasks.report.page import css, gradient, number
 from imperv.tasks.report.pictures import Legend, Map, data_uri, grades, indexed_png, scale_bar
+from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.superresolution.cuts import limits_of, measured_cut, sharp_cut
-from imperv.tasks.superresolution.looks import CLEAR, RESAMPLED
-from imperv.tasks.superresolution.models import digest_of_model, measured_arrays, read_stored, scene_model
-from imperv.tasks.superresolution.windows import PIXELS, Outlook, window
+from imperv.tasks.superresolution.looks import shows_ground
+from imperv.tasks.superresolution.models import digest_of_model, measured_bands, scene_model
+from imperv.tasks.superresolution.windows import Outlook, window
 
 SHADES = ((255, 255, 255), (253, 212, 158), (227, 101, 58), (127, 18, 18))
 """Of the deviation, from none to most."""
@@ -87,7 +87,7 @@ def pairs(job: Job, symbol: str, cut: Block) -> list[Pair]:
             uri = data_uri(draw_bands(pixels, None, limits), "png", compress_level=9)
             height, width = pixels.shape[1:]
             maps.append(Map(title, uri, f"{title}, {what}", None, "", width, height, share, text))
-        coarsest = max(PIXELS[band] for band in bands)
+        coarsest = max(PIXEL[band] for band in bands)
         found.append(Pair(maps[0], maps[1], coarsest <= resolution, bands, coarsest))
     return found
 
@@ -117,7 +117,7 @@ def points(job: Job, symbol: str, cut: Block) -> list[Point]:
     block = cut.scaled(UTM_STEP // resolution)
     deviation = np.asarray(job.group(symbol)["sd"][(slice(None), *block.slices)]).astype("f4")
     codes = np.asarray(job.array("SR_mask"))[cut.scaled(UTM_STEP // 20).slices]
-    clear = np.isin(codes, (CLEAR, RESAMPLED)).repeat(20 // resolution, 0).repeat(20 // resolution, 1)
+    clear = shows_ground(codes).repeat(20 // resolution, 0).repeat(20 // resolution, 1)
     known = clear & np.isfinite(before).all(0) & np.isfinite(after).all(0)
     band = {name: after[k] for k, name in enumerate(SHARP)}
     near, red = band["B08"], band["B04"]
@@ -174,7 +174,7 @@ def deviation_map(job: Job, symbol: str, cut: Block, name: str = "B11") -> Map:
 
 def scores(job: Job, cut: Block) -> dict[str, dict[str, dict[str, float]]]:
     """By step and way: scores at the degraded scale on a cut of the scene; steps that it is too small for are left out."""
-    measured = window(partial(read_stored, measured_arrays(job)), Outlook(cut.scaled(6), 10, cut))
+    measured = window(measured_bands(job), Outlook.bare(cut.scaled(UTM_STEP // 10)))
     model = scene_model(job)
     found = {name: degraded_scores(name, measured, model) for name in STEPS}
     return {name: ways for name, ways in found.items() if ways}

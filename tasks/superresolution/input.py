@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block
@@ -17,7 +16,7 @@ from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summari
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.settings.scenes import SceneAccess
 from imperv.tasks.store.records import digest_of
-from imperv.tasks.superresolution.looks import Look, bands_of, looks_of, mask_of, rank_looks
+from imperv.tasks.superresolution.looks import CLEAR, RESAMPLED, Look, bands_of, looks_of, mask_of, rank_looks
 from imperv.tasks.superresolution.mosaics import mosaic_mask, mosaic_of
 
 MOSAIC = "mosaic"
@@ -55,8 +54,7 @@ def make_dates(job: Job, layer: Layer) -> Made:
             f"{least:.1%} expected); choose another span or lower parameters.input.min_clear"
         )
     text = json.dumps(rows, indent=1) + "\n"
-    job.store.remove_record(job.place(layer.symbol).record)
-    job.store.write_text(job.place(layer.symbol).data, text)
+    job.store.replace_text(job.place(layer.symbol), text)
     chosen = [row["name"] for row in rows[: 1 if job.production.parameters.input.kind != MOSAIC else None]]
     warnings = [f"scene {name} left out: {why}" for name, why in lost.items()]
     for look, _, clear in ranked[: len(chosen)]:
@@ -94,10 +92,11 @@ class ReadBlock:
     def __call__(self, block: Block) -> BlockReport:
         """Read and store it."""
         here, (first, *_) = block.geobox(self.grid), self.looks
-        pixels: np.ndarray
         if self.names:
-            read = mosaic_of(self.looks, self.names, here, self.access) if self.mosaic else None
-            pixels = bands_of(first, self.names, here, self.access) if read is None else read
+            if self.mosaic:
+                pixels = mosaic_of(self.looks, self.names, here, self.access)
+            else:
+                pixels = bands_of(first, self.names, here, self.access)
             self.out[(slice(None), *block.slices)] = pixels
         else:
             pixels = mosaic_mask(self.looks, here, self.access)[0] if self.mosaic else mask_of(first, here, self.access)
@@ -118,7 +117,7 @@ def make_input(job: Job, layer: Layer) -> Made:
     more = {"looks": [look.name for look in looks], "level": looks[0].level}
     if not names:
         histogram = statistics[layer.symbol]["histogram"]
-        more["clear"] = sum(histogram.get(str(code), 0) for code in (1, 5)) / max(sum(histogram.values()), 1)
+        more["clear"] = sum(histogram.get(str(code), 0) for code in (CLEAR, RESAMPLED)) / max(sum(histogram.values()), 1)
     return Made(digest, {**statistics, **more})
 
 

@@ -193,6 +193,11 @@ def _codes(scene: Scene, grid20: GeoBox, access: SceneAccess, table: np.ndarray)
     return codes
 
 
+def shows_ground(mask: np.ndarray) -> np.ndarray:
+    """Where a mask says that the ground is seen, clear or resampled: bool."""
+    return np.isin(mask, (CLEAR, RESAMPLED))
+
+
 def rank_looks(
     scenes: SceneList,
     grid: GeoBox,
@@ -214,7 +219,7 @@ def rank_looks(
         except SceneError as error:
             return error
         mask = mask if inside is None else mask[inside]
-        return look, float((mask != NO_DATA).mean()), float(((mask == CLEAR) | (mask == RESAMPLED)).mean())
+        return look, float((mask != NO_DATA).mean()), float(shows_ground(mask).mean())
 
     paths = (path for scene in scenes.scenes for path in scene.bands.values())
     with ThreadPoolExecutor(files_at_once(paths, READERS, access), "rank") as pool:

@@ -18,7 +18,7 @@ from imperv.tasks.scenes.access import LOCAL, files_at_once
 from imperv.tasks.superresolution.looks import Look, bands_of, saturated
 from imperv.tasks.superresolution.mosaics import STRIP_BYTES, mosaic_of
 from imperv.tasks.superresolution.request import Request, Tell, engine_of
-from imperv.tasks.superresolution.windows import MEASURED, Outlook, reflectance
+from imperv.tasks.superresolution.windows import MEASURED, Outlook, read_block, reflectance
 
 TEN = 10
 """Pixels, in metres, that everything is counted in."""
@@ -83,7 +83,7 @@ class Measured:
 
     def __call__(self, size: int, block: Block) -> np.ndarray:
         """As `windows.Read`."""
-        return np.asarray(self.arrays[size][(slice(None), *block.slices)])
+        return read_block(self.arrays, size, block)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,12 +93,7 @@ class Measured:
 
     def parts(self) -> list[Outlook]:
         """Parts of `FIT_EDGE`, without margins."""
-        each = UTM_STEP // TEN
-        found = []
-        for b in block_grid(self.grid, FIT_EDGE):
-            outer = Block(b.y0 // each, b.x0 // each, b.y1 // each, b.x1 // each)
-            found.append(Outlook(b, TEN, outer))
-        return found
+        return [Outlook.bare(block) for block in block_grid(self.grid, FIT_EDGE)]
 
 
 def enlarged(measured: Measured, outlook: Outlook, bands: Sequence[str]) -> np.ndarray:

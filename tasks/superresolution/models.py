@@ -6,25 +6,26 @@ import base64
 import contextlib
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imperv.grids import Block
+from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.sharpening.date_network import DateModel
-from imperv.layers.sharpening.network import Model, load, save, shipped
+from imperv.layers.sharpening.date_network import shipped as shipped_dates
+from imperv.layers.sharpening.network import Model, from_bytes, shipped, to_bytes
 from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_from_json, statistics_to_json, to_10
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made
-from imperv.tasks.superresolution.windows import Outlook, window
+from imperv.tasks.store.records import digest_of
+from imperv.tasks.superresolution.windows import MEASURED, Outlook, Read, read_block, window
 
 FIT_NS = 1500.0
 """Core nanoseconds by pixel of 10 m to sum up what the regressions need."""
@@ -41,28 +42,23 @@ TUNING_MINUTES = {"20to10": 2.0, "60to10": 0.8, "10to5": 0.8}
 """Minutes after which the best so far is kept: under four together."""
 
 
-def read_stored(arrays: dict[int, Any], size: int, block: Block) -> np.ndarray:
-    """Measured bands of one pixel size from the store, (band, y, x)."""
-    return np.asarray(arrays[size][(slice(None), *block.slices)])
-
-
-def measured_arrays(job: Job) -> dict[int, Any]:
-    """The measured bands by pixel size."""
-    return {size: job.array(f"SR_B{size}") for size in (10, 20, 60)}
+def measured_bands(job: Job) -> Read:
+    """What reads the measured bands from the store."""
+    return partial(read_block, {size: job.array(f"SR_B{size}") for size in MEASURED})
 
 
 @dataclass(frozen=True)
 class FitBlock:
     """Sums of one block."""
 
-    arrays: dict[int, Any]
+    read: Read
     shape: tuple[int, int]
     spread: float | None
 
     def __call__(self, block: Block) -> Fit:
         """Read and sum it up."""
         fit = Fit(self.spread)
-        fit.add(window(partial(read_stored, self.arrays), Outlook.of(block, 10, self.shape)))
+        fit.add(window(self.read, Outlook.of(block, 10, self.shape)))
         return fit
 
 
@@ -70,7 +66,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     """Fit the regressions to the whole scene; keep the tuned networks, or name those that come with the package."""
     settings, lead = job.production.parameters.sharpening, CATALOGUE["SR10"]
     blocks = job.blocks_of(lead)
-    work = FitBlock(measured_arrays(job), job.grid_of(lead).shape.yx, settings.point_spread)
+    work = FitBlock(measured_bands(job), job.grid_of(lead).shape.yx, settings.point_spread)
     size = max(Outlook.of(block, 10, work.shape).pixels for block in blocks) * FIT_BYTES
     fit = Fit(settings.point_spread)
     for part in job.engine.map(work, blocks, size, layer.symbol):
@@ -80,7 +76,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     tuned: dict[str, Model] = {}
     if networks or settings.tune:
         scene = SceneModel(statistics, dict(networks), spread=settings.point_spread)
-        windows = [window(partial(read_stored, work.arrays), o) for o in parts_of(work.shape)]
+        windows = [window(work.read, outlook) for outlook in parts_of(work.shape)]
         networks = trusted_networks(scene, windows)
         if settings.tune:
             tuned = tuned_networks(scene, windows)
@@ -88,11 +84,10 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         "trust": {name: list(model.trust) for name, model in networks.items()},
         "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
         "networks": {name: digest_of_model(model) for name, model in networks.items()},
-        "tuned": {name: as_text(model) for name, model in tuned.items()},
+        "tuned": {name: base64.b64encode(to_bytes(model)).decode() for name, model in tuned.items()},
     }
     text = json.dumps(table) + "\n"
-    job.store.remove_record(job.place(layer.symbol).record)
-    job.store.write_text(job.place(layer.symbol).data, text)
+    job.store.replace_text(job.place(layer.symbol), text)
     told = {
         name: {band: round(float(u), 4) for band, u in zip(STEPS[name].bands, found.unexplained, strict=True)}
         for name, found in statistics.items()
@@ -103,18 +98,20 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
         "tuned": {name: model.record.get("tuned") for name, model in tuned.items()},
         "unexplained": told,
     }
-    return Made(hashlib.sha256(text.encode()).hexdigest(), made)
+    return Made(digest_of(text), made)
 
 
 def parts_of(shape: tuple[int, int]) -> list[Outlook]:
     """Parts of a scene that networks learn from, spread over it: at most `PARTS` with edges of `PART` pixels of 10 m."""
+    each = UTM_STEP // 10
     across = [max(1, min(round(PARTS**0.5), -(-n // PART))) for n in shape]
     edges = [min(PART, n) for n in shape]
     starts = [
-        [round(k * (n - e) / max(c - 1, 1)) // 6 * 6 for k in range(c)] for n, e, c in zip(shape, edges, across, strict=True)
+        [round(k * (n - e) / max(c - 1, 1)) // each * each for k in range(c)]
+        for n, e, c in zip(shape, edges, across, strict=True)
     ]
     blocks = [Block(y, x, y + edges[0], x + edges[1]) for y in starts[0] for x in starts[1]]
-    return [Outlook(b, 10, Block(b.y0 // 6, b.x0 // 6, b.y1 // 6, b.x1 // 6)) for b in blocks]
+    return [Outlook.bare(block) for block in blocks]
 
 
 def tuned_networks(scene: SceneModel, windows: Sequence[Window], steps: Sequence[str] = tuple(STEPS)) -> dict[str, Model]:
@@ -157,13 +154,6 @@ def _pairs(name: str, scene: SceneModel, windows: Sequence[Window]) -> list[tupl
     return pairs
 
 
-def shipped_dates() -> DateModel | None:
-    """The network of several dates that comes with the package."""
-    from imperv.layers.sharpening.date_network import shipped as of_package
-
-    return of_package()
-
-
 def shipped_networks() -> dict[str, Model]:
     """Networks that come with the package, by step."""
     return {name: model for name in STEPS if (model := shipped(name)) is not None}
@@ -171,26 +161,12 @@ def shipped_networks() -> dict[str, Model]:
 
 def digest_of_model(model: Model) -> str:
     """Hash of its weights."""
-    hasher = hashlib.sha256()
-    for weights in model.weights:
-        hasher.update(np.ascontiguousarray(weights).data)
-    return hasher.hexdigest()[:16]
+    return digest_of_weights(model.weights)
 
 
-def as_text(model: Model) -> str:
-    """A network as it is kept in JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        save(model, path)
-        return base64.b64encode(path.read_bytes()).decode()
-
-
-def from_text(text: str) -> Model:
-    """Read what `as_text` wrote."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        path.write_bytes(base64.b64decode(text))
-        return load(path)
+def digest_of_weights(weights: Sequence[np.ndarray]) -> str:
+    """Hash of arrays of weights."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest()[:16]
 
 
 def model_external(job: Job, layer: Layer) -> dict[str, Any]:
@@ -208,9 +184,14 @@ def scene_model(job: Job) -> SceneModel:
     if {name: digest_of_model(model) for name, model in networks.items()} != table["networks"]:
         raise WorkError(f"SR_model of tile {job.tile}: names other networks than the package has now; run the tile again")
     networks = {name: replace(model, trust=tuple(table["trust"][name])) for name, model in networks.items()}
-    networks |= {name: from_text(text) for name, text in table["tuned"].items()}
+    networks |= {name: from_bytes(base64.b64decode(text)) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
     return SceneModel(statistics, networks, several_of(job), settings.point_spread)
+
+
+def spread_alone(job: Job) -> SceneModel:
+    """A model that knows the point spreads and nothing else, for `windows.spread_of`."""
+    return SceneModel({}, spread=job.production.parameters.sharpening.point_spread)
 
 
 def several_of(job: Job) -> DateModel | None:
@@ -222,7 +203,7 @@ def several_of(job: Job) -> DateModel | None:
 def several_external(job: Job, layer: Layer) -> dict[str, Any]:
     """The network of several dates, where it takes part."""
     model = several_of(job)
-    return {} if model is None else {"dates": hashlib.sha256(np.ascontiguousarray(model.weights).data).hexdigest()[:16]}
+    return {} if model is None else {"dates": digest_of_weights([model.weights])}
 
 
 def model_cost(job: Job, layer: Layer) -> Cost:

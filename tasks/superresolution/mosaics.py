@@ -11,7 +11,7 @@ from imperv.grids import factor
 from imperv.layers.scl import scl_weights
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.settings.scenes import SceneAccess
-from imperv.tasks.superresolution.looks import CLEAR, CLOUD, CODES, NO_DATA, RESAMPLED, Look, bands_of, mask_of
+from imperv.tasks.superresolution.looks import CLEAR, CLOUD, CODES, NO_DATA, RESAMPLED, Look, bands_of, mask_of, shows_ground
 
 CLEAR_WEIGHT = 50
 """SCL weight of vegetation, soil and water (ATBD Table 6)."""
@@ -50,7 +50,7 @@ def mosaic_mask(looks: Sequence[Look], grid20: GeoBox, access: SceneAccess = LOC
     mask, count = np.zeros(grid20.shape.yx, "uint8"), np.zeros(grid20.shape.yx, "uint16")
     for look in looks:
         codes = mask_of(look, grid20, access, SURE)
-        count += (codes == CLEAR) | (codes == RESAMPLED)
+        count += shows_ground(codes)
         mask[codes == CLEAR] = CLEAR
         mask[(codes == RESAMPLED) & (mask == NO_DATA)] = RESAMPLED
     return mask, count
@@ -82,7 +82,7 @@ def _clear(look: Look, grid: GeoBox, access: SceneAccess) -> np.ndarray:
     """Where a look shows the ground, on pixels of 10, 20 or 60 m."""
     pixel = round(abs(grid.resolution.x))
     grid20 = GeoBox.from_bbox(grid.boundingbox, resolution=20, tight=True)
-    clear = np.isin(mask_of(look, grid20, access, SURE), (CLEAR, RESAMPLED))
+    clear = shows_ground(mask_of(look, grid20, access, SURE))
     if pixel == 60:
         return np.asarray(clear.reshape(grid.shape.y, 3, grid.shape.x, 3).all(axis=(1, 3)))
     return clear.repeat(20 // pixel, axis=0).repeat(20 // pixel, axis=1)

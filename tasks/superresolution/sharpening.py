@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,8 @@ from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
-from imperv.tasks.superresolution.models import measured_arrays, read_stored, scene_model
-from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block
+from imperv.tasks.superresolution.models import measured_bands, scene_model
+from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sharpen_block
 
 CONSISTENT = 2.0
 """Root mean square, reflectance x 10 000, that a sharpened band may lack of the measured one when it is degraded again."""
@@ -43,7 +42,7 @@ AROUND = 4
 class SharpenBlock:
     """One block of bands and of their deviation."""
 
-    arrays: dict[int, Any]
+    read: Read
     shape: tuple[int, int]
     out: Any
     layer: Layer
@@ -53,7 +52,7 @@ class SharpenBlock:
     def __call__(self, block: Block) -> tuple[BlockReport, dict[str, tuple[float, int]]]:
         """Sharpen and store it."""
         outlook = Outlook.of(block, int(self.layer.resolution), self.shape)
-        found = sharpen_block(partial(read_stored, self.arrays), outlook, self.model, self.dates)
+        found = sharpen_block(self.read, outlook, self.model, self.dates)
         written = {self.layer.symbol: found.bands, "sd": found.deviation}
         for name, pixels in written.items():
             self.out[name][(slice(None), *block.slices)] = pixels
@@ -68,7 +67,7 @@ def make_sharp(job: Job, layer: Layer) -> Made:
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
         dates = dates_reader(job) if layer.resolution == 5 else None
-        work = SharpenBlock(measured_arrays(job), grid.shape.yx, out, layer, model, dates)
+        work = SharpenBlock(measured_bands(job), grid.shape.yx, out, layer, model, dates)
         found = job.engine.map(work, blocks, sharpen_bytes(job, layer), layer.symbol)
         lack = consistency([part for _, part in found])
         if wrong := {name: value for name, value in lack.items() if value > CONSISTENT}:

@@ -20,12 +20,12 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.reflectance import NO_DATA
 from imperv.layers.sharpening.degradation import REACH, degrade
-from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.job import Job
-from imperv.tasks.superresolution.models import measured_arrays
+from imperv.tasks.scenes.bands import PIXEL
+from imperv.tasks.superresolution.models import spread_alone
 from imperv.tasks.superresolution.sharpening import CONSISTENT
-from imperv.tasks.superresolution.windows import MEASURED, PIXELS, reflectance, spread_of
+from imperv.tasks.superresolution.windows import MEASURED, reflectance, spread_of
 
 STRIP_BYTES = 128 * 2**20
 """Memory of one band of a strip as floats; degrading takes three times that."""
@@ -107,11 +107,11 @@ class Strip:
 
 
 def _strips(source: rasterio.DatasetReader, job: Job, layer: Layer, name: str) -> Iterator[Strip]:
-    resolution, size = int(layer.resolution), PIXELS[name]
-    array: Any = measured_arrays(job)[size]
+    resolution, size = int(layer.resolution), PIXEL[name]
+    array: Any = job.array(f"SR_B{size}")
     band, factor, each = MEASURED[size].index(name), size // resolution, UTM_STEP // resolution
     deviation = layer.symbol.endswith("_sd")
-    model = SceneModel({}, spread=job.production.parameters.sharpening.point_spread)
+    model = spread_alone(job)
     sigma = 0.0 if deviation else spread_of(name, resolution, model)
     around = -(-int(np.ceil(REACH * sigma)) // each) + 1 if sigma else 0  # pixels of 60 m
     high, unit = source.height // each, UTM_STEP // size
@@ -140,7 +140,7 @@ def _findings(layer: Layer, seen: dict[str, Seen]) -> Iterator[Finding]:
         yield Finding(
             "consistency", not wrong_lacks, f"degraded again, off the input by {told or 'nothing'}, at most {CONSISTENT:g}"
         )
-        if layer.resolution == min(PIXELS.values()):
+        if layer.resolution == min(MEASURED):
             changed = {name: s.changed for name, s in seen.items() if s.changed}
             yield Finding("measured", not changed, f"changed: {_counts(changed)}" if changed else "untouched to the bit")
     lost, invented = ({name: n for name, s in seen.items() if (n := getattr(s, what))} for what in ("lost", "invented"))

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from imperv.grids import Block
+from imperv.grids import Block, inner_slices, pad_clipped
 from imperv.grids.specs import UTM_STEP
-from imperv.layers.catalogue.superresolution import COASTAL, NO_DEVIATION, SHARP
-from imperv.layers.reflectance import NO_DATA, REFLECTANCE_10M, REFLECTANCE_20M
+from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
+from imperv.layers.reflectance import COASTAL, NO_DATA, REFLECTANCE_10M, REFLECTANCE_20M
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.scene import MARGIN, TO_10, Dates, SceneModel, finer_sigma, to_5, to_10
 from imperv.layers.sharpening.steps import STEPS
-
-PIXELS = {
-    **dict.fromkeys(REFLECTANCE_10M, 10),
-    **dict.fromkeys(REFLECTANCE_20M, 20),
-    **dict.fromkeys(COASTAL, 60),
-}
-"""Metres of a measured pixel of each band."""
 
 MEASURED = {10: REFLECTANCE_10M, 20: REFLECTANCE_20M, 60: COASTAL}
 """Bands by their pixel size."""
@@ -42,15 +36,14 @@ class Outlook:
     @classmethod
     def of(cls, block: Block, resolution: int, shape: tuple[int, int]) -> Outlook:
         """Around a block of a grid of `shape` pixels, whole pixels of 60 m."""
-        each, margin = UTM_STEP // resolution, MARGIN // UTM_STEP
-        last = shape[0] // each, shape[1] // each
-        return cls(
-            block, resolution,
-            Block(
-                max(block.y0 // each - margin, 0), max(block.x0 // each - margin, 0),
-                min(-(-block.y1 // each) + margin, last[0]), min(-(-block.x1 // each) + margin, last[1]),
-            ),
-        )  # fmt: skip
+        each = UTM_STEP // resolution
+        whole = shape[0] // each, shape[1] // each
+        return cls(block, resolution, pad_clipped(block.coarser(each), MARGIN // UTM_STEP, whole))
+
+    @classmethod
+    def bare(cls, block: Block) -> Outlook:
+        """A block of pixels of 10 m without margin, whole pixels of 60 m."""
+        return cls(block, 10, block.coarser(UTM_STEP // 10))
 
     def at(self, resolution: int) -> Block:
         """What is read, in pixels of another size."""
@@ -59,17 +52,18 @@ class Outlook:
     @property
     def inner(self) -> tuple[slice, slice]:
         """Slices that cut the block from what was read."""
-        outer = self.at(self.resolution)
-        block = self.block
-        return (
-            slice(block.y0 - outer.y0, block.y1 - outer.y0), slice(block.x0 - outer.x0, block.x1 - outer.x0)
-        )  # fmt: skip
+        return inner_slices(self.block, self.at(self.resolution))
 
     @property
     def pixels(self) -> int:
         """Pixels of 10 m that are read."""
         rows, columns = self.at(10).shape
         return rows * columns
+
+
+def read_block(arrays: Mapping[int, Any], size: int, block: Block) -> np.ndarray:
+    """A block of arrays by pixel size, (band, y, x) each; with arrays given, a `Read`."""
+    return np.asarray(arrays[size][(slice(None), *block.slices)])
 
 
 def window(read: Read, outlook: Outlook) -> dict[str, np.ndarray]:

@@ -80,6 +80,12 @@ def test_blocks_of_a_block_tile_it():
     assert parts[-1].boundingbox.bottom == here.boundingbox.bottom
 
 
+def test_coarser_pixels_hold_a_block():
+    assert Block(10, 20, 30, 50).coarser(10) == Block(1, 2, 3, 5)
+    assert Block(9, 25, 31, 50).coarser(10) == Block(0, 2, 4, 5)
+    assert Block(-5, -20, 1, 0).coarser(10) == Block(-1, -2, 1, 0)
+
+
 def test_scaled():
     assert Block(1, 2, 3, 5).scaled(10) == Block(10, 20, 30, 50)
     assert Block(1, 2, 3, 5).scaled(1) == Block(1, 2, 3, 5)

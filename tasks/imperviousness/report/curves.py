@@ -110,8 +110,7 @@ def _choose(
     free = (then == FREE) & (now == FREE)
     masks = {"Sealed, unchanged": (then >= SEALED) & (then <= 100) & (now >= SEALED) & (now <= 100)}
     if made(job, "IMCC"):
-        half = Block(block.y0 // 2, block.x0 // 2, block.y1 // 2, block.x1 // 2)
-        change = job.array("IMCC")[half.slices].repeat(2, axis=0).repeat(2, axis=1)
+        change = job.array("IMCC")[block.coarser(2).slices].repeat(2, axis=0).repeat(2, axis=1)
         masks["New sealing"] = (change == 1) & (now > then) & (now <= 100)
         masks["Loss of sealing"] = (change == 2) & (then > now) & (then <= 100)
     if made(job, "CLCP_now"):

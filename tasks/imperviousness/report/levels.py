@@ -95,8 +95,7 @@ def level(job: Job) -> Level | None:
     then, now, clcplus, change = (job.array(symbol) for symbol in NEEDED)
 
     def count(block: Block) -> np.ndarray:
-        coarse = tuple(slice(s.start // 2, s.stop // 2) for s in block.slices)
-        return sums_by_kind(then[block.slices], now[block.slices], clcplus[block.slices], change[coarse])
+        return sums_by_kind(then[block.slices], now[block.slices], clcplus[block.slices], change[block.coarser(2).slices])
 
     found = np.sum(on_threads(job, count, job.blocks(10)), axis=0) * _PIXEL_KM2
     return Level(*(Part(title, *map(float, row)) for title, row in zip(TITLES, found, strict=True)))
