@@ -34,10 +34,9 @@ from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlar
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,
     digest_of_model,
+    networks_of,
     parts_of,
     shipped_networks,
-    trusted_networks,
-    tuned_networks,
 )
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
@@ -160,10 +159,9 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
     if model.networks or request.tune:
         tell("tune", 0, 1)
         windows = [window(measured, part) for part in parts_of(measured.shape)]
-        trusted_networks(model, windows)
-        if request.tune:
-            wanted = tuple(STEPS) if request.to == 5 else TO_10
-            model.networks = {**model.networks, **tuned_networks(model, windows, wanted)}
+        wanted = () if not request.tune else tuple(STEPS) if request.to == 5 else TO_10
+        held, tuned = networks_of(model, windows, wanted)
+        model.networks = held | tuned
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")
     return model, said

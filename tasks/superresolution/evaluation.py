@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -29,7 +29,7 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.superresolution.models import measured_bands, parts_of, scene_model, spread_alone
-from imperv.tasks.superresolution.windows import reflectance, spread_of, window
+from imperv.tasks.superresolution.windows import MEASURED, reflectance, spread_of, window
 
 PRODUCT = "this product"
 
@@ -40,6 +40,17 @@ OPENSR = ("improvement", "omission", "hallucination", "synthesis")
 
 Scored = dict[str, dict[str, dict[str, Any]]]
 """By group of bands and way: score -> value, low, high."""
+
+
+class Sums(NamedTuple):
+    """What one way does in one part of a scene."""
+
+    errors: np.ndarray
+    """`measures.comparison_sums`."""
+    shares: np.ndarray
+    """`measures.opensr_sums`."""
+    widths: np.ndarray
+    """`edges.edge_widths`."""
 
 
 def evaluate(
@@ -79,8 +90,7 @@ def _rounded(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
     """The product, and interpolation, against a raster of finer pixels."""
-    groups: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]] = {}
-    bands_of: dict[str, tuple[tuple[str, ...], int]] = {}
+    groups: dict[tuple[int, tuple[str, ...]], dict[str, list[Sums]]] = {}
     for job in jobs:
         layer, model = CATALOGUE[f"SR{pixel}"], spread_alone(job)
         grid, array, read = job.grid_of(layer), job.array(layer.symbol), measured_bands(job)
@@ -89,45 +99,48 @@ def _against_truth(jobs: Sequence[Job], pixel: int, path: str) -> Scored:
             here = outlook.at(pixel)
             truth = _truth(path, here.geobox(grid), str(grid.crs))
             sharp = dict(zip(SHARP, reflectance(np.asarray(array[(slice(None), *here.slices)])), strict=True))
-            for size in (10, 20, 60):
+            for size in (s for s in MEASURED if s != pixel):
                 names = tuple(n for n in SHARP if PIXEL[n] == size and n in truth)
-                if size == pixel or not names or np.isnan(truth[names[0]]).all():
+                if not names or np.isnan(truth[names[0]]).all():
                     continue
-                group = f"{size} m bands at {pixel} m"
-                factor, sigma = size // pixel, spread_of(names[0], pixel, model)
-                bands_of[group] = names, factor
-                coarse, aim = (np.stack([source[n] for n in names]) for source in (part, truth))
-                edges = find_edges(aim)
-                for way, image in _ways(names, coarse, sharp, factor, sigma).items():
-                    width = edge_widths(image, edges)
-                    sums = opensr_sums(coarse, image, aim, factor, sigma, edge=BLOCK // factor * factor)
-                    groups.setdefault(group, {}).setdefault(way, []).append((comparison_sums(image, aim), sums, width))
+                coarse, aim, found = (np.stack([source[n] for n in names]) for source in (part, truth, sharp))
+                sums = _sums_by_way(names, coarse, aim, found, size // pixel, spread_of(names[0], pixel, model))
+                for way, some in sums.items():
+                    groups.setdefault((size, names), {}).setdefault(way, []).append(some)
     if not groups:
         raise InputError(f"--truth-raster {pixel}={path}: shows none of the area, or none of its bands; name another file")
-    result: Scored = {}
-    for group, ways in groups.items():
-        names, factor = bands_of[group]
-        result[group] = {}
-        for way, parts in ways.items():
-            errors, shares = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-            scored = _rounded(estimates([errors], comparison_scores(names, factor)))
-            scored |= _rounded(estimates([shares], opensr_scores))
-            widths = np.concatenate([part[2] for part in parts])
-            if np.isfinite(widths).any():
-                scored["edge"] = {"value": round(float(np.nanmedian(widths)), 3), "low": None, "high": None}
-            result[group][way] = scored
-    return result
+    return {
+        f"{size} m bands at {pixel} m": {way: _scores(names, size // pixel, parts) for way, parts in ways.items()}
+        for (size, names), ways in groups.items()
+    }
 
 
-def _ways(
-    names: Sequence[str], coarse: np.ndarray, sharp: Mapping[str, np.ndarray], factor: int, sigma: float
-) -> dict[str, np.ndarray]:
+def _sums_by_way(
+    names: Sequence[str], coarse: np.ndarray, aim: np.ndarray, sharp: np.ndarray, factor: int, sigma: float
+) -> dict[str, Sums]:
+    """Of the product and of interpolation in one part of the scene."""
     rounds = ROUNDS["10to5" if names[0] in TEN else "60to10" if factor > 4 else "20to10"]
-    found = {}
+    images = {}
     for plain, projected, kernel in ((CUBIC, PROJECTED, "cubic"), (LANCZOS, LANCZOS_PROJECTED, "lanczos")):
-        found[plain] = enlarge(coarse, factor, kernel)  # type: ignore[arg-type]
-        found[projected] = back_project(found[plain], coarse, factor, sigma, rounds, DARKEST, PACE)
-    return found | {PRODUCT: np.stack([sharp[n] for n in names])}
+        images[plain] = enlarge(coarse, factor, kernel)  # type: ignore[arg-type]
+        images[projected] = back_project(images[plain], coarse, factor, sigma, rounds, DARKEST, PACE)
+    edges = find_edges(aim)
+    return {
+        way: Sums(
+            comparison_sums(image, aim),
+            opensr_sums(coarse, image, aim, factor, sigma, edge=BLOCK // factor * factor),
+            edge_widths(image, edges),
+        )
+        for way, image in (images | {PRODUCT: sharp}).items()
+    }
+
+
+def _scores(names: Sequence[str], factor: int, parts: Sequence[Sums]) -> dict[str, Any]:
+    errors, shares, widths = (np.concatenate(found) for found in zip(*parts, strict=True))
+    scored = _rounded(estimates([errors], comparison_scores(names, factor))) | _rounded(estimates([shares], opensr_scores))
+    if np.isfinite(widths).any():
+        scored["edge"] = {"value": round(float(np.nanmedian(widths)), 3), "low": None, "high": None}
+    return scored
 
 
 def _truth(path: str, grid: Any, crs: str) -> dict[str, np.ndarray]:

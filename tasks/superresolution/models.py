@@ -75,11 +75,9 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
     if networks or settings.tune:
-        scene = SceneModel(statistics, dict(networks), spread=settings.point_spread)
+        scene = SceneModel(statistics, networks, spread=settings.point_spread)
         windows = [window(work.read, outlook) for outlook in parts_of(work.shape)]
-        networks = trusted_networks(scene, windows)
-        if settings.tune:
-            tuned = tuned_networks(scene, windows)
+        networks, tuned = networks_of(scene, windows, tuple(STEPS) if settings.tune else ())
     table: dict[str, Any] = {
         "trust": {name: list(model.trust) for name, model in networks.items()},
         "statistics": {name: statistics_to_json(found) for name, found in statistics.items()},
@@ -114,33 +112,29 @@ def parts_of(shape: tuple[int, int]) -> list[Outlook]:
     return [Outlook.bare(block) for block in blocks]
 
 
-def tuned_networks(scene: SceneModel, windows: Sequence[Window], steps: Sequence[str] = tuple(STEPS)) -> dict[str, Model]:
-    """The networks of a scene trained on with its own ground, an octave lower; a step that has too little keeps its own."""
-    from imperv.layers.sharpening.training import fresh, tune
+def networks_of(
+    scene: SceneModel, windows: Sequence[Window], tune: Sequence[str] = ()
+) -> tuple[dict[str, Model], dict[str, Model]]:
+    """The networks of a scene as far as it bears them out, and those of the steps to `tune`, trained on with its own ground.
 
-    found: dict[str, Model] = {}
-    for name in steps:
-        start = scene.networks.get(name) or fresh(name)
-        try:
-            found[name] = tune(start, _pairs(name, scene, windows), scene.sigma(name), minutes=TUNING_MINUTES[name])
-        except ValueError:
-            continue
-        scene.networks = {**scene.networks, name: found[name]}
-    return found
-
-
-def trusted_networks(scene: SceneModel, windows: Sequence[Window]) -> dict[str, Model]:
-    """The networks of a scene, held back by what of their corrections holds on it an octave lower.
-
-    As they are where another point spread than the instrument's is given, for which this says nothing, or ground is too little.
+    Networks are held back by what of their corrections holds an octave lower; they stay as they are where another point spread
+    than the instrument's is given, for which this says nothing, or ground is too little. Then a step is not tuned either.
     """
-    from imperv.layers.sharpening.training import trusted
+    from imperv.layers.sharpening.training import fresh, trusted
+    from imperv.layers.sharpening.training import tune as tuned
 
-    if scene.spread is None:
-        for name, model in scene.networks.items():
-            with contextlib.suppress(ValueError):
-                scene.networks = {**scene.networks, name: trusted(model, _pairs(name, scene, windows), scene.sigma(name))}
-    return dict(scene.networks)
+    networks = dict(scene.networks)
+    now = replace(scene, networks=networks)
+    for name, model in scene.networks.items() if scene.spread is None else ():
+        with contextlib.suppress(ValueError):
+            networks[name] = trusted(model, _pairs(name, now, windows), now.sigma(name))
+    held, found = dict(networks), {}
+    for name in tune:
+        start = networks.get(name) or fresh(name)
+        with contextlib.suppress(ValueError):
+            networks[name] = tuned(start, _pairs(name, now, windows), now.sigma(name), minutes=TUNING_MINUTES[name])
+            found[name] = networks[name]
+    return held, found
 
 
 def _pairs(name: str, scene: SceneModel, windows: Sequence[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
