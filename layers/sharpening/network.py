@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from imperv.layers.network.weights import set_flat_weights
 from imperv.layers.sharpening.statistics import Statistics, feature_count, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
-WINDOW = 256
-"""Edge of the windows that the network sees at once, fine pixels, besides its reach."""
+WINDOW = 512
+"""Largest edge of the windows that the network sees at once, its own pixels, besides its reach."""
 
 AT_ONCE = 2
-"""Windows predicted at once: two keep two cores busy and stay in their caches."""
+"""Windows predicted at once: less keeps fewer cores busy."""
 
 LEAST = 0.01
 """Least deviation that a network answers, in units of a band's detail."""
@@ -147,9 +148,11 @@ class Model:
         rows, columns, _ = features.shape
         unit, halo = self.shape.shuffle, self.shape.reach
         found = np.empty((2, len(STEPS[self.step].bands), rows, columns), "f4")
-        # Windows of one size, or the graph is traced again; a frame of zeros lies around the scene only, as in training.
-        edge = [min(WINDOW + 2 * halo, n) for n in (rows, columns)]
-        starts = [(y, x) for y in range(0, rows, WINDOW) for x in range(0, columns, WINDOW)]
+        # Windows of one size, or the graph is traced again, and no larger than need be; a frame of zeros lies around the scene
+        # only, as in training.
+        high, wide = (unit * ceil(n / ceil(n / (unit * WINDOW)) / unit) for n in (rows, columns))
+        edge = [min(size + 2 * halo, n) for size, n in ((high, rows), (wide, columns))]
+        starts = [(y, x) for y in range(0, rows, high) for x in range(0, columns, wide)]
         count = min(AT_ONCE, len(starts))
         for first in range(0, len(starts), count):
             # The last ones are done twice if need be.
@@ -158,8 +161,8 @@ class Model:
             windows = np.stack([features[top : top + edge[0], left : left + edge[1]] for top, left in corner])
             for k, answer in enumerate(self._run(pack(windows, unit))):
                 for (y, x), (top, left), whole in zip(group, corner, unpack(answer.numpy(), unit), strict=True):
-                    inner = whole[y - top : y - top + WINDOW, x - left : x - left + WINDOW]
-                    found[k, :, y : y + WINDOW, x : x + WINDOW] = np.moveaxis(inner, -1, 0)
+                    inner = whole[y - top : y - top + high, x - left : x - left + wide]
+                    found[k, :, y : y + high, x : x + wide] = np.moveaxis(inner, -1, 0)
         return found[0], found[1]
 
 

@@ -145,14 +145,17 @@ def start_and_features(
     if len(guides):
         start = plain + told_detail(scene.coefficients, lost, step.neighbours)
     start = back_project(start, coarse, step.factor, sigma, ROUNDS if len(guides) else 2 * ROUNDS)
-    planes = [
+    planes = (
         *((fill(g) - m) / s for g, m, s in zip(guides, scene.guide_mean, scene.guide_std, strict=True)),
         *(np.where(usable, d, 0) / s for d, s in zip(lost, scene.guide_detail, strict=True)),
         *((fill(p) - m) / s for p, m, s in zip(plain, scene.band_mean, scene.band_std, strict=True)),
         *(np.nan_to_num(b - p) / s for b, p, s in zip(start, plain, scene.band_detail, strict=True)),
-        np.full(plain.shape[1:], 4 * (sigma / step.factor - 0.4)),
-    ]
-    return start, np.clip(np.stack(planes, -1), -CLIP, CLIP).astype("f4")
+        4 * (sigma / step.factor - 0.4),
+    )
+    features = np.empty((*plain.shape[1:], len(planes)), "f4")
+    for k, plane in enumerate(planes):
+        features[..., k] = plane
+    return start, np.clip(features, -CLIP, CLIP, out=features)
 
 
 def feature_count(step: Step) -> int:
