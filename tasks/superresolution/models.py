@@ -16,6 +16,7 @@ import numpy as np
 from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import DateModel
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.network import Model, from_bytes, shipped, to_bytes
@@ -75,6 +76,7 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
     if networks or settings.tune:
+        configure_threads(job.engine.settings.workers)
         scene = SceneModel(statistics, networks, spread=settings.point_spread)
         windows = [window(work.read, outlook) for outlook in parts_of(work.shape)]
         networks, tuned = networks_of(scene, windows, tuple(STEPS) if settings.tune else ())
@@ -173,6 +175,8 @@ def model_external(job: Job, layer: Layer) -> dict[str, Any]:
 def scene_model(job: Job) -> SceneModel:
     """The model of a tile, ready to sharpen."""
     settings = job.production.parameters.sharpening
+    if settings.method == NETWORK or settings.tune:
+        configure_threads(job.engine.settings.workers)
     table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
     networks = {name: model for name, model in shipped_networks().items() if name in table["networks"]}
     if {name: digest_of_model(model) for name, model in networks.items()} != table["networks"]:
