@@ -7,7 +7,6 @@ convolution whose kernel is its stride, which is a pixel shuffle. The network co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.weights import set_flat_weights
+from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
 from imperv.layers.sharpening.composites import FACTOR
 from imperv.layers.sharpening.regression import detail
 
@@ -103,20 +102,18 @@ class CompositeModel:
 
     def save(self, path: Path | str) -> None:
         """Write one ``.npz`` file; nothing in it is code."""
-        head = json.dumps({"parameters": asdict(self.parameters), "record": self.record}).encode()
+        head = {"parameters": asdict(self.parameters), "record": self.record}
         arrays = {name: getattr(self, name) for name in ("mean", "deviation", "unit")}
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, head=np.frombuffer(head, "u1"), weights=self.weights.astype("f2"), **arrays)
+        Path(path).write_bytes(to_npz(head, weights=self.weights.astype("f2"), **arrays))
 
     @classmethod
     def load(cls, path: Path | str) -> CompositeModel:
         """Read what `save` wrote; ValueError if it cannot be read."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                head = json.loads(bytes(data["head"]))
-                mean, deviation, unit = (data[name] for name in ("mean", "deviation", "unit"))
-                weights, parameters = data["weights"].astype("f4"), NetworkParameters(**head["parameters"])
-                return cls(parameters, mean, deviation, unit, weights, head["record"])
+            head, arrays = from_npz(Path(path).read_bytes())
+            mean, deviation, unit = (arrays[name] for name in ("mean", "deviation", "unit"))
+            weights, parameters = arrays["weights"].astype("f4"), NetworkParameters(**head["parameters"])
+            return cls(parameters, mean, deviation, unit, weights, head["record"])
         except Exception as error:
             raise ValueError(f"{path} cannot be read as a model of composites: {str(error).splitlines()[0]}") from error
 

@@ -14,13 +14,15 @@ import numpy as np
 from imperv.layers.landsat import MTF
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.dates import Shift, fuse
+from imperv.layers.sharpening.degradation import MTF as MTF_OF_BANDS
 from imperv.layers.sharpening.degradation import relative_spread
 from imperv.layers.sharpening.enlarging import enlarge, fill
+from imperv.layers.sharpening.steps import TEN
 
 FACTOR = 3
 """Fine pixels along one of Landsat's."""
 
-FINE_MTF = 0.27
+FINE_MTF = sum(MTF_OF_BANDS[band] for band in TEN) / len(TEN)
 """Modulation transfer at Nyquist of the 10 m bands of Sentinel-2, to which composites are brought."""
 
 ROUNDS = 1

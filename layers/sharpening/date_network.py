@@ -6,7 +6,6 @@ scenes whose truth is known. TensorFlow is imported inside the functions that ne
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.weights import set_flat_weights
+from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.dates import Shift, noise_of
 from imperv.layers.sharpening.enlarging import enlarge, fill
@@ -173,18 +172,16 @@ def build(width: int, blocks: int, seed: int = 0) -> Any:
 def save(model: DateModel, path: Path | str) -> None:
     """Write a model as one ``.npz`` file: weights in half precision and a JSON record; nothing in it is code."""
     head = {"step": "dates", "bands": STEP.bands, "width": model.width, "blocks": model.blocks, "record": model.record}
-    with Path(path).open("wb") as file:
-        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), weights=model.weights.astype("f2"))
+    Path(path).write_bytes(to_npz(head, weights=model.weights.astype("f2")))
 
 
 def load(path: Path | str) -> DateModel:
     """Read a model written by `save`; ValueError if it cannot be read."""
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
-            head = json.loads(bytes(data["head"]))
-            if (head["step"], head["bands"]) != ("dates", list(STEP.bands)):
-                raise ValueError(f"it is a model of step {head['step']}")
-            return DateModel(head["width"], head["blocks"], data["weights"].astype("f4"), head["record"])
+        head, arrays = from_npz(Path(path).read_bytes())
+        if (head["step"], head["bands"]) != ("dates", list(STEP.bands)):
+            raise ValueError(f"it is a model of step {head['step']}")
+        return DateModel(head["width"], head["blocks"], arrays["weights"].astype("f4"), head["record"])
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a model of several dates: {str(error).splitlines()[0]}") from error
 

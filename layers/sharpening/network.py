@@ -6,8 +6,6 @@ rebuilt by the code here. TensorFlow is imported inside the functions that need 
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -17,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.weights import set_flat_weights
+from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
 from imperv.layers.sharpening.statistics import Statistics, feature_count, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
@@ -252,10 +250,7 @@ def to_bytes(model: Model) -> bytes:
         "record": model.record,
         "trust": model.trust,
     }
-    arrays: dict[str, Any] = {f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)}
-    file = io.BytesIO()
-    np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), "u1"), **arrays)
-    return file.getvalue()
+    return to_npz(head, **{f"member_{k}": w.astype("f2") for k, w in enumerate(model.weights)})
 
 
 def load(path: Path | str) -> Model:
@@ -270,9 +265,8 @@ def load(path: Path | str) -> Model:
 def from_bytes(content: bytes, path: str = "a model") -> Model:
     """Read what `to_bytes` gave; ValueError, which names `path`, if that is impossible, or its bands are not the step's today."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as data:
-            head = json.loads(bytes(data["head"]))
-            weights = tuple(data[f"member_{k}"].astype("f4") for k in range(len(data.files) - 1))
+        head, arrays = from_npz(content)
+        weights = tuple(arrays[f"member_{k}"].astype("f4") for k in range(len(arrays)))
         name, shape = head["step"], Shape(**head["shape"])
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a model of super-resolution: {str(error).splitlines()[0]}") from error
