@@ -12,6 +12,7 @@ import json
 import pickle
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio.io import MemoryFile
 
 from imperv.grids import block_grid
 from imperv.layers.catalogue import CATALOGUE
@@ -54,12 +56,19 @@ def features(scenes, grid=GRID) -> dict[str, np.ndarray]:
 
 def write(path: Path, array: np.ndarray, grid: GeoBox) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=array.shape[0], width=array.shape[1], count=1, dtype=array.dtype,
-        crs="EPSG:3035", transform=grid.affine, tiled=False,
-    ) as target:  # fmt: skip
-        target.write(array, 1)
+    path.write_bytes(geotiff(array.tobytes(), array.shape, array.dtype.str, grid.affine))
     return str(path)
+
+
+@lru_cache(500)
+def geotiff(pixels: bytes, shape: tuple[int, int], kind: str, transform: Affine) -> bytes:
+    """A file. Most bands of made-up scenes are one number, the same one on all dates, and GDAL takes longer to write it than to copy."""
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", height=shape[0], width=shape[1], count=1, dtype=kind, crs="EPSG:3035", transform=transform, tiled=False
+        ) as target:
+            target.write(np.frombuffer(pixels, kind).reshape(shape), 1)
+        return memory.read()
 
 
 @pytest.fixture
