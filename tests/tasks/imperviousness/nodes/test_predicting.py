@@ -183,6 +183,7 @@ def test_without_any_model_there_is_one_line(tmp_path):
     assert job.record("RIMD") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["atbd12", "full18"])
 def test_rows_of_features_are_those_of_blocks_and_are_read_once(tmp_path, monkeypatch, features):
     job = prepared(tmp_path, ACROSS, seeds=())
