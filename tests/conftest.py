@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -53,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         ranks[item.path] = min(ranks.get(item.path, rank(item)), rank(item))
     items.sort(key=lambda item: ranks[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now lives as long as the process: garbage collections, of which there are many, need not look at it."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -65,6 +65,10 @@ def evaluate(
             record = job.record(symbol)
             if record is None or not record.made:
                 raise InputError(f"{symbol} of tile {job.tile} is not made; run the tile before it is evaluated")
+    truth = {}
+    for key, path in truths.items():  # first: a truth that does not fit is told before the rest takes its minutes
+        truth[key] = _against_truth(jobs, int(key), path)
+        progress(f"scored against {path}")
     degraded: dict[str, dict[str, list[np.ndarray]]] = {}
     for job in jobs:
         model, read = scene_model(job), measured_bands(job)
@@ -74,13 +78,10 @@ def evaluate(
                 for way, sums in degraded_sums(name, part, model, peers=True).items():
                     degraded.setdefault(name, {}).setdefault(way, []).append(sums)
         progress(f"{job.tile}: scored at the degraded scale")
-    found: dict[str, Any] = {"tiles": [str(job.tile) for job in jobs], "degraded": {}, "truth": {}}
+    found: dict[str, Any] = {"tiles": [str(job.tile) for job in jobs], "degraded": {}, "truth": truth}
     for name, ways in degraded.items():
         scores = comparison_scores(STEPS[name].bands, STEPS[name].factor)
         found["degraded"][name] = {way: _rounded(estimates([np.concatenate(parts)], scores)) for way, parts in ways.items()}
-    for key, path in truths.items():
-        found["truth"][key] = _against_truth(jobs, int(key), path)
-        progress(f"scored against {path}")
     return found
 
 

@@ -316,6 +316,7 @@ def test_apply_refuses_different_shapes():
         apply_calibration(Calibration(1, -1, 0, 1, 1, 1), np.zeros((2, 2), np.float32), np.zeros((2, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_real_village(flanders, shared_data):
     """Flanders: about 950 sealed pixels, so every sixth pixel gives too few samples and every second enough."""
     rasterio = pytest.importorskip("rasterio")

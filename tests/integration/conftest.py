@@ -52,6 +52,19 @@ def finished(site, tmp_path_factory) -> Path:
     return site / "production.toml"
 
 
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory) -> Path:
+    """Folder of Prefect with both pools and every deployment, of a server that has ended; tests start theirs on a copy."""
+
+    def make(folder: Path) -> None:
+        from tests.support.prefect_loopback import Loopback
+
+        with Loopback(folder / "home", workers=0):
+            pass
+
+    return made_once(tmp_path_factory, "deployed", make) / "home"
+
+
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch) -> None:
     """Runs of tests end without drawing a report, which takes as long as everything else; that of `finished` has one."""

@@ -109,9 +109,9 @@ def test_killed_processes_lose_nothing(many, undisturbed):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(deployed, tmp_path_factory):
     """Environment of a Prefect server of its own, with both pools, every deployment and two workers."""
-    with Loopback(tmp_path_factory.mktemp("prefect-server")) as loopback:
+    with Loopback(shutil.copytree(deployed, tmp_path_factory.mktemp("prefect-server") / "home")) as loopback:
         yield loopback.environment
 
 
@@ -170,7 +170,7 @@ def test_a_run_here_is_shown_by_the_server(server, many):
 @pytest.mark.slow
 def test_a_parent_that_is_told_to_stop_says_so_in_one_line(server, many):
     file = with_store(many, "stopped")
-    command = [sys.executable, "-c", COMMAND, *europe(file, targets=LIGHT)]
+    command = [sys.executable, "-c", COMMAND, *europe(file, targets=["IMD_then"])]  # what a worker has begun goes on
     running = subprocess.Popen(command, cwd=ROOT, env=server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     before = len(listed(server, "flow_runs/filter"))
     while len(listed(server, "flow_runs/filter")) < before + 2:  # the parent, and a tile

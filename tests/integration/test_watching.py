@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -15,8 +16,9 @@ from tests.support.webhook_server import receiving
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Loopback(tmp_path_factory.mktemp("prefect-server"), 1, settings=QUICK) as loopback:
+def server(deployed, tmp_path_factory):
+    home = shutil.copytree(deployed, tmp_path_factory.mktemp("prefect-server") / "home")
+    with Loopback(home, 1, settings=QUICK) as loopback:
         yield loopback
 
 

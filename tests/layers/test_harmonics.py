@@ -62,6 +62,7 @@ def test_weights_of_every_dtype(dtype):
     np.testing.assert_allclose(fitted, least_squares(values, weights, time, 3), rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_float64_values_many_pixels_and_strides():
     values, weights, time = random_year(11, shape=(40, 50))
     expected = fit_harmonics(values, weights, time)

@@ -80,6 +80,7 @@ def test_equals_one_after_the_other_whatever_is_asked(seed, dates, columns, q_ba
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dates", "heaviest"), [(257, 255), (258, 254), (258, 255), (400, 255)])
 def test_sums_of_heavy_weights_do_not_overflow(dates, heaviest):
     """65 535 is the largest sum of 16 bits: 257 times 255."""

@@ -44,7 +44,7 @@ class Loopback:
     Parameters
     ----------
     home : Path
-        Folder of Prefect: its database, unless another one is given.
+        Folder of Prefect: its database, unless another one is given. In a copy of one that was used everything is deployed.
     workers : int
         Of the pool of tiles, one run at a time each.
     database : str, optional
@@ -72,10 +72,12 @@ class Loopback:
         }  # fmt: skip
         if self.database:
             self.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
+        deployed = self.database is None and (self.home / "prefect.db").exists()
         try:
             self.start_server()
-            pools = [("work-pool", "create", pool, "--type", "process") for pool in ("tiles", "productions")]
-            self.prefect_all(*pools, ("--no-prompt", "deploy", "--all"))
+            if not deployed:
+                pools = [("work-pool", "create", pool, "--type", "process") for pool in ("tiles", "productions")]
+                self.prefect_all(*pools, ("--no-prompt", "deploy", "--all"))
             for number in range(self.workers):
                 self.start_worker(f"worker-{number + 1}")
         except BaseException:

@@ -117,6 +117,7 @@ def test_arrays_of_a_block_stay_within_the_projection(job, symbol, alone):
     assert 0.2 * projected < peak < projected
 
 
+@pytest.mark.slow
 def test_the_mean_ndvi_is_read_without_the_other_coefficients(job, alone):
     """All seven take 28 MB a block, and as much again while they are decoded."""
     peak, projected = alone.apply(spent, (job.production.root, "NDVI_p0_then"))

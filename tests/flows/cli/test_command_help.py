@@ -121,6 +121,7 @@ def test_a_value_that_is_none_of_the_choices_is_told_plainly(capsys):
     assert capsys.readouterr().err == "imperv: Invalid value for '--format': 'png' is not one of 'mermaid', 'svg'.\n"
 
 
+@pytest.mark.slow
 def test_the_graph_takes_its_form_from_the_file(tmp_path, capsys):
     assert main(["graph", "-o", str(tmp_path / "graph.svg")]) == 0 and "<svg" in (tmp_path / "graph.svg").read_text()
     assert main(["graph", "-o", str(tmp_path / "graph.mmd")]) == 0 and "flowchart" in (tmp_path / "graph.mmd").read_text()

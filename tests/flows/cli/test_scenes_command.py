@@ -41,6 +41,7 @@ def test_the_table_and_the_calendar(config, capsys):
     assert not (config.parent / "store").exists(), "nothing is frozen"
 
 
+@pytest.mark.slow
 def test_as_json_with_a_plot(config, capsys, tmp_path):
     picture = tmp_path / "plots" / "calendar.png"
     assert main(["scenes", "E38N31", "--config", str(config), "--json", "--plot", str(picture)]) == 0
@@ -107,6 +108,7 @@ def test_a_plot_with_another_ending_is_refused_before_anything_is_read(name, tmp
     assert line.endswith(f"{name}: name a file that ends in .png, .svg, .pdf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "start"), [("a.svg", b"<?xml"), ("a.pdf", b"%PDF"), ("a.PNG", b"\x89PNG")])
 def test_the_ending_of_a_plot_is_its_form(name, start, config, tmp_path):
     assert main(["scenes", "E38N31", "--config", str(config), "--plot", str(tmp_path / name)]) == 0

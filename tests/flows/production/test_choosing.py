@@ -54,6 +54,7 @@ def journals(tmp_path, **states: str) -> None:
         note_run(Job.of(found, tile), state, "no room left", WorkError("no room left") if state == "failed" else None)
 
 
+@pytest.mark.slow
 def test_only_what_failed_is_run_again(tmp_path, capsys):
     journals(tmp_path, E44N26="failed", E44N27="done", E45N26="running")
     found = production(tmp_path, f"tiles = {SQUARE}", "[area]\neach = [0, 0, 1000, 1000]\n")

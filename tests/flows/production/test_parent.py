@@ -106,6 +106,7 @@ def test_one_of_another_machine_keeps_its_place_until_it_is_silent(store, produc
         assert place.number == 8
 
 
+@pytest.mark.slow
 def test_a_killed_parent_of_this_machine_frees_its_place_at_once(production):
     """A real `imperv europe`, which waits for a tile that this process holds."""
     store = Store(production.store_url)

@@ -78,6 +78,7 @@ def test_commands_end_as_on_a_terminal_of_utf_8(production, arguments):
     assert len(codes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["graph", "config settings", "--help", "plan e38n31"])
 def test_a_pipe_that_is_closed_early_ends_quietly(command, tmp_path):
     code = f"{COMMAND[: COMMAND.index('sys.exit')]}sys.exit(main({command.split()!r}))"

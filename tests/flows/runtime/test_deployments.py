@@ -59,6 +59,7 @@ def test_the_compose_file_holds_no_password_and_every_service_a_command_of_ours(
         assert services[name]["command"][:4] == ["imperv", "worker", "--pool", pool]
 
 
+@pytest.mark.slow
 def test_logs_of_workers_are_json():
     code = (
         "import logging.config, yaml\n"

@@ -102,6 +102,7 @@ def test_warnings_of_libraries_are_heard_and_what_passes_no_level_is_not(stored,
     assert not any(isinstance(h, RunLog) for h in (*logging.getLogger().handlers, *RUN.handlers))
 
 
+@pytest.mark.slow
 def test_a_long_log_loses_its_middle_and_lines_keep_their_numbers(job):
     handler = RunLog(job.store, "runs/logs/x.log")
     count, seen = 6000, {}
@@ -168,6 +169,7 @@ def test_a_log_of_long_ago_is_another_run_s(job):
     assert job.store.read_text(old) == "old\n" and len(texts(job)) == 2
 
 
+@pytest.mark.slow
 def test_a_process_that_crashes_leaves_its_traceback(job):
     runner = Processes(str(job.production.root / "production.toml"), None)
     outcome = asyncio.run(runner.run(job, "nowhere", 0))

@@ -126,6 +126,7 @@ def test_one_that_is_starting_is_waited_for(monkeypatch):
     assert begun.is_set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -149,6 +150,7 @@ def test_wrong_variables(environment, expected):
     assert expected in found and len(found.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_command_reads_no_profile(tmp_path):
     """It would send what the user of another server logs in with."""
     (tmp_path / ".prefect").mkdir()
@@ -160,6 +162,7 @@ def test_a_command_reads_no_profile(tmp_path):
         assert said(code=code, PREFECT_API_URL=url, HOME=str(tmp_path), PREFECT_PROFILE="mine") == "None"
 
 
+@pytest.mark.slow
 def test_without_a_server_prefect_is_not_even_imported():
     """So no database, variable or profile of it can be in the way, and a command starts seconds earlier."""
     code = "import sys, imperv.flows.production.running, imperv.flows.cli.many, imperv.flows.cli.imperviousness.demo"
@@ -167,6 +170,7 @@ def test_without_a_server_prefect_is_not_even_imported():
     assert said(code=code, PREFECT_HOME="/dev/null", PREFECT_API_REQUEST_TIMEOUT="soon") == "False"
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_server():
     code = "import sys; from imperv.flows.cli.commands import main; sys.stderr = sys.stdout; print(main(sys.argv[1:]))"
     found = said("worker", code=code)

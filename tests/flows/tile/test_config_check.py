@@ -104,6 +104,7 @@ def test_every_error_is_said_once_and_counted(flanders_file, capsys):
     assert re.search(rf"2 tiles, {len(lines) - 1} errors, \d+ warnings$", lines[-1])
 
 
+@pytest.mark.slow
 def test_it_leaves_nothing_behind(flanders_file, tmp_path):
     """A new process with a home, a temporary folder and a place of its own: all of them are afterwards as they were before."""
     edit(flanders_file, 'store = "store"', 'store = "deep/down/store"')
@@ -121,6 +122,7 @@ def test_it_leaves_nothing_behind(flanders_file, tmp_path):
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_it_leaves_a_store_as_it_is(flanders_file):
     store = flanders_file.parent / "store"
     for folder in ("tiles/E38N31/2018", "runs", "leases"):
@@ -131,6 +133,7 @@ def test_it_leaves_a_store_as_it_is(flanders_file):
     assert everything(store) == before
 
 
+@pytest.mark.slow
 def test_it_leaves_a_bucket_as_it_is(flanders_file):
     with serving_s3("bucket") as url:
         edit(flanders_file, 'store = "store"', f'store = "s3://bucket/prefix"\nstore_options = {{endpoint_url = "{url}"}}')

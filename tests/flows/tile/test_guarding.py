@@ -134,6 +134,7 @@ def test_commands_refuse_where_nobody_can_be_asked(older, newer, tmp_path, comma
     assert "would be made again" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "said"), [("n", "nothing was run or changed"), ("y", "references.imd_then")])
 def test_on_a_terminal_a_person_is_asked(older, newer, tmp_path, answer, said):
     controller, terminal = pty.openpty()

@@ -272,6 +272,7 @@ def test_what_is_not_the_same_is_not_mixed():
         write(np.ones(8, np.int64), np.ones(8, np.int64))
 
 
+@pytest.mark.slow
 def test_compiled_code_is_kept_until_a_module_with_kernels_changes(tmp_path):
     """Also another module than the kernel's own: its code is in there too."""
     room = tmp_path / "layers"

@@ -142,6 +142,7 @@ def test_a_start_saves_half_of_the_epochs():
     assert started.transfer and not scratch.transfer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [1.0, 0.05])
 def test_an_untrained_network_predicts_the_mean(share):
     """Where it sees nothing; what little is sealed is not unlearnt first."""

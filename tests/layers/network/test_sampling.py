@@ -59,6 +59,7 @@ def test_split_does_not_change_between_versions():
     ]
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.integers(1, 60), st.integers(1, 60)),
     st.tuples(st.integers(-400, 400), st.integers(-400, 400)),

@@ -310,6 +310,7 @@ def test_regions_must_fit():
         train([Region(region.features, region.target[:9], ORIGIN)], SMALL)
 
 
+@pytest.mark.slow
 def test_many_networks_are_no_reason_for_a_warning():
     """TensorFlow takes the graphs of an ensemble for one that is traced anew every time."""
     told = []

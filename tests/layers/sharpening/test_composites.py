@@ -57,6 +57,7 @@ def ground(rng, size: int) -> np.ndarray:
     return level + 800
 
 
+@pytest.mark.slow
 def test_shifted_dates_show_more_than_one_composite():
     """Dates shifted as Landsat's are, at levels of their own, partly covered, with noise: they bring the truth nearer."""
     rng, sigma = np.random.default_rng(8), 1.0

@@ -68,6 +68,7 @@ def test_dates_of_other_shapes_are_refused():
         shift_between(np.zeros((1, 64, 64), "f4"), np.zeros((1, 64, 60), "f4"))
 
 
+@pytest.mark.slow
 def test_real_dates_close_a_triangle(flanders):
     """Shifts of real dates have no truth, but those of a to b and of b to c must add up to that of a to c."""
     clear = [np.isin(s, (4, 5, 6, 7)) for s in flanders.scl]

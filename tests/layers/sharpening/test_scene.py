@@ -81,6 +81,7 @@ def test_all_bands_at_10_m(window, model, truth):
         assert 0.5 < told / error[0] < 2
 
 
+@pytest.mark.slow
 def test_all_bands_at_5_m(window, model):
     sharp, spread = to_10(window, model)
     fine, deviation = to_5(window, sharp, spread, model)
@@ -93,6 +94,7 @@ def test_all_bands_at_5_m(window, model):
         assert all((deviation[b] >= enlarge(spread[b], 2, "nearest")).all() for b in step.bands)
 
 
+@pytest.mark.slow
 def test_several_dates_at_5_m(window, model):
     window = {name: band[: len(band) // 3, : len(band) // 3] for name, band in window.items()}
     sharp, spread = to_10(window, model)

@@ -142,6 +142,7 @@ def test_tuning_is_never_worse_than_its_start_and_repeatable():
     assert better.shape == model.shape and not np.array_equal(better.weights[0], model.weights[0])
 
 
+@pytest.mark.slow
 def test_a_tuning_that_gains_nothing_keeps_the_weights():
     model = fresh("20to10", SMALL)
     alike = np.full((4, 192, 192), 2000, "f4"), np.full((6, 96, 96), 3000, "f4")

@@ -129,6 +129,7 @@ def test_gdal_sees_the_form(job):
     assert not [name for name in info["files"] if name.endswith(".aux.xml")]
 
 
+@pytest.mark.slow
 def test_a_whole_tile_in_several_strips(tmp_path, monkeypatch):
     job = Job.of(production(tmp_path / "store", bbox=None), "E43N32")
     array = put(job, "SBU", np.random.default_rng(1).integers(0, 101, (1000, 1000), np.uint8))
@@ -155,6 +156,7 @@ def test_the_record_tells_what_it_is(job):
     assert deliver(job, "IMDC")[0].start == "2018-01-01"
 
 
+@pytest.mark.slow
 def test_built_up_classes_are_folded_where_asked_for(job):
     arrays = layers()
     for symbol in ("IBUC", "IBUCS", "IMCC"):

@@ -115,6 +115,7 @@ def test_metrics_are_those_of_numpy(year, days_count):
     assert (np.diff(found.astype("i4"), axis=0) >= 0).all()
 
 
+@pytest.mark.slow
 def test_blocks_and_threads_change_nothing(year):
     metrics = Metrics(year[0], grid_at(-3, -2, (100, 90)), YEAR, QUANTILES, QA)
     whole, looks = metrics(Block(0, 0, 100, 90))

@@ -49,6 +49,7 @@ def packed(path: Path, content: dict[str, bytes]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_there_and_back(exported, tmp_path):
     source, file = exported
     target = production(tmp_path)

@@ -359,6 +359,7 @@ def test_text_elsewhere_is_not_parsed(tmp_path, job):
         assert found.sum() == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x.fgb", "x.geoparquet"])
 def test_of_a_remote_file_the_window_is_fetched(tmp_path, job, name):
     """Two thousandths of the buildings lie inside."""

@@ -203,6 +203,7 @@ def real(shared_data) -> list[dict]:
     return [*published, *flanders[:2]]
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(data=st.data())
 def test_no_change_of_a_real_item_is_a_traceback(real, data):

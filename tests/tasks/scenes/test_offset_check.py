@@ -115,6 +115,7 @@ def flag(value: bool, every: int = 1):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("site", "change", "setting"),
     [
@@ -132,11 +133,13 @@ def test_a_wrong_flag_stops_the_tile(job, site, change, setting):
     assert f'set scenes.boa_offset = "{setting}"' in text and "flag" in text
 
 
+@pytest.mark.slow
 def test_a_setting_is_obeyed_and_doubted(job):
     found = job("austria/site_2004", boa_offset="none")
     assert 'set scenes.boa_offset = "subtract"' in check(found)["doubt"]
 
 
+@pytest.mark.slow
 def test_make_pp_checks_before_it_computes(job):
     found = job("austria/site_2004", change=flag(True))
     with pytest.raises(InputError, match="does not fit the pixels"):

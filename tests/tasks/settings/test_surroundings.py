@@ -38,6 +38,7 @@ def foreign(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_data_of_another_proj_are_not_used(foreign):
     plain = said(PLACE)
     assert "[" in plain

@@ -51,6 +51,7 @@ def dark(item: pystac.Item, folder: Path) -> float:
     return float(np.percentile(dn[dn > 0], 1))
 
 
+@pytest.mark.slow
 def test_same_arguments_give_the_same_bytes_and_another_seed_does_not(site: Simulation, tmp_path: Path) -> None:
     again = simulate(tmp_path / "again", size=SIZE, overpasses=6)
     assert digests(again.out) == digests(site.out)
@@ -213,6 +214,7 @@ def test_references_resemble_the_truth_but_are_not_it(site: Simulation) -> None:
     assert len(features) > 20 and all(shape(f["geometry"]).is_valid for f in features)
 
 
+@pytest.mark.slow
 def test_clcplus_takes_in_smaller_roads_that_other_ground_of_their_density_is_not() -> None:
     """ATBD 4.3.2: CLC+ is there for the smaller roads; 30 % of sealing would miss most lanes of 4 m."""
     land = site_landscape((0, 0, 4000, 4000), (2018, 2021), 1, 1)
@@ -256,6 +258,7 @@ def test_truth_agrees_with_itself(site: Simulation) -> None:
     assert all(left < c["x"] < right and bottom < c["y"] < top for c in log)
 
 
+@pytest.mark.slow
 def test_forest_is_felled_before_the_first_year_too() -> None:
     """Or else models would see felled forest in the second year only, and take it for something else."""
     landscape = site_landscape((0, 0, 5120, 5120), (2018, 2021), 1, 1)

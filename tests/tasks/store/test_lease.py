@@ -103,6 +103,7 @@ def test_who_slept_through_it_stops_and_leaves_the_next_one_alone(store):
     theirs.check()
 
 
+@pytest.mark.slow
 def test_a_killed_process_of_this_machine_blocks_nobody(tmp_path):
     code = (
         "import sys, time\nfrom imperv.tasks.store.lease import take\nfrom imperv.tasks.store.store import Store\n"

@@ -61,6 +61,7 @@ def test_a_store_on_s3_is_patient_wherever_it_travels(server):
     assert Store("s3://bucket").fs.patience == module.PATIENCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(server, status, caplog):
     store = store_at(server, patience=30)
@@ -90,6 +91,7 @@ def test_a_server_that_is_gone_fails_the_work_in_one_line(server):
         store.write_text("other.json", "words")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answered_is_not_waited_for_long(server, monkeypatch):
     monkeypatch.setattr(module, "FIRST_CONTACT", 0.5)
     store = store_at(server, patience=300)
@@ -98,6 +100,7 @@ def test_a_server_that_never_answered_is_not_waited_for_long(server, monkeypatch
         store.read_text("record.json")
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_at_once(server, monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"store: .*nobody.*store_options\.profile"):
         store_at(server, profile="nobody").read_text("record.json")
@@ -162,6 +165,7 @@ def test_arrays_survive_an_outage_while_they_are_written(moto):
     assert np.array_equal(found, np.repeat([1, 2], 4)[:, None].repeat(8, axis=1))
 
 
+@pytest.mark.slow
 def test_what_was_cut_off_does_not_look_done(moto):
     """The record goes before the data are touched and comes back after them."""
     store = Store("s3://records/run", moto.options)

@@ -44,6 +44,7 @@ def test_scores_with_a_truth(finished, truth, capsys):
     assert "boosted trees" in lower and found["tiles"] == [TILE]
 
 
+@pytest.mark.slow
 def test_tables(finished, capsys):
     assert main(["evaluate", TILE, "--config", str(finished)]) == 0
     out = capsys.readouterr().out

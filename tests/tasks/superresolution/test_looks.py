@@ -225,6 +225,7 @@ def test_level_1c_without_a_mask_of_pixels_counts_as_clear(tmp_path):
 # several granules -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_granules_of_one_zone_fill_each_other_the_newest_first(tmp_path):
     """The older covers the left, the newer the right; where both have data the newer is taken, whatever its id."""
     older = Granule("S2A_32TPS_20210612_0_L2A", baseline="02.14", seed=1)

@@ -49,6 +49,7 @@ def test_what_is_not_sealed_by_its_tag_is_left_out(tmp_path):
     assert len(read(write(tmp_path / "plain.gpkg", houses), "buildings")) == 3
 
 
+@pytest.mark.slow
 def test_a_file_of_openstreetmap(tmp_path):
     """Roads are in its layer of lines, buildings in that of polygons; ways without the tag are in neither."""
     back = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)

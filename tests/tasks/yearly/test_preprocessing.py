@@ -12,6 +12,7 @@ import json
 import pickle
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio.io import MemoryFile
 
 from imperv.grids import block_grid
 from imperv.layers.catalogue import CATALOGUE
@@ -54,12 +56,19 @@ def features(scenes, grid=GRID) -> dict[str, np.ndarray]:
 
 def write(path: Path, array: np.ndarray, grid: GeoBox) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=array.shape[0], width=array.shape[1], count=1, dtype=array.dtype,
-        crs="EPSG:3035", transform=grid.affine, tiled=False,
-    ) as target:  # fmt: skip
-        target.write(array, 1)
+    path.write_bytes(geotiff(array.tobytes(), array.shape, array.dtype.str, grid.affine))
     return str(path)
+
+
+@lru_cache(500)
+def geotiff(pixels: bytes, shape: tuple[int, int], kind: str, transform: Affine) -> bytes:
+    """A file. Most bands are one number, the same one on all dates, and GDAL takes longer to write it than to copy."""
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", height=shape[0], width=shape[1], count=1, dtype=kind, crs="EPSG:3035", transform=transform
+        ) as target:
+            target.write(np.frombuffer(pixels, kind).reshape(shape), 1)
+        return memory.read()
 
 
 @pytest.fixture
@@ -126,6 +135,7 @@ def compare(found, expected):
     np.testing.assert_allclose(found["harmonics"], harmonics, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_real_window_as_numpy_computes_it(shared_data):
     """Twelve months over Flanders, every third date, cloudy ones included, from the same warped inputs."""
     items = ItemFiles(shared_data / "flanders").search((-180, -90, 180, 90), Period.parse("2017-08-01/2018-07-31"))
@@ -251,6 +261,7 @@ def test_no_look_at_all(make):
     assert np.isnan(found["harmonics"]).all() and np.isnan(found["ndvi_q90"]).all()
 
 
+@pytest.mark.slow
 def test_time_runs_by_the_calendar_not_by_the_list(make):
     """A cosine of a year, sampled at odd dates and given in any order, comes back as the first amplitude."""
     days = [3, 31, 64, 90, 128, 155, 190, 226, 251, 280, 301, 330]
@@ -338,6 +349,7 @@ def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
         np.testing.assert_array_equal(array, expected[name])
 
 
+@pytest.mark.slow
 def test_a_block_may_travel_to_another_process(tile, monkeypatch):
     job = tile(noise=3)
     here = make_pp(job, PP)
@@ -382,6 +394,7 @@ def test_features_are_the_same_however_no_data_is_said(tile, digests, how):
     assert digests[how] == digests["zero"]
 
 
+@pytest.mark.slow
 def test_scenes_whose_files_contradict_each_other_are_left_out(tile):
     job = tile()
     hide(str(job.production.root / "s05" / "B12.tif"), np.zeros((50, 50), bool), "value")
@@ -405,6 +418,7 @@ def test_a_broken_scene_is_left_out_and_named(tile):
     assert set(np.unique(found["observations"])) == {11}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["missing", "kind", "system"])
 def test_other_troubles_lose_a_scene_too(tile, trouble):
     job = tile()
@@ -421,6 +435,7 @@ def test_other_troubles_lose_a_scene_too(tile, trouble):
     assert set(np.unique(stored(job)["observations"])) == {11}
 
 
+@pytest.mark.slow
 def test_the_result_with_a_broken_scene_is_that_without_it(tile):
     job = tile(noise=4)
     path = job.store.full(job.place("S2_now").data)
@@ -452,6 +467,7 @@ def test_too_many_broken_scenes_fail_the_tile(tile):
     assert not Path(job.store.full(job.place("PP_now").data)).exists()
 
 
+@pytest.mark.slow
 def test_items_that_could_not_be_used_count_as_lost(tile):
     job = tile(20)
     text = json.loads(job.store.read_text(job.place("S2_now").data))
@@ -466,6 +482,7 @@ def test_items_that_could_not_be_used_count_as_lost(tile):
         make_pp(job, PP)
 
 
+@pytest.mark.slow
 def test_too_few_overpasses_that_remain_fail_the_tile(tile):
     job = tile(8, "[parameters.preprocessing]\nmin_observations = 8\nmax_lost_share = 1.0\n")
     make_pp(job, PP)
@@ -474,12 +491,14 @@ def test_too_few_overpasses_that_remain_fail_the_tile(tile):
         make_pp(job, PP)
 
 
+@pytest.mark.slow
 def test_an_area_that_no_scene_shows(tile):
     job = tile(scl=0)
     with pytest.raises(InputError, match=r"PP_now of tile E38N31: the scenes hold no data inside the area; check"):
         make_pp(job, PP)
 
 
+@pytest.mark.slow
 def test_too_many_clouds(tile):
     job = tile(8, scl=9)
     with pytest.raises(InputError, match=r"too few valid observations, only 0 % of the observed pixels have 3 clear looks"):
@@ -513,6 +532,7 @@ def with_sea(job: Job) -> Job:
     return Job.of(Production.read(path), "E38N31")
 
 
+@pytest.mark.slow
 def test_holes_are_told(tile):
     made = make_pp(tile(8, "[parameters.preprocessing]\nmin_clear = 2\n", half_seen()), PP)
     assert made.warnings == ("only 60 % of the area was observed, 0.4 km² were not",)
@@ -521,6 +541,7 @@ def test_holes_are_told(tile):
     assert statistics["well_observed_pixels"] == statistics["observed_pixels"] == 6_000
 
 
+@pytest.mark.slow
 def test_the_sea_need_not_be_observed(tile):
     made = make_pp(with_sea(tile(8, scl=half_seen())), PP)
     assert made.statistics["observed_share"] == 6_000 / 6_100 and made.statistics["land_known_by"] == ["CLCP_then"]
@@ -528,6 +549,7 @@ def test_the_sea_need_not_be_observed(tile):
     assert make_pp(with_sea(tile(8)), PP).warnings == ()
 
 
+@pytest.mark.slow
 def test_a_window_is_held_to_a_limit_that_is_set(tile):
     """And the limit is no part of a key: features that were made are only asked whether they keep it."""
     job = tile(8, scl=half_seen())
@@ -551,6 +573,7 @@ def test_a_window_is_held_to_a_limit_that_is_set(tile):
         make_node(with_sea(job), "PP_now")
 
 
+@pytest.mark.slow
 def test_scenes_of_a_corner_fail_a_whole_tile_before_they_are_read(tile, monkeypatch):
     """One of 10 000 square kilometres: found by their extents."""
     job = tile(8)

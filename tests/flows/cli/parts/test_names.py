@@ -86,6 +86,7 @@ def test_every_command_takes_names_by_the_same_resolver():
     assert {("run", "tiles"), ("run", "target"), ("scenes", "tile"), ("validate", "layer"), ("model", "show", "tile")} <= found
 
 
+@pytest.mark.slow
 def test_commands_answer_the_same_in_any_case(flanders_file, tmp_path, capsys):
     def said(*arguments):
         code = main([*arguments, "--config", str(flanders_file)])
@@ -113,6 +114,7 @@ def complete(words: str, folder: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_tiles_and_layers(tmp_path):
     assert complete("imperv re", tmp_path) == ["rerun", "report"]
     assert complete("imperv run e43n3", tmp_path) == [n.lower() for n in official_tiles("eea38-2024") if n.startswith("E43N3")]
@@ -128,6 +130,7 @@ def test_completed_layers_are_layers():
     assert {layer_name(text) for text in complete_layer("i")} == {s for s in CATALOGUE if s.startswith("I")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_shown(shell):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}

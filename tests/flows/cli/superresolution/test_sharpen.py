@@ -187,6 +187,7 @@ def test_blocks_show_nothing(items, aoi, tmp_path, to):
         assert source.res == (to, to)
 
 
+@pytest.mark.slow
 def test_where_the_area_ends_changes_nothing_inside(items, tmp_path):
     """Statistics are those of 5 km around, here all of the scene, for a smaller area with the same middle."""
     middle = LEFT + 1440, TOP - 1080
@@ -240,6 +241,7 @@ def test_bands_that_a_scene_lacks_are_left_out(tmp_path, aoi, capsys):
     assert "no scene has B09: it is left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pixels_without_data_and_saturated_ones_stay(tmp_path, aoi, capsys):
     bands = ground(2)
     bands["B04"][60:70, 80:90] = 0
@@ -268,6 +270,7 @@ def test_networks_take_part(items, aoi, tmp_path):
 # areas ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.crs. was not provided")
 @pytest.mark.parametrize(("ending", "crs"), [("gpkg", "EPSG:3035"), ("shp", None), ("fgb", "EPSG:32633")])
 def test_areas_in_any_file_and_reference_system(items, made, tmp_path, ending, crs):
@@ -387,6 +390,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_done_and_the_next_one_cl
     assert [p.name for p in tmp_path.iterdir()] == ["out.tif"] and "B11" in read(out)
 
 
+@pytest.mark.slow
 def test_an_area_over_two_zones_lies_in_that_of_its_centre(tmp_path):
     """Granules of both zones show all of it."""
     to_next = Transformer.from_crs(32632, 32633, always_xy=True)

@@ -248,6 +248,7 @@ def test_files_that_are_not_one_map(tmp_path):
         maps_of_files([tmp_path / "out"], "IMD_now")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     mapped, truth = land(12)
     folder = tmp_path / "out"

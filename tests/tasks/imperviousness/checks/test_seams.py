@@ -30,6 +30,7 @@ def test_jumps_are_those_of_numpy():
     assert found.probability == pytest.approx(stats.ttest_1samp(by_segment, 0, alternative="greater").pvalue)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coded", [False, True])
 def test_land_without_a_seam_is_none(coded):
     """200 edges, smooth and rough: not one alarm at a significance of 1 in 10 000."""

@@ -85,6 +85,7 @@ def test_the_shift_is_the_median_over_land_that_both_years_know(job):
     assert record.statistics["shift"] == found and record.statistics["pixels"] == 600 * 400
 
 
+@pytest.mark.slow
 def test_a_sample_says_about_the_same(job, monkeypatch):
     make_node(job, "PP_shift")
     whole = job.store.read_text(job.place("PP_shift").data) or ""
@@ -98,6 +99,7 @@ def test_a_sample_says_about_the_same(job, monkeypatch):
     assert (a != b).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corner", [np.s_[500:, 500:], np.s_[:500, :500], np.s_[500:, :500]])
 def test_land_is_found_wherever_it_lies(tmp_path, monkeypatch, corner):
     """One piece of four has land; one is read at first."""
@@ -129,6 +131,7 @@ def test_features_of_now_come_aligned_and_those_of_then_as_they_are(job, tmp_pat
     np.testing.assert_array_equal(read_features(unaligned, "now", block, names), plain[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", [0, 5, 999])
 def test_little_land_tells_nothing_of_the_years(tmp_path, pixels):
     job = job_of(tmp_path)

@@ -99,6 +99,7 @@ def test_arrays_stay_within_the_projection(tmp_path):
     assert 0.3 * projected_bytes(job) < peak < projected_bytes(job)
 
 
+@pytest.mark.slow
 def test_samples_that_do_not_fit_are_refused_before_anything_is_read(tmp_path):
     """A full tile, sealed all over, takes 0.9 GB."""
     job = job_of(tmp_path, memory="1 GiB", bbox="")

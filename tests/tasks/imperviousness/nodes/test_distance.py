@@ -75,6 +75,7 @@ def test_metres_are_those_of_the_whole(job, scenery):
     assert found.min() == 0 and found.max() == 600
 
 
+@pytest.mark.slow
 def test_blocks_and_windows_do_not_matter(job, scenery, monkeypatch):
     references, _ = scenery
     whole = pixels(job(references=references))

@@ -114,6 +114,7 @@ def test_the_halo_comes_from_the_neighbour(tmp_path):
     assert changed[:, -32:].any() and not changed[:, : 200 - 64].any()
 
 
+@pytest.mark.slow
 def test_strips_and_batches_leave_no_trace(tmp_path, monkeypatch):
     job = prepared(tmp_path, LONG)
     whole = make_prediction(job, RIMD)
@@ -157,6 +158,7 @@ def test_the_window_grid_does_not_show():
     assert shift < 0.05 and shift < 0.2 * shift_without
 
 
+@pytest.mark.slow
 def test_a_tile_without_a_model_of_its_own_uses_its_neighbours(tmp_path):
     job = prepared(tmp_path, ACROSS, seeds=(1, 2))
     put_model(job.store, record_of(job.production, TILE, made=False, reason="no footprints"))
@@ -181,6 +183,7 @@ def test_without_any_model_there_is_one_line(tmp_path):
     assert job.record("RIMD") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["atbd12", "full18"])
 def test_rows_of_features_are_those_of_blocks_and_are_read_once(tmp_path, monkeypatch, features):
     job = prepared(tmp_path, ACROSS, seeds=())

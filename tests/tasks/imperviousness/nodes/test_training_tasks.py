@@ -210,6 +210,7 @@ def test_another_architecture_is_no_start(tmp_path):
     assert starting_model(with_unet(other, base_filters=8), "IBUD_model") is None
 
 
+@pytest.mark.slow
 def test_the_whole_ground_is_read_in_pieces_and_is_the_same(tmp_path, monkeypatch):
     """Reading a block takes three times what it holds: a window that fits as a region would not fit while it is read."""
     from imperv.tasks.imperviousness.nodes.features import read_features

@@ -144,6 +144,7 @@ def raster(kind: str, shape) -> np.ndarray:
     return raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["chequers", "change", "outside"])
 def test_components_stay_within_what_is_projected_whatever_is_in_the_tile(tmp_path, kind):
     job, raw = job_of(tmp_path), raster(kind, (2100, 2100))

@@ -45,6 +45,7 @@ def test_random_pixels_are_summed_as_one_by_one():
     np.testing.assert_allclose(sums_by_kind(then, now, clcplus, change), expected)
 
 
+@pytest.mark.slow
 def test_the_parts_sum_up_to_the_level_of_the_tile(filled):
     job = Job.of(Production.read(filled), TILE)
     found = level(job)

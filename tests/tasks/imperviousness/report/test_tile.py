@@ -89,6 +89,7 @@ def seen_by_browser(text: str, folder: Path, width: int) -> dict:
     return json.loads(html.unescape(found[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_it_without_errors_and_without_sideways_scrolling(text, tmp_path, width):
     found = seen_by_browser(text, tmp_path, width)
@@ -178,6 +179,7 @@ def test_results_of_a_validation_are_shown_with_their_intervals(tmp_path):
     assert "0.9123 (0.89 to –)" in words and "points.csv" in words and "/home/a" not in words and "5, 1" in words
 
 
+@pytest.mark.slow
 def test_damaged_layers_and_broken_files_are_told_and_the_rest_is_shown(finished, tmp_path):
     shutil.copytree(finished.production.root, tmp_path / "copy")
     job = Job.of(Production.read(tmp_path / "copy"), TILE)
