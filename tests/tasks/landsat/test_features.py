@@ -44,7 +44,7 @@ def year(tmp_path_factory) -> LandsatYear:
     for n in range(12):
         day = dt.date(2021, 1, 10) + dt.timedelta(30 * n)
         index = MEAN + WAVE * np.cos(2 * np.pi * year_fraction(day))
-        values = {band: red for band in BANDS} | {"nir08": red * (1 + index) / (1 - index)}
+        values = dict.fromkeys(BANDS, red) | {"nir08": red * (1 + index) / (1 - index)}
         arrays = {band: np.rint((1e-4 * v - OFFSET) / SCALE).astype("u2") for band, v in values.items()}
         arrays["qa_pixel"] = np.full(SHAPE, CLEAR, "u2")
         for array in arrays.values():
@@ -77,7 +77,9 @@ def test_every_pixel_has_the_value_of_its_place(year, here):
         assert np.abs(found["quantiles"][QUANTILE_BANDS.index(band)] - truth).max() <= 2, band
     assert not found["quantiles"][3:6].any()  # the red edge
     low = MEAN - WAVE * 0.8
-    assert (found["quantiles"][6] == found["quantiles"][7]).all() and (found["quantiles"][6] < truth * (1 + low) / (1 - low)).all()
+    assert (found["quantiles"][6] == found["quantiles"][7]).all() and (
+        found["quantiles"][6] < truth * (1 + low) / (1 - low)
+    ).all()
     mean, cosine, sine, *rest = found["harmonics"]
     assert np.abs(mean - MEAN).max() < 2e-3 and np.abs(cosine - WAVE).max() < 2e-3 and np.abs(sine).max() < 2e-3
     assert np.abs(rest).max() < 2e-3
