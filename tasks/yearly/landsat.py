@@ -42,8 +42,10 @@ VERSION = 1
 EDGES = (500, 250, 100)
 """Edges in pixels of the parts in which a shard is computed; the first that fits into memory."""
 
-SOLVE_NS = 9000.0
+SOLVE_NS = 12000.0
 """Core nanoseconds to solve a pixel of 10 m and those around its part for the detail of one date."""
+REACH = 90
+"""Pixels of 10 m around a part that are solved with it."""
 REST_NS = 12000.0
 """The same for what else a pixel takes: reading, composites, NDVI, warping."""
 
@@ -187,7 +189,7 @@ def landsat_cost(job: Job, overpasses: int) -> Cost:
     """Of the features of a Landsat year with so many overpasses."""
     grid, dates = job.grid(10), min(job.production.parameters.preprocessing.landsat_dates, overpasses)
     pixels = grid.shape.y * grid.shape.x
-    around = (1 + 2 * 90 / EDGES[0]) ** 2  # of a part, with what its edge depends on
+    around = (1 + 2 * REACH / min(EDGES[0], grid.shape.y)) * (1 + 2 * REACH / min(EDGES[0], grid.shape.x))
     seconds = pixels * (around * SOLVE_NS * dates + REST_NS) / 1e9
     decoded = int(pixels / 9 * 2 * (6 * 2 + 2 + 2) * overpasses)
     return Cost(seconds, RESERVED + job.engine.budget // 2, decoded)
