@@ -27,7 +27,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from tests.conftest import made_once
 from tests.integration.conftest import with_store
-from tests.support.landsat_site import ADDED, GAIN, landsat_of
+from tests.support.landsat_site import GAIN, landsat_of
 from tests.support.prefect_loopback import COMMAND
 
 TILE = "E44N27"
@@ -79,11 +79,11 @@ def landsat_store(config: Path) -> Path:
 
 def test_a_second_run_finds_all_up_to_date(landsat, capsys):
     assert main(["run", TILE, "--config", str(landsat)]) == 0
-    assert " 0 ran" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("0 ran")
 
 
 def test_features_are_those_of_sentinel2(landsat, finished):
-    """On its scale, to within what 30 m and other clouds leave; the red edge has no data."""
+    """On its scale, to within what 30 m and lines of another year with eight looks leave; the red edge has no data."""
     ours, theirs = (job_of(config).group("PP_now") for config in (landsat, finished))
     inside = np.s_[..., 10:-10, 10:-10]
     for name in ("B02", "B03", "B04", "B8A", "B11", "B12"):
@@ -91,12 +91,11 @@ def test_features_are_those_of_sentinel2(landsat, finished):
         own, other = (np.asarray(group["quantiles"][k]).astype(float)[inside] for group in (ours, theirs))
         both = (own > 0) & (other > 0)
         assert both.mean() > 0.9
-        unharmonised = np.median((GAIN - 1) * other[both] + 1e4 * ADDED)
-        assert abs(np.median(own[both] - other[both])) < 40, (name, unharmonised)
-        assert np.corrcoef(own[both], other[both])[0, 1] > 0.8, name
+        assert abs(np.median(own[both] - other[both])) < 0.1 * np.median(other[both]), name
+        assert np.corrcoef(own[both], other[both])[0, 1] > 0.6, name
     assert not np.asarray(ours["quantiles"][3:6]).any()
     own, other = (np.asarray(group["harmonics"][0])[inside] for group in (ours, theirs))
-    assert np.nanmedian(np.abs(own - other)) < 0.05 and abs(np.nanmedian(own - other)) < 0.03
+    assert np.nanmedian(np.abs(own - other)) < 0.1 and abs(np.nanmedian(own - other)) < 0.06
 
 
 def test_the_lines_are_recorded(landsat):
