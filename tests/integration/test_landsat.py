@@ -32,7 +32,7 @@ from tests.support.prefect_loopback import COMMAND
 
 TILE = "E44N27"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 @pytest.fixture(scope="module")
