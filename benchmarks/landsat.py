@@ -25,8 +25,7 @@ from imperv.layers.harmonisation import Harmonisation, harmonise
 from imperv.layers.landsat import BANDS, SENTINEL2
 from imperv.layers.network.baselines import BOOSTING, PIXELS, fit_baseline
 from imperv.layers.sharpening.composite_network import NetworkParameters, Pair, train
-from imperv.layers.sharpening.composites import FACTOR, half_pixel, plain, spread_of_sensor
-from imperv.layers.sharpening.degradation import degrade
+from imperv.layers.sharpening.composites import FACTOR, as_landsat, half_pixel, plain, spread_of_sensor
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.regression import detail, neighbourhood
 from imperv.tasks.landsat.metrics import Metrics
@@ -67,7 +66,7 @@ class Kits:
         scenes = select_landsat(ItemFiles(kit / "landsat").search(WORLD, period))
         with rasterio.open(kit / "truth" / f"truth_composite_10m_{year}.tif") as source:
             grid = landsat_geobox(source.bounds, str(source.crs))
-        return Metrics(scenes.overpasses, grid, period, (q,))
+        return Metrics(scenes.groups, grid, period, (q,))
 
     def coarse(self, kit: Path, year: int, q: float) -> np.ndarray:
         """Composite at 30 m, as measured."""
@@ -114,7 +113,7 @@ class Kits:
         for kit in train_on:
             reference = self.truth(kit, 2021) if q == MEDIAN else self.sentinel2(kit)
             own.append(self.coarse(kit, year, q)[:, 2:-2, 2:-2].reshape(len(BANDS), -1))
-            other.append(as_landsat(reference, SENSORS[year])[:, 2:-2, 2:-2].reshape(len(BANDS), -1))
+            other.append(as_landsat(reference, spread_of_sensor(SENSORS[year]))[:, 2:-2, 2:-2].reshape(len(BANDS), -1))
         values, reference = np.concatenate(own, 1), np.concatenate(other, 1)
         return harmonise(values, reference, BANDS, SENSORS[year], "msi", f"{year} and 2021")
 
@@ -126,12 +125,6 @@ def on_fine(kit: Path, name: str, fine: GeoBox) -> np.ndarray:
     y, x = round((fine.affine.f - top) / 10), round((left - fine.affine.c) / 10)
     rows, columns = fine.shape
     return np.pad(values, [(0, 0), (y, rows - y - values.shape[1]), (x, columns - x - values.shape[2])], mode="edge")
-
-
-def as_landsat(image: np.ndarray, sensor: str) -> np.ndarray:
-    """10 m pixels as a Landsat sensor would see them: back by half a pixel, blurred, averaged."""
-    back = half_pixel(image[:, ::-1, ::-1])[:, ::-1, ::-1]
-    return degrade(np.ascontiguousarray(back), FACTOR, spread_of_sensor(sensor))
 
 
 def rmse(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -168,7 +161,7 @@ def show_composites(kits: Kits, train_on: list[Path]) -> None:
                 metrics = metrics if days else replace(metrics, period=None)
                 gain, offset = (np.array(facts[part])[:, None, None] for part in ("gain", "offset"))
                 found = (metrics(Block(0, 0, *metrics.grid.shape))[0][0] - 1e4 * offset) / gain
-                errors.append(rmse(found, as_landsat(kits.truth(kit, year), sensor)))
+                errors.append(rmse(found, as_landsat(kits.truth(kit, year), spread_of_sensor(sensor))))
             print(f"{sensor} {year}, median of {'days' if days else 'looks'}: {words(np.mean(errors, 0))}")
 
 
@@ -226,7 +219,7 @@ def show_ridge(kits: Kits, train_on: list[Path], held_out: list[Path]) -> None:
         own, truth = starts(kits, tuple(train_on), kit, 2021), kits.truth(kit, 2021)
         coarse = own["coarse"]
         rows, columns = (FACTOR * (side // FACTOR) for side in coarse.shape[1:])
-        lower = solved(*sums(as_landsat(coarse[:, :rows, :columns], "oli"), coarse[:, :rows, :columns]))
+        lower = solved(*sums(as_landsat(coarse[:, :rows, :columns], spread_of_sensor("oli")), coarse[:, :rows, :columns]))
         images = {"cubic, back-projected": own["cubic, back-projected"]}
         for name, table in (("ridge from pairs", learned), ("ridge an octave lower", lower)):
             told = np.einsum("fb,fyx->byx", table, around(coarse)).astype("f4")

@@ -20,6 +20,9 @@ QA_PIXEL, QA_RADSAT = "qa_pixel", "qa_radsat"
 SENTINEL2 = dict(zip(BANDS, ("B02", "B03", "B04", "B8A", "B11", "B12"), strict=True))
 """The Sentinel-2 band that is nearest in wavelength to each; the near infrared of TM and ETM+ is as wide as B08."""
 
+SEEN = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir08", "B8A": "nir08", "B11": "swir16", "B12": "swir22"}
+"""Bands of Sentinel-2 that a band of Landsat stands for. The red edge, B05 to B07, has none."""
+
 TM, ETM, OLI = "tm", "etm+", "oli"
 
 _OLDER = {"blue": 1, "green": 2, "red": 3, "nir08": 4, "swir16": 5, "swir22": 7}

@@ -102,8 +102,10 @@ def tile_status(job: Job) -> dict[str, Any]:
     stages = {}
     for stage, symbols in stages_of(job.family).items():
         stages[stage] = {"done": sum(job.record(s) is not None for s in symbols), "total": len(symbols)}
-    handed_over = sum(delivery_standing(job, s).record is not None for s in products)
-    stages["delivery"] = {"done": handed_over, "total": len(products)}
+    # What is not made, with its reason, is not delivered either.
+    wanted = [s for s in products if (record := job.record(s)) is None or record.made]
+    handed_over = sum(delivery_standing(job, s).record is not None for s in wanted)
+    stages["delivery"] = {"done": handed_over, "total": len(wanted)}
     last = last_run(job)
     complete = all(s["done"] == s["total"] for s in stages.values())
     if job.store.is_locked(job.tile):

@@ -10,13 +10,14 @@ from urllib.parse import urlparse
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imperv.layers.catalogue import CATALOGUE, layers_of
+from imperv.layers.catalogue import CATALOGUE, Layer, layers_of
 from imperv.tasks.errors import ImpervError, InputError, WorkError, disk_trouble
 from imperv.tasks.families import family, task_of
 from imperv.tasks.family.findings import Level, Remark, doubtful, fine
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.scenes.access import ask, is_remote
-from imperv.tasks.scenes.scenes import SCL, SceneList
+from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
 from imperv.tasks.yearly.freezing import search_scenes
@@ -109,15 +110,15 @@ def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
     for name, why in scenes.reasons.items():
         yield doubtful(f"{job.tile}: {symbol}: scene {name} left out: {why}")
     if last:
-        yield from _pixels(job, scenes)
+        yield from _pixels(job, layer, scenes)
 
 
-def _pixels(job: Job, scenes: SceneList) -> Iterator[Remark]:
+def _pixels(job: Job, layer: Layer, scenes: SceneList | LandsatList) -> Iterator[Remark]:
     """Whether a file of a scene can be had, where scenes lie on servers."""
-    files = (scene.bands.get(SCL) or next(iter(scene.bands.values())) for scene in scenes.scenes)
+    files = (scene.bands[SCL] if isinstance(scene, Scene) and SCL in scene.bands else scene.paths[0] for scene in scenes.scenes)
     path = next(filter(is_remote, files), None)
     if path is not None:
-        answer = ask(path, job.production.scenes.access)
+        answer = ask(path, job.production.scenes.of(layer.role).access)
         if answer.state != "there":
             raise WorkError(
                 f"{job.tile}: scenes: {path} cannot be had ({answer.detail}); correct scenes.access, or wait for the server"

@@ -12,6 +12,7 @@ from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import task_of
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList, LandsatScene, frozen_list
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.yearly.freezing import search_scenes
@@ -29,7 +30,7 @@ class Listing:
 
     symbol: str
     period: Period
-    scenes: SceneList
+    scenes: SceneList | LandsatList
     frozen: bool
     """True for the list that a run has frozen; False for what the catalogue says now."""
 
@@ -41,7 +42,7 @@ def list_scenes(job: Job) -> list[Listing]:
         if layer.kind != "source":
             continue
         text = job.store.read_text(job.place(symbol).data) if job.record(symbol) else None
-        scenes = search_scenes(job, layer) if text is None else SceneList.from_json(text)
+        scenes = search_scenes(job, layer) if text is None else frozen_list(text)
         found.append(Listing(symbol, job.period(layer)[0], scenes, text is not None))
     return found
 
@@ -80,7 +81,7 @@ def months_of(period: Period) -> list[tuple[int, int]]:
     return [(k // 12, k % 12 + 1) for k in range(first, last + 1)]
 
 
-def clear_share(overpass: Sequence[Scene]) -> float | None:
+def clear_share(overpass: Sequence[Scene | LandsatScene]) -> float | None:
     """Clear share of an overpass, 0 to 1: of its clearest granule, as the catalogue says; None if it says nothing."""
     clouds = [scene.cloud for scene in overpass if scene.cloud is not None]
     return 1 - min(clouds) / 100 if clouds else None
@@ -89,7 +90,7 @@ def clear_share(overpass: Sequence[Scene]) -> float | None:
 def calendar_lines(listing: Listing) -> list[str]:
     """Overpasses by month, clear ones as full blocks."""
     lines = []
-    overpasses = list(listing.scenes.overpasses.values())
+    overpasses: list[Sequence[Scene | LandsatScene]] = list(listing.scenes.overpasses.values())
     for year, month in months_of(listing.period):
         here = [clear_share(o) for o in overpasses if (o[0].day.year, o[0].day.month) == (year, month)]
         clear = sum(share is not None and 100 * (1 - share) <= CLEAR for share in here)

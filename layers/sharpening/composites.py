@@ -15,7 +15,7 @@ from imperv.layers.landsat import MTF
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.dates import Shift, fuse
 from imperv.layers.sharpening.degradation import MTF as MTF_OF_BANDS
-from imperv.layers.sharpening.degradation import relative_spread
+from imperv.layers.sharpening.degradation import degrade, relative_spread
 from imperv.layers.sharpening.enlarging import enlarge, fill
 from imperv.layers.sharpening.steps import TEN
 
@@ -65,6 +65,16 @@ def plain(composite: np.ndarray, sigma: float, rounds: int = ROUNDS) -> np.ndarr
     """
     fine = enlarge(composite, FACTOR)
     return half_pixel(back_project(fine, composite, FACTOR, sigma, rounds) if rounds else fine)
+
+
+def as_landsat(image: np.ndarray, sigma: float) -> np.ndarray:
+    """(band, 3 y, 3 x) on Sentinel-2's pixels as a Landsat sensor would see it, (band, y, x): moved back, blurred, averaged.
+
+    The other way of `plain`; `sigma` is the point spread as of `degrade`. Pixels without data take the nearest value.
+    """
+    whole = np.stack([fill(band) for band in image])
+    back = half_pixel(whole[:, ::-1, ::-1])[:, ::-1, ::-1]
+    return degrade(np.ascontiguousarray(back), FACTOR, sigma)
 
 
 def sharpen(

@@ -10,6 +10,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer, family_of, topological_ord
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import frozen_list
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.store.records import Record
 
@@ -78,8 +79,10 @@ def _source(job: Job, symbol: str, record: Record) -> str:
         baselines, levels = _baselines(job, symbol)
         level = " and ".join(levels) or "L2A"
         shifted = found.get("offset_subtracted", 0)
+        sensors: Any = found.get("sensors", ())
+        seen_by = f"{' and '.join(sensors)}, Collection 2 Level 2" if sensors else f"Sentinel-2 {level}"
         return (
-            f"Sentinel-2 {level} of {layer.role}: "
+            f"{seen_by} of {layer.role}: "
             f"{found.get('scenes', '?')} scenes of {found.get('overpasses', '?')} overpasses, "
             f"{found.get('first', '?')} to {found.get('last', '?')}"
             + (f", processing baselines {', '.join(baselines)}" if baselines else "")
@@ -92,9 +95,10 @@ def _source(job: Job, symbol: str, record: Record) -> str:
 
 
 def _baselines(job: Job, symbol: str) -> tuple[list[str], list[str]]:
-    """Processing baselines and levels of the scenes."""
+    """Processing baselines and levels of scenes of Sentinel-2."""
     text = job.store.read_text(job.place(symbol).data)
-    scenes = SceneList.from_json(text).scenes if text else ()
+    found = frozen_list(text) if text else None
+    scenes = found.scenes if isinstance(found, SceneList) else ()
     return sorted({scene.baseline for scene in scenes} - {""}), sorted({scene.level for scene in scenes})
 
 

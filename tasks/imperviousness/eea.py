@@ -134,12 +134,14 @@ def series_of(job: Job) -> Series:
     """Collection of a production."""
     production, contact = job.production, job.production.delivery.contact
     then, now = edition_years(production)
+    periods = production.periods
+    change = "" if periods.backward else f" and its change since {then}"
     return Series(
         name=collection_name(production),
-        description=f"High Resolution Layer Imperviousness {now} and its change since {then}: all layers, by 100 km tiles of the "
-        "EEA reference grid, derived from Sentinel-2.",
-        start=production.periods.then.start,
-        end=production.periods.now.end,
+        description=f"High Resolution Layer Imperviousness {now}{change}: all layers, by 100 km tiles of the "
+        f"EEA reference grid, derived from {production.scenes.seen_by()}.",
+        start=min(periods.then.start, periods.now.start),
+        end=periods.last_day,
         licence=production.delivery.licence,
         resolutions=tuple(sorted({CATALOGUE[symbol].resolution for symbol in delivered_symbols(job.family)})),
         keywords=("imperviousness", "soil sealing", "built-up"),

@@ -62,6 +62,10 @@ def next_production(
         references["footprints"] = list(footprints)
     for key in [key for key, value in references.items() if value in ("", [])]:
         del references[key]
+    scenes = table.setdefault("scenes", {})
+    seen, _ = scenes.pop("now", None), scenes.pop("then", None)
+    if seen is not None:  # what saw `now` sees the same year as `then`
+        scenes["then"] = seen
     if catalogue:
         table.setdefault("scenes", {})["catalogue"] = catalogue
     table["periods"] = {"then": table["periods"]["now"], "now": now}

@@ -20,12 +20,13 @@ from imperv.grids import Block, block_grid
 from imperv.layers.day_weights import day_weights
 from imperv.layers.landsat import BANDS, COVERED, NO_DATA, QaParameters
 from imperv.layers.quantiles import weighted_quantile
+from imperv.layers.yearly import yearly_ndvi
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError
 from imperv.tasks.landsat.reading import read_reflectance, read_weights
 from imperv.tasks.landsat.scenes import LandsatScene
 from imperv.tasks.scenes.access import LOCAL
-from imperv.tasks.settings.periods import Period
+from imperv.tasks.settings.periods import Period, year_fraction
 from imperv.tasks.settings.scenes import SceneAccess
 
 USUAL = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -36,6 +37,9 @@ EDGE = 500
 
 EDGES = (EDGE, 250, 125, 50)
 """Edges in pixels of blocks where memory is short."""
+
+_Look = tuple[LandsatScene, np.ndarray]
+"""A scene with its weights on a grid."""
 
 
 def metric_name(q: float) -> str:
@@ -77,29 +81,58 @@ class Metrics:
         """
         here = block.geobox(self.grid)
         with ThreadPoolExecutor(self.threads, "read") as readers:
-            seen = [group for group in readers.map(lambda group: self._seen(group, here), self.overpasses) if group]
-            weights = np.zeros((len(seen), *block.shape), np.uint8)
-            for own, group in zip(weights, seen, strict=True):
-                for _, part in group:
-                    np.maximum(own, part, out=own)
+            seen, weights = self._weighed(here, readers)
             looks = np.count_nonzero(weights > COVERED, axis=0).astype(np.uint16)
             weights[(weights == COVERED) & (looks > 0)] = 0
             if self.period is not None:
                 days = [(group[0][0].day - self.period.start).days for group in seen]
                 weights = day_weights(weights, days, (self.period.end - self.period.start).days + 1)
             result = np.zeros((len(self.quantiles), len(BANDS), *block.shape), np.uint16)
-            values = np.zeros(weights.shape, np.uint16)
             for k, band in enumerate(BANDS) if seen else ():
-                list(readers.map(lambda n, band=band: self._fill(values[n], seen[n], band, here), range(len(seen))))
-                result[:, k] = weighted_quantile(values, weights, self.quantiles, NO_DATA)
+                result[:, k] = weighted_quantile(self._stack(seen, band, here, readers), weights, self.quantiles, NO_DATA)
         return result, looks
 
-    def _seen(self, group: Sequence[LandsatScene], here: GeoBox) -> list[tuple[LandsatScene, np.ndarray]]:
+    def ndvi(self, block: Block, quantile: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """NDVI of a block over the year: coefficients of its harmonics (7, y, x) and a quantile (y, x), float32, NaN no data.
+
+        And the number of clear looks (y, x) uint16. As of Sentinel-2, all looks take part in the fit, hidden ones at little
+        weight: a season without any clear look stays bounded. SceneError if a file cannot be read.
+        """
+        here = block.geobox(self.grid)
+        with ThreadPoolExecutor(self.threads, "read") as readers:
+            seen, weights = self._weighed(here, readers)
+            if not seen:
+                nothing = np.full((8, *block.shape), np.nan, np.float32)
+                return nothing[:7], nothing[7], np.zeros(block.shape, np.uint16)
+            red, nir, weights = (
+                np.ascontiguousarray(np.moveaxis(stack, 0, 1))
+                for stack in (*(self._stack(seen, band, here, readers) for band in ("red", "nir08")), weights)
+            )
+        times = np.array([year_fraction(group[0][0].day) for group in seen])
+        found = yearly_ndvi(red, nir, weights, weights, times, ndvi_quantile=quantile, clear_weight=COVERED + 1)
+        return found.harmonics, found.ndvi, found.observations
+
+    def _weighed(self, here: GeoBox, readers: ThreadPoolExecutor) -> tuple[list[list[_Look]], np.ndarray]:
+        """Overpasses with weight on a grid, and their weights (overpass, y, x) uint8."""
+        seen = [group for group in readers.map(lambda group: self._seen(group, here), self.overpasses) if group]
+        weights = np.zeros((len(seen), here.shape.y, here.shape.x), np.uint8)
+        for own, group in zip(weights, seen, strict=True):
+            for _, part in group:
+                np.maximum(own, part, out=own)
+        return seen, weights
+
+    def _stack(self, seen: Sequence[Sequence[_Look]], band: str, here: GeoBox, readers: ThreadPoolExecutor) -> np.ndarray:
+        """One band of all overpasses, (overpass, y, x) uint16."""
+        values = np.zeros((len(seen), here.shape.y, here.shape.x), np.uint16)
+        list(readers.map(lambda n: self._fill(values[n], seen[n], band, here), range(len(seen))))
+        return values
+
+    def _seen(self, group: Sequence[LandsatScene], here: GeoBox) -> list[_Look]:
         """Scenes of an overpass with weight on a grid, and their weights."""
         found = ((scene, read_weights(scene, here, self.qa, self.access)) for scene in group)
         return [(scene, weights) for scene, weights in found if weights is not None]
 
-    def _fill(self, out: np.ndarray, group: Sequence[tuple[LandsatScene, np.ndarray]], band: str, here: GeoBox) -> None:
+    def _fill(self, out: np.ndarray, group: Sequence[_Look], band: str, here: GeoBox) -> None:
         """One band of an overpass, each pixel from the scene that gave its weight."""
         out[...] = NO_DATA
         best = np.zeros(out.shape, np.uint8)

@@ -19,6 +19,9 @@ from imperv.layers.landsat import BANDS, ETM, NO_DATA, NUMBERS, OFFSET, OLI, QA_
 from imperv.tasks.errors import ItemError
 from imperv.tasks.scenes.bands import number
 from imperv.tasks.scenes.items import time_of
+from imperv.tasks.scenes.scenes import SceneList, longest_gap
+from imperv.tasks.settings.periods import Period
+from imperv.tasks.settings.scenes import LANDSAT
 
 COLLECTION = "landsat-c2-l2"
 """Name of the collection at Planetary Computer and Earth Search; USGS calls it ``landsat-c2l2-sr``."""
@@ -84,9 +87,36 @@ class LandsatScene:
         return dt.datetime.fromisoformat(self.datetime).date()
 
     @property
-    def overpass(self) -> tuple[int, str, str]:
+    def overpass(self) -> str:
         """What scenes share that were seen one after the other: satellite, path (or id) and day. Rows of a path overlap."""
-        return self.satellite, self.path or self.id, str(self.day)
+        return f"{self.satellite} {self.path or self.id} {self.day}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its files."""
+        return tuple(file.href for file in self.bands.values())
+
+    # For tables that show scenes of Sentinel-2 too, under the same names.
+
+    @property
+    def mgrs(self) -> str:
+        """Path and row."""
+        return f"{self.path}/{self.row}" if self.path and self.row else ""
+
+    @property
+    def baseline(self) -> str:
+        """Tier: how well the scene lies in its place."""
+        return self.tier
+
+    @property
+    def subtract(self) -> int:
+        """Digital numbers to subtract: none, as each band has its scale and offset."""
+        return 0
+
+    @property
+    def reason(self) -> str:
+        """Satellite and sensor."""
+        return f"Landsat {self.satellite}, {self.sensor.upper()}"
 
 
 @dataclass(frozen=True)
@@ -101,17 +131,37 @@ class LandsatList:
     """Those of them that are Landsat Level 2 of the wanted kind but cannot be used."""
 
     @property
-    def overpasses(self) -> tuple[tuple[LandsatScene, ...], ...]:
+    def reasons(self) -> dict[str, str]:
+        """Why lost items are lost."""
+        return {name: self.dropped[name] for name in self.lost}
+
+    @property
+    def overpasses(self) -> dict[str, list[LandsatScene]]:
         """Scenes by overpass, in order of time."""
-        found: dict[tuple[int, str, str], list[LandsatScene]] = {}
+        found: dict[str, list[LandsatScene]] = {}
         for scene in self.scenes:
             found.setdefault(scene.overpass, []).append(scene)
-        return tuple(tuple(group) for group in found.values())
+        return found
+
+    @property
+    def groups(self) -> tuple[tuple[LandsatScene, ...], ...]:
+        """Scenes of each overpass, in order of time."""
+        return tuple(tuple(group) for group in self.overpasses.values())
+
+    @property
+    def sensor(self) -> str:
+        """That of most scenes; empty where there is none."""
+        sensors = [scene.sensor for scene in self.scenes]
+        return max(sorted(set(sensors)), key=sensors.count, default="")
+
+    def longest_gap(self, period: Period) -> tuple[dt.date, dt.date]:
+        """The longest time in a period without a scene, as of `SceneList`."""
+        return longest_gap(period, (scene.day for scene in self.scenes))
 
     def to_json(self) -> str:
-        """As text."""
-        table = {"scenes": [asdict(s) for s in self.scenes], "dropped": dict(self.dropped), "lost": list(self.lost)}
-        return json.dumps(table, indent=1) + "\n"
+        """As text, which names the sensor."""
+        table = {"sensor": LANDSAT, "scenes": [asdict(s) for s in self.scenes], "dropped": dict(self.dropped)}
+        return json.dumps({**table, "lost": list(self.lost)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> LandsatList:
@@ -119,6 +169,11 @@ class LandsatList:
         table = json.loads(text)
         scenes = [{**s, "bands": {band: BandFile(**file) for band, file in s["bands"].items()}} for s in table["scenes"]]
         return cls(tuple(LandsatScene(**s) for s in scenes), table["dropped"], tuple(table["lost"]))
+
+
+def frozen_list(text: str) -> SceneList | LandsatList:
+    """The list of scenes that a text holds, of whatever sensor."""
+    return LandsatList.from_json(text) if json.loads(text).get("sensor") == LANDSAT else SceneList.from_json(text)
 
 
 def select_landsat(items: Iterable[Mapping[str, Any]], *, s3: bool = False) -> LandsatList:
@@ -145,7 +200,7 @@ def select_landsat(items: Iterable[Mapping[str, Any]], *, s3: bool = False) -> L
             dropped[item["id"]] = str(error)
             lost.append(item["id"])
             continue
-        looks.setdefault((*scene.overpass, scene.row), []).append(scene)
+        looks.setdefault((scene.overpass, scene.row), []).append(scene)
     kept = []
     for found in looks.values():
         best, *others = sorted(found, key=lambda s: (-TIERS.index(s.tier), s.processed, s.id), reverse=True)

@@ -68,8 +68,8 @@ def register(metrics: Metrics, most: int = MOST_DATES) -> tuple[Registered, ...]
     median = Metrics(metrics.overpasses, metrics.grid, metrics.period, (0.5,), metrics.qa, metrics.access, metrics.threads)
     found: dict[str, list[tuple[Shift, float, float]]] = {}
     scenes = {scene.id: scene for group in metrics.overpasses for scene in group}
-    windows = _windows(metrics.grid)
-    for window in windows:
+    looked_at = windows(metrics.grid, WINDOW, WINDOWS)
+    for window in looked_at:
         values, _ = median(window)
         reference = _floats(values[0])
         for scene in scenes.values():
@@ -85,7 +85,7 @@ def register(metrics: Metrics, most: int = MOST_DATES) -> tuple[Registered, ...]
         row, column = weight @ np.array([shift for shift, _, _ in measured]) / weight.sum()
         error = float(weight.sum() ** -0.5)
         if error <= LARGEST_ERROR:
-            clear = sum(share for _, _, share in measured) / len(windows)
+            clear = sum(share for _, _, share in measured) / len(looked_at)
             dates.append(Registered(scenes[name], (float(row), float(column)), error, clear))
     return tuple(sorted(dates, key=lambda d: (-d.clear, d.scene.id))[:most])
 
@@ -148,11 +148,11 @@ class Sharpened:
         return 4 * bands * pixels * (4 * len(self.dates) + 10 * fine + 2 * fine * len(self.metrics.quantiles) + 36)
 
 
-def _windows(grid: GeoBox) -> list[Block]:
-    """Windows all over a grid: all of a small one, `WINDOWS` x `WINDOWS` of a large one."""
-    blocks = list(block_grid(grid, WINDOW))
+def windows(grid: GeoBox, edge: int, along: int) -> list[Block]:
+    """Windows all over a grid: all of a small one, `along` along each side of a large one; `edge` in pixels."""
+    blocks = list(block_grid(grid, edge))
     rows, columns = sorted({b.y0 for b in blocks}), sorted({b.x0 for b in blocks})
-    kept = [{side[round(k)] for k in np.linspace(0, len(side) - 1, min(WINDOWS, len(side)))} for side in (rows, columns)]
+    kept = [{side[round(k)] for k in np.linspace(0, len(side) - 1, min(along, len(side)))} for side in (rows, columns)]
     return [b for b in blocks if b.y0 in kept[0] and b.x0 in kept[1]]
 
 

@@ -40,7 +40,7 @@ def check_offsets(job: Job, layer: Layer, scenes: SceneList) -> dict[str, Any]:
     SceneError if a scene cannot be read.
     """
     chosen = sample(scenes.scenes)
-    access = job.production.scenes.access
+    access = job.production.scenes.of(layer.role).access
     workers = files_at_once((s.bands[SCL] for s in chosen), job.production.engine.workers, access)
     with ThreadPoolExecutor(workers, "offset") as pool:
         found = zip(chosen, pool.map(lambda s: _dark_end_of(s, job.bounds, access), chosen), strict=True)

@@ -83,6 +83,11 @@ class Scene:
         """Day of acquisition, UTC."""
         return dt.datetime.fromisoformat(self.datetime.replace("Z", "+00:00")).date()
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its files."""
+        return tuple(self.bands.values())
+
 
 @dataclass(frozen=True)
 class SceneList:
@@ -115,8 +120,7 @@ class SceneList:
 
     def longest_gap(self, period: Period) -> tuple[dt.date, dt.date]:
         """The longest time in a period without a scene: from a day with one, or the first of the period, to the next."""
-        days = sorted({period.start, period.end, *(s.day for s in self.scenes)})
-        return max(zip(days, days[1:], strict=False), key=lambda pair: pair[1] - pair[0])
+        return longest_gap(period, (s.day for s in self.scenes))
 
     def to_json(self) -> str:
         """As text."""
@@ -128,6 +132,12 @@ class SceneList:
         """Read what `to_json` wrote."""
         table = json.loads(text)
         return cls(tuple(Scene(**s) for s in table["scenes"]), table["dropped"], tuple(table.get("lost", ())))
+
+
+def longest_gap(period: Period, seen: Iterable[dt.date]) -> tuple[dt.date, dt.date]:
+    """The longest time in a period without one of some days."""
+    days = sorted({period.start, period.end, *seen})
+    return max(zip(days, days[1:], strict=False), key=lambda pair: pair[1] - pair[0])
 
 
 def _plain(scene: Scene) -> dict[str, Any]:

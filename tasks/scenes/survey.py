@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import rasterio
@@ -42,6 +43,18 @@ CLASSES = range(1, 12)
 
 NODATA = re.compile(rb"<NoDataValue>([^<]+)</NoDataValue>")
 """In the description of a raster by GDAL."""
+
+
+class HasFiles(Protocol):
+    """A scene of any sensor."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its files."""
 
 
 @dataclass(frozen=True)
@@ -226,19 +239,19 @@ def _on_the_grid(bands: dict[str, Header]) -> Bounds | None:
     return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN
 
 
-def damaged(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> dict[str, str]:
+def damaged(scenes: Iterable[HasFiles], workers: int, access: SceneAccess = LOCAL) -> dict[str, str]:
     """Scenes of which pixels cannot be read, and why: all pixels of local files, of remote ones the last, which costs a block."""
 
-    def trouble(scene: Scene) -> str:
+    def trouble(scene: HasFiles) -> str:
         try:
-            for path in scene.bands.values():
+            for path in scene.paths:
                 _read_through(path, scene.id, access)
         except SceneError as error:
             return error.reason
         return ""
 
     scenes = list(scenes)
-    with ThreadPoolExecutor(files_at_once(_paths(scenes), workers, access), "damage") as pool:
+    with ThreadPoolExecutor(files_at_once((path for s in scenes for path in s.paths), workers, access), "damage") as pool:
         found = zip(scenes, pool.map(trouble, scenes), strict=True)
         return {scene.id: why for scene, why in found if why}
 
@@ -255,12 +268,12 @@ def _read_through(path: str, scene: str, access: SceneAccess) -> None:
     patiently(path, scene, access, read)
 
 
-def readable(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL) -> set[str]:
+def readable(scenes: Iterable[HasFiles], workers: int, access: SceneAccess = LOCAL) -> set[str]:
     """Ids of scenes that were lost and whose files look sound now; none while a server is silent."""
     scenes = list(scenes)
     hasty = access.model_copy(update={"patience": 0.0})
     try:
-        lost = survey(scenes, workers, hasty).lost
+        lost = survey((s for s in scenes if isinstance(s, Scene)), workers, hasty).lost
         sound = [scene for scene in scenes if scene.id not in lost]
         lost |= damaged(sound, workers, hasty)
     except WorkError:

@@ -32,7 +32,7 @@ from imperv.layers.families import packages
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.areas import tiles_touched
 from imperv.tasks.settings.delivery import DeliverySettings
-from imperv.tasks.settings.frozen import Frozen
+from imperv.tasks.settings.frozen import Frozen, SettingError
 from imperv.tasks.settings.overrides import Overrides, given, origin, part_of, refuse_misspelt
 from imperv.tasks.settings.parameters import ParameterGroups
 from imperv.tasks.settings.paths import PathText
@@ -317,8 +317,11 @@ def _explain(error: ValidationError, file: Path, model: type[Production]) -> lis
     """One line for each thing that pydantic found, with the file or the variable that it comes from."""
     lines, variables = [], given(model)
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "file"
-        variable, parts = origin(item["loc"], variables)
+        raised, loc = item.get("ctx", {}).get("error"), item["loc"]
+        if isinstance(raised, SettingError):
+            loc = tuple(raised.key.split("."))
+        where = ".".join(str(part) for part in loc) or "file"
+        variable, parts = origin(loc, variables)
         start = f"environment: {variable} ({where})" if variable else f"{file}: {where}"
         beside = f"; the environment sets {', '.join(parts)}" if parts else ""
         if item["type"] == "extra_forbidden":

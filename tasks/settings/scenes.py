@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -49,9 +49,15 @@ class SceneAccess(Frozen):
         return self
 
 
-class Scenes(Frozen):
-    """Where Sentinel-2 comes from."""
+SENTINEL2: Final = "sentinel-2"
+LANDSAT: Final = "landsat"
 
+
+class Scenes(Frozen):
+    """Where scenes come from."""
+
+    sensor: Literal["sentinel-2"] = SENTINEL2
+    """What sees the periods."""
     catalogue: PathText
     """STAC API, file or folder of STAC items, static catalogue, or folder of SAFE products (docs/scenes.md)."""
     collection: str = "sentinel-2-l2a"
@@ -71,3 +77,11 @@ class Scenes(Frozen):
         if unknown := sorted(name for name in value if name.upper() not in ALL_BANDS):
             raise ValueError(f"{', '.join(unknown)}: bands are named {', '.join(ALL_BANDS)}")
         return {name.upper(): key for name, key in value.items()}
+
+    def seen_by(self, *roles: str) -> str:
+        """Names of what sees some periods, or all: ``Sentinel-2 and Landsat``."""
+        return "Sentinel-2"
+
+    def of(self, role: str) -> Scenes:
+        """Where those of a role come from: a product may name other places for a period."""
+        return self

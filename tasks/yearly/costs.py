@@ -8,12 +8,18 @@ from imperv.layers.catalogue import Layer
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.family.costs import Cost
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList, frozen_list
 from imperv.tasks.scenes.scenes import Scene, SceneList
+from imperv.tasks.settings.scenes import LANDSAT
+from imperv.tasks.yearly.landsat import landsat_cost
 from imperv.tasks.yearly.looks import Looks
 from imperv.tasks.yearly.preprocessing import FILE_BLOCK, plan_blocks
 
 OVERPASSES = 100
 """Looks at a pixel in a year where no scene list is frozen yet."""
+
+LANDSAT_OVERPASSES = 30
+"""The same of Landsat: one satellite passes every 16 days, neighbouring paths overlap."""
 
 DECODED_BYTES = 4 * 2 + 6 * 2 / 4 + 1 / 4
 """Bytes of a look at a pixel of 10 m: four bands at 10 m, six and the classification at 20 m."""
@@ -30,8 +36,13 @@ def features_cost(job: Job, layer: Layer) -> Cost:
     """Of the features of a year, by its frozen list of scenes where there is one."""
     (scenes,) = layer.inputs
     text = job.store.read_text(job.place(scenes).data)
-    if text is not None:
-        return _looked_at(job, Looks.of(SceneList.from_json(text)))
+    found = frozen_list(text) if text is not None else None
+    if isinstance(found, LandsatList):
+        return landsat_cost(job, len(found.overpasses))
+    if job.production.scenes.of(layer.role).sensor == LANDSAT:
+        return landsat_cost(job, LANDSAT_OVERPASSES)
+    if found is not None:
+        return _looked_at(job, Looks.of(found))
     return _unseen(job, OVERPASSES, OVERPASSES)
 
 
@@ -39,6 +50,8 @@ def features_made(job: Job, layer: Layer) -> Cost:
     """As if they were not there, by what their record says of the scenes: no list of them is read."""
     record = job.record(layer.symbol)
     counts: Any = record.statistics if record else {}
+    if "overpasses" in counts and job.production.scenes.of(layer.role).sensor == LANDSAT:
+        return landsat_cost(job, counts["overpasses"])
     if "overpasses" not in counts or "scenes" not in counts:
         return features_cost(job, layer)
     return _unseen(job, counts["overpasses"], counts["scenes"])

@@ -13,25 +13,30 @@ from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job, Made
+from imperv.tasks.landsat.scenes import LandsatList, LandsatScene, frozen_list, select_landsat
 from imperv.tasks.scenes.catalogues import open_source
 from imperv.tasks.scenes.scenes import Scene, SceneCatalogue, SceneList, select_scenes
+from imperv.tasks.settings.scenes import LANDSAT, Scenes
 from imperv.tasks.store.records import TO_LONLAT
-from imperv.tasks.yearly.preprocessing import scene_list_digest, too_few
+from imperv.tasks.yearly.lists import scene_list_digest
+from imperv.tasks.yearly.preprocessing import too_few
 
 
-def open_catalogue(job: Job) -> SceneCatalogue:
-    """The catalogue that the production names."""
-    settings = job.production.scenes
+def open_catalogue(job: Job, settings: Scenes | None = None) -> SceneCatalogue:
+    """The catalogue that the production names, or that of a period's own settings."""
+    settings = settings or job.production.scenes
     return open_source(job.path(settings.catalogue), settings.collection, family(job.family).bands, settings.level)
 
 
-def search_scenes(job: Job, layer: Layer) -> SceneList:
+def search_scenes(job: Job, layer: Layer) -> SceneList | LandsatList:
     """Ask the catalogue for the scenes of a layer's period and decide which to use."""
-    settings, product = job.production.scenes, family(job.family)
+    settings, product = job.production.scenes.of(layer.role), family(job.family)
     if settings.level not in (*product.levels, *(("auto",) if len(product.levels) > 1 else ())):
         raise InputError(f'scenes.level: {job.family} reads {" or ".join(product.levels)}, not "{settings.level}"; correct it')
     bounds = TO_LONLAT.transform_bounds(*job.bounds, densify_pts=21)
-    items = list(open_catalogue(job).search(bounds, job.period(layer)[0]))
+    items = list(open_catalogue(job, settings).search(bounds, job.period(layer)[0]))
+    if settings.sensor == LANDSAT:
+        return select_landsat(items, s3=settings.access.requester_pays)
     keys = {key for item in items for key in item.get("assets", ())}
     for band, key in settings.bands.items():
         if keys and key not in keys:
@@ -44,7 +49,12 @@ def search_scenes(job: Job, layer: Layer) -> SceneList:
 
 def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     """What the frozen list depends on."""
-    settings = job.production.scenes
+    settings = job.production.scenes.of(layer.role)
+    if settings.sensor == LANDSAT:
+        return {
+            "sensor": LANDSAT, "catalogue": identity(job.path(settings.catalogue)), "collection": settings.collection,
+            "s3": settings.access.requester_pays,
+        }  # fmt: skip
     return {
         "catalogue": identity(job.path(settings.catalogue)), "collection": settings.collection,
         "boa_offset": settings.boa_offset, "bands": dict(settings.bands),
@@ -52,13 +62,13 @@ def scenes_ingredients(job: Job, layer: Layer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def require_enough(job: Job, layer: Layer, found: SceneList) -> None:
+def require_enough(job: Job, layer: Layer, found: SceneList | LandsatList) -> None:
     """Raise InputError, before any pixel is read, if scenes cannot describe a year.
 
     Limits are `max_lost_share` (lost scenes), `min_observations` (overpasses) and `max_gap_days` (time without an overpass).
     """
     settings, period = job.production.parameters.preprocessing, job.period(layer)[0]
-    where = job.path(job.production.scenes.catalogue)
+    where = job.path(job.production.scenes.of(layer.role).catalogue)
     require_any(job, layer, found)
     in_all = len(found.scenes) + len(found.lost)
     if len(found.lost) > settings.max_lost_share * in_all:
@@ -88,13 +98,15 @@ def _some(reasons: Mapping[str, str]) -> str:
     return f"{named}{'; ...' if len(reasons) > SHOWN else ''}"
 
 
-def require_any(job: Job, layer: Layer, found: SceneList) -> None:
+def require_any(job: Job, layer: Layer, found: SceneList | LandsatList) -> None:
     """Raise InputError where there is no scene at all."""
     if not found.scenes:
+        settings = job.production.scenes.of(layer.role)
+        sensor = " of Landsat" if settings.sensor == LANDSAT else ""
         left_out = f", {len(found.dropped)} items could not be used ({_some(found.dropped)})" if found.dropped else ""
         raise InputError(
-            f"{layer.symbol} of tile {job.tile}: no scenes in {job.period(layer)[0]} in "
-            f"{job.path(job.production.scenes.catalogue)}{left_out}; correct scenes.catalogue, scenes.collection or the periods"
+            f"{layer.symbol} of tile {job.tile}: no scenes{sensor} in {job.period(layer)[0]} in "
+            f"{job.path(settings.catalogue)}{left_out}; correct scenes.catalogue, scenes.collection or the periods"
         )
 
 
@@ -103,7 +115,7 @@ def make_scene_list(job: Job, layer: Layer) -> Made:
     return freeze_scenes(job, layer, require_enough)
 
 
-def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, SceneList], None] = require_any) -> Made:
+def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, Any], None] = require_any) -> Made:
     """Freeze the scene list of any period; `require` raises InputError where it does not suffice."""
     found = search_scenes(job, layer)
     require(job, layer, found)
@@ -111,8 +123,9 @@ def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, SceneLi
     changed = _difference(job.store.read_text(place.data), found)
     job.store.replace_text(place, found.to_json())
     days = sorted(s.day for s in found.scenes)
+    sensors = {"sensors": sorted({s.reason for s in found.scenes})} if isinstance(found, LandsatList) else {}
     statistics = {
-        "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),
+        **sensors, "scenes": len(found.scenes), "overpasses": len(found.overpasses), "dropped": dict(found.dropped),
         "first": str(days[0]), "last": str(days[-1]),
         "offset_subtracted": sum(s.subtract > 0 for s in found.scenes),
         "lost_items": found.reasons,
@@ -121,11 +134,11 @@ def freeze_scenes(job: Job, layer: Layer, require: Callable[[Job, Layer, SceneLi
     return Made(scene_list_digest(found), {**statistics, **changed}, (*warnings, *_in_words(changed)))
 
 
-def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:
+def _difference(old: str | None, new: SceneList | LandsatList) -> dict[str, list[str]]:
     """Scenes that a list has gained, lost and sees otherwise since it was frozen."""
     if old is None:
         return {}
-    before, after = ({s.id: s for s in scenes.scenes} for scenes in (SceneList.from_json(old), new))
+    before, after = ({s.id: s for s in scenes.scenes} for scenes in (frozen_list(old), new))
     return {
         "added": sorted(after.keys() - before.keys()),
         "gone": sorted(before.keys() - after.keys()),
@@ -133,7 +146,7 @@ def _difference(old: str | None, new: SceneList) -> dict[str, list[str]]:
     }
 
 
-def _decision(scene: Scene) -> tuple[str, int]:
+def _decision(scene: Scene | LandsatScene) -> tuple[str, int]:
     """What of a scene changes its pixels under the same id."""
     return scene.baseline, scene.subtract
 

@@ -7,40 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from odc.geo.geobox import GeoBox
 
-from imperv.grids import Block, block_grid, spec_of
+from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
-from imperv.tasks.addresses import identity
-from imperv.tasks.errors import InputError, SceneError, WorkError
-from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.job import Job, Made, attributes
+from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.references.land import Land
 from imperv.tasks.scenes.access import ACCESS_REFUSED, RAN_OUT
 from imperv.tasks.scenes.offset_check import check_offsets
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.scenes.survey import Survey, damaged, readable, survey
-from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.records import Record
+from imperv.tasks.yearly.landsat import landsat_features, without_lost
+from imperv.tasks.yearly.lists import read_scene_list
 from imperv.tasks.yearly.looks import STEPS, Looks, block_bytes, yearly_features
-
-LEAST_OBSERVED = 0.9
-"""Share of the land of a whole tile that must be observed unless the production file says otherwise."""
-
-ALL_OBSERVED = 0.999
-"""Share of the land from which nothing is said of the rest."""
-
-MOST_LOOKS = 400
-"""Longest histogram of clear looks a pixel; no tile has more overpasses a year."""
-
-SHARD = spec_of(10).block
-"""Edge in pixels of what is written at once; blocks are made of whole ones."""
+from imperv.tasks.yearly.shards import SHARD, Shard, least_observed, sum_up, too_little, write_shard
 
 FILE_BLOCK = 1024
 """Edge in pixels of the blocks of usual Cloud Optimized GeoTIFFs: about as many pixels more are decoded each way than wanted."""
@@ -66,19 +56,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Shard:
-    """What was written at once."""
-
-    place: tuple[int, int]
-    """Row and column of its first pixel."""
-    report: BlockReport
-    looks: np.ndarray
-    """Observed pixels by their number of clear looks."""
-    land: int
-    """Pixels of land that were observed."""
-
-
-@dataclass(frozen=True)
 class _Block:
     """Everything that one block of PP needs; may travel to another process."""
 
@@ -91,7 +68,7 @@ class _Block:
     layer: Layer
     done: Callable[[], None] | None = None
 
-    def __call__(self, block: Block) -> tuple[list[_Shard], int]:
+    def __call__(self, block: Block) -> tuple[list[Shard], int]:
         """Its shards, and the bytes of files that were read for them."""
         here = block.geobox(self.grid)
         arrays: dict[str, np.ndarray] = {}
@@ -105,17 +82,8 @@ class _Block:
                 whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *block.shape), values.dtype))
                 whole[(..., *part.slices)] = values
 
-        def write(shard: Block) -> _Shard:
-            mine = {name: np.ascontiguousarray(values[(..., *shard.slices)]) for name, values in arrays.items()}
-            y, x = block.y0 + shard.y0, block.x0 + shard.x0
-            for name, values in mine.items():
-                self.out[name][..., y : y + shard.shape[0], x : x + shard.shape[1]] = values
-            observed = np.isfinite(mine["harmonics"][0])
-            looks = np.bincount(mine["observations"][observed], minlength=MOST_LOOKS + 1)[: MOST_LOOKS + 1]
-            land = self.land(Block(y, x, y + shard.shape[0], x + shard.shape[1]))
-            return _Shard((y, x), report(mine, self.layer), looks, int(np.count_nonzero(observed & land)))
-
         with ThreadPoolExecutor(self.threads, "write") as pool:
+            write = partial(write_shard, self.out, self.layer, self.land, arrays, block)
             return list(pool.map(write, block_grid(here, SHARD))), sum(read)
 
 
@@ -125,30 +93,32 @@ def make_pp(job: Job, layer: Layer) -> Made:
     WorkError if too many scenes cannot be read, or a server does not answer. InputError if too few scenes or clear looks are
     left, scenes show too little of the land, a block does not fit into memory, or the offset of some scenes was decided wrongly.
     """
-    settings, workers = job.production.parameters.preprocessing, job.production.engine.workers
-    access = job.production.scenes.access
-    scenes = read_scene_list(job, layer.inputs[0])
-    found, land = survey(scenes.scenes, workers, access), Land.of(job)
-    lost = found.lost
-    while True:
-        kept = replace(scenes, scenes=tuple(s for s in scenes.scenes if s.id not in lost))
-        missing, in_all = lost | scenes.reasons, len(scenes.scenes) + len(scenes.lost)
-        if len(missing) > settings.max_lost_share * in_all:
-            names = "; ".join(f"{name}: {why}" for name, why in list(missing.items())[:5])
-            raise WorkError(
-                f"{layer.symbol} of tile {job.tile}: {len(missing)} of {in_all} scenes cannot be read ({names}); "
-                f"{remedy(missing.values(), settings.max_lost_share * in_all)}"
-            )
-        if len(kept.overpasses) < settings.min_observations:
-            raise InputError(too_few(job, layer, len(kept.overpasses)))
-        try:
-            return _compute(job, layer, kept, found, land)
-        except SceneError as error:
-            if error.scene in lost:
-                raise
-            lost[error.scene] = error.reason
-            # Starting again costs everything so far: look for all other damage first, once.
-            lost |= damaged([s for s in kept.scenes if s.id not in lost], workers, access)
+    workers, access = job.production.engine.workers, job.production.scenes.of(layer.role).access
+    scenes, land = read_scene_list(job, layer.inputs[0]), Land.of(job)
+    found = Survey() if isinstance(scenes, LandsatList) else survey(scenes.scenes, workers, access)
+
+    def compute(kept: Any) -> Made:
+        require_left(job, layer, scenes, found.lost)
+        if isinstance(kept, LandsatList):
+            return landsat_features(job, layer, kept, found.lost, land)
+        return _compute(job, layer, kept, found, land)
+
+    return without_lost(scenes, found.lost, compute, lambda left: damaged(left, workers, access))  # type: ignore[no-any-return]
+
+
+def require_left(job: Job, layer: Layer, scenes: SceneList | LandsatList, lost: dict[str, str]) -> None:
+    """WorkError if too many scenes of a list are lost, InputError if too few overpasses are left."""
+    settings = job.production.parameters.preprocessing
+    missing, in_all = lost | scenes.reasons, len(scenes.scenes) + len(scenes.lost)
+    if len(missing) > settings.max_lost_share * in_all:
+        names = "; ".join(f"{name}: {why}" for name, why in list(missing.items())[:5])
+        raise WorkError(
+            f"{layer.symbol} of tile {job.tile}: {len(missing)} of {in_all} scenes cannot be read ({names}); "
+            f"{remedy(missing.values(), settings.max_lost_share * in_all)}"
+        )
+    overpasses = len({s.overpass for s in scenes.scenes if s.id not in lost})
+    if overpasses < settings.min_observations:
+        raise InputError(too_few(job, layer, overpasses))
 
 
 def remedy(reasons: Collection[str], allowed: float) -> str:
@@ -162,8 +132,8 @@ def remedy(reasons: Collection[str], allowed: float) -> str:
 
 def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> Made:
     _require_extent(job, layer, scenes, found, land)
-    settings, engine, lost = job.production.parameters.preprocessing, job.engine, found.lost
-    grid, looks = job.grid(10), Looks.of(scenes, found.bounds, job.production.scenes.access)
+    engine, lost = job.engine, found.lost
+    grid, looks = job.grid(10), Looks.of(scenes, found.bounds, job.production.scenes.of(layer.role).access)
     offsets = check_offsets(job, layer, scenes)
     plan, before = plan_blocks(job, looks), psutil.Process().memory_info().rss
     local = not engine.settings.dask_address
@@ -172,69 +142,21 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
         work = _Block(looks, grid, land, plan.edge, plan.threads, out, layer, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
-        # In the order of the shards, so that the digest does not tell how the blocks were cut.
-        shards = sorted((shard for block, _ in made for shard in block), key=lambda shard: shard.place)
-        seen = np.sum([shard.looks for shard in shards], axis=0)
-        observed, clear = int(seen.sum()), int(seen[settings.min_clear :].sum())
-        if not observed:
-            raise InputError(
-                f"{layer.symbol} of tile {job.tile}: the scenes hold no data inside the area; "
-                "check scenes.catalogue and area.bbox"
-            )
-        share = sum(shard.land for shard in shards) / land.pixels
-        if share < least_observed(job):
-            raise InputError(too_little(job, layer, land, share))
-        if clear < settings.min_valid_share * observed:
-            raise InputError(
-                f"{layer.symbol} of tile {job.tile}: too few valid observations, only {100 * clear / observed:.0f} % "
-                f"of the observed pixels have {settings.min_clear} clear looks; "
-                "add scenes or lower parameters.preprocessing.min_valid_share"
-            )
-    digest, statistics = summarise(layer, [shard.report for shard in shards])
-    statistics |= {
+        observed = sum_up(job, layer, land, [shard for block, _ in made for shard in block])
+    statistics = observed.statistics | {
         "overpasses": len(scenes.overpasses),
         "scenes": len(scenes.scenes),
         "lost_scenes": lost,
         "lost_items": scenes.reasons,
         "offset_check": offsets,
         "bytes_read": sum(read for _, read in made),
-        "observed_pixels": observed,
-        "observed_share": share,
-        "land_pixels": land.pixels,
-        "land_known_by": list(land.known_by),
-        "looks": seen.tolist(),
-        "well_observed_pixels": clear,
         "planned_block_bytes": plan.bytes,
         "projected_memory": before + plan.bytes * plan.at_once,
         "blocks": len(plan.blocks),
         "blocks_at_once": plan.at_once,
     }
     warnings = [f"scene {name} left out: {why}" for name, why in (lost | scenes.reasons).items()]
-    if share < ALL_OBSERVED:
-        missing = (1 - share) * land.pixels / 10_000
-        warnings.append(f"only {_percent(share)} of the {land.words} was observed, {missing:.3g} km² were not")
-    return Made(digest, statistics, (*warnings, *filter(None, [offsets["doubt"]])))
-
-
-def least_observed(job: Job) -> float:
-    """Share of the land that must be observed."""
-    given = job.production.parameters.preprocessing.min_observed_share
-    return given if given is not None else 0.0 if job.windowed else LEAST_OBSERVED
-
-
-def too_little(job: Job, layer: Layer, land: Land, share: float, most: str = "") -> str:
-    """Message for a tile of which too little is observed."""
-    sea = "" if land.known_by else ", name references.clcplus_then, so that the sea does not count,"
-    return (
-        f"{layer.symbol} of tile {job.tile}: {most or 'only'} {_percent(share)} of the {land.words} "
-        f"{'lies inside of any scene' if most else 'was observed'}, {_percent(least_observed(job))} are needed; "
-        f"add scenes to scenes.catalogue{sea} or lower parameters.preprocessing.min_observed_share"
-    )
-
-
-def _percent(share: float) -> str:
-    """With three digits, but not rounded up to all."""
-    return f"{min(100 * share, 99.9) if share < 1 else 100:.3g} %"
+    return Made(observed.digest, statistics, (*warnings, *observed.warnings, *filter(None, [offsets["doubt"]])))
 
 
 def _require_extent(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Land) -> None:
@@ -303,31 +225,6 @@ def too_few(job: Job, layer: Layer, count: int) -> str:
     )
 
 
-def read_scene_list(job: Job, symbol: str) -> SceneList:
-    """The frozen scene list of a period."""
-    text = job.store.read_text(job.place(symbol).data)
-    if text is None:
-        raise WorkError(f"{symbol} of tile {job.tile}: the scene list is gone; run again")
-    return SceneList.from_json(text)
-
-
-def scene_list_digest(scenes: SceneList) -> str:
-    """Hash of what is read, wherever it lies and whoever signed for it: ids, times, offsets, overpasses, names and sizes."""
-    files = [{band: (Path(identity(file)).name, _size(file)) for band, file in s.bands.items()} for s in scenes.scenes]
-    return digest_of([(s.id, s.datetime, s.subtract, s.overpass, f) for s, f in zip(scenes.scenes, files, strict=True)])
-
-
-def _size(path: str) -> int:
-    """Bytes of a local file and of a mask beside it; -1 where there is none or it lies elsewhere."""
-    try:
-        size = Path(path).stat().st_size
-    except OSError:
-        return -1
-    with suppress(OSError):
-        size += Path(f"{path}.msk").stat().st_size
-    return size
-
-
 def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
     """Why features must be made again although their key fits (limits, scenes that may be mended); empty if they need not."""
     settings, found = job.production.parameters.preprocessing, record.statistics
@@ -343,6 +240,6 @@ def pp_trouble(job: Job, layer: Layer, record: Record) -> str:
         return "has observed less of the land than parameters.preprocessing.min_observed_share"
     if lost:
         again = [s for s in read_scene_list(job, layer.inputs[0]).scenes if s.id in lost]
-        if readable(again, job.production.engine.workers, job.production.scenes.access):
+        if readable(again, job.production.engine.workers, job.production.scenes.of(layer.role).access):
             return "scenes that could not be read can be read now"
     return ""

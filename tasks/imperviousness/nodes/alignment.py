@@ -17,7 +17,9 @@ from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
 from imperv.layers.features import FULL18
 from imperv.tasks.imperviousness.nodes.features import Part, open_parts
+from imperv.tasks.imperviousness.settings import LACKING
 from imperv.tasks.job import Job, Made
+from imperv.tasks.settings.scenes import LANDSAT
 from imperv.tasks.store.arrays import CHUNK
 from imperv.tasks.store.records import digest_of
 
@@ -46,39 +48,47 @@ class _Difference:
     then: Part
     now: Part
     step: int
+    names: tuple[str, ...] = FULL18
 
     def __call__(self, block: Block) -> np.ndarray:
         """(pixel, feature) float32."""
         lattice = (slice(None), slice(None, None, self.step), slice(None, None, self.step))
-        then, now = (part.read(block, FULL18)[lattice].reshape(len(FULL18), -1) for part in (self.then, self.now))
-        mean = FULL18.index("NDVI_c0")
+        then, now = (part.read(block, self.names)[lattice].reshape(len(self.names), -1) for part in (self.then, self.now))
+        mean = self.names.index("NDVI_c0")
         found = now - then
         return found[:, np.isfinite(found).all(axis=0) & (np.minimum(then[mean], now[mean]) > LAND)].T
 
 
 def make_shift(job: Job, layer: Layer) -> Made:
     """Measure and store the shift of each feature between the years."""
-    found = _differences(job, layer.symbol)
+    names = names_of(job)
+    found = _differences(job, layer.symbol, names)
     enough = len(found) >= LEAST
-    shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(FULL18, found.T, strict=True)}
+    shift = {name: float(np.median(column)) if enough else 0.0 for name, column in zip(names, found.T, strict=True)}
     text = json.dumps(shift, indent=1) + "\n"
     job.store.replace_text(job.place(layer.symbol), text)
     few = f"tile {job.tile} has {len(found)} pixels of land with features of both years: too few to align the years"
     return Made(digest_of(text), {"shift": shift, "pixels": len(found)}, () if enough else (few,))
 
 
-def _differences(job: Job, symbol: str) -> np.ndarray:
+def names_of(job: Job) -> tuple[str, ...]:
+    """Features that both years have."""
+    landsat = any(job.production.scenes.of(role).sensor == LANDSAT for role in ("then", "now"))
+    return tuple(name for name in FULL18 if not (landsat and name in LACKING))
+
+
+def _differences(job: Job, symbol: str, names: tuple[str, ...]) -> np.ndarray:
     """Differences of the years on land, (pixel, feature) float32: from more and more pieces until there are enough."""
     pieces = list(block_grid(job.grid(10), CHUNK))
     order = [pieces[k] for k in np.random.default_rng(SEED).permutation(len(pieces))]
     area = sum(math.prod(piece.shape) for piece in order[:PIECES])
     step = max(1, math.ceil(math.sqrt(area / SAMPLES)))
     then, now = (open_parts(job, period, around=False, aligned=False)[0] for period in ("then", "now"))
-    held, piece_bytes = 2 * len(FULL18) * 4 * SAMPLES, 4 * len(FULL18) * 4 * CHUNK**2
+    held, piece_bytes = 2 * len(names) * 4 * SAMPLES, 4 * len(names) * 4 * CHUNK**2
     job.engine.at_once(held + piece_bytes, symbol)
     most = max(1, (job.engine.budget - held) // piece_bytes)
-    work = _Difference(then, now, step)
-    found = np.empty((0, len(FULL18)), "f4")
+    work = _Difference(then, now, step, names)
+    found = np.empty((0, len(names)), "f4")
     while order and len(found) < ENOUGH:
         batch, order = order[:PIECES], order[PIECES:]
         found = np.concatenate([found, *job.engine.map(work, batch, piece_bytes, symbol, most=most)])

@@ -33,6 +33,7 @@ from imperv.tasks.references.sources import check_footprints
 from imperv.tasks.vectors.osm import check_shapes
 from imperv.tasks.yearly.costs import features_cost, features_made
 from imperv.tasks.yearly.freezing import make_scene_list, require_enough, scenes_external
+from imperv.tasks.yearly.landsat import features_external
 from imperv.tasks.yearly.preprocessing import make_pp, pp_trouble
 
 
@@ -59,8 +60,14 @@ def _look_at_clcplus(job: Job, symbol: str) -> Iterator[Remark]:
             yield fine(f"{job.tile}: references.{theme}: {path}, layers with {theme}: {', '.join(check_shapes(path, theme))}")
 
 
+def no_change(job: Job, symbol: str) -> str:
+    """Why there is no change to map: changes go from `then` to `now`, and a year before the references is mapped for itself."""
+    periods = job.production.periods
+    return f"now ({periods.now}) lies before then ({periods.then}): changes are not made" if periods.backward else ""
+
+
 _SCENES = Task(make_scene_list, scenes_external, require=require_enough, cost=nothing)
-_FEATURES = Task(make_pp, stale=pp_trouble, cost=features_cost, cost_made=features_made)
+_FEATURES = Task(make_pp, features_external, stale=pp_trouble, cost=features_cost, cost_made=features_made)
 _MODEL = Task(
     make_model, model_external, history=(START,), cost=training_cost, network=True,
     fixed=lambda job, symbol, record: imported_reason(job, symbol, record) if imported(record) else None,
@@ -97,8 +104,8 @@ TASKS: dict[str, Task] = {
         look=look_at_footprints,
         cost=by_block(REFERENCE_NS),
     ),
-    "CHM_raw": Task(make_chm_raw, cost=by_block(17)),
-    "CHM": Task(make_chm, cost=whole_mask_cost),
+    "CHM_raw": Task(make_chm_raw, not_needed=no_change, cost=by_block(17)),
+    "CHM": Task(make_chm, not_needed=no_change, cost=whole_mask_cost),
     "IMD_model": _MODEL,
     "IBUD_model": _MODEL,
     "RIMD": _PREDICTION,
@@ -111,6 +118,9 @@ TASKS: dict[str, Task] = {
         for symbol in RECIPES
     },
 }
+
+# What is made of these in turn is not made either.
+TASKS["RMSD"] = replace(TASKS["RMSD"], not_needed=no_change)
 
 # Models of small windows learn from the features of their neighbours; predictions use the neighbours' models and features,
 # calibrations their samples.

@@ -54,6 +54,8 @@ class EEAProduct(Product):
 
     timing: str = ""
     """``S2021`` or ``C2018-2021``."""
+    seen_by: str = "Sentinel-2"
+    """What saw its years."""
 
     @property
     def palette(self) -> Palette:
@@ -85,19 +87,21 @@ class EEAProduct(Product):
         where = f"{'A window of' if self.windowed else 'The whole of'} the 100 km tile {self.tile} of the EEA reference grid"
         return (
             f"{about} {f'{TECHNICAL} ' if support else ''}{where}, pixels of {self.layer.resolution} m in ETRS89-LAEA "
-            f"(EPSG:3035), 255 outside. Derived from a year of Sentinel-2 images."
+            f"(EPSG:3035), 255 outside. Derived from a year of {self.seen_by} images."
         )
 
 
 def product_of(job: Job, layer: Layer, made: Record, counts: Mapping[int, int]) -> EEAProduct:
     """Facts of a product of a layer with the record `made`."""
-    first = job.production.periods.now if delivery_of(layer).timing == "S" else job.production.periods.then
+    roles = ("now",) if delivery_of(layer).timing == "S" else ("then", "now")
+    first = getattr(job.production.periods, roles[0])
     return EEAProduct(
         layer=layer,
         tile=job.tile,
         name=file_name(layer, job.production, job.tile).removesuffix(".tif"),
         collection=collection_name(job.production),
         timing=timing_of(layer, job.production),
+        seen_by=job.production.scenes.seen_by(*roles),
         grid=job.grid(layer.resolution),
         start=first.start,
         end=job.production.periods.now.end,

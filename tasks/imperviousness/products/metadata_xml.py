@@ -31,7 +31,7 @@ SCOPE = Keywords(
     "theme", "Spatial scope", "http://inspire.ec.europa.eu/metadata-codelist/SpatialScope", "2019-05-22",
 )  # fmt: skip
 
-WORDS = ("imperviousness", "soil sealing", "built-up", "Copernicus Land Monitoring Service", "Sentinel-2")
+WORDS = ("imperviousness", "soil sealing", "built-up", "Copernicus Land Monitoring Service")
 """Free keywords of every product."""
 
 
@@ -51,7 +51,7 @@ class Conformance:
 
 def metadata_xml(product: EEAProduct, checks: tuple[str, ...]) -> str:
     """``gmd:MD_Metadata`` of a product that passes `checks`, ISO 19139 (GML 3.2); without a contact its fields say "missing"."""
-    words = (*WORDS, NAMES[product.part], product.part, str(product.tile))
+    words = (*WORDS, *product.seen_by.split(" and "), NAMES[product.part], product.part, str(product.tile))
     conformance = (
         # Products are delivered in the EEA's form and not in that of INSPIRE's data specification.
         Conformance(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imperv.tasks.imperviousness.report.facts import DENSITY_GROUPS, Looks, Status, Training
+from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.report.charts import ACCENT, INK, LINE, MUTED, Canvas, Chart
 from imperv.tasks.report.page import FEW_KM2
 from imperv.tasks.scenes.scenes import SceneList
@@ -109,7 +110,7 @@ def looks_chart(looks: Mapping[str, Looks], periods: Mapping[str, Period]) -> Ch
     return canvas.finish("Clear observations by pixel", f"Histogram of clear observations. {words}")
 
 
-def scenes_chart(lists: Mapping[str, SceneList], periods: Mapping[str, Period]) -> Chart:
+def scenes_chart(lists: Mapping[str, SceneList | LandsatList], periods: Mapping[str, Period]) -> Chart:
     """Calendar of the overpasses of both periods by cloud cover."""
     canvas = Canvas(len(lists), height=0.4 + 1.4 * len(lists), bottom=0.28)
     words = []

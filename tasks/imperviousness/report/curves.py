@@ -21,6 +21,7 @@ from imperv.layers.harmonics import evaluate
 from imperv.layers.scl import scl_weights
 from imperv.tasks.imperviousness.report.pixels import Bounds, made, window_block
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.scenes.access import environment, is_remote
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
@@ -66,8 +67,11 @@ class Curve:
     looks: Mapping[str, tuple[Look, ...]] = field(default_factory=dict)
 
 
-def typical_pixels(job: Job, bounds: Bounds, lists: Mapping[str, SceneList]) -> list[Curve]:
-    """Typical pixels around a window: sealed, gained, lost, crops, trees; those that do not occur are left out."""
+def typical_pixels(job: Job, bounds: Bounds, lists: Mapping[str, SceneList | LandsatList]) -> list[Curve]:
+    """Typical pixels around a window: sealed, gained, lost, crops, trees; those that do not occur are left out.
+
+    Single observations are those of Sentinel-2 only.
+    """
     middle = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
     here = (middle[0] - AROUND, middle[1] - AROUND, middle[0] + AROUND, middle[1] + AROUND)
     block = window_block(job, here, 10)
@@ -76,7 +80,7 @@ def typical_pixels(job: Job, bounds: Bounds, lists: Mapping[str, SceneList]) -> 
     places = _choose(job, block, then, now, harmonics)
     left, _, _, top = job.bounds
     points = [(left + (block.x0 + column + 0.5) * 10, top - (block.y0 + row + 0.5) * 10) for row, column in places.values()]
-    looks = {p: read_looks(job, scenes, points) for p, scenes in lists.items()}
+    looks = {p: read_looks(job, p, scenes, points) for p, scenes in lists.items() if isinstance(scenes, SceneList)}
     time = np.linspace(0, 1, DAYS, endpoint=False)
     found = []
     for k, (title, (row, column)) in enumerate(places.items()):
@@ -132,13 +136,13 @@ def middle_of(mask: np.ndarray, values: np.ndarray) -> tuple[int, int] | None:
     return int(row), int(column)
 
 
-def read_looks(job: Job, scenes: SceneList, points: Sequence[tuple[float, float]]) -> list[list[Look]]:
+def read_looks(job: Job, period: str, scenes: SceneList, points: Sequence[tuple[float, float]]) -> list[list[Look]]:
     """Observations of points (EPSG:3035) in every local scene, read as for the features; empty if there are too many."""
     wanted = [s for s in scenes.scenes if not is_remote(s.bands["B04"])]
     found: list[list[Look]] = [[] for _ in points]
     if len(wanted) > MOST_SCENES or not points:
         return found
-    access = job.production.scenes.access
+    access = job.production.scenes.of(period).access
 
     @functools.cache  # a transformation costs more than the reading
     def within(crs: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from imperv.tasks.imperviousness.nodes.calibration import INPUTS
 from imperv.tasks.imperviousness.report.facts import LayerFact
 from imperv.tasks.imperviousness.report.pixels import on_threads
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList, frozen_list
 from imperv.tasks.scenes.scenes import SceneList
 
 NDVI_CELLS = np.linspace(-0.2, 1.0, 97)
@@ -39,14 +40,14 @@ def calibration_samples(job: Job) -> np.ndarray:
     return np.sum(on_threads(job, count, job.blocks(10)), axis=0)
 
 
-def scene_lists(job: Job) -> dict[str, SceneList]:
+def scene_lists(job: Job) -> dict[str, SceneList | LandsatList]:
     """Frozen scene lists by period, where they exist."""
     known = [period for period in ("then", "now") if job.record(f"S2_{period}") is not None]
     texts = {period: job.store.read_text(job.place(f"S2_{period}").data) for period in known}
-    return {period: SceneList.from_json(text) for period, text in texts.items() if text is not None}
+    return {period: frozen_list(text) for period, text in texts.items() if text is not None}
 
 
-def summarise_scenes(job: Job, lists: dict[str, SceneList]) -> list[dict[str, Any]]:
+def summarise_scenes(job: Job, lists: dict[str, SceneList | LandsatList]) -> list[dict[str, Any]]:
     """The frozen list of each period in a few numbers, for the table of scenes."""
     found = []
     for name, listed in lists.items():

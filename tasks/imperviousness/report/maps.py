@@ -96,7 +96,7 @@ def draw_composite(bands: np.ndarray, limits: np.ndarray, picture: Picture, titl
     factor = max(1, SMALLEST // max(image.size))
     if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
-    alt = f"Colour composite of Sentinel-2, {title}"
+    alt = f"Colour composite of {title}"
     return _map(title, data_uri(image, "jpeg", quality=QUALITY), alt, picture, None, note, smooth=True)
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from imperv.layers.palette import BUILT_UP_CLASSES, CLASSES
@@ -20,10 +21,12 @@ from imperv.tasks.imperviousness.report.pixels import made
 from imperv.tasks.imperviousness.report.verdicts import judge, overall
 from imperv.tasks.imperviousness.settings import Parameters
 from imperv.tasks.job import Job
+from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.report.charts import Chart
 from imperv.tasks.report.page import flat, locator, number, relative, render
 from imperv.tasks.report.pictures import Map
 from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.settings.scenes import Scenes
 
 Part = Callable[[str, Callable[[], Any], Any], Any]
 """Makes a part of a report; its third argument is used if that fails."""
@@ -91,7 +94,8 @@ def compose(job: Job) -> dict[str, Any]:
 def _satellite(job: Job) -> dict[str, Map]:
     found = {p: pixels.composite(job, p, LARGE) for p in ("then", "now") if made(job, f"PP_{p}")}
     limits = maps.stretch(*(bands for bands, _ in found.values()))
-    return {p: maps.draw_composite(bands, limits, picture, f"Sentinel-2, {p}") for p, (bands, picture) in found.items()}
+    seen_by = job.production.scenes.seen_by
+    return {p: maps.draw_composite(bands, limits, picture, f"{seen_by(p)}, {p}") for p, (bands, picture) in found.items()}
 
 
 def _density(job: Job) -> dict[str, Map]:
@@ -114,7 +118,7 @@ def _looks(job: Job, facts: TileFacts) -> list[Map]:
     return [maps.draw_looks(pixels.clear_looks(job, p, SMALL), max(most, 1), getattr(facts, p)) for p in facts.looks]
 
 
-def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, SceneList]) -> list[Chart]:
+def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, SceneList | LandsatList]) -> list[Chart]:
     if not all(made(job, symbol) for symbol in ("PP_then", "PP_now", "IMD_then", "IMD_now")):
         return []
     found = []
@@ -125,7 +129,7 @@ def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, SceneList]) -> 
     return found
 
 
-def _charts(job: Job, facts: TileFacts, lists: Mapping[str, SceneList], part: Part) -> dict[str, Chart]:
+def _charts(job: Job, facts: TileFacts, lists: Mapping[str, SceneList | LandsatList], part: Part) -> dict[str, Chart]:
     """Charts by name, of the numbers that exist."""
     periods, fitted = {p: getattr(job.production.periods, p) for p in ("then", "now")}, facts.calibration or {}
     edges = evidence.NDVI_CELLS, evidence.DENSITY_CELLS
@@ -150,14 +154,24 @@ def _settings(job: Job) -> list[tuple[str, str]]:
     rows = [
         ("periods", f"{production.periods.then}, {production.periods.now}"),
         ("area", " ".join(map(number, window)) if window else "the whole tile"),
-        ("catalogue", relative(production.scenes.catalogue, production.root)),
-        ("collection", production.scenes.collection),
+        *_places(production.scenes, production.root),
         ("offset", production.scenes.boa_offset),
         *((name, relative(path, production.root)) for name, path in given.items() if isinstance(path, str)),
         ("footprints", footprints),
         ("memory, workers", f"{production.engine.memory / 2**30:.0f} GiB, {production.engine.workers}"),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def _places(scenes: Scenes, root: Path) -> list[tuple[str, str]]:
+    """Where scenes come from: of both periods, or of each where these differ."""
+    found = {}
+    for role in ("then", "now"):
+        own = scenes.of(role)
+        found[role] = (("catalogue", relative(own.catalogue, root)), ("collection", own.collection))
+    if found["then"] == found["now"]:
+        return list(found["now"])
+    return [(f"{name} of {role}", text) for role, rows in found.items() for name, text in rows]
 
 
 def _validation(job: Job) -> list[tuple[str, str]]:

@@ -83,7 +83,7 @@ def close_up(job: Job, title: str, bounds: Bounds, gain: float, loss: float) -> 
     for period in ("then", "now"):
         if period in bands:
             picture = Picture(bands[period][0], bounds, 10)
-            panels.append(draw_composite(bands[period], limits, picture, f"Sentinel-2, {period}"))
+            panels.append(draw_composite(bands[period], limits, picture, f"{job.production.scenes.seen_by(period)}, {period}"))
         if made(job, f"IMD_{period}"):
             panels.append(draw(f"IMD_{period}", window(job, f"IMD_{period}", bounds), f"Density, {period}"))
     for symbol, name in (("IMDC", "Change, percentage points"), ("IMCC", "Change, classified")):

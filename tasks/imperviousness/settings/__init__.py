@@ -13,15 +13,19 @@ from imperv.grids import official_tiles
 from imperv.grids.tiles import EDITION_YEARS, NEWEST
 from imperv.layers.change import ChangeParameters
 from imperv.layers.change_mask import ChangeMaskParameters
+from imperv.layers.features import QUANTILE_BANDS
+from imperv.layers.landsat import SEEN
 from imperv.layers.network.unet import UNetParameters
 from imperv.layers.proxy import ProxyParameters
 from imperv.tasks.errors import InputError
+from imperv.tasks.imperviousness.settings.scenes import YearScenes
 from imperv.tasks.settings.delivery import DeliverySettings
-from imperv.tasks.settings.frozen import Frozen
+from imperv.tasks.settings.frozen import Frozen, SettingError
 from imperv.tasks.settings.parameters import EnsembleParameters, ParameterGroups, PreprocessingParameters
 from imperv.tasks.settings.paths import PathText
 from imperv.tasks.settings.periods import Periods, TwelveMonths
 from imperv.tasks.settings.production import Production
+from imperv.tasks.settings.scenes import LANDSAT
 
 
 class TwoYears(Periods):
@@ -32,7 +36,7 @@ class TwoYears(Periods):
     then: TwelveMonths
     """Twelve months of the previous production; references describe it."""
     now: TwelveMonths
-    """Twelve months to be mapped."""
+    """Twelve months to be mapped; before `then` only where Landsat sees them."""
 
     @classmethod
     def assumed(cls, tiles: Sequence[str]) -> dict[str, str]:
@@ -40,11 +44,10 @@ class TwoYears(Periods):
         years = EDITION_YEARS["eea38-2021" if tuple(tiles) == official_tiles("eea38-2021") else NEWEST]
         return dict(zip(("then", "now"), years, strict=True))
 
-    @model_validator(mode="after")
-    def _ordered(self) -> TwoYears:
-        if self.then.start >= self.now.start:
-            raise ValueError(f"then ({self.then}) must begin before now ({self.now})")
-        return self
+    @property
+    def backward(self) -> bool:
+        """True if the year to be mapped lies before the one that references describe."""
+        return self.now.start < self.then.start
 
     @property
     def pair(self) -> str:
@@ -71,6 +74,10 @@ class References(Frozen):
     """Roads of OpenStreetMap, for a proxy where CLCplus Backbone of `now` is missing (docs/proxy.md)."""
     buildings: tuple[PathText, ...] = ()
     """Buildings for the proxy; default: the footprints."""
+
+
+LACKING = frozenset(f"{band}_q20" for band in QUANTILE_BANDS if band not in SEEN)
+"""Features that a year of Landsat has not."""
 
 
 class BuiltUpParameters(Frozen):
@@ -129,9 +136,26 @@ class ImperviousnessProduction(Production):
     product: Literal["imperviousness"] = "imperviousness"
     """What is made: a family of layers (`imperv init --product`)."""
     periods: TwoYears
+    scenes: YearScenes
     references: References = References()
     parameters: Parameters = Parameters()
     delivery: EEADelivery = EEADelivery()
+
+    @model_validator(mode="after")
+    def _seen_by_landsat(self) -> ImperviousnessProduction:
+        then, now = self.periods.then, self.periods.now
+        landsat = [role for role in ("then", "now") if self.scenes.of(role).sensor == LANDSAT]
+        if then.start == now.start or (self.periods.backward and "now" not in landsat):
+            raise SettingError("periods", f"then ({then}) must begin before now ({now})")
+        for group in ("unet", "proxy"):
+            names = set(getattr(self.parameters, group).names)
+            if landsat and names & LACKING:
+                raise SettingError(
+                    f"parameters.{group}.features",
+                    f"{getattr(self.parameters, group).features} needs the red edge, which Landsat does not see "
+                    f"(scenes, {landsat[0]}); choose atbd12",
+                )
+        return self
 
     @property
     def runs(self) -> str:

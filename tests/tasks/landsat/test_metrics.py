@@ -163,7 +163,7 @@ def test_the_median_of_a_kit_is_what_the_truth_would_look_like(fine_kit, year_, 
     period = Period.parse(year_)
     scenes = select_landsat(ItemFiles(fine_kit / "landsat").search((-180, -90, 180, 90), period))
     grid = landsat_geobox(bounds, "EPSG:32632")
-    (median,), looks = Metrics(scenes.overpasses, grid, period, (0.5,))(Block(0, 0, *grid.shape))
+    (median,), looks = Metrics(scenes.groups, grid, period, (0.5,))(Block(0, 0, *grid.shape))
     gain, offset = (np.array(facts[k])[:, None, None] for k in ("gain", "offset"))
     found = (median - 1e4 * offset) / gain
     rows, columns = (3 * n - 1 - s for n, s in zip(grid.shape, truth.shape[1:], strict=True))

@@ -115,7 +115,7 @@ def test_of_a_look_tier_one_and_the_newest_processing_are_kept():
         found = select_landsat(order)
         assert "T1-20210101" in [s.id for s in found.scenes] and len(found.scenes) == 4
         assert found.dropped == dict.fromkeys(("RT-20240101", "T1-20200101", "T2-20230101"), "duplicate of T1-20210101")
-    assert sorted(len(group) for group in found.overpasses) == [1, 1, 2]
+    assert sorted(len(group) for group in found.groups) == [1, 1, 2]
 
 
 def test_other_products_are_left_out_with_the_reason():

@@ -32,7 +32,7 @@ def year(fine_kit, request):
     period = Period.parse(request.param)
     scenes = select_landsat(ItemFiles(fine_kit / "landsat").search((-180, -90, 180, 90), period))
     grid = landsat_geobox(bounds, "EPSG:32632")
-    metrics = Metrics(scenes.overpasses, grid, period, (0.5,))
+    metrics = Metrics(scenes.groups, grid, period, (0.5,))
     fine = fine_geobox(grid)
     x, y = (bounds.left - fine.affine.c) / 10, (fine.affine.f - bounds.top) / 10
     assert (x, y) == (1, 1)

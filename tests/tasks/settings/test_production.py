@@ -307,6 +307,7 @@ def test_pick_of_a_group_is_the_whole_group():
     assert picked == {
         "preprocessing.min_observations": 7, "preprocessing.max_gap_days": 120, "preprocessing.min_clear": 3,
         "preprocessing.min_valid_share": 0.5, "preprocessing.min_observed_share": None, "preprocessing.max_lost_share": 0.1,
+        "preprocessing.landsat_dates": 16,
     }  # fmt: skip
     assert Parameters().pick(()) == {}
 
