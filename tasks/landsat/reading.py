@@ -32,6 +32,7 @@ from imperv.layers.landsat import (
 from imperv.tasks.errors import SceneError
 from imperv.tasks.landsat.scenes import LandsatScene
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
+from imperv.tasks.scenes.native import overlap
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid, warp
 from imperv.tasks.settings.scenes import SceneAccess
 
@@ -126,13 +127,11 @@ def _offset(source: rasterio.DatasetReader, grid: GeoBox) -> tuple[int, int] | N
 def _cut(
     source: rasterio.DatasetReader, row: int, column: int, shape: tuple[int, int], nodata: int, others: Sequence[float]
 ) -> np.ndarray | None:
-    y0, x0 = max(row, 0), max(column, 0)
-    y1, x1 = min(row + shape[0], source.height), min(column + shape[1], source.width)
-    if y0 >= y1 or x0 >= x1:
-        return None
+    inside, there = overlap((row, column), shape, source.shape)
     out = np.full(shape, nodata, np.uint16)
-    part = read_valid(source, Window(x0, y0, x1 - x0, y1 - y0), nodata, others)
-    out[y0 - row : y1 - row, x0 - column : x1 - column] = part
+    if not out[there].size:
+        return None
+    out[there] = read_valid(source, Window.from_slices(*inside), nodata, others)
     return out
 
 

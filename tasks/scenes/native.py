@@ -72,9 +72,7 @@ def read_native(path: str, scene: str, band: str, grid: GeoBox, *, stated: float
         pixels = np.zeros(grid.shape.yx, source.dtypes[0])
         inside, there = overlap((top, left), pixels.shape, source.shape)
         if pixels[there].size:
-            rows_, columns_ = inside
-            area = Area(columns_.start, rows_.start, columns_.stop - columns_.start, rows_.stop - rows_.start)
-            pixels[there] = read_valid(source, area, 0, others)
+            pixels[there] = read_valid(source, Area.from_slices(*inside), 0, others)
         return Native(pixels, True)
 
     return _opened(path, scene, access, read)
