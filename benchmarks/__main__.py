@@ -1,6 +1,6 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, prediction; these by default, about ten minutes on two cores; accuracy, which trains models for hours, only
+Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, only
 when named. What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -25,7 +25,12 @@ from benchmarks.timing import Row
 
 RESULTS = Path(__file__).parent / "results"
 
-SECTIONS = {"kernels": "Kernels, one thread", "preprocessing": "Pre-processing", "prediction": "Prediction, two threads"}
+SECTIONS = {
+    "kernels": "Kernels, one thread",
+    "preprocessing": "Pre-processing",
+    "prediction": "Prediction, two threads",
+    "sharpening": "Networks of super-resolution, two threads",
+}
 """Title of each module whose ``rows(folder)`` are measured."""
 
 
