@@ -23,7 +23,7 @@ from imperv.layers.sharpening.training import Crops, Field, fit
 SHAPES = {"20to10": Shape(32, 4, 1, 2), "10to5": Shape(64, 4, 2, 2)}
 """Networks of each step; none for ``60to10``: there is one scene to learn from, and the regression is close to the noise."""
 
-STEPS_OF_TRAINING = {"20to10": 1000, "10to5": 700}
+STEPS_OF_TRAINING = {"20to10": 1000, "10to5": 1500}
 RATE = 4e-3
 SPREADS = {"sweden": 16, "sweden, an octave lower": 8, "bigearthnet": 8}
 """Point spreads and positions of the pixel grid that each scene of a source is degraded with; 2 for the others."""
@@ -70,7 +70,9 @@ def main() -> None:
         steps = options.steps or STEPS_OF_TRAINING[step]
         model = trained(step, grounds, SHAPES[step].members, steps)
         record = {
-            "command": " ".join(["python -m", "benchmarks.sharpening_model", *sys.argv[1:]]),
+            "command": " ".join(
+                ["python -m benchmarks.sharpening_model", *("OUT" if a == str(options.out) else a for a in sys.argv[1:])]
+            ),
             "data": [{"name": s.name, "share": s.share, "scenes": len(s.scenes)} for s in used],
             "steps": steps,
             "normalisation": "a scene's own mean and standard deviation of each guide and band",
