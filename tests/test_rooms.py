@@ -184,6 +184,7 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
         "imperv.layers.network.unet",
         "imperv.layers.network.optimizer",
         "imperv.layers.network.fitting",
+        "imperv.layers.network.heads",
         "imperv.layers.network.training",
         "imperv.layers.network.prediction",
         "imperv.layers.sharpening.composite_network",
