@@ -66,6 +66,9 @@ class Family:
     """Scores finished tiles for `imperv evaluate`: (jobs, truth rasters by key, progress) -> what is printed as JSON."""
     tables: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     """The same as tables of text: ``title``, ``columns``, ``rows``."""
+    package: Callable[[Job, str, int | None, Path], list[str]] | None = None
+    """Writes the package of a coded map (`imperv package`): (job, layer or nothing, round, file) -> names of what it holds; that
+    of any delivered map where there is none of its own."""
     starting_file: str = ""
     """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
     next_production: Callable[..., tuple[Path, list[str]]] | None = None

@@ -83,6 +83,12 @@ def _tables(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tables(found)
 
 
+def _package(*given: Any) -> list[str]:
+    from imperv.tasks.landcover.package import package
+
+    return package(*given)
+
+
 def _report(job: Job) -> str:
     from imperv.tasks.landcover.report import write_report
 
@@ -113,5 +119,6 @@ FAMILY = Family(
     tables=_tables,
     outputs=_outputs,
     before=sharpening_before,
+    package=_package,
 )
 """The product."""

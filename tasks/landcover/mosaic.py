@@ -95,7 +95,7 @@ def fill_holes(
     """Put the median of the clear looks of other months where a mosaic (band, y, x) is empty; strips of rows, in place."""
     step = max(1, STRIP_BYTES // (max(len(overpasses), 1) * grid.shape.x * 4))
     for first in range(0, grid.shape.y, step):
-        rows = slice(first, first + step)
+        rows = slice(first, min(first + step, grid.shape.y))
         holes = empty[rows]
         if not holes.any() or not overpasses:
             continue

@@ -79,6 +79,7 @@ def restore(job: Job, number: int) -> dict[str, Any]:
             return _made(job, number)
         for symbol in TUNED:
             make_node(job, symbol)
+        deliver(job, TUNED[-1])
         return {"round": 0}
 
 
