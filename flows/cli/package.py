@@ -15,7 +15,9 @@ from imperv.tasks.errors import InputError
 def package(
     tile: TileName,
     config: Config = Path("production.toml"),
-    layer: Annotated[str | None, typer.Option("--layer", metavar="LAYER", help="Coded layer; default: the product's map.")] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="LAYER", help="Coded layer; default: the product's map.")
+    ] = None,
     number: Annotated[
         int | None, typer.Option("--round", min=0, help="Round of tuning; 0 for the base map; default: the present one.")
     ] = None,

@@ -60,9 +60,9 @@ def fit(
     """Train one network in place, leaving the averaged weights of its best epoch.
 
     The network maps standardised (batch, y, x, feature) to what `head` judges, by default fractions; features of `sampler` and
-    `checks`, the validation crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after every epoch but
-    the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and ``validation`` of
-    every epoch. DivergenceError if a loss is not finite.
+    `checks`, the validation crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after
+    every epoch but the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and
+    ``validation`` of every epoch. DivergenceError if a loss is not finite.
     """
     import tensorflow as tf
 

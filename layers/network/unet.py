@@ -182,8 +182,8 @@ def build_unet(
 
     A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1 or, with more `outputs`,
     (batch, y, x, outputs) probabilities of classes; y and x are multiples of 2 to the depth. `seed` starts weights and dropout,
-    nothing random is taken from global state; `policy` is Keras' number policy of all layers but the last. Source: ATBD 4.3.1; Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes
-    agree).
+    nothing random is taken from global state; `policy` is Keras' number policy of all layers but the last. Source: ATBD 4.3.1;
+    Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes agree).
     """
     import keras
     from keras import layers as kl

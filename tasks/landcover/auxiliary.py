@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -148,7 +149,8 @@ def _found(codes: np.ndarray, table: dict[int, Any]) -> tuple[Entry, ...]:
     present = [int(code) for code in np.unique(codes)]
     if present and all(code in URBAN_ATLAS for code in present):
         return tuple(Entry(code, *URBAN_ATLAS[code]) for code in present)
-    return tuple(Entry(code, f"class {code}", tuple(table.get(code, _grey(k, len(present))))[:3]) for k, code in enumerate(present))
+    colours = [tuple(table.get(code, _grey(k, len(present))))[:3] for k, code in enumerate(present)]
+    return tuple(Entry(code, f"class {code}", colour) for code, colour in zip(present, colours, strict=True))
 
 
 def _grey(number: int, count: int) -> Rgb:
@@ -174,7 +176,8 @@ def _vector(name: str, path: str, grid: GeoBox, start: str) -> AuxiliaryMap:
 
     try:
         about = pyogrio.read_info(ogr_name(path))
-        box = tuple(geopandas.GeoSeries.from_wkt([_wkt(grid)], crs="EPSG:3035").to_crs(about["crs"] or "EPSG:4326").total_bounds)
+        area = geopandas.GeoSeries([shapely.box(*grid.boundingbox.bbox)], crs="EPSG:3035")
+        box = tuple(area.to_crs(about["crs"] or "EPSG:4326").total_bounds)
         found = pyogrio.read_dataframe(ogr_name(path), bbox=box, force_2d=True, use_arrow=False)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(f"{start}: cannot be read ({str(error).splitlines()[0]}); name a raster or a vector file") from None
@@ -186,7 +189,8 @@ def _vector(name: str, path: str, grid: GeoBox, start: str) -> AuxiliaryMap:
     numbers: dict[str, int] = {text: k for k, text in enumerate(sorted(set(texts)))}
     if len(numbers) > MOST_CODES:
         raise InputError(f"{start}: has more than {MOST_CODES} classes; name another column or file")
-    drawn = [(shape, numbers[text]) for shape, text in zip(shapes, texts, strict=True) if shape is not None and not shape.is_empty]
+    pairs = zip(shapes, texts, strict=True)
+    drawn = [(shape, numbers[text]) for shape, text in pairs if shape is not None and not shape.is_empty]
     pixels = np.full(grid.shape.yx, OUTSIDE, "u1")
     if drawn:
         pixels = rasterize(drawn, grid.shape.yx, fill=OUTSIDE, transform=grid.affine, dtype="uint8")
@@ -196,9 +200,3 @@ def _vector(name: str, path: str, grid: GeoBox, start: str) -> AuxiliaryMap:
         legend.append(Entry(code, *URBAN_ATLAS.get(code, (text, _grey(k, len(numbers))))))
     atlas = all(entry.code in URBAN_ATLAS for entry in legend) and bool(legend)
     return AuxiliaryMap(name, "Urban Atlas" if atlas else name, path, grid, pixels, tuple(legend))
-
-
-def _wkt(grid: GeoBox) -> str:
-    import shapely
-
-    return str(shapely.box(*grid.boundingbox.bbox).wkt)

@@ -31,6 +31,9 @@ MOST_LOOKS = 200
 STRIP_BYTES = 256 * 2**20
 """Memory of the looks at one band of a strip of rows that is filled; our choice."""
 
+NOTABLE = 0.001
+"""Share of the area from which a person is told of what is filled or missing."""
+
 LOOKS_PLANNED = 24
 """Looks of three months that are planned for before the catalogue was asked."""
 
@@ -134,9 +137,9 @@ def make_mosaic(job: Job, layer: Layer) -> Made:
     pixels = max(sum(histogram.values()), 1)
     filled, missing = (histogram.get(str(code), 0) / pixels for code in (FILLED, NO_LOOK))
     warnings = []
-    if filled:
+    if filled >= NOTABLE:
         warnings.append(f"{filled:.1%} of the area had no clear look and was filled from the months around")
-    if missing:
+    if missing >= NOTABLE:
         filling = job.production.parameters.mosaic.fill
         remedy = "choose a longer span" if filling else "set parameters.mosaic.fill, or choose a longer span"
         warnings.append(f"{missing:.1%} of the area has no data: no look shows it clear; {remedy}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import numpy as np
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.features import URBAN15
-from imperv.layers.landcover.classes import class_named
 from imperv.layers.landcover.features import REACH, stack_features
 from imperv.layers.landcover.patches import (
     TYPES,
@@ -28,9 +25,10 @@ from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.network.weights import flat_weights, set_flat_weights
 from imperv.layers.statistics.classes import class_counts, class_scores
 from imperv.layers.statistics.scores import estimates
-from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made, attributes, report, summarise
+from imperv.tasks.landcover.points import Place, read_points
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.store.records import digest_of
 
@@ -48,9 +46,6 @@ POINT_NS = 40.0
 TYPE_NS = 6000.0
 """Core nanoseconds of a pixel of the map, 24 filters."""
 
-SHOWN = 20
-"""Faults of a file that are listed."""
-
 
 def not_needed(job: Job, symbol: str) -> str:
     """Why there is no map of types."""
@@ -63,84 +58,16 @@ def points_external(job: Job, layer: Layer) -> Mapping[str, Any]:
     return {"files": fingerprint(job, job.path(text))} if text else {}
 
 
-@dataclass(frozen=True)
-class Place:
-    """Pixels of training points."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    target: np.ndarray
-    outside: int
-    """Points beside the area, which are left out."""
-
-
 def check_points(job: Job, symbol: str) -> None:
     """Refuse a wrong file before anything is made."""
     if job.production.references.points:
-        read_points(job)
+        type_points(job)
 
 
-def read_points(job: Job) -> Place:
-    """Points of the production file on the tile's pixels; InputError, a line for each fault."""
-    path = job.path(job.production.references.points)
-    start = f"references.points: {path}"
-    x, y, texts = _coordinates(path, start)
-    grid, numbers = job.grid_of(CATALOGUE["LC_types"]), {one.code: k for k, one in enumerate(TYPES)}
-    faults, target = [], np.full(len(x), -1)
-    for text in sorted(set(texts)):
-        one = class_named(text, TYPES)
-        if isinstance(one, str):
-            count = texts.count(text)
-            faults.append(f"{start}: {count} point{'s' if count > 1 else ''} of unknown class {text!r}; {one}")
-        else:
-            target[np.array(texts) == text] = numbers[one.code]
-    if not np.isfinite([x, y]).all():
-        faults.append(f"{start}: some coordinates are no numbers; correct them")
-    if faults:
-        raise InputError("\n".join(faults[:SHOWN]))
-    columns, rows = (np.floor(v).astype("i8") for v in ~grid.affine * (x, y))
-    inside = (rows >= 0) & (rows < grid.shape.y) & (columns >= 0) & (columns < grid.shape.x)
-    if not inside.any():
-        raise InputError(f"{start}: no point lies in tile {job.tile} or its window; x and y of a CSV are metres of EPSG:3035")
-    index = np.flatnonzero(inside)
-    if len(index) > MOST_POINTS:
-        rng = np.random.default_rng([job.production.parameters.types.seed, 53])
-        index = np.sort(rng.choice(index, MOST_POINTS, replace=False))
-    return Place(rows[index], columns[index], target[index], int((~inside).sum()))
-
-
-def _coordinates(path: str, start: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """x and y in EPSG:3035 and the class of each point."""
-    import pandas as pd
-
-    if "://" not in path and not Path(path).exists():
-        raise InputError(f"{start}: does not exist; correct the path")
-    if path.lower().endswith(".csv"):
-        try:
-            table = pd.read_csv(path)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{start}: cannot be read ({str(error).splitlines()[0]}); write x,y,class") from None
-        names = {str(c).strip().lower(): c for c in table.columns}
-        if missing := [name for name in ("x", "y", "class") if name not in names]:
-            raise InputError(f"{start}: has no column {', '.join(missing)}; write x,y,class with x and y in EPSG:3035")
-        x, y = (pd.to_numeric(table[names[name]], errors="coerce").to_numpy("f8") for name in ("x", "y"))
-        return x, y, table[names["class"]].astype(str).tolist()
-    import geopandas
-    import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
-
-    from imperv.tasks.vectors.batches import ogr_name
-
-    try:
-        found = pyogrio.read_dataframe(ogr_name(path), force_2d=True, use_arrow=False)
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{start}: cannot be read ({str(error).splitlines()[0]}); write a CSV or a vector file") from None
-    column = next((c for c in found.columns if str(c).lower() == "class"), None)
-    if not isinstance(found, geopandas.GeoDataFrame) or column is None:
-        raise InputError(f"{start}: holds no shapes with a column class; add it")
-    shapes = found.geometry.set_crs("EPSG:4326") if found.crs is None else found.geometry
-    points = shapes.to_crs("EPSG:3035").representative_point()
-    return points.x.to_numpy(), points.y.to_numpy(), found[column].astype(str).tolist()
+def type_points(job: Job) -> Place:
+    """Points of built-up types on the tile's pixels, at most `MOST_POINTS`."""
+    path, grid = job.path(job.production.references.points), job.grid_of(CATALOGUE["LC_types"])
+    return read_points(path, TYPES, grid, "references.points").thinned(MOST_POINTS, job.production.parameters.types.seed)
 
 
 def read_features(job: Job, block: Block) -> np.ndarray:
@@ -157,7 +84,7 @@ def make_types_model(job: Job, layer: Layer) -> Made:
     """Train the network on points; scores are of points in blocks of ground that it did not learn from."""
     parameters = job.production.parameters.types
     configure_threads(job.engine.settings.workers)
-    place = read_points(job)
+    place = type_points(job)
     reach = parameters.reach + REACH
     patches = np.empty((len(place.rows), parameters.patch, parameters.patch, len(URBAN15)), "f4")
     for k, (y, x) in enumerate(zip(place.rows.tolist(), place.columns.tolist(), strict=True)):

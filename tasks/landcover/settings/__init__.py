@@ -133,6 +133,8 @@ class References(Frozen):
     """Polygons with a `class`, laid over the other labels."""
     points: PathText | None = None
     """Points of built-up types with a `class`: CSV with x and y in EPSG:3035, or a vector file."""
+    sample: PathText | None = None
+    """Reference points with a `class` of the map, drawn by chance: areas of classes get intervals from them."""
     auxiliary: dict[str, PathText] = Field(default_factory=dict)
     """Maps to compare with, by name: rasters, or vector files such as Urban Atlas."""
 
