@@ -125,6 +125,8 @@ def _frame(path: str, where: str) -> Any:
         return geopandas.GeoDataFrame(geometry=[])
     if len(found) > MOST_FEATURES:
         raise InputError(f"{where}: {path} has more than {MOST_FEATURES} polygons; leave some out")
+    if not len(found):
+        return found
     vertices = int(shapely.get_num_coordinates(found.geometry.values).sum())
     if vertices > MOST_VERTICES:
         raise InputError(f"{where}: {path} has {vertices} vertices, more than {MOST_VERTICES}; simplify the polygons")
