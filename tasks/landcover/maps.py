@@ -53,7 +53,7 @@ class Answers:
         shares = np.asarray(self.shares[(slice(None), *block.slices)])
         known = shares[0] != NO_DATA
         wanted = head.weights.any()
-        seen = np.asarray(self.seen[(slice(None), *block.slices)]) if wanted else np.zeros((len(self.seen), 0, 0), "u1")
+        seen = np.asarray(self.seen[(slice(None), *block.slices)]) if wanted else np.zeros((self.seen.shape[0], 0, 0), "u1")
         last = seen[:, known].T if wanted else np.zeros((int(known.sum()), self.seen.shape[0]), "u1")
         return Samples(np.ascontiguousarray(shares[:, known].T), np.ascontiguousarray(last)), known
 
@@ -95,7 +95,7 @@ class MapBlock:
         self.out[block.slices] = pixels
         changed = np.zeros((256, 256), "i8")
         if self.base is not None:
-            before = np.asarray(self.base[block.slices])
+            before = np.asarray(self.base[block.slices]).astype("i8")
             changed = np.bincount(before.ravel() * 256 + pixels.ravel().astype("i8"), minlength=65536).reshape(256, 256)
         return report({self.layer.symbol: pixels}, self.layer), changed
 

@@ -9,10 +9,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from imperv.grids import Block
+from imperv.grids import Block, block_grid, inner_slices, pad_clipped
 from imperv.layers.catalogue import Layer
 from imperv.layers.landcover.features import BANDS
-from imperv.layers.landcover.labels import UNLABELLED, reference_labels
+from imperv.layers.landcover.labels import FARTHEST, UNLABELLED, Shift, footprint_shift, moved, reference_labels, roof_contrast
 from imperv.layers.reflectance import ndvi
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import REFERENCE_NS, by_block
@@ -27,6 +27,15 @@ from imperv.tasks.scenes.reading import open_full_resolution, warp
 
 BLOCK_BYTES = 60
 """Bytes of a pixel of a block: bands, density and labels."""
+
+REGISTERED = 12
+"""Pieces of ground, those with most buildings, that footprints are brought onto the image by."""
+
+PIECE = 400
+"""Edge of these, pixels."""
+
+REACH = int(FARTHEST) + 2
+"""Pixels around a block that footprints may come from."""
 
 RED, NEAR = BANDS.index("B04"), BANDS.index("B08")
 
@@ -106,7 +115,8 @@ class LabelBlock:
     grid: GeoBox
     out: Any
     layer: Layer
-    crop_ndvi: float
+    green: float
+    shift: Shift = (0.0, 0.0)
 
     def __call__(self, block: Block) -> BlockReport:
         """Make and store it."""
@@ -121,16 +131,21 @@ class LabelBlock:
             index = np.where((near > 0) & (red > 0), ndvi(near, red), np.float32(np.nan))
             labels = reference_labels(
                 self._doubled(self.clcplus, block),
-                None if self.footprints is None else np.asarray(self.footprints[block.slices]),
+                None if self.footprints is None else self._moved(block),
                 None if self.density is None else self._doubled(self.density, block),
                 index,
-                self.crop_ndvi,
+                self.green,
             )
         if self.samples:
             drawn, _ = rasterise(self.samples, here)
             labels = np.where(drawn > 0, drawn, labels)
         self.out[block.slices] = labels
         return report({self.layer.symbol: labels}, self.layer)
+
+    def _moved(self, block: Block) -> np.ndarray:
+        """Footprints of a block, brought onto the image."""
+        outer = pad_clipped(block, REACH, self.footprints.shape)
+        return moved(np.asarray(self.footprints[outer.slices]), self.shift)[inner_slices(block, outer)]
 
     @staticmethod
     def _doubled(array: Any, block: Block) -> np.ndarray:
@@ -151,13 +166,14 @@ def make_reference_labels(job: Job, layer: Layer) -> Made:
     if references.polygons:
         samples = read_samples(job.path(references.polygons), classes, job.grid_of(layer), "references.polygons")
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
+    shift, gain = registration(job, layer, arrays["footprints"])
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
         work = LabelBlock(
             job.array(layer.inputs[0]), **arrays, raster=job.path(references.labels) if references.labels else "",
             codes=tuple(c.code for c in classes), samples=samples, grid=grid, out=out[layer.symbol], layer=layer,
-            crop_ndvi=job.production.parameters.labels.crop_ndvi,
+            green=job.production.parameters.labels.green_ndvi, shift=shift,
         )  # fmt: skip
         rows, columns = blocks[0].shape
         reports = job.engine.map(work, blocks, rows * columns * BLOCK_BYTES, layer.symbol)
@@ -165,7 +181,26 @@ def make_reference_labels(job: Job, layer: Layer) -> Made:
     counts = statistics[layer.symbol]["histogram"]
     absent = [c.name for c in classes if not counts.get(str(c.code))]
     warnings = (f"no label of {', '.join(absent)}: the base model cannot know it here",) if absent else ()
-    return Made(digest, statistics, warnings)
+    metres = [value * layer.resolution for value in (-shift[0], shift[1])]
+    return Made(digest, {**statistics, "footprints_moved_north_east": metres, "correlation_gain": gain}, warnings)
+
+
+def registration(job: Job, layer: Layer, footprints: Any) -> tuple[Shift, float]:
+    """The shift that brings footprints onto the mosaic, and the gain of their correlation; by the pieces with most buildings."""
+    if footprints is None or job.production.references.labels:
+        return (0.0, 0.0), 0.0
+    bands = job.array(layer.inputs[0])
+    built = []
+    for block in block_grid(job.grid_of(layer), PIECE):
+        shares = np.asarray(footprints[block.slices])
+        built.append((float(shares.sum()), block))
+    chosen = sorted(built, key=lambda one: (-one[0], one[1].y0, one[1].x0))[:REGISTERED]
+    parts = []
+    for share, block in chosen:
+        if share:
+            red = np.asarray(bands[(RED, *block.slices)]).astype("f4")
+            parts.append((np.asarray(footprints[block.slices]), roof_contrast(np.where(red > 0, red, np.float32(np.nan)))))
+    return footprint_shift(parts) if parts else ((0.0, 0.0), 0.0)
 
 
 def _is_made(job: Job, symbol: str) -> bool:

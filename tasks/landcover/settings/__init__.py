@@ -105,8 +105,8 @@ class ClassesParameters(Frozen):
 class LabelParameters(Frozen):
     """Labels made of CLC+ Backbone, footprints and density."""
 
-    crop_ndvi: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    """NDVI of the mosaic from which a field is grass, below it bare soil."""
+    green_ndvi: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    """NDVI of the mosaic from which ground is green: fields are grass, below it bare soil; sealed ground of CLC+ is grass."""
 
 
 class MapParameters(Frozen):
