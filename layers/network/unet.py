@@ -175,9 +175,7 @@ def configure_threads(count: int) -> bool:
     return True
 
 
-def build_unet(
-    parameters: NetworkParameters, seed: int, name: str = "unet", policy: str = "float32", outputs: int = 1
-) -> Any:
+def build_unet(parameters: NetworkParameters, seed: int, name: str = "unet", policy: str = "float32", outputs: int = 1) -> Any:
     """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
 
     A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1 or, with more `outputs`,

@@ -106,9 +106,7 @@ def classes_of(histogram: Mapping[str, int], layer: Layer, palette: Palette) -> 
     counts = {code: int(histogram.get(str(code), 0)) for code in codes}
     total = max(sum(counts.values()), 1)
     pixel = layer.resolution**2 / 1e6
-    return [
-        ClassShare(code, palette.meaning(code), palette.colours[code], n, n / total, n * pixel) for code, n in counts.items()
-    ]
+    return [ClassShare(code, palette.meaning(code), palette.colours[code], n, n / total, n * pixel) for code, n in counts.items()]
 
 
 def summary(job: Job, layer: Layer, classes: Sequence[ClassShare]) -> str:

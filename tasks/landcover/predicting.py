@@ -48,9 +48,7 @@ def make_probability(job: Job, layer: Layer) -> Made:
     blocks, grid = job.blocks_of(layer), job.grid_of(layer)
     one_more = job.engine.counter(len(blocks))
     reports: list[BlockReport] = []
-    with job.store.writing_arrays(
-        job.place(layer.symbol), grid, layer.resolution, variables, attributes(job, layer)
-    ) as out:
+    with job.store.writing_arrays(job.place(layer.symbol), grid, layer.resolution, variables, attributes(job, layer)) as out:
         for block in blocks:  # TensorFlow uses all workers inside one call, so blocks follow one another
             shares, seen_last = predict_block(job, block, models, members, len(classes), channels, at_once)
             out[layer.symbol][(slice(None), *block.slices)] = shares

@@ -13,6 +13,7 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS, stack_features
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
+from imperv.tasks.store.records import Record
 from imperv.tasks.yearly.costs import features_cost, features_made
 from imperv.tasks.yearly.freezing import make_scene_list, require_enough, scenes_external
 from imperv.tasks.yearly.preprocessing import make_pp, pp_trouble
@@ -35,8 +36,12 @@ def _external(job: Job, layer: Layer) -> Mapping[str, Any]:
     return scenes_external(job, layer) if seasonal_names(job) else {}
 
 
+def _stale(job: Job, layer: Layer, record: Record) -> str:
+    return pp_trouble(job, layer, record) if record.made else ""
+
+
 YEAR = Task(make_scene_list, _external, not_needed=not_needed, require=require_enough, until="models")
-SEASON = Task(make_pp, not_needed=not_needed, stale=pp_trouble, cost=features_cost, cost_made=features_made, until="models")
+SEASON = Task(make_pp, not_needed=not_needed, stale=_stale, cost=features_cost, cost_made=features_made, until="models")
 """Tasks of the two layers."""
 
 

@@ -183,8 +183,15 @@ def test_the_pdf_says_what_it_must(tuned, tmp_path):
         document = pdfium.PdfDocument(archive.read("metadata.pdf"))
     text = " ".join(page.get_textpage().get_text_range() for page in document).replace("\r\n", " ")
     for words in (
-        "Urban land cover, tuned map", "EPSG:3035", "5 m, 400 x 200 pixels", "coniferous trees", "2021-06-12", "Round 1: 21 polygons",
-        "Limits", "Terms of use", "Copernicus Sentinel data",
+        "Urban land cover, tuned map",
+        "EPSG:3035",
+        "5 m, 400 x 200 pixels",
+        "coniferous trees",
+        "2021-06-12",
+        "Round 1: 21 polygons",
+        "Limits",
+        "Terms of use",
+        "Copernicus Sentinel data",
     ):
         assert words in text, words
     pixels = document[0].render(scale=1).to_numpy()
@@ -196,9 +203,8 @@ def test_evaluation_has_intervals_and_baselines(tuned, capsys):
     path = tuned.parent / "truth/truth_landcover.tif"
     assert main(["evaluate", "-c", str(tuned), "--truth-raster", f"classes={path}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found["held_out"]) == {
-        "labels", *(f"{way}{name}" for way in ("network", "random forest", "gradient boosting") for name in ("", ", 10 m enlarged"))
-    }  # fmt: skip
+    ways = ("network", "random forest", "gradient boosting")
+    assert set(found["held_out"]) == {"labels", *ways, *(f"{way}, 10 m enlarged" for way in ways)}
     for scores in (*found["held_out"].values(), *found["stored"].values()):
         assert scores["oa"]["low"] <= scores["oa"]["value"] <= scores["oa"]["high"]
     assert found["stored"]["tuned map"]["oa"]["value"] == pytest.approx(found["stored"]["base map"]["oa"]["value"], abs=1e-6)

@@ -136,7 +136,8 @@ def write_polygons(path: Path, truth: Path, each: int = 3) -> Path:
         for y, x in rng.permutation(inside)[:each].tolist():
             left, top = BBOX[0] + 5 * (x - 1), BBOX[3] - 5 * (y - 1)
             square = shapely.box(left, top - 15, left + 15, top)
-            features.append({"type": "Feature", "properties": {"class": name.title()}, "geometry": json.loads(shapely.to_geojson(square))})
+            geometry = json.loads(shapely.to_geojson(square))
+            features.append({"type": "Feature", "properties": {"class": name.title()}, "geometry": geometry})
     path.parent.mkdir(parents=True, exist_ok=True)
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))

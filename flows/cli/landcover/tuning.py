@@ -80,9 +80,7 @@ def rounds(tile: TileName, config: Config = Path("production.toml"), as_json: Js
 
 
 @landcover_app.command()
-def compare(
-    tile: TileName, first: Round, second: Round, config: Config = Path("production.toml"), as_json: Json = False
-) -> None:
+def compare(tile: TileName, first: Round, second: Round, config: Config = Path("production.toml"), as_json: Json = False) -> None:
     """Compare two rounds: pixels by class in both maps."""
     from imperv.tasks.landcover import session
 

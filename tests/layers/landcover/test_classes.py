@@ -28,4 +28,8 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 def test_the_palette_has_every_class_and_no_data():
     palette = palette_of(FRAME)
-    assert palette.codes == (1, 2, 3, 4, 5, 6, 7, 255) and palette.colours[7] == (42, 114, 196) and palette.meaning(6) == "impervious"
+    assert (
+        palette.codes == (1, 2, 3, 4, 5, 6, 7, 255)
+        and palette.colours[7] == (42, 114, 196)
+        and palette.meaning(6) == "impervious"
+    )

@@ -19,7 +19,18 @@ def label(clcplus: int, footprint: float | None = None, density: int | None = No
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(1, IMPERVIOUS), (2, CONIFERS), (3, DECIDUOUS), (4, DECIDUOUS), (6, GRASS), (9, BARE), (10, WATER), (5, 0), (8, 0), (255, 0)],
+    [
+        (1, IMPERVIOUS),
+        (2, CONIFERS),
+        (3, DECIDUOUS),
+        (4, DECIDUOUS),
+        (6, GRASS),
+        (9, BARE),
+        (10, WATER),
+        (5, 0),
+        (8, 0),
+        (255, 0),
+    ],
 )
 def test_clcplus_tells_the_class(code, expected):
     assert label(code) == expected
