@@ -30,7 +30,7 @@ def stack_features(bands: np.ndarray) -> np.ndarray:
     indices as -1..1; BSI is the bare soil index (Rikimaru et al. 2002). The local deviation is that of the pixels with data
     within `REACH` pixels each way.
     """
-    known = (bands > 0).all(axis=0)
+    known = np.asarray((bands > 0).all(axis=0))
     out = np.empty((len(URBAN15), *bands.shape[1:]), "f4")
     for plane, band in zip(out, bands, strict=False):
         np.multiply(band, np.float32(REFLECTANCE_SCALE), out=plane, casting="unsafe")
@@ -57,13 +57,17 @@ def local_mean(plane: np.ndarray, known: np.ndarray, reach: int) -> np.ndarray:
 
 def local_deviation(plane: np.ndarray, known: np.ndarray, reach: int) -> np.ndarray:
     """Standard deviation of the same."""
-    mean = local_mean(plane, known, reach)
-    square = local_mean(plane.astype("f8") ** 2, known, reach)
-    return np.asarray(np.sqrt(np.maximum(square - mean.astype("f8") ** 2, 0)), "f4")
+    (total, count), (squares, _) = (_sums(values, known, reach) for values in (plane, plane.astype("f8") ** 2))
+    with np.errstate(all="ignore"):
+        variance = squares / count - (total / count) ** 2
+        return np.asarray(np.where(count > 0, np.sqrt(np.maximum(variance, 0)), np.nan), "f4")
 
 
 def _sums(plane: np.ndarray, known: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
     edge = (2 * reach + 1,) * 2
     some = np.where(known, plane, 0).astype("f8")
-    options = {"ddepth": cv2.CV_64F, "ksize": edge, "normalize": False, "borderType": cv2.BORDER_CONSTANT}
-    return cv2.boxFilter(some, **options), cv2.boxFilter(known.astype("f8"), **options)
+
+    def total(plane: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.boxFilter(plane, cv2.CV_64F, edge, normalize=False, borderType=cv2.BORDER_CONSTANT))
+
+    return total(some), total(known.astype("f8"))

@@ -109,7 +109,7 @@ def footprint_shift(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Shi
         correlation = (n * ab - a * b) / np.sqrt((n * aa - a * a) * (n * bb - b * b))
     if not np.isfinite(correlation).all():
         return (0.0, 0.0), 0.0
-    i, j = np.unravel_index(int(correlation.argmax()), correlation.shape)
+    i, j = divmod(int(correlation.argmax()), len(steps))
     middle = len(steps) // 2
     gain = float(correlation[i, j] - correlation[middle, middle])
     return ((float(steps[i]), float(steps[j])), gain) if gain >= GAIN else ((0.0, 0.0), 0.0)

@@ -20,7 +20,7 @@ STEPS = 254
 LEAST = 0.5 / STEPS
 """Probability that a stored 0 stands for."""
 
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3)
+PENALTIES = (0.03, 0.3, 3.0)
 """Penalties that are tried, by left-out polygons, where none is given."""
 
 
@@ -37,9 +37,9 @@ class TuningParameters(BaseModel):
     """Share of polygons that may be wrong: what the base model thinks impossible pulls no harder than this leaves it."""
     pixels: int = Field(default=200, ge=1)
     """Most pixels of a polygon that are learnt from."""
-    sample: int = Field(default=3000, ge=0)
+    sample: int = Field(default=1000, ge=0)
     """Pixels of the ground without polygons on which the base model's answer is held."""
-    folds: int = Field(default=10, ge=2)
+    folds: int = Field(default=5, ge=2)
     """Parts of the polygons that are left out in turn."""
     seed: int = Field(default=1, ge=0)
     """Start of all random numbers."""
@@ -132,12 +132,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def fit_head(polygons: Polygons, ground: Samples, parameters: TuningParameters, penalty: float) -> Head:
+STEPS_AT_MOST = 60
+"""Iterations of a fit; our choice: more change no map."""
+
+
+def fit_head(
+    polygons: Polygons, ground: Samples, parameters: TuningParameters, penalty: float, start: Head | None = None
+) -> Head:
     """Fit the head to polygons, with the base model's answer held on the ground; the same inputs give the same head.
 
     The loss is the sum over polygons of the mean cross-entropy of their pixels, against a target that the class of the polygon
     shares with the base model by `doubt`; plus `penalty` times half the squared weights; plus `base` times the mean
-    Kullback-Leibler divergence from the base model on the ground.
+    Kullback-Leibler divergence from the base model on the ground. `start` is a head to begin with, of the same ground.
     """
     from scipy.optimize import minimize
 
@@ -160,17 +166,18 @@ def fit_head(polygons: Polygons, ground: Samples, parameters: TuningParameters, 
         w = flat.reshape(-1, classes)
         value = 0.5 * penalty * float(np.square(w).sum())
         gradient = penalty * w
-        for design, start, target, share in ((x, base, aim, weight), (x0, base0, p0, np.full(len(x0), held))):
+        for design, logit, target, share in ((x, base, aim, weight), (x0, base0, p0, np.full(len(x0), held))):
             if not len(design):
                 continue
-            logits = start + design @ w
+            logits = logit + design @ w
             logits -= logits.max(axis=1, keepdims=True)
             total = np.log(np.exp(logits).sum(axis=1, keepdims=True))
             value -= float((share[:, None] * target * (logits - total)).sum())
             gradient += design.T @ (share[:, None] * (np.exp(logits - total) - target))
         return value, gradient.ravel()
 
-    found = minimize(loss, np.zeros((1 + len(mean)) * classes), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    first = np.zeros((1 + len(mean)) * classes) if start is None else start.weights.ravel()
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": STEPS_AT_MOST})
     return Head(found.x.reshape(-1, classes), mean, std)
 
 
@@ -200,10 +207,13 @@ def tune(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> T
     answers: dict[float, np.ndarray] = {}
     counts = np.bincount(polygons.polygon, minlength=len(polygons.weights))
     share = polygons.weights[polygons.polygon] / np.maximum(counts[polygons.polygon], 1)
+    whole: dict[float, Head] = {}
     for penalty in tried:
+        whole[penalty] = fit_head(polygons, ground, parameters, penalty)
         found = np.zeros((len(polygons.target), classes), "f4")
         for k in range(int(fold.max(initial=-1)) + 1):
-            head = fit_head(polygons.of(fold != k), ground, parameters, penalty)
+            start = whole[penalty] if len(ground) else None
+            head = fit_head(polygons.of(fold != k), ground, parameters, penalty, start)
             mine = fold[polygons.polygon] == k
             found[mine] = softmax(answer(head, polygons.samples.pick(mine)))
         p = np.maximum(found[np.arange(len(found)), polygons.target], LEAST)
@@ -211,7 +221,7 @@ def tune(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> T
         losses[penalty] = float((share * (1 - p)).sum() / max(share.sum(), LEAST))
         answers[penalty] = found.argmax(axis=1)
     best = min(tried, key=lambda penalty: (losses[penalty], -penalty))
-    return Tuned(fit_head(polygons, ground, parameters, best), best, answers[best], losses)
+    return Tuned(whole[best], best, answers[best], losses)
 
 
 def folds_of(polygons: Polygons, parameters: TuningParameters) -> np.ndarray:

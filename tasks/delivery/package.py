@@ -6,6 +6,7 @@ The same map gives the same bytes: entries have fixed times, and nothing says wh
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 VOLATILE = ("created", "updated")
 """Properties of a STAC Item that tell of the run and not of the map."""
+
+RUN_DAYS = re.compile(r", from \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d(?=, with)")
+"""Days of the run in the statement of lineage."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def write_package(job: Job, symbol: str, out: Path, contents: Contents | None = 
         return found
 
     item = json.loads(read(places.stac))
+    about = item["properties"]
+    about["processing:lineage"] = RUN_DAYS.sub("", about.get("processing:lineage", ""))
     classes = classes_of(record.statistics[symbol]["histogram"], layer, layer.delivery.palette)
     files: dict[str, bytes] = {
         f"{NAME}.tif": read(places.tif),

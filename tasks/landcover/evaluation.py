@@ -56,6 +56,9 @@ AROUND = 2
 
 TRUTHS = ("classes", "types")
 
+POLYGONS_ALONE = "random forest on the polygons alone"
+"""What people do in a GIS today."""
+
 NO_DATA = 255
 
 
@@ -81,8 +84,9 @@ def evaluate(
         found["classes"] = [one.name for one in jobs[0].production.parameters.classes.classes]
         found["stored"] = _pooled([stored_maps(job, truths["classes"]) for job in jobs], len(found["classes"]))
         progress("scored the stored maps")
-        parts = [held_out(job, truths["classes"], progress) for job in jobs if job.record("LC_reference") is not None]
-        found["held_out"] = _pooled(parts, len(found["classes"]))
+        parts = [held_out(job, truths["classes"], progress) for job in jobs if job.usable("LC_reference") is not None]
+        if parts:
+            found["held_out"] = _pooled(parts, len(found["classes"]))
     if "types" in truths:
         found["types"] = [one.name for one in TYPES]
         found["built_up"] = _pooled([types_maps(job, truths["types"]) for job in jobs], len(TYPES))
@@ -152,6 +156,11 @@ def stored_maps(job: Job, path: str) -> Counts:
     found = {"base map": count(_numbers(np.asarray(job.array("LC_base")[:]), classes), truth, free)}
     if tuned is not None:
         found["tuned map"] = count(_numbers(np.asarray(job.array("LC_tuned")[:]), classes), truth, free)
+        if max(grid.shape) <= LARGEST and not free.all():
+            drawn = rasterise(training_samples(job), grid)[0]
+            target = np.where(free, np.float32(np.nan), _numbers(drawn, classes).astype("f4"))
+            features = read_features(job, Block(0, 0, *grid.shape))
+            found[POLYGONS_ALONE] = count(by_pixel(RANDOM_FOREST, job, features, target, free), truth, free)
     labels = job.usable("LC_reference")
     if labels is not None:
         found["labels"] = count(_numbers(np.asarray(job.array("LC_reference")[:]), classes), truth, free)
