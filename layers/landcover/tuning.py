@@ -8,7 +8,7 @@ pixels, are the unit of weight and of cross-validation. NumPy and SciPy only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 STEPS = 254
 """Steps of stored probabilities and features: a byte, with 255 for no data."""
 
+RARE = 0.02
+"""Least share of a class that polygons are weighted by."""
+
 LEAST = 0.5 / STEPS
 """Probability that a stored 0 stands for."""
 
-PENALTIES = (0.03, 0.3, 3.0)
+PENALTIES = (0.3, 3.0, 30.0)
 """Penalties that are tried, by left-out polygons, where none is given."""
 
 
@@ -31,8 +34,11 @@ class TuningParameters(BaseModel):
 
     penalty: float | None = Field(default=None, gt=0)
     """Weight of the square of the change against one polygon; by default that of a few which foretells left-out polygons best."""
-    base: float = Field(default=4.0, ge=0)
+    base: float = Field(default=20.0, ge=0)
     """Weight of the base model's answer on the ground without polygons, in polygons."""
+    shares: float = Field(default=1.0, ge=0, le=1)
+    """Classes weigh by their share in the base map to the power of this, however many polygons they have: 1 lets a class that
+    covers little change little, 0 counts polygons alike."""
     doubt: float = Field(default=0.1, ge=0, lt=1)
     """Share of polygons that may be wrong: what the base model thinks impossible pulls no harder than this leaves it."""
     pixels: int = Field(default=200, ge=1)
@@ -136,14 +142,12 @@ STEPS_AT_MOST = 60
 """Iterations of a fit; our choice: more change no map."""
 
 
-def fit_head(
-    polygons: Polygons, ground: Samples, parameters: TuningParameters, penalty: float, start: Head | None = None
-) -> Head:
+def fit_head(polygons: Polygons, ground: Samples, parameters: TuningParameters, penalty: float) -> Head:
     """Fit the head to polygons, with the base model's answer held on the ground; the same inputs give the same head.
 
     The loss is the sum over polygons of the mean cross-entropy of their pixels, against a target that the class of the polygon
     shares with the base model by `doubt`; plus `penalty` times half the squared weights; plus `base` times the mean
-    Kullback-Leibler divergence from the base model on the ground. `start` is a head to begin with, of the same ground.
+    Kullback-Leibler divergence from the base model on the ground.
     """
     from scipy.optimize import minimize
 
@@ -176,7 +180,7 @@ def fit_head(
             gradient += design.T @ (share[:, None] * (np.exp(logits - total) - target))
         return value, gradient.ravel()
 
-    first = np.zeros((1 + len(mean)) * classes) if start is None else start.weights.ravel()
+    first = np.zeros((1 + len(mean)) * classes)
     found = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": STEPS_AT_MOST})
     return Head(found.x.reshape(-1, classes), mean, std)
 
@@ -199,9 +203,17 @@ class Tuned:
 
 
 def tune(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> Tuned:
-    """Choose the penalty by left-out polygons, and fit to all of them."""
+    """Choose the penalty by left-out polygons, and fit to all of them; on one thread, as the products are small."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return _tuned(polygons, ground, parameters)
+
+
+def _tuned(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> Tuned:
     classes = polygons.samples.shares.shape[1]
     fold = folds_of(polygons, parameters)
+    polygons = by_shares(polygons, ground, parameters.shares)
     tried = (parameters.penalty,) if parameters.penalty else PENALTIES
     losses: dict[float, float] = {}
     answers: dict[float, np.ndarray] = {}
@@ -212,8 +224,7 @@ def tune(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> T
         whole[penalty] = fit_head(polygons, ground, parameters, penalty)
         found = np.zeros((len(polygons.target), classes), "f4")
         for k in range(int(fold.max(initial=-1)) + 1):
-            start = whole[penalty] if len(ground) else None
-            head = fit_head(polygons.of(fold != k), ground, parameters, penalty, start)
+            head = fit_head(polygons.of(fold != k), ground, parameters, penalty)
             mine = fold[polygons.polygon] == k
             found[mine] = softmax(answer(head, polygons.samples.pick(mine)))
         p = np.maximum(found[np.arange(len(found)), polygons.target], LEAST)
@@ -222,6 +233,22 @@ def tune(polygons: Polygons, ground: Samples, parameters: TuningParameters) -> T
         answers[penalty] = found.argmax(axis=1)
     best = min(tried, key=lambda penalty: (losses[penalty], -penalty))
     return Tuned(whole[best], best, answers[best], losses)
+
+
+def by_shares(polygons: Polygons, ground: Samples, power: float) -> Polygons:
+    """The polygons with weights that give each class its share of the ground by the base model, to a power.
+
+    A person draws as many polygons of rare classes as of others; taken as they are, they would have the map full of them. A share
+    counts as `RARE` at least. The mean weight stays.
+    """
+    if not power or not len(ground) or not len(polygons.target):
+        return polygons
+    shares = np.maximum(softmax(log_shares(ground.shares)).mean(axis=0), RARE) ** power
+    classes = np.zeros(len(polygons.weights), int)
+    classes[polygons.polygon] = polygons.target
+    drawn = np.bincount(classes, polygons.weights, len(shares)) ** power
+    weights = polygons.weights * (shares / np.maximum(drawn, LEAST))[classes]
+    return replace(polygons, weights=weights * polygons.weights.sum() / max(float(weights.sum()), LEAST))
 
 
 def folds_of(polygons: Polygons, parameters: TuningParameters) -> np.ndarray:

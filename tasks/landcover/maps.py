@@ -148,7 +148,7 @@ class ConfidenceBlock:
             shares = np.asarray(self.shares[(slice(None), *piece.slices)])
             here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
             known = shares[0] != NO_DATA
-            pixels[here] = np.where(known, np.rint(100 * np.where(known, shares.max(axis=0), 0) / STEPS), NO_DATA)
+            pixels[here] = np.where(known, np.rint(100 * np.where(known, shares.max(axis=0), 0).astype("f4") / STEPS), NO_DATA)
         self.out[block.slices] = pixels
         return report({self.layer.symbol: pixels}, self.layer)
 

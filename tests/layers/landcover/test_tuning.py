@@ -13,6 +13,7 @@ from imperv.layers.landcover.tuning import (
     Samples,
     TuningParameters,
     answer,
+    by_shares,
     fit_head,
     folds_of,
     log_shares,
@@ -65,11 +66,11 @@ def test_the_gradient_is_that_of_the_loss(monkeypatch):
 
 
 def test_polygons_teach_what_the_base_model_does_not_know():
-    found = tune(polygons(), samples(300, 7), PARAMETERS)
+    found = tune(polygons(count=90), samples(300, 7), PARAMETERS)
     asked = polygons(seed=11)
     base = log_shares(asked.samples.shares).argmax(axis=1)
     tuned = answer(found.head, asked.samples).argmax(axis=1)
-    assert (base == asked.target).mean() < 0.6 < 0.8 < (tuned == asked.target).mean()
+    assert (tuned == asked.target).mean() > (base == asked.target).mean() + 0.2
 
 
 def test_a_higher_penalty_changes_less():
@@ -95,6 +96,17 @@ def test_a_weight_of_two_is_a_polygon_drawn_twice():
     drawn = Polygons(one.samples.pick(index), one.target[index], np.concatenate([one.polygon, np.full(5, 12)]), np.ones(13))
     a, b = (fit_head(p, samples(100, 7), PARAMETERS, 0.1).weights for p in (weighted, drawn))
     np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_classes_weigh_by_their_share_of_the_ground():
+    some, ground = polygons(count=10), samples(500, 7)  # four polygons of the first class, three of others
+    found = by_shares(some, ground, 1.0)
+    classes = np.arange(10) % 3
+    share = softmax(log_shares(ground.shares)).mean(axis=0)
+    total = np.bincount(classes, found.weights)
+    np.testing.assert_allclose(total / total.sum(), share / share.sum(), rtol=1e-6)
+    assert found.weights.sum() == pytest.approx(10)
+    assert by_shares(some, ground, 0.0) is some and by_shares(some, samples(0), 1.0) is some
 
 
 def test_folds_leave_out_whole_polygons_and_deal_out_every_class():
