@@ -23,7 +23,7 @@ RARE = 0.02
 LEAST = 0.5 / STEPS
 """Probability that a stored 0 stands for."""
 
-PENALTIES = (0.3, 3.0, 30.0)
+PENALTIES = (3.0, 10.0, 30.0)
 """Penalties that are tried, by left-out polygons, where none is given."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,8 @@ def compose(job: Job) -> dict[str, Any]:
     made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
     classes = job.production.parameters.classes.classes
     present = "LC_tuned" if "LC_tuned" in made else "LC_base" if "LC_base" in made else ""
-    maps = {
-        symbol: part(title, lambda s=symbol, t=title: coded_map(job, s, t, classes))
-        for symbol, title in (("LC_base", "Base map"), ("LC_tuned", "Tuned map"))
-        if symbol in made
-    }
+    titles = {symbol: title for symbol, title in (("LC_base", "Base map"), ("LC_tuned", "Tuned map")) if symbol in made}
+    maps = {symbol: part(title, partial(coded_map, job, symbol, title, classes)) for symbol, title in titles.items()}
     run = json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}")
     tuned = made.get("LC_tuned_model")
     model = made.get("LC_model")
@@ -192,7 +190,7 @@ def estimated_areas(job: Job, symbol: str, classes: Sequence[LandClass], counts:
     matrices = np.zeros((int(known.sum()), len(classes), len(classes)))
     matrices[np.arange(len(matrices)), mapped[known], place.target[known]] = 1
     weights = stratum_weights(mapped[known], {k: float(count) for k, count in enumerate(counts) if count})
-    return [one.area for one in accuracy(matrices, weights, mapped[known]).classes]
+    return [one.share for one in accuracy(matrices, weights, mapped[known]).classes]
 
 
 def changes(job: Job, statistics: Mapping[str, Any], classes: Sequence[LandClass]) -> list[dict[str, Any]]:

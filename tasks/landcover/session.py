@@ -214,10 +214,10 @@ def suggest(job: Job, count: int = 10) -> list[Suggestion]:
                 doubt[max(a - NEAR, 0) : max(a + NEAR + 1, 0), max(b - NEAR, 0) : max(b + NEAR + 1, 0)] = -1
         for cell in _cells(block.shape):
             part = doubt[cell.slices]
-            y, x = np.unravel_index(int(part.argmax()), part.shape)
-            if part[y, x] < 0:
+            a, b = divmod(int(part.argmax()), part.shape[1])
+            if part[a, b] < 0:
                 continue
-            y, x = int(y) + cell.y0, int(x) + cell.x0
+            y, x = a + cell.y0, b + cell.x0
             k = place[y, x]
             names = [classes[int(c)].name for c in (base[k], order[k, 0], order[k, 1])]
             found.append(Suggestion(block.y0 + y, block.x0 + x, round(float(doubt[y, x]), 4), *names))

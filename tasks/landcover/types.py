@@ -43,7 +43,7 @@ MOST_POINTS = 20_000
 POINT_NS = 40.0
 """Core nanoseconds of training a pixel of a patch, filter and pass."""
 
-TYPE_NS = 6000.0
+TYPE_NS = 3000.0
 """Core nanoseconds of a pixel of the map, 24 filters."""
 
 

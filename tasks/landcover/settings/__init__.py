@@ -84,8 +84,8 @@ class ClassesParameters(Frozen):
 
     @model_validator(mode="after")
     def _apart(self) -> ClassesParameters:
-        for what, values in (("name", [c.name.lower() for c in self.list]), ("code", [c.code for c in self.list])):
-            if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+        for what, values in (("name", [c.name.lower() for c in self.list]), ("code", [str(c.code) for c in self.list])):
+            if twice := sorted({v for v in values if values.count(v) > 1}):
                 raise ValueError(f"two classes have the {what} {twice[0]}; give each its own")
         return self
 
