@@ -26,7 +26,7 @@ NAME = "classification"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time of all entries: the earliest that a zip can tell."""
 
-VOLATILE = ("created", "updated")
+VOLATILE = ("created", "updated", "processing:datetime")
 """Properties of a STAC Item that tell of the run and not of the map."""
 
 RUN_DAYS = re.compile(r", from \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d(?=, with)")

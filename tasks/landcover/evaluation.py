@@ -222,12 +222,12 @@ def enlarged_features(job: Job, block: Block) -> np.ndarray:
     return np.concatenate([found, read_season(job, block, seasonal)]) if seasonal else found
 
 
-def by_pixel(way: str, job: Job, features: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Numbers of classes (y, x) by a per-pixel model on the features with their local mean and deviation; -1 elsewhere."""
+def by_pixel(way: str, job: Job, features: np.ndarray, target: np.ndarray, asked: np.ndarray, around: int = AROUND) -> np.ndarray:
+    """Numbers of classes (y, x) by a model on the features of a pixel and their mean and deviation `around` it; -1 elsewhere."""
     known = np.isfinite(features).all(axis=0)
     filled = np.where(known, features, 0)
-    near = [local_mean(plane, known, AROUND) for plane in filled] + [local_deviation(plane, known, AROUND) for plane in filled]
-    stack = np.concatenate([filled, np.nan_to_num(np.stack(near))]).reshape(3 * len(features), -1).T
+    near = [f(plane, known, around) for f in (local_mean, local_deviation) for plane in filled] if around else []
+    stack = np.stack([*filled, *map(np.nan_to_num, near)]).reshape(-1, known.size).T
     learning = np.flatnonzero((known & np.isfinite(target)).ravel())
     rng = np.random.default_rng([job.production.parameters.unet.seed, 59])
     chosen = rng.choice(learning, min(PIXELS, len(learning)), replace=False)
@@ -251,7 +251,8 @@ def types_maps(job: Job, path: str) -> Counts:
     target = np.full(grid.shape.yx, np.float32(np.nan))
     target[place.rows, place.columns] = place.target
     features = stack_features(np.asarray(job.array("LC_mosaic")[:]))
-    found[RANDOM_FOREST] = count(by_pixel(RANDOM_FOREST, job, features, target, free), truth, free)
+    for name, around in ((f"{RANDOM_FOREST}, pixel by pixel", 0), (f"{RANDOM_FOREST}, local mean and deviation", AROUND)):
+        found[name] = count(by_pixel(RANDOM_FOREST, job, features, target, free, around), truth, free)
     return found
 
 

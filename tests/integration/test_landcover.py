@@ -91,7 +91,9 @@ def test_the_base_map_is_right_where_the_labels_are(finished):
     shares = job.array("LC_probability")[:]
     assert np.array_equal(np.where(shares[0] == 255, 255, 1 + shares.argmax(axis=0)), codes)
     with rasterio.open(product(finished, "LC_confidence")) as source:
-        assert np.array_equal(source.read(1), np.where(shares[0] == 255, 255, np.rint(100 * shares.max(axis=0).astype(float) / 254)))
+        assert np.array_equal(
+            source.read(1), np.where(shares[0] == 255, 255, np.rint(100 * shares.max(axis=0).astype(float) / 254))
+        )
 
 
 def test_what_the_span_does_not_show_is_filled_and_marked(finished):
