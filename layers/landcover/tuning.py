@@ -23,7 +23,7 @@ RARE = 0.02
 LEAST = 0.5 / STEPS
 """Probability that a stored 0 stands for."""
 
-PENALTIES = (1.0, 3.0, 10.0)
+PENALTIES = (3.0, 10.0, 30.0)
 """Penalties that are tried, by left-out polygons, where none is given."""
 
 
@@ -34,7 +34,7 @@ class TuningParameters(BaseModel):
 
     penalty: float | None = Field(default=None, gt=0)
     """Weight of the square of the change against one polygon; by default that of a few which foretells left-out polygons best."""
-    base: float = Field(default=10.0, ge=0)
+    base: float = Field(default=20.0, ge=0)
     """Weight of the base model's answer on the ground without polygons, in polygons."""
     shares: float = Field(default=1.0, ge=0, le=1)
     """Classes weigh by their share in the base map to the power of this, however many polygons they have: 1 lets a class that
