@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 BUILT_IN: dict[str, str] = {
     "imperviousness": "imperv.tasks.imperviousness",
     "superresolution": "imperv.tasks.superresolution",
+    "landcover": "imperv.tasks.landcover",
 }
 """Package of the tasks of each family, by its name."""
 

@@ -29,7 +29,15 @@ UNSTEADY = {"a1": 1.5, "b1": 1.5, "a2": 2.0, "b2": 2.0, "a3": 3.0, "b3": 3.0}
 difference of two years beyond its median: 0.06 to 0.28 of a standard deviation for bands and the mean, 0.19 to 0.54 for the
 first mode, 0.19 to 0.73 for the second, 0.32 to 1.06 for the third (docs/accuracy.md)."""
 
-FEATURE_SETS = {"atbd12": ATBD12, "full18": FULL18}
+URBAN15 = (
+    "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "NDVI", "NDWI", "NDBI", "BSI", "B08_sd",
+)  # fmt: skip
+"""Features of land cover at 5 m (`layers.landcover.features`): bands, indices, local deviation of the near infrared."""
+
+URBAN24 = (*URBAN15, *(f"NDVI_{name}" for name in HARMONIC_NAMES[:5]), "NDVI_q90", "B04_q20", "B08_q20", "B11_q20")
+"""The same with seasons of the year, which part conifers from broadleaves, meadows from fields."""
+
+FEATURE_SETS = {"atbd12": ATBD12, "full18": FULL18, "urban15": URBAN15, "urban24": URBAN24}
 """Name of a feature set as written in a production file, and its features in order."""
 
 

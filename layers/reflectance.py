@@ -56,6 +56,18 @@ def shift_offset(dn: np.ndarray, subtract: int) -> np.ndarray:
     return shifted
 
 
+def median_of_data(stack: np.ndarray) -> np.ndarray:
+    """Median (y, x) of (look, y, x) uint16 without 0, which is no data; halves rounded up; 0 where all are. Sorts in place."""
+    stack.sort(axis=0)
+    count = (stack > 0).sum(axis=0)
+    first = len(stack) - count
+    low, high = (
+        np.take_along_axis(stack, np.minimum(first + k, len(stack) - 1)[None], axis=0)[0].astype("uint32")
+        for k in (np.maximum(count - 1, 0) // 2, count // 2)
+    )
+    return ((low + high + 1) // 2 * (count > 0)).astype("uint16")
+
+
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
     """Normalised Difference Vegetation Index, (nir - red) / (nir + red), float32 -1 to 1; ATBD 4.1.2.
 

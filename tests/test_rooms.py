@@ -183,7 +183,9 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
     networks = (
         "imperv.layers.network.unet",
         "imperv.layers.network.optimizer",
+        "imperv.layers.landcover.patches",
         "imperv.layers.network.fitting",
+        "imperv.layers.network.heads",
         "imperv.layers.network.training",
         "imperv.layers.network.prediction",
         "imperv.layers.sharpening.composite_network",

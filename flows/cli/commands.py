@@ -22,8 +22,10 @@ from imperv.flows.cli.imperviousness.compare import compare
 from imperv.flows.cli.imperviousness.evaluate import evaluate
 from imperv.flows.cli.imperviousness.validate import validate
 from imperv.flows.cli.init import init
+from imperv.flows.cli.landcover.tuning import landcover_app
 from imperv.flows.cli.logs import logs
 from imperv.flows.cli.models import model_app
+from imperv.flows.cli.package import package
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
 from imperv.flows.cli.simulate import simulate
@@ -58,7 +60,8 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
-for command in (compare, europe, evaluate, init, logs, sharpen, simulate, status, validate, verify):
+app.add_typer(landcover_app, name="landcover")
+for command in (compare, europe, evaluate, init, logs, package, sharpen, simulate, status, validate, verify):
     app.command()(command)
 
 
@@ -278,13 +281,23 @@ def report(
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to work in.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Edge of the site in pixels of 10 m, a multiple of 100.")] = 400,
+    what: Annotated[
+        str, typer.Argument(metavar="[PRODUCT]", help="landcover, or nothing for imperviousness; or the folder alone.")
+    ] = "demo",
+    directory: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="Folder to work in.")] = None,
+    size: Annotated[int | None, typer.Option(help="Edge of the site in pixels of 10 m, a multiple of 100.")] = None,
 ) -> None:
     """Simulate a corner of a tile, run the whole chain on it, and compare the maps with the truth."""
+    if what == "landcover":
+        from imperv.flows.cli.landcover.demo import run_demo as run_landcover
+
+        end(run_landcover(directory or Path("demo-landcover"), size or 200, out, err))
+        return
     from imperv.flows.cli.imperviousness.demo import run_demo
 
-    end(run_demo(directory, size, out, err))
+    if directory is not None:
+        raise InputError(f"{what}: there is no demo of it; write imperv demo [FOLDER] or imperv demo landcover [FOLDER]")
+    end(run_demo(Path(what), size or 400, out, err))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
+from imperv.flows.plan.targets import DELIVER, before, resolve_targets, steps
 from imperv.flows.runtime.journal import last_run
 from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.delivery.delivery import delivery_standing, form_of
@@ -50,10 +50,12 @@ def remembering(job: Job) -> Job:
 
 def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
     """Steps of a tile in order."""
+    found: list[Step] = []
+    for other, wanted in before(job, targets):  # what is made of other products first
+        found += plan_tile(other, wanted)
+    states: dict[str, State] = {step.node: step.state for step in found}
     job = remembering(job)
     order, products = steps(resolve_targets(targets, job.family), product=job.family)
-    states: dict[str, State] = {}
-    found = []
     for symbol in order:
         try:
             entry = standing(job, symbol, states)

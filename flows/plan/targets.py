@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of, layers_of, resolve, topological_order
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of, layers_of, resolve, topological_order, upstream
 from imperv.tasks.errors import InputError
-from imperv.tasks.families import task_of
+from imperv.tasks.families import family, task_of
+from imperv.tasks.job import Job
 
 if TYPE_CHECKING:
     from imperv.tasks.family.task import Until
@@ -40,3 +41,17 @@ def steps(targets: Sequence[str] | None, until: Until = "all", product: str = DE
         return topological_order([s for s in order if task_of(s).until in UP_TO[until]], product), []
     wanted = layers_of(product) if targets is None else targets
     return order, [s for s in CATALOGUE if s in wanted and CATALOGUE[s].delivery]
+
+
+def before(job: Job, targets: Sequence[str] | None) -> list[tuple[Job, list[str]]]:
+    """Jobs of other products whose layers are read, and these layers: they are made first."""
+    wanted = upstream(resolve_targets(targets, job.family) or layers_of(job.family))
+    found = []
+    for production in family(job.family).before(job.production):
+        read = sorted({
+            name for symbol in wanted if family_of(symbol) == job.family for name in CATALOGUE[symbol].inputs
+            if family_of(name) == production.product
+        })  # fmt: skip
+        if read:
+            found.append((Job.of(production, str(job.tile), job.engine.progress), read))
+    return found

@@ -15,10 +15,10 @@ from prefect import Flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from imperv.flows.plan.targets import resolve_targets, steps
+from imperv.flows.plan.targets import before, resolve_targets, steps
 from imperv.flows.runtime.artifacts import show_products
 from imperv.flows.runtime.prefect_logs import logged_to_server
-from imperv.flows.tile.run import Outcome, Until, job_of, make_one, outcome_of, walk, wants_report, write_report
+from imperv.flows.tile.run import Maker, Outcome, Until, job_of, make_one, outcome_of, walk, wants_report, write_report
 from imperv.layers.families import BUILT_IN, packages
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.store.records import Record
@@ -44,9 +44,9 @@ def _state(record: Record, ran: bool) -> State[Any]:
 
 
 @task(task_run_name="{node}", cache_policy=NO_CACHE, persist_result=False)
-def make(tile: str, node: str, config: str, refresh: bool = False) -> State[Any]:
-    """Make one node of a tile unless it is up to date; with `refresh` even then."""
-    return _state(*make_one(job_of(tile, config), node, refresh))
+def make(tile: str, node: str, config: str, refresh: bool = False, product: str = "") -> State[Any]:
+    """Make one node of a tile unless it is up to date; with `refresh` even then. `product` is another one that is read."""
+    return _state(*make_one(job_of(tile, config, product), node, refresh))
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
@@ -67,13 +67,17 @@ def run_tile(
         raise InputError(f"{config}: product is {job.family}; run it by the flow {job.family}, not {product}")
     states: dict[str, State[Any]] = {}
 
-    def run(node: str, before: Sequence[str], refresh: bool) -> Outcome:
-        state = make(tile, node, config, refresh, wait_for=[states[s] for s in before if s in states], return_state=True)
-        if not state.is_completed():
-            raise _error_of(state)
-        states[node] = state
-        kinds: dict[str | None, Outcome] = {"UpToDate": "up to date", "NotMade": "not made"}
-        return kinds.get(state.name, "ran")
+    def maker(of: str = "") -> Maker:
+        def run(node: str, inputs: Sequence[str], refresh: bool) -> Outcome:
+            waits = [states[s] for s in inputs if s in states]
+            state = make(tile, node, config, refresh, of, wait_for=waits, return_state=True)
+            if not state.is_completed():
+                raise _error_of(state)
+            states[node] = state
+            kinds: dict[str | None, Outcome] = {"UpToDate": "up to date", "NotMade": "not made"}
+            return kinds.get(state.name, "ran")
+
+        return run
 
     def finish(done: bool) -> None:
         ran = any(state.name not in ("UpToDate", "NotMade") for state in states.values())
@@ -85,7 +89,9 @@ def run_tile(
             show_products(job)
 
     with logged_to_server():
-        return walk(job, targets, until, refresh_scenes, run, finish)
+        for other, wanted in before(job, targets):
+            walk(other, wanted, "all", refresh_scenes, maker(other.family), lambda done: None)
+        return walk(job, targets, until, refresh_scenes, maker(), finish)
 
 
 def _error_of(state: State[Any]) -> BaseException:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
-from imperv.flows.plan.targets import DELIVER, resolve_targets, steps
+from imperv.flows.plan.targets import DELIVER, before, resolve_targets, steps
 from imperv.flows.runtime.journal import note_run
 from imperv.flows.runtime.run_logs import RUN, kept_log
 from imperv.flows.tile.progress import listener
@@ -30,9 +30,12 @@ Maker = Callable[[str, Sequence[str], bool], Outcome]
 """Makes a node: its name, the nodes before it, and whether it is made even if it is up to date."""
 
 
-def job_of(tile: str, config: str) -> Job:
-    """The job of a tile; its blocks are told to the listener of this process."""
-    return Job.of(Production.read(config), tile, lambda done, total: listener().advanced(done, total))
+def job_of(tile: str, config: str, product: str = "") -> Job:
+    """The job of a tile; its blocks are told to the listener of this process. Of another `product`: what comes before."""
+    production = Production.read(config)
+    if product not in ("", production.product):
+        production = next(other for other in family(production.product).before(production) if other.product == product)
+    return Job.of(production, tile, lambda done, total: listener().advanced(done, total))
 
 
 def make_one(job: Job, node: str, refresh: bool) -> tuple[Record, bool]:
@@ -141,11 +144,18 @@ def write_report(job: Job) -> str:
     return own(job)
 
 
+def plain_maker(job: Job) -> Maker:
+    """Makes nodes in this process."""
+    return lambda node, inputs, refresh: outcome_of(*make_one(job, node, refresh))
+
+
 def run_plain(
     tile: str, config: str, targets: Sequence[str] | None = None, until: Until = "all", refresh_scenes: bool = False
 ) -> dict[str, int]:
     """Run a tile in this process without Prefect; as `walk`."""
     job = job_of(tile, config)
+    for other, wanted in before(job, targets):
+        walk(other, wanted, "all", refresh_scenes, plain_maker(other), lambda done: None)
     ran = False
 
     def make(node: str, before: Sequence[str], refresh: bool) -> Outcome:

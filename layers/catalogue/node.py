@@ -62,6 +62,8 @@ class Delivery:
     """COG form: factor from stored values to the quantity."""
     shown: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
     """COG form: (name, one band for grey, or three for colours) of its style, then of further ones; otherwise its first band."""
+    own_classes: bool = field(default=False, repr=False)
+    """COG form: codes, class names and colours may be those of the production file."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class Layer:
     """Name in the store where it is not the symbol: features of a year are the same in either role."""
     model_file: str = ""
     """File name of a model, of which there is one a tile, whatever the period: ``models/<name>/<tile>/<model_file>``."""
+    any_period: bool = False
+    """Of a model: whether it serves periods that it was not trained for."""
     stage: str = ""
     """Column of `imperv status`; that of its kind where none is named."""
     units: str = "1"

@@ -29,7 +29,7 @@ CHUNK = 200_000
 """Pixels predicted at once."""
 
 Predictor = Callable[[np.ndarray], np.ndarray]
-"""(pixel, feature) float32, finite -> (pixel,) float32 fraction 0..1."""
+"""(pixel, feature) float32, finite -> (pixel,) float32 fraction 0..1, or number of a class."""
 
 
 def sample_pixels(regions: Sequence[Region], count: int = PIXELS, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +67,34 @@ def fit_baseline(name: str, features: np.ndarray, target: np.ndarray, seed: int 
         return np.clip(np.concatenate(parts) if parts else np.empty(0), 0, 1).astype("f4")
 
     return fractions
+
+
+CLASS_FOREST = {"n_estimators": 200, "min_samples_leaf": 5}
+CLASS_BOOSTED = {"max_iter": 200, "learning_rate": 0.1, "max_leaf_nodes": 31, "min_samples_leaf": 20, "l2_regularization": 1.0}
+"""Settings of scikit-learn for classes: usual ones; the forest's are those of the orientation in docs/landcover.md."""
+
+
+def fit_class_baseline(name: str, features: np.ndarray, target: np.ndarray, seed: int = 1, workers: int = 1) -> Predictor:
+    """Fit a forest or boosted trees to finite features, (pixel, feature) float32, and numbers of classes, (pixel,) int.
+
+    The predictor gives numbers of classes. ValueError for another name.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+    model: Any
+    if name == RANDOM_FOREST:
+        model = RandomForestClassifier(**CLASS_FOREST, random_state=seed, n_jobs=workers)
+    elif name == BOOSTING:
+        model = HistGradientBoostingClassifier(**CLASS_BOOSTED, early_stopping=False, random_state=seed)
+    else:
+        raise ValueError(f"{name!r} is no baseline of classes: choose {RANDOM_FOREST} or {BOOSTING}")
+    model.fit(features, target)
+
+    def numbers(x: np.ndarray) -> np.ndarray:
+        parts = [model.predict(x[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
+        return np.concatenate(parts) if parts else np.empty(0, target.dtype)
+
+    return numbers
 
 
 def _forest(x: np.ndarray, y: np.ndarray, seed: int, workers: int) -> Any:

@@ -1,8 +1,8 @@
-"""Fitting one U-Net to crops: loss, schedule, averaged weights, early stop, mixed precision, resuming (ATBD 4.3.1).
+"""Fitting one U-Net to crops: schedule, averaged weights, early stop, mixed precision, resuming (ATBD 4.3.1).
 
-Crops come from `sampling`, held-out ground from `training`. Every epoch has random numbers of its own, so a training that was
-cut off and goes on from its last epoch ends with the same weights as one that was not. TensorFlow is imported inside the
-functions that need it.
+Crops come from `sampling`, held-out ground from `training`, the loss from `heads`. Every epoch has random numbers of its own, so
+a training that was cut off and goes on from its last epoch ends with the same weights as one that was not. TensorFlow is imported
+inside the functions that need it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.features import unsteadiness
+from imperv.layers.network.heads import FractionHead, Head
 from imperv.layers.network.optimizer import make_optimizer
 from imperv.layers.network.sampling import CropSampler
-from imperv.layers.network.unet import Normalisation, UNetParameters
+from imperv.layers.network.unet import NetworkParameters, Normalisation
 
 WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
 
 AVERAGE_RAMP = 10
 """Steps over which the average of the weights forgets where it began."""
-
-ABSOLUTE_SCALE = 4.0
-"""Times the absolute error counts, so that both terms pull about alike where a fraction is undecided; our choice."""
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Features (crop, y, x, feature) with NaN, target (crop, y, x), weight (crop, y, x); float32."""
@@ -37,7 +35,7 @@ class DivergenceError(ValueError):
     """The loss is no longer a number, or the network ends worse than a constant."""
 
 
-def policy_of(parameters: UNetParameters) -> str:
+def policy_of(parameters: NetworkParameters) -> str:
     """Name of Keras' number policy: float16 with float32 weights on a GPU unless the parameters say otherwise."""
     import tensorflow as tf
 
@@ -51,25 +49,26 @@ def fit(
     sampler: CropSampler,
     checks: Batch,
     normalisation: Normalisation,
-    parameters: UNetParameters,
+    parameters: NetworkParameters,
     steps: int,
     seed: int,
     report: Callable[[int, float, float], None] = lambda *_: None,
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
+    head: Head | None = None,
 ) -> dict[str, Any]:
     """Train one network in place, leaving the averaged weights of its best epoch.
 
-    The network maps standardised (batch, y, x, feature) to (batch, y, x, 1); features of `sampler` and `checks`, the validation
-    crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after every epoch but
-    the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and ``validation`` of
-    every epoch. DivergenceError if a loss is not finite.
+    The network maps standardised (batch, y, x, feature) to what `head` judges, by default fractions; features of `sampler` and
+    `checks`, the validation crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after
+    every epoch but the last; a training that was cut off goes on from that `state`. Returns ``best_epoch``, and ``loss`` and
+    ``validation`` of every epoch. DivergenceError if a loss is not finite.
     """
     import tensorflow as tf
 
-    depth = checks[0].shape[-1]
-    learn, average, optimizer = _learner(member, parameters, steps, checks[0].shape[1], depth)
-    judge = _judge(member, parameters.absolute, checks[0].shape[1], depth)
+    depth, head = checks[0].shape[-1], head or FractionHead()
+    learn, average, optimizer = _learner(member, parameters, steps, checks[0].shape[1], depth, head)
+    judge = _judge(member, head, checks[0].shape[1], depth)
     moving = [*member.variables, *optimizer.variables, *average]
     losses, validation, first, best = [], [], 0, member.get_weights()
     if state is not None:
@@ -103,7 +102,7 @@ def fit(
 
 
 def _learner(
-    member: Any, parameters: UNetParameters, steps: int, size: int, depth: int
+    member: Any, parameters: NetworkParameters, steps: int, size: int, depth: int, head: Head
 ) -> tuple[Callable[..., Any], list[Any], Any]:
     """One training step as a graph, the running average of the weights, and the optimizer."""
     import keras
@@ -124,8 +123,7 @@ def _learner(
     @tf.function(input_signature=_signature(size, depth))
     def learn(x: Any, y: Any, w: Any) -> Any:
         with tf.GradientTape() as tape:
-            p = tf.clip_by_value(member(x, training=True)[..., 0], 1e-7, 1 - 1e-7)
-            loss = loss_sum(p, y, w, parameters.absolute) / tf.maximum(tf.reduce_sum(w), 1.0)
+            loss = head.loss(member(x, training=True), y, w) / tf.maximum(tf.reduce_sum(w), 1.0)
             value = optimizer.scale_loss(loss) if scaled else loss
         optimizer.apply(tape.gradient(value, member.trainable_variables), member.trainable_variables)
         count = tf.cast(optimizer.iterations, tf.float32)
@@ -137,35 +135,12 @@ def _learner(
     return learn, average, optimizer
 
 
-def cross_entropy(p: Any, y: Any, w: Any) -> Any:
-    """Weighted sum of the binary cross-entropy of predicted fractions p against fractions y (ATBD 4.3.1)."""
-    import tensorflow as tf
-
-    return -tf.reduce_sum(w * (y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p)))
-
-
-def loss_sum(p: Any, y: Any, w: Any, absolute: float) -> Any:
-    """Weighted sum of the loss of predicted fractions p against fractions y.
-
-    The cross-entropy (ATBD 4.3.1), (1 - absolute) of it, asks for the mean of what the reference says of such pixels, the
-    absolute error for its median, robust against wrong references (Ghosh et al. 2017, arXiv:1712.09482): where half of the
-    buildings are missing or a few metres off, the mean smears a little density over all that looks alike, and a threshold of 10 %
-    takes it for built-up.
-    """
-    import tensorflow as tf
-
-    value = cross_entropy(p, y, w)
-    if absolute:
-        value = (1 - absolute) * value + absolute * ABSOLUTE_SCALE * tf.reduce_sum(w * tf.abs(p - y))
-    return value
-
-
-def _judge(member: Any, absolute: float, size: int, depth: int) -> Callable[..., Any]:
+def _judge(member: Any, head: Head, size: int, depth: int) -> Callable[..., Any]:
     import tensorflow as tf
 
     @tf.function(input_signature=_signature(size, depth))
     def judge(x: Any, y: Any, w: Any) -> Any:
-        return loss_sum(tf.clip_by_value(member(x, training=False)[..., 0], 1e-7, 1 - 1e-7), y, w, absolute)
+        return head.loss(member(x, training=False), y, w)
 
     return judge
 
@@ -178,7 +153,7 @@ def _signature(size: int, depth: int) -> list[Any]:
 
 
 def _batches(
-    sampler: CropSampler, normalisation: Normalisation, parameters: UNetParameters, steps: int, seed: int, epoch: int
+    sampler: CropSampler, normalisation: Normalisation, parameters: NetworkParameters, steps: int, seed: int, epoch: int
 ) -> Any:
     """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
 

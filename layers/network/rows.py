@@ -91,6 +91,18 @@ def predict_rows(
         yield first, *spread.result(valid)
 
 
+def predict_channels(
+    read: Read, models: Sequence[Model], lattice: Lattice, at_once: int = 8
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """All that the models answer, row by row of windows: first row, (channel, y, x) float32, and where pixels are valid (y, x).
+
+    Channels of a model follow one another. No answer is there, (0, y, x), where no window has a valid pixel.
+    """
+    for first, members, valid in _rows(read, models, lattice, at_once, _Members):
+        shape = (0, *valid.shape)
+        yield first, np.stack(members.found) if members.found else np.empty(shape, "f4"), valid
+
+
 class _Members:
     """Members of a shape one by one, where mean and spread are not enough."""
 

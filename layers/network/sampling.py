@@ -5,7 +5,7 @@ NumPy only. Regions are arrays in memory; opening files and building the network
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,29 +192,37 @@ def cut(array: np.ndarray, row: int, col: int, size: int, fill: float) -> np.nda
     return out
 
 
-class CropSampler:
-    """Random training crops (features, target, weight) from regions, balanced towards sealed ground.
+def is_sealed(target: np.ndarray) -> np.ndarray:
+    """Where a fraction counts as sealed."""
+    found: np.ndarray = target >= SEALED_FRACTION
+    return found
 
-    A part of the crops (`balance`, 0 to less than 1) is centred near sealed training pixels, the rest near any training pixel.
+
+class CropSampler:
+    """Random training crops (features, target, weight) from regions, balanced towards ground that is `special`, such as sealed.
+
+    A part of the crops (`balance`, 0 to less than 1) is centred near special training pixels, the rest near any training pixel.
     The weight of a crop makes up for that, so that the expected loss is that of an even sample and predicted fractions keep their
     level. Crops are mirrored and turned by quarters: the features are made pixel by pixel, no direction is special. `masks` are
     the valid training pixels of each region; same seed, same crops. ValueError if there is no training pixel.
     """
 
     def __init__(
-        self, regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, balance: float = 0.5, seed: int = 1
-    ) -> None:
+        self, regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, balance: float = 0.5, seed: int = 1,
+        special: Callable[[np.ndarray], np.ndarray] = is_sealed,
+    ) -> None:  # fmt: skip
         self._regions, self._masks, self.size = list(regions), list(masks), size
+        self._is_special = special
         self._seed, self._rng = seed, np.random.default_rng([seed, 7])
         self._any, any_counts = self._centres(self._masks)
-        sealed = [m & (r.target >= SEALED_FRACTION) for r, m in zip(self._regions, self._masks, strict=True)]
-        self._sealed, sealed_counts = self._centres(sealed)
-        self.pixels, self.sealed_pixels = int(any_counts.sum()), int(sealed_counts.sum())
+        chosen = [m & special(r.target) for r, m in zip(self._regions, self._masks, strict=True)]
+        self._special, special_counts = self._centres(chosen)
+        self.pixels, self.special_pixels = int(any_counts.sum()), int(special_counts.sum())
         if not self.pixels:
             raise ValueError("no region has a training pixel")
-        self._balance = balance if self.sealed_pixels else 0.0
+        self._balance = balance if self.special_pixels else 0.0
         self._any_share = any_counts / self.pixels
-        self._sealed_share = sealed_counts / max(self.sealed_pixels, 1)
+        self._special_share = special_counts / max(self.special_pixels, 1)
 
     def _centres(self, masks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
         """Flat indices of at most `CANDIDATES` pixels of each mask, and the number of all."""
@@ -241,8 +249,8 @@ class CropSampler:
         weight = np.zeros((count, size, size), "f4")
         for k in range(count):
             balanced = rng.random() < self._balance
-            region = int(rng.choice(len(self._regions), p=self._sealed_share if balanced else self._any_share))
-            centres = (self._sealed if balanced else self._any)[region]
+            region = int(rng.choice(len(self._regions), p=self._special_share if balanced else self._any_share))
+            centres = (self._special if balanced else self._any)[region]
             row, col = divmod(int(rng.choice(centres)), self._masks[region].shape[1])
             row, col = row - int(rng.integers(size)), col - int(rng.integers(size))
             x = cut(self._regions[region].features, row, col, size, np.nan)
@@ -263,6 +271,6 @@ class CropSampler:
         pixels = int(np.count_nonzero(mask))
         if not self._balance or not pixels:
             return 1.0
-        sealed = np.count_nonzero(target[mask] >= SEALED_FRACTION)
-        ratio = (sealed / pixels) / (self.sealed_pixels / self.pixels)
+        special = np.count_nonzero(self._is_special(target[mask]))
+        ratio = (special / pixels) / (self.special_pixels / self.pixels)
         return 1 / (1 - self._balance + self._balance * ratio)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.fitting import ABSOLUTE_SCALE, Batch, DivergenceError, fit, policy_of
+from imperv.layers.network.fitting import Batch, DivergenceError, fit, policy_of
+from imperv.layers.network.heads import FractionHead, Head
 from imperv.layers.network.sampling import (
-    SEALED_FRACTION,
     TRAINING,
     VALIDATION,
     CropSampler,
@@ -24,8 +24,14 @@ from imperv.layers.network.sampling import (
     crop_size,
     cut,
 )
-from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet, join_members, split_members
-from imperv.layers.statistics.scores import density_scores, density_sums, estimates, mask_scores_from, threshold_counts
+from imperv.layers.network.unet import (
+    NetworkParameters,
+    Normalisation,
+    UNetParameters,
+    build_unet,
+    join_members,
+    split_members,
+)
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
@@ -39,9 +45,6 @@ STEPS = (10, 400)
 RUINED = 5.0
 """Times the validation loss of a constant above which a training has diverged though its loss is finite; our choice."""
 
-START = (1e-3, 0.5)
-"""Limits of the fraction that an untrained network predicts."""
-
 _SMALLEST_STD = 1e-6
 
 
@@ -53,7 +56,7 @@ class Trained:
     """Keras model, (batch, y, x, feature) -> (batch, y, x, member)."""
     normalisation: Normalisation
     """To be applied to features before the model sees them."""
-    parameters: UNetParameters
+    parameters: NetworkParameters
     """As trained with."""
     history: tuple[dict[str, Any], ...]
     """For each member: seed, pixels of each part, block of the split, steps of an epoch, validation loss of the best
@@ -76,11 +79,12 @@ class Trained:
 
 def train(
     regions: Sequence[Region],
-    parameters: UNetParameters | None = None,
+    parameters: NetworkParameters | None = None,
     progress: Progress | None = None,
     initial: tuple[Any, Normalisation] | None = None,
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
+    head: Head | None = None,
 ) -> Trained:
     """Train the members of a tile's model; each is left with the weights of its best epoch.
 
@@ -92,6 +96,7 @@ def train(
     `regions` may overlap. `initial` is another model and its normalisation: the weights are the start, rewritten for the
     normalisation of the regions, and training takes `UNetParameters.transfer_epochs`. `keep` gets everything that is needed to
     go on after each epoch; with that as `state`, a training of the same regions, parameters and start that was cut off goes on.
+    `head` is what the network answers, by default the fractions of `UNetParameters`.
 
     ValueError if regions do not fit the parameters, are too small to split, or the initial model is of another architecture;
     DivergenceError if a loss is not finite, or that of the best epoch is far above that of a constant.
@@ -99,6 +104,8 @@ def train(
     import tensorflow as tf
 
     parameters = parameters or UNetParameters()
+    if head is None:
+        head = FractionHead(parameters.absolute if isinstance(parameters, UNetParameters) else 0.0)
     _check(regions, parameters)
     tf.config.experimental.enable_op_determinism()
 
@@ -111,7 +118,7 @@ def train(
     done, members, history = list(state["finished"]) if state else [], [], []
     for k in range(parameters.members):
         seed = parameters.seed * 1000 + k
-        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters))
+        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters), head.outputs)
         if k < len(done):
             weights, record = done[k]
             member.set_weights(weights)
@@ -122,17 +129,17 @@ def train(
             _copy_weights(*initial, member, normalisation, k)
         learning, held, block = _parts(regions, valid, parameters, k)
         if not initial:
-            _start_at(member, _mean(regions, learning))
+            _start_at(member, head.start(regions, learning))
         pixels, held_pixels = (sum(int(np.count_nonzero(m)) for m in masks) for masks in (learning, held))
         steps = parameters.steps_per_epoch or int(np.clip(PASSES * pixels // (parameters.batch * size**2), *STEPS))
         checks = _validation_crops(regions, held, size, parameters.validation_pixels, seed)
-        sampler = CropSampler(regions, learning, size, parameters.balance, seed)
+        sampler = CropSampler(regions, learning, size, parameters.balance, seed, head.special)
         inner = state["member"] if state and k == len(done) else None
         record = fit(
             member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k), inner,
-            _keeper(keep, members, history),
+            _keeper(keep, members, history), head,
         )  # fmt: skip
-        constant = _constant_loss(regions, learning, checks, parameters.absolute)
+        constant = head.constant(regions, learning, *checks[1:])
         if min(record["validation"]) > constant * RUINED:
             reached = min(record["validation"])
             raise DivergenceError(f"member {k + 1} ends with a validation loss of {reached:.4g}, a constant has {constant:.4g}")
@@ -145,11 +152,11 @@ def train(
                 "split_block": block,
                 "steps_per_epoch": steps,
                 "constant_loss": constant,
-                "scores": validation_scores(member, checks, normalisation, parameters.batch),
+                "scores": validation_scores(member, checks, normalisation, parameters.batch, head),
                 **record,
             }
         )
-    joined = join_members(_plain(members, parameters))
+    joined = join_members(_plain(members, parameters, head.outputs))
     return Trained(joined, normalisation, parameters, tuple(history), size, initial is not None)
 
 
@@ -167,11 +174,11 @@ def _keeper(
     return lambda state: keep({"finished": finished, "member": state})
 
 
-def _plain(members: Sequence[Any], parameters: UNetParameters) -> list[Any]:
+def _plain(members: Sequence[Any], parameters: NetworkParameters, outputs: int) -> list[Any]:
     """Members that compute in 32 bits, whatever they were trained with: they predict on any machine."""
     if policy_of(parameters) == "float32":
         return list(members)
-    plain = [build_unet(parameters, 0, member.name) for member in members]
+    plain = [build_unet(parameters, 0, member.name, outputs=outputs) for member in members]
     for new, member in zip(plain, members, strict=True):
         new.set_weights(member.get_weights())
     return plain
@@ -191,7 +198,7 @@ def renormalised(kernel: np.ndarray, bias: np.ndarray, old: Normalisation, new: 
 
 
 def _parts(
-    regions: Sequence[Region], valid: Sequence[np.ndarray], parameters: UNetParameters, fold: int
+    regions: Sequence[Region], valid: Sequence[np.ndarray], parameters: NetworkParameters, fold: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     """Masks of the training and of the validation pixels of a member, and the block of its split."""
     splits, block = choose_split(
@@ -222,7 +229,7 @@ def normalise(regions: Sequence[Region], masks: Sequence[np.ndarray], names: Seq
     return Normalisation(tuple(names), tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def _check(regions: Sequence[Region], parameters: UNetParameters) -> None:
+def _check(regions: Sequence[Region], parameters: NetworkParameters) -> None:
     if not regions:
         raise ValueError("no region to train on")
     for region in regions:
@@ -251,22 +258,10 @@ def _copy_weights(source: Any, old: Normalisation, member: Any, new: Normalisati
     first.set_weights(renormalised(kernel, bias, old, new))
 
 
-def _start_at(member: Any, fraction: float) -> None:
-    """Have an untrained network predict about a fraction everywhere.
-
-    Where little is sealed it otherwise spends its first steps, at a rate that still rises, on unlearning one half, and what
-    it loses there of its few examples does not come back (Lin et al. 2017, arXiv:1708.02002, section 3.3).
-    """
-    share = float(np.clip(fraction, *START))
-    last = member.get_layer("fraction")
-    kernel, bias = last.get_weights()
-    last.set_weights([kernel, np.full_like(bias, np.log(share / (1 - share)))])
-
-
-def _mean(regions: Sequence[Region], masks: Sequence[np.ndarray]) -> float:
-    """Mean target of the pixels of the masks."""
-    sums = [(float(r.target[m].sum(dtype="f8")), int(np.count_nonzero(m))) for r, m in zip(regions, masks, strict=True)]
-    return sum(s for s, _ in sums) / max(1, sum(n for _, n in sums))
+def _start_at(member: Any, bias: np.ndarray) -> None:
+    """Have an untrained network answer about the same everywhere."""
+    last = member.layers[-1]
+    last.set_weights([last.get_weights()[0], bias.astype("f4")])
 
 
 def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int) -> Batch:
@@ -294,26 +289,10 @@ def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], si
     return np.stack(features), np.stack(target), np.stack(weight)
 
 
-def validation_scores(member: Any, checks: Batch, normalisation: Normalisation, batch: int) -> dict[str, Any]:
-    """Scores of a network on its validation pixels against the reference, not the truth, each with a 95 % interval.
-
-    ``mae``, ``rmse``, ``bias`` in percent and ``r2`` of the density; ``precision``, ``recall``, ``f1`` and ``iou`` of the mask
-    from `SEALED_FRACTION` on: value, low and high, None where not defined. Intervals are of a bootstrap over crops.
-    """
+def validation_scores(
+    member: Any, checks: Batch, normalisation: Normalisation, batch: int, head: Head | None = None
+) -> dict[str, Any]:
+    """Scores of a network on its validation pixels, as its head gives them; by default those of fractions."""
     x, y, w = checks
-    parts = [np.asarray(member(normalisation.apply(x[k : k + batch]), training=False))[..., 0] for k in range(0, len(x), batch)]
-    known = w > 0
-    block, predicted, truth = np.nonzero(known)[0], 100 * np.concatenate(parts)[known], 100 * y[known]
-    sums = density_sums(predicted, truth, block, len(x))
-    cut = 100 * SEALED_FRACTION
-    counts = threshold_counts(np.floor(predicted + 0.5).astype("u1"), truth >= cut, block, len(x))
-    found = {**estimates([sums], density_scores), **estimates([counts], mask_scores_from(cut))}
-    return {name: estimate.to_json() for name, estimate in found.items()}
-
-
-def _constant_loss(regions: Sequence[Region], masks: Sequence[np.ndarray], checks: Batch, absolute: float) -> float:
-    """Validation loss of the training mean: what a model must beat to have learnt anything."""
-    p = float(np.clip(_mean(regions, masks), 1e-6, 1 - 1e-6))
-    _, y, w = checks
-    loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)) * (1 - absolute) + absolute * ABSOLUTE_SCALE * np.abs(p - y)
-    return float((w * loss).sum(dtype="f8") / w.sum(dtype="f8"))
+    parts = [np.asarray(member(normalisation.apply(x[k : k + batch]), training=False)) for k in range(0, len(x), batch)]
+    return (head or FractionHead()).scores(np.concatenate(parts), y, w)

@@ -1,4 +1,4 @@
-"""The U-Net that predicts sealed and built-up fractions: parameters, network, saving (ATBD 4.2.3, 4.3.1).
+"""The U-Net that predicts fractions or classes: parameters, network, saving (ATBD 4.2.3, 4.3.1).
 
 How it is trained is in `training`, how it predicts in `prediction`. TensorFlow takes seconds and 600 MB to import, so it
 is imported inside the functions that need it. Never fork a process that has used it: the child hangs; spawn works.
@@ -23,16 +23,13 @@ CLIP = 8.0
 """Standardised features are cut here, in standard deviations, so that a cloud that got through saturates nothing."""
 
 
-class UNetParameters(BaseModel):
-    """Everything that shapes a model and its training."""
+class NetworkParameters(BaseModel):
+    """What shapes a U-Net and its training, whatever it answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    features: Literal["atbd12", "full18"] = "atbd12"
-    """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
-    reference: Literal["density", "outline"] = "density"
-    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere
-    (docs/dev/algorithms.md, section 6)."""
+    features: str
+    """Name of a feature set."""
     base_filters: int = Field(default=16, ge=1)
     """Filters of the first level; each level down has twice as many."""
     depth: int = Field(default=3, ge=1, le=6)
@@ -43,8 +40,6 @@ class UNetParameters(BaseModel):
     """Edge of a prediction window, pixels (ATBD 4.3.1)."""
     overlap: int = Field(default=64, ge=0)
     """Overlap of neighbouring prediction windows, pixels."""
-    align_years: bool = True
-    """Take the median difference between the years off the features of `now` before the models see them."""
     crop: int = Field(default=64, ge=2)
     """Edge of a training crop, pixels; less where no region holds that much valid ground."""
     batch: int = Field(default=4, ge=1)
@@ -73,8 +68,6 @@ class UNetParameters(BaseModel):
     """Random shift of each feature of a training crop, in standard deviations, more of harmonics: years differ in weather."""
     averaging: float = Field(default=0.99, ge=0, lt=1)
     """Share of the running average of the weights that a step keeps; the average is what predicts."""
-    absolute: float = Field(default=0.4, ge=0, le=1)
-    """Share of the absolute error in the loss beside the cross-entropy: robust against wrong references; 0 is the ATBD's."""
     precision: Literal["auto", "float32", "mixed"] = "auto"
     """Numbers of the training; auto: 16 bits on a GPU, 32 otherwise."""
     transfer: bool = True
@@ -111,6 +104,20 @@ class UNetParameters(BaseModel):
     def architecture(self) -> tuple[str, int, int]:
         """Features, filters and depth, which a network shares with the one that it starts from."""
         return self.features, self.base_filters, self.depth
+
+
+class UNetParameters(NetworkParameters):
+    """Parameters of the networks of sealed and built-up fractions."""
+
+    features: Literal["atbd12", "full18"] = "atbd12"
+    """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""
+    reference: Literal["density", "outline"] = "density"
+    """What CLC+ class 1 adds to the old density: full sealing where that has none, or everywhere
+    (docs/dev/algorithms.md, section 6)."""
+    align_years: bool = True
+    """Take the median difference between the years off the features of `now` before the models see them."""
+    absolute: float = Field(default=0.4, ge=0, le=1)
+    """Share of the absolute error in the loss beside the cross-entropy: robust against wrong references; 0 is the ATBD's."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +175,13 @@ def configure_threads(count: int) -> bool:
     return True
 
 
-def build_unet(parameters: UNetParameters, seed: int, name: str = "unet", policy: str = "float32") -> Any:
+def build_unet(parameters: NetworkParameters, seed: int, name: str = "unet", policy: str = "float32", outputs: int = 1) -> Any:
     """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
 
-    A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1; y and x are multiples of 2
-    to the depth. `seed` starts weights and dropout, nothing random is taken from global state; `policy` is Keras' number policy
-    of all layers but the last. Source: ATBD 4.3.1; Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes
-    agree).
+    A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1 or, with more `outputs`,
+    (batch, y, x, outputs) probabilities of classes; y and x are multiples of 2 to the depth. `seed` starts weights and dropout,
+    nothing random is taken from global state; `policy` is Keras' number policy of all layers but the last. Source: ATBD 4.3.1;
+    Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes agree).
     """
     import keras
     from keras import layers as kl
@@ -204,12 +211,13 @@ def build_unet(parameters: UNetParameters, seed: int, name: str = "unet", policy
         x = kl.Concatenate(dtype=policy, name=f"up{level}_skip")([skips[level], x])
         x = double(x, filters, f"up{level}")
     start = keras.initializers.GlorotUniform(seed=next(numbers))
-    outputs = kl.Conv2D(1, 1, activation="sigmoid", kernel_initializer=start, dtype="float32", name="fraction")(x)
-    return keras.Model(inputs, outputs, name=name)
+    answer, last = ("sigmoid", "fraction") if outputs == 1 else ("softmax", "classes")
+    answers = kl.Conv2D(outputs, 1, activation=answer, kernel_initializer=start, dtype="float32", name=last)(x)
+    return keras.Model(inputs, answers, name=name)
 
 
 def join_members(members: Sequence[Any]) -> Any:
-    """One Keras model of several: (batch, y, x, feature) -> (batch, y, x, member)."""
+    """One Keras model of several: (batch, y, x, feature) -> (batch, y, x, member), outputs of a member one after the other."""
     import keras
 
     inputs = keras.layers.Input(members[0].input_shape[1:], name="features")
@@ -218,11 +226,11 @@ def join_members(members: Sequence[Any]) -> Any:
     return keras.Model(inputs, joined, name="members")
 
 
-def rebuild(parameters: UNetParameters, weights: np.ndarray) -> Any:
+def rebuild(parameters: NetworkParameters, weights: np.ndarray, outputs: int = 1) -> Any:
     """The joined model of some parameters with given weights, (n,) in its order; ValueError if their number does not fit."""
     widest = parameters.base_filters << parameters.depth
     if 9 * widest**2 * parameters.members <= weights.size:  # or a network of any size would be built before it is refused
-        model = join_members([build_unet(parameters, 0, f"member_{k}") for k in range(parameters.members)])
+        model = join_members([build_unet(parameters, 0, f"member_{k}", outputs=outputs) for k in range(parameters.members)])
         if set_flat_weights(model, weights):
             return model
     raise ValueError(
@@ -233,7 +241,22 @@ def rebuild(parameters: UNetParameters, weights: np.ndarray) -> Any:
 
 def split_members(model: Any) -> list[Any]:
     """The single models of a joined one, in order."""
-    return [model.get_layer(f"member_{k}") for k in range(model.output_shape[-1])]
+    count = sum(layer.name.startswith("member_") for layer in model.layers)
+    if not count:
+        raise ValueError("it has no members")
+    return [model.get_layer(f"member_{k}") for k in range(count)]
+
+
+def with_last_features(model: Any) -> Any:
+    """A joined model that gives what it gave and, after that, what its members' last layers see: (batch, y, x, channel)."""
+    import keras
+
+    members = [
+        keras.Model(member.inputs, [member.output, member.get_layer("up0_conv2").output]) for member in split_members(model)
+    ]
+    inputs = keras.layers.Input(model.input_shape[1:], name="features")
+    answers, seen = zip(*(member(inputs) for member in members), strict=True)
+    return keras.Model(inputs, keras.layers.Concatenate(name="channels")([*answers, *seen]), name="channels")
 
 
 def save_model(model: Any, path: Path | str) -> None:

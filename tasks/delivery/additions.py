@@ -21,6 +21,8 @@ class Additions:
     """Raised when they would give other files."""
     properties: Callable[[Job, Layer, Lineage], Mapping[str, Any]] = lambda job, layer, lineage: {}
     """Properties of a product's STAC Item, besides or instead of those that all have."""
+    layer: Callable[[Job, Layer], Layer] = lambda job, layer: layer
+    """The layer as it is delivered here: with the production's own classes (`Delivery.own_classes`)."""
     files: Callable[[Layer], Mapping[str, str]] = lambda layer: {}
     """Further files of a product: key of the asset -> ending of the name, after a dot."""
     write: Callable[[Job, Layer, Mapping[str, Path]], None] = lambda job, layer, files: None

@@ -236,6 +236,7 @@ def product_of(job: Job, layer: Layer, made: Record, bands: Sequence[Summary], a
 
 
 def _write(additions: Additions, job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
+    layer = additions.layer(job, layer)
     assert layer.delivery is not None
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
     palette = layer.delivery.palette

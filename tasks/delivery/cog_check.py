@@ -129,7 +129,7 @@ def _values(source: rasterio.DatasetReader, layer: Layer) -> Iterator[Finding]:
     elif delivery.limits is not None:
         fits = not valid or (delivery.limits[0] <= low and high <= delivery.limits[1])
         yield Finding("value", fits, f"{low:g} to {high:g}, asked {delivery.limits[0]:g} to {delivery.limits[1]:g}")
-    if delivery.palette is not None:
+    if delivery.palette is not None and not delivery.own_classes:
         try:
             table = source.colormap(1)
             agree = all(tuple(table[c][:3]) == delivery.palette.colours[c] for c in delivery.palette.codes)

@@ -12,6 +12,7 @@ from imperv.layers.reflectance import BANDS
 from imperv.tasks.family.form import Form
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,17 @@ class Family:
     """Writes the report of a tile and says where; the report that all families have where there is none of its own."""
     report_production: Callable[..., str] | None = None
     """The same of all tiles: (production, statuses, costs) -> where."""
+    outputs: Callable[[Production], Sequence[str]] = lambda production: ()
+    """Classes that its networks tell apart, in order; none where they answer with a fraction."""
+    before: Callable[[Production], Sequence[Production]] = lambda production: ()
+    """Productions of other products whose layers it reads: a run makes these layers first, a plan shows them."""
     evaluate: Callable[[Sequence[Job], Mapping[str, str], Callable[[str], None]], dict[str, Any]] | None = None
     """Scores finished tiles for `imperv evaluate`: (jobs, truth rasters by key, progress) -> what is printed as JSON."""
     tables: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     """The same as tables of text: ``title``, ``columns``, ``rows``."""
+    package: Callable[[Job, str, int | None, Path], list[str]] | None = None
+    """Writes the package of a coded map (`imperv package`): (job, layer or nothing, round, file) -> names of what it holds; that
+    of any delivered map where there is none of its own."""
     starting_file: str = ""
     """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
     next_production: Callable[..., tuple[Path, list[str]]] | None = None

@@ -24,12 +24,13 @@ from pydantic import ValidationError
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE, DEFAULT, family_of
 from imperv.layers.features import FEATURE_SETS
-from imperv.layers.network.unet import UNetParameters
+from imperv.layers.network.unet import NetworkParameters
 from imperv.layers.network.weights import flat_weights
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.job import Job, utc_now
 from imperv.tasks.networks.registry import (
     IMPORTED,
+    OUTPUTS,
     Wanted,
     imported,
     load,
@@ -141,7 +142,7 @@ def _check_record(path: Path, record: Record) -> None:
     features = has.get("unet.features")
     if features not in FEATURE_SETS:
         raise _wrong(path, f"its features {features!r} are not known (there are {', '.join(FEATURE_SETS)})")
-    if why := trouble(record, Wanted(str(made_of.get("algorithm")), features)):
+    if why := trouble(record, Wanted(str(made_of.get("algorithm")), features, outputs=tuple(record.statistics.get(OUTPUTS, ())))):
         raise _wrong(path, why)
 
 
@@ -151,8 +152,8 @@ def _network(path: Path, record: Record, data: bytes) -> Any:
 
     has, count = record.ingredients["parameters"], members_of(record)
     try:
-        parameters = UNetParameters(members=count, **{name: has[f"unet.{name}"] for name in ARCHITECTURE})
-        model = rebuild(parameters, np.frombuffer(data, "<f4"))
+        parameters = NetworkParameters(members=count, **{name: has[f"unet.{name}"] for name in ARCHITECTURE})
+        model = rebuild(parameters, np.frombuffer(data, "<f4"), len(record.statistics.get(OUTPUTS, ())) or 1)
     except (KeyError, ValidationError):
         raise _wrong(path, "its record does not describe a network") from None
     except ValueError as error:

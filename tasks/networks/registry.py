@@ -20,6 +20,7 @@ from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import FEATURE_SETS
 from imperv.layers.network.unet import Normalisation
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.networks.symbols import KERAS, is_network
 from imperv.tasks.settings.production import Area, Production
@@ -29,6 +30,9 @@ from imperv.tasks.store.store import Store
 
 AT_ONCE = 10
 """Records read in one go, nearest first: as many as take part at most, so that a search is one listing and one reading."""
+
+OUTPUTS = "outputs"
+"""Statistic of a model that tells classes apart: their names, in order."""
 
 IMPORTED = "imported"
 """Ingredient that tells an imported model from one trained here."""
@@ -53,13 +57,14 @@ class Wanted:
     """Area of the production. Where parameters must agree, a model of a window must be of this one."""
     patch: int = 0
     """Edge of the windows that it is to predict, pixels; 0 for any."""
+    outputs: tuple[str, ...] = ()
+    """Classes that it tells apart; none where it answers with a fraction."""
 
     @classmethod
     def of(cls, production: Production, symbol: str, same: bool | None = None) -> Wanted:
         """What a production asks of models: `same` by ``parameters.ensemble.accept``, if not given."""
         layer, parameters = CATALOGUE[symbol], production.parameters
-        year = production.periods.of(layer.role)[0]
-        algorithm, period = f"{layer.stem} {layer.version}", (str(year.start), str(year.end))
+        algorithm, period = f"{layer.stem} {layer.version}", None if layer.any_period else period_of(production, symbol)
         if not is_network(symbol):
             return cls(algorithm, "", period)
         if same is None:
@@ -71,7 +76,14 @@ class Wanted:
             parameters.pick(layer.parameters) if same else None,
             production.area,
             parameters.unet.patch,
+            tuple(family(production.product).outputs(production)),
         )
+
+
+def period_of(production: Production, symbol: str) -> tuple[str, str]:
+    """First and last day that a layer of a production describes."""
+    year = production.periods.of(CATALOGUE[symbol].role)[0]
+    return str(year.start), str(year.end)
 
 
 def trouble(record: Record, wanted: Wanted) -> str:
@@ -86,6 +98,9 @@ def trouble(record: Record, wanted: Wanted) -> str:
         return f"other features: {has.get('unet.features', 'unknown')}, expected {wanted.features}"
     if wanted.features and _names(record) != FEATURE_SETS[wanted.features]:
         return "its normalisation is not that of its features"
+    if tuple(record.statistics.get(OUTPUTS, ())) != wanted.outputs:
+        has_classes = ", ".join(record.statistics.get(OUTPUTS, ())) or "none"
+        return f"other classes: {has_classes}, expected {', '.join(wanted.outputs) or 'none'}"
     if wanted.period and period != wanted.period:
         return f"another year: {describe_period(*period)}, expected {describe_period(*wanted.period)}"
     depth = has.get("unet.depth", 0)

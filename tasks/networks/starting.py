@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from imperv.grids import Tile
-from imperv.layers.network.unet import Normalisation, UNetParameters
+from imperv.layers.network.unet import NetworkParameters, Normalisation
 from imperv.tasks.job import Job
-from imperv.tasks.networks.registry import Wanted, find, load, trouble
+from imperv.tasks.networks.registry import Wanted, find, load, period_of, trouble
 from imperv.tasks.store.records import Record
 
 LOOKED_AT = 25
@@ -29,7 +29,7 @@ def starting_model(job: Job, symbol: str) -> Record | None:
     unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
     wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)
     own = job.record(symbol)
-    if own is not None and own.made and (own.start, own.end) != wanted.period:
+    if own is not None and own.made and (own.start, own.end) != period_of(job.production, symbol):
         usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))
         if usable and job.store.data_in_place(own):
             return own
@@ -39,9 +39,9 @@ def starting_model(job: Job, symbol: str) -> Record | None:
     return next((record for record in near if starts_anew(Tile(record.tile)) and _fits(record, unet)), None)
 
 
-def _fits(record: Record, unet: UNetParameters) -> bool:
+def _fits(record: Record, unet: NetworkParameters) -> bool:
     try:
-        return UNetParameters.model_validate(record.statistics["parameters"]).architecture == unet.architecture
+        return type(unet).model_validate(record.statistics["parameters"]).architecture == unet.architecture
     except (KeyError, ValueError):
         return False
 

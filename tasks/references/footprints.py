@@ -1,4 +1,4 @@
-"""IBUD_ref: share of each pixel covered by building footprints, the union of any number of sources (ATBD 4.4.1).
+"""Share of each pixel covered by building footprints, the union of any number of sources (ATBD 4.4.1).
 
 Every source is read once a tile and its sound polygons are laid down by block of work, so that neither a country nor a tile is
 ever held.
@@ -66,7 +66,7 @@ def look_at_footprints(job: Job, symbol: str) -> Iterator[Remark]:
 
 @dataclass(frozen=True)
 class _FootprintBlock:
-    """One block of IBUD_ref; may travel to another process."""
+    """One block; may travel to another process."""
 
     store: Store
     folder: str
@@ -87,14 +87,14 @@ class _FootprintBlock:
 
 
 def make_footprints(job: Job, layer: Layer) -> Made:
-    """IBUD_ref: building density from footprints; InputError if none are named or a file cannot be used."""
-    grid, blocks, place = job.grid(10), job.blocks(10), job.place(layer.symbol)
+    """Building density from footprints on the layer's grid; InputError if none are named or a file cannot be used."""
+    grid, blocks, place = job.grid_of(layer), job.blocks_of(layer), job.place(layer.symbol)
     with _scratch(job.store, place.data) as (folder, local):
-        tallies, counts = _lay_down(job, blocks, local)
+        tallies, counts = _lay_down(job, grid, blocks, local)
         if not job.store.is_local:
             for piece in sorted(local.iterdir()):
                 job.store.fs.put_file(str(piece), f"{folder}/{piece.name}")
-        with job.store.writing_arrays(place, grid, 10, layer.variables, attributes(job, layer)) as out:
+        with job.store.writing_arrays(place, grid, layer.resolution, layer.variables, attributes(job, layer)) as out:
             work = _FootprintBlock(job.store, folder, counts, grid, out[layer.variables[0].name], layer)
             size = int(np.prod(blocks[0].shape)) * PIXEL_BYTES + max(counts.values(), default=0) * POLYGON_BYTES
             digest, statistics = summarise(layer, job.engine.map(work, blocks, size, layer.symbol))
@@ -126,9 +126,9 @@ def _piece(block: Block) -> str:
     return f"{block.y0}_{block.x0}.arrows"
 
 
-def _lay_down(job: Job, blocks: Sequence[Block], folder: Path) -> tuple[list[Tally], dict[Block, int]]:
+def _lay_down(job: Job, grid: GeoBox, blocks: Sequence[Block], folder: Path) -> tuple[list[Tally], dict[Block, int]]:
     """Write the polygons of all sources into a file for each block that they touch; what was found, and polygons by block."""
-    grid, least = job.grid(10), job.production.references.footprint_confidence
+    least = job.production.references.footprint_confidence
     boxes = shapely.STRtree([shapely.box(*block.geobox(grid).boundingbox.bbox) for block in blocks])
     tallies: list[Tally] = []
     counts = dict.fromkeys(blocks, 0)

@@ -8,6 +8,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from imperv.grids import factor
+from imperv.layers.reflectance import median_of_data
 from imperv.layers.scl import scl_weights
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.settings.scenes import SceneAccess
@@ -54,18 +55,6 @@ def mosaic_mask(looks: Sequence[Look], grid20: GeoBox, access: SceneAccess = LOC
         mask[codes == CLEAR] = CLEAR
         mask[(codes == RESAMPLED) & (mask == NO_DATA)] = RESAMPLED
     return mask, count
-
-
-def median_of_data(stack: np.ndarray) -> np.ndarray:
-    """Median (y, x) of (look, y, x) uint16 without 0, which is no data; halves rounded up; 0 where all are. Sorts in place."""
-    stack.sort(axis=0)
-    count = (stack > 0).sum(axis=0)
-    first = len(stack) - count
-    low, high = (
-        np.take_along_axis(stack, np.minimum(first + k, len(stack) - 1)[None], axis=0)[0].astype("uint32")
-        for k in (np.maximum(count - 1, 0) // 2, count // 2)
-    )
-    return ((low + high + 1) // 2 * (count > 0)).astype("uint16")
 
 
 def _strips(grid: GeoBox, looks: int) -> Iterator[tuple[slice, GeoBox]]:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import CATALOGUE, Layer
-from imperv.layers.network.fitting import DivergenceError
 from imperv.layers.network.sampling import SEALED_FRACTION, Region, density_reference, imd_reference
-from imperv.layers.network.training import Trained, train
-from imperv.layers.network.unet import UNetParameters, configure_threads, save_model
-from imperv.tasks.errors import WorkError
+from imperv.layers.network.unet import UNetParameters, configure_threads
 from imperv.tasks.imperviousness.nodes.features import read_features
 from imperv.tasks.job import Job, Made
-from imperv.tasks.networks.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
-from imperv.tasks.networks.registry import weights_digest
-from imperv.tasks.networks.starting import load_start, starting_model
-from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.networks.making import START, train_and_store
 
 REGION = 500
 """Edge of a training region on tiles too large to be held, pixels."""
@@ -36,12 +27,6 @@ SMALL_GROUND = 250_000
 LEAST_SEALED = 20
 """Sealed or built-up pixels below which a tile gets no model of its own; our choice."""
 
-OTHER_SEED = 100
-"""Added to the seed when a training that diverged is repeated."""
-
-START = "start"
-"""Ingredient of a model whose training started from another one: that model's version."""
-
 SEALED_PREFERENCE = 10
 """Odds of drawing a fully sealed region against one without sealed land."""
 
@@ -49,33 +34,15 @@ SEALED_PREFERENCE = 10
 def make_model(job: Job, layer: Layer) -> Made:
     """Train and store the model of a tile.
 
-    An interrupted training resumes from its last epoch. One that diverges is repeated once from another seed. A tile that
-    has nothing to learn from gets no model: those of the nearest tiles serve it. WorkError if the ground is too small to be
-    split, or the training diverges twice.
+    A tile that has nothing to learn from gets no model: those of the nearest tiles serve it. Else as `train_and_store`.
     """
     parameters = job.production.parameters.unet
     configure_threads(job.engine.settings.workers)
     regions = training_regions(job, layer, parameters)
     if reason := nothing_to_learn(job, layer, regions):
         return Made("", {}, (f"{reason}: the models of the nearest tiles are used",), made=False, reason=reason)
-    start = starting_model(job, layer.symbol) if parameters.transfer else None
-    trained, warnings = _train(job, layer, regions, parameters, start)
-    place, metadata = job.place(layer.symbol), trained.metadata()
-    job.store.remove_record(place.record)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(trained.model, Path(folder) / "model.keras")
-        job.store.put_file(Path(folder) / "model.keras", place.data)
-    if any(min(member["validation"]) > member["constant_loss"] for member in trained.history):
-        warnings += ("the validation loss is above that of a constant: the model has learnt nothing of use",)
-    drop_checkpoint(job, layer.symbol)
     learnt = [str(j.tile) for j in training_jobs(job, layer.symbol)]
-    found = {**metadata, "members": parameters.members, "tiles": learnt, "start": start.tile if start else ""}
-    return Made(
-        weights_digest(trained.model, metadata["normalisation"]),
-        found,
-        warnings,
-        external={START: start.version} if start else {},
-    )
+    return train_and_store(job, layer, regions, parameters, learnt, training_versions(job, layer.symbol))
 
 
 def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
@@ -87,50 +54,6 @@ def nothing_to_learn(job: Job, layer: Layer, regions: Sequence[Region]) -> str:
     if sealed < LEAST_SEALED:
         return f"{where} hold {sealed} pixels of {what} in tile {job.tile}, too few to learn from"
     return ""
-
-
-def _train(
-    job: Job, layer: Layer, regions: list[Region], parameters: UNetParameters, start: Record | None
-) -> tuple[Trained, tuple[str, ...]]:
-    """Train from a start if there is one, and once more from another seed if that diverges."""
-    total, done = parameters.members * parameters.epochs, [0]
-
-    def advance(*_: object) -> None:
-        done[0] = min(done[0] + 1, total)
-        if job.engine.progress:
-            job.engine.progress(done[0], total)
-
-    warnings: tuple[str, ...] = ()
-    for attempt in (parameters, parameters.model_copy(update={"seed": parameters.seed + OTHER_SEED})):
-        key = _training_key(job, layer, attempt, start)
-        keep = partial(save_checkpoint, job, layer.symbol, key)
-        initial = load_start(job, start) if start else None
-        try:
-            return train(regions, attempt, advance, initial, load_checkpoint(job, layer.symbol, key), keep), warnings
-        except DivergenceError as error:
-            warnings = (f"the training diverged ({error}) and was repeated from another seed",)
-        except ValueError as error:
-            raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
-    raise WorkError(
-        f"{layer.symbol} of tile {job.tile}: {warnings[0].replace(' and was repeated', '; so did another')}; "
-        "lower parameters.unet.learning_rate or check the references"
-    )
-
-
-def _training_key(job: Job, layer: Layer, parameters: UNetParameters, start: Record | None) -> str:
-    """Key of a training, which its checkpoints must have."""
-    inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
-    return digest_of(
-        {
-            "algorithm": f"{layer.stem} {layer.version}",
-            "window": list(job.bounds),
-            "memory": job.engine.budget,
-            "parameters": parameters.model_dump(mode="json"),
-            "inputs": inputs,
-            "neighbours": training_versions(job, layer.symbol),
-            "start": start.version if start else "",
-        }
-    )
 
 
 def is_small(job: Job) -> bool:

@@ -18,7 +18,7 @@ def test_sets_are_those_of_the_atbd():
     assert len(ATBD12) == len(set(ATBD12)) == 12
     assert len(FULL18) == len(set(FULL18)) == 18
     assert FULL18[:12] == ATBD12
-    assert FEATURE_SETS == {"atbd12": ATBD12, "full18": FULL18}
+    assert (FEATURE_SETS["atbd12"], FEATURE_SETS["full18"]) == (ATBD12, FULL18)
 
 
 def test_values_and_order_of_atbd12(inputs):

@@ -1,0 +1,1 @@
+"""Urban land cover: how its layers are made, tuned, delivered and reported."""

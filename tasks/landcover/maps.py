@@ -1,0 +1,180 @@
+"""Coded maps from what the base model answers, and from what polygons change of it: LC_base, LC_confidence, LC_tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imperv.grids import Block, block_grid, inner_slices, pad_clipped
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.catalogue.landcover import SEEN
+from imperv.layers.landcover.sieve import sieve
+from imperv.layers.landcover.tuning import STEPS, Head, Samples, answer, nothing
+from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+
+NO_DATA = 255
+
+PIECE = 500
+"""Edge of what is computed at once, pixels: a chunk of the store."""
+
+PIXEL_BYTES = 400
+"""Memory of a pixel of a piece: probabilities and features in float32."""
+
+MAP_NS = 250.0
+"""Core nanoseconds of a pixel of a map."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The stored answers of a tile."""
+
+    shares: Any
+    """(class, y, x) uint8."""
+    seen: Any
+    """(channel, y, x) uint8."""
+
+    @classmethod
+    def of(cls, job: Job) -> Answers:
+        """Those of a finished LC_probability."""
+        group = job.group("LC_probability")
+        return cls(group["LC_probability"], group[SEEN])
+
+    @property
+    def nothing(self) -> Head:
+        """The head that changes nothing."""
+        return nothing(self.shares.shape[0], self.seen.shape[0])
+
+    def read(self, block: Block, head: Head) -> tuple[Samples, np.ndarray]:
+        """Pixels of a block with data, and where they are, (y, x) bool; features only where the head wants them."""
+        shares = np.asarray(self.shares[(slice(None), *block.slices)])
+        known = shares[0] != NO_DATA
+        wanted = head.weights.any()
+        seen = np.asarray(self.seen[(slice(None), *block.slices)]) if wanted else np.zeros((self.seen.shape[0], 0, 0), "u1")
+        last = seen[:, known].T if wanted else np.zeros((int(known.sum()), self.seen.shape[0]), "u1")
+        return Samples(np.ascontiguousarray(shares[:, known].T), np.ascontiguousarray(last)), known
+
+
+def logits_of(answers: Answers, block: Block, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (pixel, class) of the pixels of a block with data, and where these are."""
+    samples, known = answers.read(block, head)
+    return answer(head, samples), known
+
+
+def classes_of(answers: Answers, block: Block, head: Head, codes: tuple[int, ...], least: int) -> np.ndarray:
+    """The map of a block: the most probable class of each pixel, sieved; the first of the list where two are alike."""
+    outer = pad_clipped(block, least + 2, answers.shares.shape[1:]) if least else block
+    out = np.full(outer.shape, NO_DATA, "u1")
+    logits, known = logits_of(answers, outer, head)
+    out[known] = np.asarray(codes, "u1")[logits.argmax(axis=1)]
+    return sieve(out, least)[inner_slices(block, outer)]
+
+
+@dataclass(frozen=True)
+class MapBlock:
+    """One block of a coded map."""
+
+    answers: Answers
+    head: Head
+    codes: tuple[int, ...]
+    least: int
+    out: Any
+    layer: Layer
+    base: Any = None
+    """The base map, where changes are counted."""
+
+    def __call__(self, block: Block) -> tuple[BlockReport, np.ndarray]:
+        """Compute and store it; with the pixels of each class of the base map (row) and of this one."""
+        pixels = np.empty(block.shape, "u1")
+        for piece in pieces_of(block):
+            here = Block(piece.y0 - block.y0, piece.x0 - block.x0, piece.y1 - block.y0, piece.x1 - block.x0)
+            pixels[here.slices] = classes_of(self.answers, piece, self.head, self.codes, self.least)
+        self.out[block.slices] = pixels
+        changed = np.zeros((256, 256), "i8")
+        if self.base is not None:
+            before = np.asarray(self.base[block.slices]).astype("i8")
+            changed = np.bincount(before.ravel() * 256 + pixels.ravel().astype("i8"), minlength=65536).reshape(256, 256)
+        return report({self.layer.symbol: pixels}, self.layer), changed
+
+
+def pieces_of(block: Block) -> Iterator[Block]:
+    """Pieces of a block on the chunks of the store."""
+    for y in range(block.y0, block.y1, PIECE):
+        for x in range(block.x0, block.x1, PIECE):
+            yield Block(y, x, min(y + PIECE, block.y1), min(x + PIECE, block.x1))
+
+
+def make_map(job: Job, layer: Layer, head: Head | None = None, base: str = "") -> tuple[str, dict[str, Any]]:
+    """Write a coded map: digest and statistics, with ``changed`` (from, to, pixels) against the layer `base`."""
+    answers, parameters = Answers.of(job), job.production.parameters
+    codes = tuple(c.code for c in parameters.classes.classes)
+    with job.store.writing_arrays(
+        job.place(layer.symbol), job.grid_of(layer), layer.resolution, layer.variables, attributes(job, layer)
+    ) as out:
+        work = MapBlock(
+            answers, head or answers.nothing, codes, parameters.map.sieve, out[layer.symbol], layer,
+            job.array(base) if base else None,
+        )  # fmt: skip
+        found = job.engine.map(work, job.blocks_of(layer), map_bytes(job, layer), layer.symbol)
+    digest, statistics = summarise(layer, [part for part, _ in found])
+    table = sum((changed for _, changed in found), np.zeros((256, 256), "i8"))
+    np.fill_diagonal(table, 0)
+    if base:
+        statistics["changed"] = [[int(a), int(b), int(table[a, b])] for a, b in np.argwhere(table)]
+    return digest, statistics
+
+
+def make_base(job: Job, layer: Layer) -> Made:
+    """LC_base."""
+    digest, statistics = make_map(job, layer)
+    return Made(digest, statistics)
+
+
+@dataclass(frozen=True)
+class ConfidenceBlock:
+    """One block of the confidence."""
+
+    shares: Any
+    out: Any
+    layer: Layer
+
+    def __call__(self, block: Block) -> BlockReport:
+        """Percent of the highest probability."""
+        pixels = np.empty(block.shape, "u1")
+        for piece in pieces_of(block):
+            shares = np.asarray(self.shares[(slice(None), *piece.slices)])
+            here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
+            known = shares[0] != NO_DATA
+            pixels[here] = np.where(known, np.rint(100 * np.where(known, shares.max(axis=0), 0).astype("f4") / STEPS), NO_DATA)
+        self.out[block.slices] = pixels
+        return report({self.layer.symbol: pixels}, self.layer)
+
+
+def make_confidence(job: Job, layer: Layer) -> Made:
+    """LC_confidence."""
+    with job.store.writing_arrays(
+        job.place(layer.symbol), job.grid_of(layer), layer.resolution, layer.variables, attributes(job, layer)
+    ) as out:
+        work = ConfidenceBlock(Answers.of(job).shares, out[layer.symbol], layer)
+        digest, statistics = summarise(layer, job.engine.map(work, job.blocks_of(layer), map_bytes(job, layer), layer.symbol))
+    return Made(digest, statistics)
+
+
+def map_bytes(job: Job, layer: Layer) -> int:
+    """Memory of a block: its map, and one piece."""
+    rows, columns = job.blocks_of(layer)[0].shape
+    return rows * columns * 4 + PIECE * PIECE * PIXEL_BYTES
+
+
+def map_cost(job: Job, layer: Layer) -> Cost:
+    """Reading what the base model answered, and one product of matrices."""
+    rows, columns = job.grid_of(CATALOGUE[layer.symbol]).shape
+    return Cost(rows * columns * MAP_NS / 1e9, resident(job, map_bytes(job, layer) * job.engine.settings.workers))
+
+
+def block_of_tile(job: Job) -> list[Block]:
+    """Pieces of the whole tile, in order."""
+    return list(block_grid(job.grid_of(CATALOGUE["LC_probability"]), PIECE))

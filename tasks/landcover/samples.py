@@ -1,0 +1,265 @@
+"""Training polygons of a person: read from any vector file, every fault of a file named at once, and brought to pixels.
+
+Rings are mended where that is harmless. GeoJSON is in degrees unless it names another reference system.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError, ProjError
+from rasterio.features import rasterize
+
+from imperv.grids import Block
+from imperv.layers.landcover.classes import LandClass, class_named
+from imperv.tasks.errors import InputError
+
+MOST_FEATURES, MOST_VERTICES = 2000, 200_000
+"""Of a file."""
+
+SHOWN = 30
+"""Faults of a file that are listed."""
+
+EEA_CRS = "EPSG:3035"
+
+CLASS_COLUMNS = ("class", "class_name", "classname", "landcover", "land_cover", "label")
+"""Names of the column of the class, in any case."""
+
+DECIMALS = 8
+"""Of degrees that are written: a millimetre."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One polygon, or point."""
+
+    number: int
+    """Its place in the file, from 1."""
+    shape: shapely.Geometry
+    """In EPSG:3035."""
+    code: int
+    """Of its class."""
+    class_name: str
+    name: str = ""
+    weight: float = 1.0
+    """Against other polygons."""
+
+    def __str__(self) -> str:
+        return f"polygon {self.number} ({self.name or self.class_name})"
+
+
+def read_samples(path: str | Path, classes: Sequence[LandClass], grid: GeoBox, where: str = "--polygons") -> tuple[Sample, ...]:
+    """Polygons of a vector file on the grid of a tile.
+
+    InputError, one line for each fault, if the file cannot be read, a class is unknown, a polygon lies outside of the grid or
+    holds no pixel, or polygons of two classes share a pixel.
+    """
+    found = _frame(str(path), where)
+    start = f"{where}: {path}"
+    if not len(found):
+        return ()
+    column = next((c for c in found.columns if str(c).lower() in CLASS_COLUMNS), None)
+    if column is None:
+        there = ", ".join(str(c) for c in found.columns if c != found.geometry.name) or "none"
+        raise InputError(f"{start}: has no column class (it has {there}); name the class of each polygon there")
+    names = {str(c).lower(): c for c in found.columns}
+    samples, faults = [], []
+    to_grid = _transformer(found.crs, start)
+    for number, row in enumerate(found.to_dict("records"), 1):
+        text, label = row[column], str(_text(row.get(names.get("name", ""))))
+        one = class_named(text, classes) if _text(text) else "name its class"
+        who = f"polygon {number}" + (f" ({label or text})" if _text(label or text) else "")
+        if isinstance(one, str):
+            faults.append(f"{who}: unknown class {text!r}; {one}" if _text(text) else f"{who}: has no class; {one}")
+            continue
+        weight, fault = _weight(row.get(names.get("weight", "")))
+        shape = row[found.geometry.name]
+        fault = fault or _wrong_shape(shape)
+        if fault:
+            faults.append(f"{who}: {fault}")
+            continue
+        shape = _polygons(shapely.transform(shape, lambda x, y: to_grid.transform(x, y), interleaved=False))
+        sample = Sample(number, shape, one.code, one.name, label, weight)
+        if why := _misplaced(sample, grid):
+            faults.append(f"{who}: {why}")
+        else:
+            samples.append(sample)
+    faults += [] if faults else list(_shared_pixels(samples, grid))
+    if faults:
+        more = [f"{start}: {len(faults) - SHOWN} more faults"] if len(faults) > SHOWN else []
+        raise InputError("\n".join([*(f"{start}: {line}" for line in faults[:SHOWN]), *more]))
+    return tuple(samples)
+
+
+def _text(value: object) -> str:
+    """Of a cell; empty where there is nothing."""
+    return "" if value is None or value != value else str(value).strip()
+
+
+def _frame(path: str, where: str) -> Any:
+    """The file as a GeoDataFrame; InputError where it cannot be read, or is too large."""
+    import geopandas  # takes a second to import
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    from imperv.tasks.vectors.batches import is_local, ogr_name
+
+    if is_local(path) and not Path(path).exists():
+        raise InputError(f"{where}: {path} does not exist; correct the path")
+    try:
+        found = pyogrio.read_dataframe(ogr_name(path), force_2d=True, use_arrow=False, max_features=MOST_FEATURES + 1)
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        why = (str(error).splitlines() or ["no vector file"])[0]
+        raise InputError(f"{where}: {path} cannot be read ({why}); write it as GeoJSON or GeoPackage") from None
+    if not isinstance(found, geopandas.GeoDataFrame):
+        if len(found):
+            raise InputError(f"{where}: {path} holds no shapes; write polygons as GeoJSON or GeoPackage")
+        return geopandas.GeoDataFrame(geometry=[])
+    if len(found) > MOST_FEATURES:
+        raise InputError(f"{where}: {path} has more than {MOST_FEATURES} polygons; leave some out")
+    if not len(found):
+        return found
+    vertices = int(shapely.get_num_coordinates(found.geometry.values).sum())
+    if vertices > MOST_VERTICES:
+        raise InputError(f"{where}: {path} has {vertices} vertices, more than {MOST_VERTICES}; simplify the polygons")
+    left, bottom, right, top = shapely.total_bounds(found.geometry.values)
+    degrees = found.crs is None or found.crs.is_geographic
+    if degrees and max(abs(left), abs(right)) > 180 or degrees and max(abs(bottom), abs(top)) > 90:
+        raise InputError(
+            f"{where}: {path}: {left:.0f} {bottom:.0f} are no degrees, which GeoJSON has; they look like metres of EPSG:3035: "
+            "export with EPSG:4326, or as GeoPackage with its reference system"
+        )
+    return found
+
+
+def _transformer(crs: Any, start: str) -> Transformer:
+    try:
+        return Transformer.from_crs(CRS.from_user_input(crs or "OGC:CRS84"), EEA_CRS, always_xy=True)
+    except (CRSError, ProjError) as error:
+        raise InputError(f"{start}: its reference system cannot be used ({error}); export with EPSG:4326") from None
+
+
+def _weight(value: object) -> tuple[float, str]:
+    """Weight of a polygon, and what is wrong with it."""
+    if not _text(value):
+        return 1.0, ""
+    try:
+        number = float(_text(value))
+    except ValueError:
+        number = float("nan")
+    return (number, "") if 0 < number <= 1000 else (1.0, f"weight {_text(value)} is not a number above 0, up to 1000")
+
+
+def _wrong_shape(shape: Any) -> str:
+    if shape is None or shape.is_empty:
+        return "has no outline"
+    if shapely.get_dimensions(shape) == 1:
+        return "is a line; draw a polygon"
+    return "" if np.isfinite(shapely.get_coordinates(shape)).all() else "has coordinates that are no numbers"
+
+
+def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
+    """The areas of a shape whose ring may cross itself; points stay."""
+    if shapely.get_dimensions(shape) == 0:
+        return shape
+    sound = shape if shape.is_valid else shapely.make_valid(shape)
+    return shapely.union_all([part for part in shapely.get_parts(sound) if shapely.get_dimensions(part) == 2] or [sound])
+
+
+def _misplaced(sample: Sample, grid: GeoBox) -> str:
+    area = shapely.box(*grid.boundingbox.bbox)
+    if not np.isfinite(shapely.get_coordinates(sample.shape)).all() or not sample.shape.intersects(area):
+        return "lies outside of the area; draw it inside"
+    if not area.covers(sample.shape):
+        return "reaches beyond the area; draw it inside"
+    if not len(pixels_of(sample, grid)[0]):
+        return f"holds the centre of no pixel of {grid.resolution.x:g} m ({sample.shape.area:.0f} m2); draw it larger"
+    return ""
+
+
+def pixels_of(sample: Sample, grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels of a grid whose centre lies in a polygon, or that hold a point."""
+    window = _window(sample, grid)
+    if window is None:
+        return np.empty(0, "i8"), np.empty(0, "i8")
+    here = window.geobox(grid)
+    drawn = rasterize([(sample.shape, 1)], here.shape.yx, transform=here.affine, dtype="uint8")
+    rows, columns = np.nonzero(drawn)
+    return rows + window.y0, columns + window.x0
+
+
+def _window(sample: Sample, grid: GeoBox) -> Block | None:
+    """Pixels around a polygon; None beside the grid."""
+    left, bottom, right, top = sample.shape.bounds
+    x0, y0 = ~grid.affine * (left, top)
+    x1, y1 = ~grid.affine * (right, bottom)
+    rows, columns = grid.shape
+    top, first, bottom, last = (int(np.floor(v)) for v in (y0, x0, y1, x1))
+    block = Block(max(top, 0), max(first, 0), min(bottom + 1, rows), min(last + 1, columns))
+    return block if block.y0 < block.y1 and block.x0 < block.x1 else None
+
+
+def rasterise(samples: Sequence[Sample], grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """Code (y, x) uint8 and number of the polygon (y, x) int32, from 0 in the order given; 0 and -1 elsewhere."""
+    codes, numbers = np.zeros(grid.shape.yx, "u1"), np.full(grid.shape.yx, -1, "i4")
+    for number, sample in enumerate(samples):
+        pixels = pixels_of(sample, grid)
+        codes[pixels], numbers[pixels] = sample.code, number
+    return codes, numbers
+
+
+def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[str]:
+    """Polygons of two classes that share pixels."""
+    if len({sample.code for sample in samples}) < 2:
+        return
+    tree = shapely.STRtree([sample.shape for sample in samples])
+    first, second = tree.query([sample.shape for sample in samples], predicate="intersects")
+    for a, b in sorted({(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j}):
+        one, other = samples[a], samples[b]
+        if one.code == other.code:
+            continue
+        both = set(zip(*(v.tolist() for v in pixels_of(one, grid)), strict=True)) & set(
+            zip(*(v.tolist() for v in pixels_of(other, grid)), strict=True)
+        )
+        if both:
+            yield (
+                f"{one} of {one.class_name} and {other} of {other.class_name} share {len(both)} "
+                f"pixel{'s' if len(both) > 1 else ''}; draw them apart"
+            )
+
+
+def as_geojson(samples: Sequence[Sample], *, degrees: bool = True) -> str:
+    """Polygons as GeoJSON: in degrees, with eight decimals, for people; or exactly, in EPSG:3035, for the store."""
+    turn = Transformer.from_crs(EEA_CRS, "OGC:CRS84", always_xy=True)
+    features = []
+    for sample in samples:
+        shape = sample.shape
+        if degrees:
+            shape = shapely.transform(shape, lambda x, y: np.round(turn.transform(x, y), DECIMALS), interleaved=False)
+        properties = {"class": sample.class_name, "name": sample.name, "weight": sample.weight}
+        features.append({"type": "Feature", "properties": properties, "geometry": json.loads(shapely.to_geojson(shape))})
+    found: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    if not degrees:
+        found["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
+    return json.dumps(found) + "\n"
+
+
+def of_store(table: dict[str, Any], classes: Sequence[LandClass]) -> tuple[Sample, ...]:
+    """Polygons that `as_geojson` wrote for the store; InputError for a class that the production no longer has."""
+    found = []
+    for number, feature in enumerate(table["features"], 1):
+        about = feature["properties"]
+        one = class_named(about["class"], classes)
+        if isinstance(one, str):
+            raise InputError(f"polygon {number} of the round is of class {about['class']}, which this production has not; {one}")
+        shape = shapely.from_geojson(json.dumps(feature["geometry"]))
+        found.append(Sample(number, shape, one.code, one.name, about["name"], about["weight"]))
+    return tuple(found)

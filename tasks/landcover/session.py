@@ -1,0 +1,271 @@
+"""What a person does with a tile whose base map is there: tune, go back to a round, compare rounds, ask where to draw next.
+
+The command line and a portal call these functions; the layers of the present round are made as `imperv run` makes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.landcover.tuning import Head, answer, softmax
+from imperv.tasks.delivery.delivery import deliver
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import Job, utc_now
+from imperv.tasks.landcover.maps import Answers, block_of_tile, classes_of
+from imperv.tasks.landcover.rounds import choose, numbers, present, read_round, write_round
+from imperv.tasks.landcover.samples import Sample, as_geojson, pixels_of, read_samples
+from imperv.tasks.landcover.tuning import fit, present_head, scores_of, training_samples
+from imperv.tasks.nodes import make_node
+
+TUNED = ("LC_training", "LC_tuned_model", "LC_tuned")
+"""Layers of a round, in order."""
+
+CELL = 50
+"""Edge of the cells of which each gives at most one place to draw, pixels."""
+
+NEAR = 4
+"""Pixels around polygons where nothing is suggested."""
+
+
+def require_base(job: Job) -> None:
+    """InputError where the base model has not answered yet."""
+    for symbol in ("LC_probability", "LC_base"):
+        if job.usable(symbol) is None:
+            raise InputError(
+                f"{symbol} of tile {job.tile} is not there for this area; first `imperv run {job.tile}`, which makes the base map"
+            )
+
+
+def read_polygons(job: Job, path: Path | str) -> tuple[Sample, ...]:
+    """Polygons of a file for a tile; InputError with all of its faults."""
+    classes = job.production.parameters.classes.classes
+    return read_samples(path, classes, job.grid_of(CATALOGUE["LC_probability"]))
+
+
+def tune_tile(job: Job, samples: Sequence[Sample]) -> dict[str, Any]:
+    """A round: the map tuned by polygons, made and delivered; what `read_round` gives.
+
+    Without polygons the map is that of the base model, to the bit. InputError without a base map, TileBusyError where another
+    process works on the tile.
+    """
+    require_base(job)
+    with job.store.tile_lock(job.tile, job.engine.settings.lease):
+        number, before = max(numbers(job), default=0) + 1, present(job)
+        polygons = json.loads(as_geojson(samples, degrees=False))
+        write_round(job, number, {"round": number, "created": utc_now(), "polygons": polygons, "finished": False})
+        try:
+            choose(job, number)
+            return _made(job, number)
+        except Exception:
+            choose(job, before)
+            raise
+
+
+def restore(job: Job, number: int) -> dict[str, Any]:
+    """Go back to a round, 0 for the base map alone: its layers are made again and delivered."""
+    require_base(job)
+    with job.store.tile_lock(job.tile, job.engine.settings.lease):
+        choose(job, number)
+        if number:
+            return _made(job, number)
+        for symbol in TUNED:
+            make_node(job, symbol)
+        deliver(job, TUNED[-1])
+        return {"round": 0}
+
+
+def _made(job: Job, number: int) -> dict[str, Any]:
+    """Make and deliver the layers of the present round, and keep what they say of it."""
+    records = {symbol: make_node(job, symbol)[0] for symbol in TUNED}
+    deliver(job, TUNED[-1])
+    tuned = records["LC_tuned"].statistics
+    mapped = tuned["LC_tuned"]["pixels"] - tuned["LC_tuned"]["outside"]
+    changed = sum(count for _, _, count in tuned["changed"])
+    found = read_round(job, number) | {
+        "finished": True,
+        "base": job.usable("LC_probability").version,  # type: ignore[union-attr]
+        "head": present_head(job).to_json(),
+        "scores": dict(records["LC_tuned_model"].statistics),
+        "classes": records["LC_training"].statistics["classes"],
+        "changed": tuned["changed"],
+        "changed_share": changed / mapped if mapped else 0.0,
+        "seconds": round(sum(record.seconds for record in records.values()), 3),
+        "warnings": [line for record in records.values() for line in record.warnings],
+    }
+    write_round(job, number, found)
+    return found
+
+
+def rounds(job: Job) -> list[dict[str, Any]]:
+    """All rounds of a tile without their polygons and heads, oldest first, with ``present``."""
+    now = present(job)
+    found = []
+    for number in numbers(job):
+        table = read_round(job, number)
+        count = len(table["polygons"]["features"])
+        short = {key: value for key, value in table.items() if key not in ("polygons", "head")}
+        found.append(short | {"polygons": count, "present": number == now})
+    return found
+
+
+def head_of(job: Job, number: int, answers: Answers) -> Head:
+    """The head of a round that was finished on the present base model; 0 is the base model's own answer."""
+    if number == 0:
+        return answers.nothing
+    table, base = read_round(job, number), job.record("LC_probability")
+    if not table["finished"]:
+        raise InputError(f"round {number} of tile {job.tile} was not finished; `imperv landcover restore` finishes it")
+    if base is not None and table["base"] != base.version:
+        raise InputError(
+            f"round {number} of tile {job.tile} was tuned on another base map; `imperv landcover restore {job.tile} {number}` "
+            "tunes the present one with its polygons"
+        )
+    return Head.from_json(table["head"])
+
+
+def map_of_round(job: Job, number: int, block: Block) -> np.ndarray:
+    """The map of a round, (y, x) uint8 codes of a block of 5 m, without making it the present one; 0 is the base map."""
+    answers, parameters = Answers.of(job), job.production.parameters
+    codes = tuple(one.code for one in parameters.classes.classes)
+    return classes_of(answers, block, head_of(job, number, answers), codes, parameters.map.sieve)
+
+
+def preview(job: Job, samples: Sequence[Sample], block: Block) -> tuple[np.ndarray, dict[str, Any]]:
+    """The tuned map of a block alone, (y, x) uint8 codes, and scores by left-out polygons; nothing is kept."""
+    require_base(job)
+    answers, parameters = Answers.of(job), job.production.parameters
+    classes = parameters.classes.classes
+    tuned, polygons = fit(job, answers, samples, parameters.tuning)
+    codes = classes_of(answers, block, tuned.head, tuple(one.code for one in classes), parameters.map.sieve)
+    return codes, scores_of(tuned, polygons, [one.name for one in classes])
+
+
+def compare(job: Job, first: int, second: int) -> dict[str, Any]:
+    """Two rounds, 0 for the base map: pixels by class in both maps, and scores of each."""
+    require_base(job)
+    answers, parameters = Answers.of(job), job.production.parameters
+    classes = parameters.classes.classes
+    codes = tuple(one.code for one in classes)
+    heads = [head_of(job, number, answers) for number in (first, second)]
+    table = np.zeros((256, 256), "i8")
+    for block in block_of_tile(job):
+        a, b = (classes_of(answers, block, head, codes, parameters.map.sieve) for head in heads)
+        table += np.bincount(a.ravel().astype("i8") * 256 + b.ravel(), minlength=65536).reshape(256, 256)
+    inside = table[np.ix_(codes, codes)]
+    known = {number: read_round(job, number)["scores"] for number in (first, second) if number}
+    return {
+        "rounds": [first, second],
+        "classes": [one.name for one in classes],
+        "pixels": inside.tolist(),
+        "changed_share": float(1 - np.trace(inside) / max(inside.sum(), 1)),
+        "scores": {str(number): scores.get("scores", {}) for number, scores in known.items()},
+    }
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A place where a polygon would tell most."""
+
+    row: int
+    column: int
+    doubt: float
+    """1 where the two most probable classes are alike, 0 where there is no doubt; 1 more where base and tuned map differ."""
+    base: str
+    tuned: str
+    other: str
+    """The second most probable class."""
+
+
+def suggest(job: Job, count: int = 10) -> list[Suggestion]:
+    """Where to draw next: where the base and the present map disagree or the margin is small, spread over the tile.
+
+    Places nearer than `NEAR` pixels to a polygon of the present round are left out.
+    """
+    require_base(job)
+    answers, classes = Answers.of(job), job.production.parameters.classes.classes
+    number = present(job)
+    head = head_of(job, number, answers)
+    drawn = _drawn(job, number)
+    found = []
+    for block in block_of_tile(job):
+        samples, known = answers.read(block, head)
+        if not known.any():
+            continue
+        base = samples.shares.argmax(axis=1)
+        shares = softmax(answer(head, samples))
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :2]
+        rows = np.arange(len(shares))
+        doubt = np.full(known.shape, -1.0)
+        doubt[known] = 1 - (shares[rows, order[:, 0]] - shares[rows, order[:, 1]]) + (base != order[:, 0])
+        place = np.full(known.shape, -1)
+        place[known] = rows
+        for y, x in drawn:
+            if block.y0 - NEAR <= y < block.y1 + NEAR and block.x0 - NEAR <= x < block.x1 + NEAR:
+                a, b = y - block.y0, x - block.x0
+                doubt[max(a - NEAR, 0) : max(a + NEAR + 1, 0), max(b - NEAR, 0) : max(b + NEAR + 1, 0)] = -1
+        for cell in _cells(block.shape):
+            part = doubt[cell.slices]
+            a, b = divmod(int(part.argmax()), part.shape[1])
+            if part[a, b] < 0:
+                continue
+            y, x = a + cell.y0, b + cell.x0
+            k = place[y, x]
+            names = [classes[int(c)].name for c in (base[k], order[k, 0], order[k, 1])]
+            found.append(Suggestion(block.y0 + y, block.x0 + x, round(float(doubt[y, x]), 4), *names))
+    return _spread(found, count, job.grid_of(CATALOGUE["LC_probability"]).shape.yx)
+
+
+def _cells(shape: tuple[int, int]) -> list[Block]:
+    return [
+        Block(y, x, min(y + CELL, shape[0]), min(x + CELL, shape[1]))
+        for y in range(0, shape[0], CELL) for x in range(0, shape[1], CELL)
+    ]  # fmt: skip
+
+
+def _drawn(job: Job, number: int) -> set[tuple[int, int]]:
+    """Pixels of the polygons of a round."""
+    if not number:
+        return set()
+    grid = job.grid_of(CATALOGUE["LC_probability"])
+    return {
+        place for sample in training_samples(job)
+        for place in zip(*(v.tolist() for v in pixels_of(sample, grid)), strict=True)
+    }  # fmt: skip
+
+
+def _spread(found: list[Suggestion], count: int, shape: tuple[int, int]) -> list[Suggestion]:
+    """The most doubtful ones that lie apart; closer ones only where there are not enough."""
+    ranked = sorted(found, key=lambda s: (-s.doubt, s.row, s.column))
+    apart = 0.7 * float(np.sqrt(shape[0] * shape[1] / max(count, 1)))
+    chosen: list[Suggestion] = []
+    while len(chosen) < min(count, len(ranked)):
+        for one in ranked:
+            if len(chosen) == count:
+                break
+            if one not in chosen and all(np.hypot(one.row - o.row, one.column - o.column) >= apart for o in chosen):
+                chosen.append(one)
+        apart = apart / 2 if apart > 1 else 0
+    return chosen
+
+
+def suggestions_geojson(job: Job, found: Sequence[Suggestion]) -> str:
+    """Places as squares of three pixels in degrees, to be drawn over."""
+    grid = job.grid_of(CATALOGUE["LC_probability"])
+    features = []
+    for one in found:
+        x, y = grid.affine * (one.column - 1, one.row + 2)
+        shape = shapely.box(x, y, x + 3 * grid.resolution.x, y - 3 * grid.resolution.y)
+        sample = Sample(0, shape, 0, "")
+        feature = json.loads(as_geojson([sample]))["features"][0]
+        about = {"doubt": one.doubt, "base": one.base, "tuned": one.tuned, "second": one.other}
+        features.append(feature | {"properties": about})
+    return json.dumps({"type": "FeatureCollection", "features": features}) + "\n"

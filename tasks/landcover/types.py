@@ -1,0 +1,186 @@
+"""Built-up types by centre patches: LC_types_model, LC_types (docs/landcover.md, Built-up types)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.features import URBAN15
+from imperv.layers.landcover.features import REACH, stack_features
+from imperv.layers.landcover.patches import (
+    TYPES,
+    PatchParameters,
+    Points,
+    build_patch_network,
+    predict_dense,
+    train_patches,
+)
+from imperv.layers.network.unet import Normalisation, configure_threads
+from imperv.layers.network.weights import flat_weights, set_flat_weights
+from imperv.layers.statistics.classes import class_counts, class_scores
+from imperv.layers.statistics.scores import estimates
+from imperv.tasks.errors import WorkError
+from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.job import Job, Made, attributes, report, summarise
+from imperv.tasks.landcover.points import Place, read_points
+from imperv.tasks.references.fingerprints import fingerprint
+from imperv.tasks.store.records import digest_of
+
+NO_DATA = 255
+
+PIECE = 500
+"""Edge of what is predicted at once, pixels."""
+
+MOST_POINTS = 20_000
+"""Points that are learnt from; more are drawn from by the seed."""
+
+POINT_NS = 40.0
+"""Core nanoseconds of training a pixel of a patch, filter and pass."""
+
+TYPE_NS = 3000.0
+"""Core nanoseconds of a pixel of the map, 24 filters."""
+
+
+def not_needed(job: Job, symbol: str) -> str:
+    """Why there is no map of types."""
+    return "" if job.production.references.points else "references.points is missing"
+
+
+def points_external(job: Job, layer: Layer) -> Mapping[str, Any]:
+    """The file of points."""
+    text = job.production.references.points
+    return {"files": fingerprint(job, job.path(text))} if text else {}
+
+
+def check_points(job: Job, symbol: str) -> None:
+    """Refuse a wrong file before anything is made."""
+    if job.production.references.points:
+        type_points(job)
+
+
+def type_points(job: Job) -> Place:
+    """Points of built-up types on the tile's pixels, at most `MOST_POINTS`."""
+    path, grid = job.path(job.production.references.points), job.grid_of(CATALOGUE["LC_types"])
+    return read_points(path, TYPES, grid, "references.points").thinned(MOST_POINTS, job.production.parameters.types.seed)
+
+
+def read_features(job: Job, block: Block) -> np.ndarray:
+    """Features of a block of the mosaic, which may reach beyond the tile: (feature, y, x), NaN no data."""
+    array, (rows, columns) = job.array("LC_mosaic"), job.grid_of(CATALOGUE["LC_mosaic"]).shape
+    inner = Block(max(block.y0, 0), max(block.x0, 0), min(block.y1, rows), min(block.x1, columns))
+    out = np.full((len(URBAN15), *block.shape), np.nan, "f4")
+    here = slice(inner.y0 - block.y0, inner.y1 - block.y0), slice(inner.x0 - block.x0, inner.x1 - block.x0)
+    out[(slice(None), *here)] = stack_features(np.asarray(array[(slice(None), *inner.slices)]))
+    return out
+
+
+def make_types_model(job: Job, layer: Layer) -> Made:
+    """Train the network on points; scores are of points in blocks of ground that it did not learn from."""
+    parameters = job.production.parameters.types
+    configure_threads(job.engine.settings.workers)
+    place = type_points(job)
+    reach = parameters.reach + REACH
+    patches = np.empty((len(place.rows), parameters.patch, parameters.patch, len(URBAN15)), "f4")
+    for k, (y, x) in enumerate(zip(place.rows.tolist(), place.columns.tolist(), strict=True)):
+        around = read_features(job, Block(y - reach, x - reach, y + reach + 1, x + reach + 1))
+        patches[k] = np.moveaxis(around[:, REACH:-REACH, REACH:-REACH], 0, -1)
+    known = np.isfinite(patches[:, parameters.reach, parameters.reach]).all(axis=-1)
+    block = place.rows // parameters.block * 100_000 + place.columns // parameters.block
+    points = Points(patches[known], place.target[known], block[known])
+    try:
+        trained = train_patches(points, URBAN15, len(TYPES), parameters, job.engine.progress)
+    except ValueError as error:
+        raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
+    weights = flat_weights(trained.model).astype("<f4")
+    text = json.dumps({
+        "normalisation": trained.normalisation.to_json(), "weights": base64.b64encode(weights.tobytes()).decode("ascii"),
+    })  # fmt: skip
+    job.store.replace_text(job.place(layer.symbol), text + "\n")
+    held = trained.held_out
+    blocks, where = np.unique(points.block[held], return_inverse=True)
+    counts = class_counts(trained.answers[held].argmax(axis=1), points.target[held], where, len(blocks), len(TYPES))
+    scores = {name: estimate.to_json() for name, estimate in estimates([counts], class_scores(len(TYPES))).items()}
+    warnings = []
+    if place.outside:
+        warnings.append(f"{place.outside} points lie outside of the area and are left out")
+    size = len(TYPES)
+    statistics = {
+        "points": int(known.sum()), "held_out": int(held.sum()), "classes": [one.name for one in TYPES], "scores": scores,
+        "confusion": counts.sum(axis=0).reshape(size, size).tolist(), "validation": list(trained.validation),
+    }  # fmt: skip
+    return Made(digest_of(text), statistics, tuple(warnings))
+
+
+def load_types(job: Job, parameters: PatchParameters) -> tuple[Any, Normalisation]:
+    """Network and normalisation of LC_types_model."""
+    table = json.loads(job.store.read_text(job.place("LC_types_model").data) or "")
+    model = build_patch_network(parameters, len(URBAN15), len(TYPES), parameters.seed)
+    if not set_flat_weights(model, np.frombuffer(base64.b64decode(table["weights"]), "<f4")):
+        raise WorkError(f"LC_types_model of tile {job.tile} is damaged; run the tile again")
+    return model, Normalisation.from_json(table["normalisation"])
+
+
+def make_types(job: Job, layer: Layer) -> Made:
+    """The map of types, piece by piece with the context that a patch sees."""
+    parameters = job.production.parameters.types
+    configure_threads(job.engine.settings.workers)
+    model, normalisation = load_types(job, parameters)
+    codes, reports, blocks = np.array([one.code for one in TYPES], "u1"), [], job.blocks_of(layer)
+    job.engine.at_once(types_bytes(job, layer), layer.symbol)
+    one_more = job.engine.counter(len(blocks))
+    with job.store.writing_arrays(
+        job.place(layer.symbol), job.grid_of(layer), layer.resolution, layer.variables, attributes(job, layer)
+    ) as out:
+        for block in blocks:
+            pixels = np.full(block.shape, NO_DATA, "u1")
+            for y in range(block.y0, block.y1, PIECE):
+                for x in range(block.x0, block.x1, PIECE):
+                    piece = Block(y, x, min(y + PIECE, block.y1), min(x + PIECE, block.x1))
+                    pixels[y - block.y0 : piece.y1 - block.y0, x - block.x0 : piece.x1 - block.x0] = types_of(
+                        job, piece, model, normalisation, parameters, codes
+                    )
+            out[layer.symbol][block.slices] = pixels
+            reports.append(report({layer.symbol: pixels}, layer))
+            one_more()
+    digest, statistics = summarise(layer, reports)
+    return Made(digest, statistics)
+
+
+def types_of(
+    job: Job, piece: Block, model: Any, normalisation: Normalisation, parameters: PatchParameters, codes: np.ndarray
+) -> np.ndarray:
+    """Codes of a piece, as patch by patch."""
+    reach = parameters.reach
+    outer = Block(piece.y0 - reach - REACH, piece.x0 - reach - REACH, piece.y1 + reach + REACH, piece.x1 + reach + REACH)
+    features = read_features(job, outer)[:, REACH:-REACH, REACH:-REACH]
+    answers = predict_dense(model, normalisation, features, reach)[:, reach:-reach, reach:-reach]
+    known = np.isfinite(answers[0])
+    found: np.ndarray = np.where(known, codes[np.where(known, answers, 0).argmax(axis=0)], NO_DATA)
+    return found
+
+
+def types_bytes(job: Job, layer: Layer) -> int:
+    """Memory of a block and of a piece that is predicted."""
+    rows, columns = job.blocks_of(layer)[0].shape
+    edge = PIECE + 2 * (job.production.parameters.types.reach + REACH)
+    return rows * columns * 2 + edge * edge * 4 * (3 * len(URBAN15) + 6) + 256 * 2**20
+
+
+def types_cost(job: Job, layer: Layer) -> Cost:
+    """Of the map."""
+    rows, columns = job.grid_of(layer).shape
+    filters = job.production.parameters.types.filters
+    return Cost(rows * columns * TYPE_NS * (filters / 24) ** 2 / 1e9, resident(job, types_bytes(job, layer)) + 2**29)
+
+
+def types_training_cost(job: Job, layer: Layer) -> Cost:
+    """Of the training, for a thousand points."""
+    types = job.production.parameters.types
+    seconds = 1000 * types.epochs * types.patch**2 * types.filters * POINT_NS / 1e9
+    return Cost(seconds, resident(job, 1000 * types.patch**2 * len(URBAN15) * 12) + 2**29)

@@ -1,0 +1,333 @@
+"""Land cover from scenes to a package: base map, rounds of tuning, restoring, evaluation, refusals, a killed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from imperv.flows.cli.commands import main
+from imperv.grids import Block
+from imperv.tasks.job import Job
+from imperv.tasks.landcover import session
+from imperv.tasks.landcover.rounds import present
+from imperv.tasks.settings.production import Production
+from tests.support.urban import TILE, small_production
+
+COMMAND = "from imperv.flows.cli.commands import main; raise SystemExit(main())"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    file = small_production(tmp_path_factory.mktemp("urban") / "p")
+    assert main(["run", TILE, "--config", str(file)]) == 0
+    return file
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    shutil.copytree(finished.parent, tmp_path / "p")
+    return tmp_path / "p" / finished.name
+
+
+@pytest.fixture(scope="module")
+def tuned(finished, tmp_path_factory) -> Path:
+    """A copy with two rounds: all polygons, then none."""
+    folder = tmp_path_factory.mktemp("tuned") / "p"
+    shutil.copytree(finished.parent, folder)
+    file = folder / finished.name
+    none = folder / "none.geojson"
+    none.write_text('{"type": "FeatureCollection", "features": []}')
+    for polygons in (folder / "training/polygons.geojson", none):
+        assert main(["landcover", "tune", TILE, "-c", str(file), "-p", str(polygons)]) == 0
+    return file
+
+
+def job_of(file: Path) -> Job:
+    return Job.of(Production.read(file), TILE)
+
+
+def states(file: Path, capsys) -> dict[str, str]:
+    capsys.readouterr()
+    assert main(["plan", TILE, "--config", str(file), "--json"]) == 0
+    return {step["node"]: step["state"] for step in json.loads(capsys.readouterr().out)}
+
+
+def product(file: Path, layer: str) -> Path:
+    return file.parent / f"store/products/{TILE}/{layer}_2021-06_{TILE}_R5m.tif"
+
+
+def truth(file: Path) -> np.ndarray:
+    with rasterio.open(file.parent / "truth/truth_landcover.tif") as source:
+        return source.read(1)
+
+
+def test_what_is_read_of_super_resolution_is_made_first(finished, capsys):
+    found = states(finished, capsys)
+    order = list(found)
+    assert order.index("SR5_laea") < order.index("LC_mosaic") and set(found.values()) == {"up to date"}
+    assert product(finished, "SR5_laea").exists() and not product(finished, "SR5").exists()
+    assert main(["verify", "--config", str(finished)]) == 0
+
+
+def test_the_base_map_is_right_where_the_labels_are(finished):
+    with rasterio.open(product(finished, "LC_base")) as source:
+        codes = source.read(1)
+        assert source.colormap(1)[7][:3] == (42, 114, 196) and source.nodata == 255 and source.res == (5, 5)
+    known = (truth(finished) != 255) & (codes != 255)
+    assert known.mean() > 0.95 and (codes == truth(finished))[known].mean() > 0.6
+    assert set(np.unique(codes[known])) <= set(range(1, 8))
+    job = job_of(finished)
+    shares = job.array("LC_probability")[:]
+    assert np.array_equal(np.where(shares[0] == 255, 255, 1 + shares.argmax(axis=0)), codes)
+    with rasterio.open(product(finished, "LC_confidence")) as source:
+        assert np.array_equal(
+            source.read(1), np.where(shares[0] == 255, 255, np.rint(100 * shares.max(axis=0).astype(float) / 254))
+        )
+
+
+def test_what_the_span_does_not_show_is_filled_and_marked(finished):
+    """June is cloudy in a corner, July is not."""
+    job = job_of(finished)
+    looks = job.group("LC_mosaic")["looks"][:]
+    assert set(np.unique(looks)) <= {1, 254, 255} and 0.005 < (looks == 254).mean() < 0.1
+    bands = job.array("LC_mosaic")[:]
+    assert np.array_equal(looks == 255, bands[0] == 0) and bands[:, looks == 254].max() < 6000
+    assert "filled from the months around" in " ".join(job.record("LC_mosaic").warnings)
+
+
+def test_without_polygons_the_tuned_map_is_the_base_map_to_the_bit(tuned):
+    assert np.array_equal(job_of(tuned).array("LC_tuned")[:], job_of(tuned).array("LC_base")[:])
+    assert session.rounds(job_of(tuned))[1]["changed_share"] == 0
+
+
+def test_rounds_are_kept_compared_and_restored(tuned, tmp_path, capsys):
+    shutil.copytree(tuned.parent, tmp_path / "p")
+    file = tmp_path / "p" / tuned.name
+    job = job_of(file)
+    first, second = session.rounds(job)
+    assert (first["polygons"], second["polygons"], second["present"]) == (21, 0, True)
+    assert first["scores"]["scores"]["oa"]["value"] > 0.6 and np.sum(first["scores"]["confusion"]) == pytest.approx(21, abs=0.01)
+    whole = Block(0, 0, *job.array("LC_base").shape)
+    wanted = session.map_of_round(job, 1, whole)
+    assert main(["landcover", "restore", TILE, "1", "-c", str(file)]) == 0
+    assert present(job) == 1 and np.array_equal(job.array("LC_tuned")[:], wanted)
+    with rasterio.open(product(file, "LC_tuned")) as source:
+        assert np.array_equal(source.read(1), wanted)
+    found = session.compare(job, 0, 1)
+    base = job.array("LC_base")[:]
+    assert found["changed_share"] == pytest.approx((base != wanted)[base != 255].mean())
+    assert np.sum(found["pixels"]) == (base != 255).sum()
+    capsys.readouterr()
+    assert main(["landcover", "rounds", TILE, "-c", str(file)]) == 0
+    assert capsys.readouterr().out.count("accuracy on left-out polygons") == 2
+    assert main(["landcover", "restore", TILE, "0", "-c", str(file)]) == 0
+    assert not product(file, "LC_tuned").exists() and len(session.rounds(job)) == 2
+    assert main(["landcover", "restore", TILE, "7", "-c", str(file)]) == 2
+    assert "round 7 of tile E44N25 is not there; there are 1, 2" in capsys.readouterr().err
+
+
+def test_a_view_is_tuned_without_keeping_anything(tuned):
+    job, block = job_of(tuned), Block(20, 30, 120, 190)
+    polygons = session.read_polygons(job, tuned.parent / "training/polygons.geojson")
+    codes, scores = session.preview(job, polygons, block)
+    assert np.array_equal(codes, session.map_of_round(job, 1, block)) and scores["polygons"] == 21
+    assert len(session.rounds(job)) == 2
+
+
+def test_suggestions_lie_apart_and_off_the_polygons(tuned, tmp_path):
+    out = tmp_path / "next.geojson"
+    assert main(["landcover", "suggest", TILE, "-c", str(tuned), "--count", "6", "-o", str(out)]) == 0
+    table = json.loads(out.read_text())
+    assert len(table["features"]) == 6 and all(0 <= f["properties"]["doubt"] <= 2 for f in table["features"])
+    found = session.suggest(job_of(tuned), 6)
+    places = np.array([(one.row, one.column) for one in found])
+    distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + 1e9 * np.eye(6)
+    assert distance.min() > 10 and found == session.suggest(job_of(tuned), 6)
+
+
+def test_a_package_has_everything_and_is_the_same_each_time(tuned, tmp_path, capsys):
+    first, again = tmp_path / "a.zip", tmp_path / "b.zip"
+    assert main(["package", TILE, "-c", str(tuned), "--round", "1", "-o", str(first)]) == 0
+    assert present(job_of(tuned)) == 2  # the present round is the present one again
+    assert main(["package", TILE, "-c", str(tuned), "--round", "1", "-o", str(again)]) == 0
+    assert first.read_bytes() == again.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert archive.namelist() == sorted([
+            "classification.tif", "classification.qml", "classification.png", "classification.stac.json", "summary.txt",
+            "metadata.pdf", "training_polygons.geojson", "tuning.json",
+        ])  # fmt: skip
+        archive.extractall(tmp_path)
+    wanted = session.map_of_round(job_of(tuned), 1, Block(0, 0, *job_of(tuned).array("LC_base").shape))
+    with rasterio.open(tmp_path / "classification.tif") as source:
+        assert np.array_equal(source.read(1), wanted)
+    summary = (tmp_path / "summary.txt").read_text()
+    assert "Resolution   5 m, EPSG:3035" in summary and f"{(wanted != 255).sum() * 25 / 1e6:.4f} km2" in summary
+    shares = [float(line.split("%")[0].split()[-1]) for line in summary.splitlines()[6:]]
+    assert sum(shares) == pytest.approx(100, abs=0.05)
+    assert len(session.read_polygons(job_of(tuned), tmp_path / "training_polygons.geojson")) == 21
+
+
+def test_the_pdf_says_what_it_must(tuned, tmp_path):
+    pdfium = pytest.importorskip("pypdfium2")
+    assert main(["package", TILE, "-c", str(tuned), "--round", "1", "-o", str(tmp_path / "a.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        document = pdfium.PdfDocument(archive.read("metadata.pdf"))
+    text = " ".join(page.get_textpage().get_text_range() for page in document).replace("\r\n", " ")
+    for words in (
+        "Urban land cover, tuned map",
+        "EPSG:3035",
+        "5 m, 400 x 200 pixels",
+        "coniferous trees",
+        "2021-06-12",
+        "Round 1: 21 polygons",
+        "Limits",
+        "Terms of use",
+        "Copernicus Sentinel data",
+    ):
+        assert words in text, words
+    pixels = document[0].render(scale=1).to_numpy()
+    assert any((np.abs(pixels[..., :3].astype(int) - colour[::-1]).sum(axis=-1) < 12).sum() > 50 for colour in [(42, 114, 196)])
+
+
+@pytest.mark.timeout(3000)
+def test_evaluation_has_intervals_and_baselines(tuned, capsys):
+    capsys.readouterr()
+    path = tuned.parent / "truth/truth_landcover.tif"
+    assert main(["evaluate", "-c", str(tuned), "--truth-raster", f"classes={path}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    ways = ("network", "random forest", "gradient boosting")
+    assert set(found["held_out"]) == {"labels", *ways, *(f"{way}, 10 m enlarged" for way in ways)}
+    for scores in (*found["held_out"].values(), *found["stored"].values()):
+        assert scores["oa"]["low"] <= scores["oa"]["value"] <= scores["oa"]["high"]
+    assert found["stored"]["tuned map"]["oa"]["value"] == pytest.approx(found["stored"]["base map"]["oa"]["value"], abs=1e-6)
+    assert main(["evaluate", "-c", str(tuned), "--truth-raster", f"other={path}"]) == 2
+    assert "write classes=FILE or types=FILE" in capsys.readouterr().err
+
+
+def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, capsys):
+    exported = tmp_path / "lc.zip"
+    assert main(["model", "export", "LC", TILE, "-c", str(finished), "-o", str(exported)]) == 0
+    file = small_production(tmp_path / "p", references=False)
+    assert main(["run", TILE, "-c", str(file)]) == 2
+    assert "nothing to learn from and no model of a tile near by" in capsys.readouterr().err
+    assert main(["model", "import", str(exported), "-c", str(file)]) == 0
+    assert main(["run", TILE, "-c", str(file)]) == 0
+    assert np.array_equal(job_of(file).array("LC_base")[:], job_of(finished).array("LC_base")[:])
+    other = file.with_name("other.toml")
+    other.write_text(
+        file.read_text().replace('store = "store"', 'store = "other"')
+        + '[[parameters.classes.list]]\nname = "green"\ncode = 1\ncolour = "#00ff00"\n'
+        '[[parameters.classes.list]]\nname = "grey"\ncode = 2\ncolour = "#808080"\n'
+    )
+    assert main(["model", "import", str(exported), "-c", str(other)]) == 2
+    assert "other classes: bare soil, buildings" in capsys.readouterr().err
+
+
+def test_own_classes_have_own_labels_and_colours(finished, tmp_path, capsys):
+    file = small_production(
+        tmp_path / "p",
+        '[[parameters.classes.list]]\nname = "water"\ncode = 20\ncolour = "#0000ff"\n'
+        '[[parameters.classes.list]]\nname = "land"\ncode = 10\ncolour = "#00ff00"\n',
+    )
+    assert main(["run", TILE, "-c", str(file)]) == 2
+    assert "it has labels for FRAME's classes only" in capsys.readouterr().err
+    with rasterio.open(file.parent / "truth/truth_landcover.tif") as source:
+        codes, profile = source.read(1), source.profile
+    with rasterio.open(file.parent / "labels.tif", "w", **profile) as target:
+        target.write(np.where(codes == 255, 255, np.where(codes == 7, 20, 10)).astype("u1"), 1)
+    text = file.read_text().replace('clcplus = "reference/clcplus.tif"', 'labels = "labels.tif"')
+    file.write_text(text)
+    assert main(["run", TILE, "-c", str(file)]) == 0
+    with rasterio.open(product(file, "LC_base")) as source:
+        found, colours = source.read(1), source.colormap(1)
+    assert colours[20][:3] == (0, 0, 255) and colours[10][:3] == (0, 255, 0)
+    known = (codes != 255) & (found != 255)
+    assert ((found == 20) == (codes == 7))[known].mean() > 0.9 and set(np.unique(found[known])) == {10, 20}
+    assert main(["verify", "-c", str(file)]) == 0
+
+
+def test_what_cannot_be_tuned_is_refused(finished, tmp_path, capsys):
+    polygons = finished.parent / "training/polygons.geojson"
+    file = small_production(tmp_path / "p")
+    assert main(["landcover", "tune", TILE, "-c", str(file), "-p", str(polygons)]) == 2
+    assert "is not there for this area; first `imperv run E44N25`" in capsys.readouterr().err
+    assert main(["package", TILE, "-c", str(finished), "--round", "3", "-o", str(tmp_path / "x.zip")]) == 2
+    assert "round 3 of tile E44N25 is not there; there are none yet" in capsys.readouterr().err
+    assert main(["package", TILE, "-c", str(finished), "--layer", "LC_confidence", "-o", str(tmp_path / "x.zip")]) == 2
+    assert "is no map of classes" in capsys.readouterr().err and not (tmp_path / "x.zip").exists()
+
+
+def test_a_month_without_a_clear_look_is_one_line(tmp_path, capsys):
+    file = small_production(tmp_path / "p")
+    for path in (file.parent / "scenes").rglob("SCL.tif"):
+        with rasterio.open(path) as source:
+            profile = source.profile
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(np.full((1, profile["height"], profile["width"]), 9, "u1"))
+    assert main(["run", TILE, "-c", str(file)]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("imperv: ")]
+    assert len(said) == 1 and "clouds over the whole area in 2021-06" in said[0]
+
+
+def test_a_killed_round_goes_on(copied, capsys):
+    """SIGKILL as soon as the polygons are kept: nothing looks done that is not, and a restore finishes the round."""
+    polygons = copied.parent / "training/polygons.geojson"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", COMMAND, "landcover", "tune", TILE, "-c", str(copied), "-p", str(polygons)],
+        env=os.environ.copy(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    kept = copied.parent / f"store/tiles/{TILE}/2021-06/LC_rounds/001.data.json"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert kept.exists()
+    job = job_of(copied)
+    if not session.rounds(job)[0]["finished"]:
+        assert main(["landcover", "rounds", TILE, "-c", str(copied)]) == 0
+        assert "not finished" in capsys.readouterr().out
+    assert main(["landcover", "restore", TILE, "1", "-c", str(copied)]) == 0
+    assert session.rounds(job)[0]["finished"] and set(states(copied, capsys).values()) == {"up to date"}
+
+
+def test_the_report_shows_both_maps(tuned):
+    assert main(["landcover", "restore", TILE, "1", "-c", str(tuned)]) == 0
+    assert main(["report", TILE, "-c", str(tuned)]) == 0
+    text = (tuned.parent / f"store/runs/landcover/{TILE}.report.html").read_text()
+    for words in ("tuned map", "base map", "Confusion of left-out polygons", "coniferous trees", "Rounds", 'type="range"'):
+        assert words in text, words
+    assert "Could not be shown" not in text
+
+
+def test_reference_points_give_areas_with_intervals(copied):
+    """A sample of the truth: its estimate of each class is near the truth, and the interval holds most of them."""
+    from imperv.tasks.landcover.report import areas
+
+    codes = truth(copied)
+    rng = np.random.default_rng(5)
+    rows, columns = rng.integers(0, codes.shape[0], 400), rng.integers(0, codes.shape[1], 400)
+    known = codes[rows, columns] != 255
+    lines = ["x,y,class"] + [
+        f"{4_422_000 + 5 * x + 2.5},{2_599_000 - 5 * y - 2.5},{codes[y, x]}"
+        for y, x in zip(rows[known].tolist(), columns[known].tolist(), strict=True)
+    ]
+    (copied.parent / "sample.csv").write_text("\n".join(lines) + "\n")
+    copied.write_text(copied.read_text().replace("[references]\n", '[references]\nsample = "sample.csv"\n'))
+    job = job_of(copied)
+    found = areas(job, "LC_base", job.production.parameters.classes.classes)
+    mapped = (job.array("LC_base")[:] != 255).sum() * 25 / 1e6
+    true = [(codes == code).sum() / (codes != 255).sum() * mapped for code in range(1, 8)]
+    assert sum(row["estimate"] for row in found) == pytest.approx(mapped, rel=0.02)
+    assert sum(row["low"] <= area <= row["high"] for row, area in zip(found, true, strict=True)) >= 5

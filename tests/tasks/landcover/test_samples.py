@@ -1,0 +1,155 @@
+"""Polygons of a person: what is read, what is mended, and every fault of a file in one answer."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+
+from imperv.layers.landcover.classes import FRAME
+from imperv.tasks.errors import InputError
+from imperv.tasks.landcover.samples import as_geojson, of_store, pixels_of, rasterise, read_samples
+
+LEFT, TOP = 4_420_000, 2_600_000
+GRID = GeoBox.from_bbox((LEFT, TOP - 1000, LEFT + 1000, TOP), crs="EPSG:3035", resolution=5)
+TO_DEGREES = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True)
+
+
+def square(row: int, column: int, edge: int = 4) -> shapely.Polygon:
+    """Of whole pixels."""
+    x, y = LEFT + 5 * column, TOP - 5 * row
+    return shapely.box(x, y - 5 * edge, x + 5 * edge, y)
+
+
+def frame(*rows: tuple[str, shapely.Geometry], **columns) -> geopandas.GeoDataFrame:
+    names, shapes = zip(*rows, strict=True) if rows else ((), ())
+    return geopandas.GeoDataFrame({"class": list(names), **columns}, geometry=list(shapes), crs="EPSG:3035")
+
+
+def written(tmp_path, found: geopandas.GeoDataFrame, name: str = "p.geojson", crs: str | None = "EPSG:4326"):
+    path = tmp_path / name
+    (found.to_crs(crs) if crs else found).to_file(path)
+    return path
+
+
+def degrees(shape: shapely.Geometry) -> dict:
+    return json.loads(shapely.to_geojson(shapely.transform(shape, TO_DEGREES.transform, interleaved=False)))
+
+
+def read(path):
+    return read_samples(path, FRAME, GRID)
+
+
+@pytest.mark.parametrize(("name", "crs"), [("p.geojson", "EPSG:4326"), ("p.gpkg", "EPSG:3035"), ("p.gpkg", "EPSG:32632")])
+def test_any_form_and_reference_system_gives_the_same_pixels(tmp_path, name, crs):
+    found = read(written(tmp_path, frame(("Bare Soil", square(10, 20)), ("WATER", square(50, 60, 3))), name, crs))
+    assert [(s.code, s.class_name) for s in found] == [(1, "bare soil"), (7, "water")]
+    codes, numbers = rasterise(found, GRID)
+    assert (codes[10:14, 20:24] == 1).all() and (codes[50:53, 60:63] == 7).all() and (codes > 0).sum() == 25
+    assert (numbers[50:53, 60:63] == 1).all() and (numbers >= 0).sum() == 25
+
+
+def test_names_weights_and_points(tmp_path):
+    point = shapely.Point(LEFT + 252, TOP - 502)
+    found = read(written(tmp_path, frame(("grass", square(1, 1)), ("6", point), name=["park", None], weight=[2.5, None])))
+    assert (found[0].name, found[0].weight, found[1].name, found[1].weight) == ("park", 2.5, "", 1.0)
+    assert [v.tolist() for v in pixels_of(found[1], GRID)] == [[100], [50]]
+
+
+def test_all_faults_are_listed_at_once(tmp_path):
+    path = written(
+        tmp_path,
+        frame(
+            ("gras", square(1, 1)), ("grass", square(-50, 10)), ("grass", square(10, 198)),
+            ("water", shapely.box(LEFT + 100.5, TOP - 104, LEFT + 101.5, TOP - 103)),
+            ("water", shapely.LineString([(LEFT + 9, TOP - 9), (LEFT + 90, TOP - 90)])), (None, square(30, 30)),
+            ("water", square(40, 40)), weight=[1, 1, 1, 1, 1, 1, -1],
+        ),
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        read(path)
+    lines = str(caught.value).splitlines()
+    words = [
+        "polygon 1 (gras): unknown class 'gras'; did you mean grass?", "polygon 2 (grass): lies outside of the area",
+        "polygon 3 (grass): reaches beyond the area", "polygon 4 (water): holds the centre of no pixel of 5 m",
+        "polygon 5 (water): is a line", "polygon 6: has no class", "polygon 7 (water): weight -1",
+    ]  # fmt: skip
+    assert len(lines) == 7
+    for line, word in zip(lines, words, strict=True):
+        assert word in line and str(path) in line
+
+
+def test_two_classes_over_one_pixel_are_refused_and_one_class_is_not(tmp_path):
+    assert len(read(written(tmp_path, frame(("grass", square(10, 10)), ("grass", square(12, 12)))))) == 2
+    with pytest.raises(InputError, match=r"polygon 1 \(grass\) of grass and polygon 2 \(water\) of water share 4 pixels"):
+        read(written(tmp_path, frame(("grass", square(10, 10)), ("water", square(12, 12)))))
+    assert len(read(written(tmp_path, frame(("grass", square(10, 10)), ("water", square(10, 14)))))) == 2  # neighbours
+
+
+def test_rings_that_cross_themselves_are_mended(tmp_path):
+    x, y = LEFT + 100, TOP - 100
+    bow = shapely.Polygon([(x, y), (x + 40, y - 40), (x + 40, y), (x, y - 40)])
+    (found,) = read(written(tmp_path, frame(("water", bow))))
+    assert found.shape.is_valid and found.shape.area == pytest.approx(800, rel=1e-3)
+    assert 30 <= len(pixels_of(found, GRID)[0]) <= 34
+
+
+def test_metres_in_a_geojson_are_told_from_degrees(tmp_path):
+    feature = {"type": "Feature", "properties": {"class": "grass"}, "geometry": json.loads(shapely.to_geojson(square(1, 1)))}
+    path = tmp_path / "p.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(InputError, match="are no degrees, which GeoJSON has; they look like metres of EPSG:3035"):
+        read(path)
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+    assert len(read(path)) == 1
+
+
+def test_no_polygon_is_no_fault(tmp_path):
+    path = tmp_path / "none.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    assert read(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "does not exist"), ("no vector file", "cannot be read"),
+        ('{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"kind": "grass"}, "geometry": '
+         '{"type": "Point", "coordinates": [11, 46]}}]}', "has no column class (it has kind)"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_serve(tmp_path, text, words):
+    path = tmp_path / "p.geojson"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        read(path)
+
+
+def test_a_ring_of_a_hundred_thousand_vertices_is_quick(tmp_path):
+    angle = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    radius = 200 + 3 * np.sin(300 * angle)
+    ring = shapely.Polygon(np.column_stack([LEFT + 500 + radius * np.cos(angle), TOP - 500 + radius * np.sin(angle)]))
+    path = written(tmp_path, frame(("grass", ring)), "p.gpkg", "EPSG:3035")
+    start = time.process_time()
+    (found,) = read(path)
+    assert time.process_time() - start < 10 and len(pixels_of(found, GRID)[0]) == pytest.approx(ring.area / 25, rel=0.01)
+
+
+def test_the_store_keeps_polygons_exactly_and_people_get_degrees(tmp_path):
+    samples = read(written(tmp_path, frame(("grass", square(10, 10)), ("water", square(30, 12)))))
+    again = of_store(json.loads(as_geojson(samples, degrees=False)), FRAME)
+    assert [s.shape.wkb for s in again] == [s.shape.wkb for s in samples]
+    path = tmp_path / "people.geojson"
+    path.write_text(as_geojson(samples))
+    for one, other in zip(samples, read(path), strict=True):
+        assert one.shape.hausdorff_distance(other.shape) < 0.01  # a centimetre
+    with pytest.raises(InputError, match="polygon 2 of the round is of class water, which this production has not"):
+        of_store(json.loads(as_geojson(samples, degrees=False)), FRAME[:6])
