@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.sharpening_data import Source, fields, sources
 from imperv.layers.network.unet import configure_threads
-from imperv.layers.network.weights import flat_weights
-from imperv.layers.sharpening.network import Model, Shape, build, save
+from imperv.layers.network.weights import flat_weights, set_flat_weights
+from imperv.layers.sharpening.network import Model, Shape, build, load, save
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.training import Crops, Field, fit
 
@@ -40,17 +40,20 @@ def ground(step: str, with_sweden: bool, usable: np.ndarray | None = None) -> tu
     return found, used
 
 
-def trained(step: str, grounds: list[Field], members: int, steps: int) -> Model:
-    """Members of a step's model."""
+def trained(step: str, grounds: list[Field], members: int, steps: int, start_from: Model | None = None) -> Model:
+    """Members of a step's model; from another one, whose rate had fallen, at half the rate."""
     shape, weights = SHAPES[step], []
+    rate, seed = (RATE, 0) if start_from is None else (RATE / 2, 100)
     crops = Crops(STEPS[step], shape, grounds)
     for k in range(members):
         network, start = build(STEPS[step], shape, k), time.monotonic()
+        if start_from is not None:
+            set_flat_weights(network, start_from.weights[k])
 
         def say(done: int, loss: float, _: float, k: int = k, start: float = start) -> None:
             print(f"{step} member {k}: step {done}, loss {loss:.4f}, {time.monotonic() - start:.0f} s", flush=True)
 
-        fit(network, crops, steps, k, RATE, every=max(1, steps // 10), report=say)
+        fit(network, crops, steps, seed + k, rate, every=max(1, steps // 10), report=say)
         weights.append(flat_weights(network))
     return Model(step, Shape(shape.width, shape.blocks, shape.shuffle, members), tuple(weights))
 
@@ -61,20 +64,21 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--step", choices=list(SHAPES), action="append")
     parser.add_argument("--without-sweden", action="store_true", help="leave out the scene that the figures are of")
+    parser.add_argument("--start", type=Path, help="folder of models to train on from")
     parser.add_argument("--steps", type=int, help="instead of those that were found enough")
     options = parser.parse_args()
     configure_threads(2)
     options.out.mkdir(parents=True, exist_ok=True)
+    names = {str(options.out): "OUT", str(options.start): "START"}
     for step in options.step or list(SHAPES):
         grounds, used = ground(step, not options.without_sweden)
         steps = options.steps or STEPS_OF_TRAINING[step]
-        model = trained(step, grounds, SHAPES[step].members, steps)
+        start = load(options.start / f"{step}.npz") if options.start else None
+        model = trained(step, grounds, SHAPES[step].members, steps, start)
         record = {
-            "command": " ".join(
-                ["python -m benchmarks.sharpening_model", *("OUT" if a == str(options.out) else a for a in sys.argv[1:])]
-            ),
+            "command": " ".join(["python -m benchmarks.sharpening_model", *(names.get(a, a) for a in sys.argv[1:])]),
             "data": [{"name": s.name, "share": s.share, "scenes": len(s.scenes)} for s in used],
-            "steps": steps,
+            "steps": steps + (start.record.get("steps", 0) if start else 0),
             "normalisation": "a scene's own mean and standard deviation of each guide and band",
         }
         save(Model(step, model.shape, model.weights, record), options.out / f"{step}.npz")
