@@ -31,7 +31,7 @@ _PRODUCT = re.compile(
 )
 """Name of a product in the EEA's form."""
 
-_PERIOD = re.compile(r"\d{4}(?:-\d\d)*(?:[-_]\d{4}(?:-\d\d)*)?", re.ASCII)
+_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:[-_]\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
 """Period in the name of a product, and of a folder of the store."""
 
 

@@ -93,6 +93,9 @@ class StoredPixels:
             return np.asarray(self.array[rows, columns])[None]
         if bands is None:
             return np.asarray(self.array[:, rows, columns])
+        first, last = min(bands), max(bands) + 1
+        if last - first == len(bands):  # one call for neighbours, as red, green and blue are
+            return np.asarray(self.array[first:last, rows, columns])[[band - first for band in bands]]
         return np.stack([self.array[band, rows, columns] for band in bands])
 
 
@@ -238,7 +241,8 @@ class MapTiles:
         if without_data(pixels, view.variable.nodata).all():
             return b""
         if view.is_composite:
-            draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).convert("RGBA").save(buffer, "PNG", compress_level=1)
+            # Photographs hardly shrink, and packing would take longer than all else.
+            draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
             return buffer.getvalue()
         codes = pixels[0] if view.is_coded else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
         table = colour_table(view.palette, view.variable.nodata)
