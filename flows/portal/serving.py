@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        why = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else str(error)
         raise InputError(
             f"portal: {host}, port {port}: {why}; name another --port, 0 for a free one, or another --host"
         ) from None
@@ -63,7 +63,7 @@ def address(host: str, port: int, token: str = "") -> str:
 
 
 def serve(site: Site, access: Access, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+    """Serve until Ctrl-C or SIGTERM, which are the way to end it."""
     threading.Thread(target=site.watch, name="store", daemon=True).start()
     config = uvicorn.Config(
         create_app(site, access), log_level="warning", access_log=False, server_header=False, date_header=False,
@@ -71,5 +71,7 @@ def serve(site: Site, access: Access, listening: socket.socket) -> None:
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:  # the server has ended well, and passes the signal on
+        pass
     finally:
         site.ended.set()

@@ -35,6 +35,19 @@ export function makeMap(site, target) {
   });
 }
 
+/** Move the view by less than a pixel, so that pixels of the screen and of the layers are the same. */
+export function align(map) {
+  const view = map.getView();
+  const size = map.getSize();
+  const resolution = view.getResolution();
+  if (!size || view.getAnimating() || view.getInteracting()) return;
+  const center = view.getCenter().map((value, axis) => {
+    const half = (size[axis] % 2) / 2;
+    return (Math.round(value / resolution - half) + half) * resolution;
+  });
+  if (center.some((value, axis) => Math.abs(value - view.getCenter()[axis]) > 1e-6)) view.setCenter(center);
+}
+
 function background() {
   const land = new ol.layer.Vector({
     source: new ol.source.Vector({ url: "/static/data/europe.json", format: new ol.format.GeoJSON({ dataProjection: CRS, featureProjection: CRS }) }),
@@ -43,7 +56,7 @@ function background() {
   });
   const lines = new ol.layer.Graticule({
     strokeStyle: new ol.style.Stroke({ color: "rgba(70,90,105,0.35)", width: 1, lineDash: [2, 4] }),
-    showLabels: true, wrapX: false, zIndex: -2,
+    showLabels: true, wrapX: false, zIndex: -2, targetSize: 190,
     lonLabelPosition: 0.03, latLabelPosition: 0.99,
     lonLabelStyle: label("bottom"), latLabelStyle: label("middle", "end"),
   });

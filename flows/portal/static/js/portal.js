@@ -3,7 +3,7 @@
 import { byId } from "./dom.js";
 import { Layers } from "./layers.js";
 import { read, write } from "./link.js";
-import { makeMap, Outlines, wholeOf } from "./map.js";
+import { align, makeMap, Outlines, wholeOf } from "./map.js";
 import { Search } from "./search.js";
 import { ask, begin, Refused } from "./server.js";
 import { Swipe } from "./swipe.js";
@@ -58,6 +58,7 @@ class Portal {
     this.search = new Search(map, lists.tiles, places);
     this.layers.stale = () => this.renew();
     map.on("moveend", () => {
+      align(map);
       const far = map.getView().getResolution() > site.pyramid.drawn && this.layers.shown.length;
       byId("hint").hidden = !far;
       remember();

@@ -42,6 +42,7 @@ export class Swipe {
   refresh() {
     const shown = this.layers.shown.toReversed();
     const ids = shown.map((entry) => entry.id);
+    if (!this.on) [this.left, this.right] = [ids[0] || "", ids[1] || ""]; // the two uppermost, until somebody chooses
     if (!ids.includes(this.left)) this.left = ids.find((id) => id !== this.right) || "";
     if (!ids.includes(this.right) || this.right === this.left) this.right = ids.find((id) => id !== this.left) || "";
     const works = this.on && ids.length > 1;
