@@ -12,9 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from imperv.layers.aggregation import aggregate_values
 from imperv.layers.catalogue import Layer, Variable
-from imperv.layers.kernels.overviews import overview
 from imperv.layers.palette import CHANGE, DENSITY, OUTSIDE, Palette, Rgb
 
 SCALE: tuple[Rgb, ...] = (
@@ -140,6 +138,10 @@ def coarser(view: View, pixels: np.ndarray, factor: int) -> np.ndarray:
     """
     if factor == 1:
         return pixels
+    # Here: compiled kernels take a third of a second to import, which the first map need not wait for.
+    from imperv.layers.aggregation import aggregate_values
+    from imperv.layers.kernels.overviews import overview
+
     if view.palette is not None:
         return np.stack([overview(band, factor, view.palette) for band in pixels])
     spare = [(0, 0), *((0, -size % factor) for size in pixels.shape[1:])]

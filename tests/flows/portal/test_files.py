@@ -12,6 +12,7 @@ import pytest
 
 from imperv.flows.portal.vendoring import DATA, EUROPE, PACKAGES, STATIC, VENDOR
 from imperv.grids import official_tiles
+from tests.support.browser import REQUIRED, browser_path
 
 ROOT = Path(__file__).resolve().parents[3]
 OWN = sorted([*STATIC.glob("js/*.js"), STATIC / "index.html", STATIC / "portal.css", STATIC / "favicon.svg"])
@@ -26,6 +27,18 @@ def test_vendored_files_are_those_of_the_list():
         assert hashlib.sha256((VENDOR / entry["file"]).read_bytes()).hexdigest() == entry["sha256"], entry["file"]
     assert {path.name for path in VENDOR.iterdir()} == {"vendor.json", *(entry["file"] for entry in entries)}
     assert all(any(file.endswith("LICENSE.txt") for file in package.files.values()) for package in PACKAGES)
+
+
+def test_a_browser_that_is_required_must_be_there(monkeypatch):
+    """As in CI; by hand the tests that need one are skipped."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv(REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        browser_path()
+    monkeypatch.setenv(REQUIRED, "required")
+    with pytest.raises(pytest.fail.Exception):
+        browser_path()
+    assert f"export {REQUIRED}=required" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_everything_is_in_the_package():

@@ -15,6 +15,11 @@ export class Layers {
     return [layer.title, layer.view].filter(Boolean).join(", ");
   }
 
+  /** The same in short, for narrow places: the symbol first. */
+  short(layer) {
+    return `${layer.symbol} · ${layer.view || layer.title}, ${layer.period}`;
+  }
+
   /** What the server has now. Layers that were made again are drawn anew, those that are gone are taken off. */
   set(layers) {
     this.known = new Map(layers.map((layer) => [layer.id, layer]));

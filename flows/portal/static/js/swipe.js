@@ -48,12 +48,12 @@ export class Swipe {
     const works = this.on && ids.length > 1;
     for (const [id, value] of [["left", this.left], ["right", this.right]]) {
       const select = byId(id);
-      select.replaceChildren(...shown.map((entry) => element("option", { value: entry.id }, `${this.layers.name(entry.layer)}, ${entry.layer.period}`)));
+      select.replaceChildren(...shown.map((entry) => element("option", { value: entry.id }, this.layers.short(entry.layer))));
       select.value = value;
       select.disabled = !this.on;
       const name = byId(`${id}-name`);
       name.hidden = !works;
-      name.textContent = works ? this.layers.name(this.layers.entry(value).layer) : "";
+      name.textContent = works ? this.layers.short(this.layers.entry(value).layer) : "";
     }
     byId("swiping").checked = this.on;
     this.line.hidden = !works;
