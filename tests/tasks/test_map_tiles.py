@@ -25,6 +25,7 @@ from imperv.tasks.map_tiles import GoneError, Kept, MapTiles
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
 from tests.support.report_store import LEFT, TILE, TOP, copied
+from tests.support.s3_server import serving_s3
 
 CENTRE = LEFT + 1500, TOP - 1500
 
@@ -265,3 +266,20 @@ def test_what_is_kept_stays_within_its_bytes():
         kept.put(k, b"x" * 30)
         kept.get(0)
     assert kept.bytes <= 100 and kept.get(0) is not None and kept.get(19) is not None and kept.get(5) is None
+
+
+def test_an_object_store_looks_the_same_and_a_removed_record_is_noticed(layers, store):
+    """There is no moving there: the record goes before the data do."""
+    name = "IMD_now.2018-2021.0"
+    with serving_s3("maps") as url:
+        remote = Store("s3://maps/store", {"endpoint_url": url})
+        remote.fs.put(store.full(f"tiles/{TILE}"), remote.full("tiles/"), recursive=True)
+        source = StoreSource(remote)
+        there = held(source).layers
+        assert there.keys() == layers.keys()
+        tiles, place = MapTiles(), tile_at(12, *CENTRE)
+        assert tiles.tile(there[name], 12, *place) == MapTiles().tile(layers[name], 12, *place)
+        remote.remove_record(there[name].parts[TILE].path)
+        with pytest.raises(GoneError):
+            tiles._draw(there[name], 12, *place)
+        assert name not in held(source).layers
