@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.imperv-ready
 DEMO ?= demo
 
-.PHONY: setup demo test test-fast lint format bench lock clean
+.PHONY: setup demo test test-fast lint format bench lock vendor clean
 
 setup: $(DONE)
 
@@ -54,6 +54,10 @@ lock: $(DONE)
 		--group dev pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 		--group bench --constraint requirements.lock pyproject.toml --output-file benchmarks/requirements.lock
+
+# The libraries and maps that the portal's page brings along; needs npm. Review and commit the result.
+vendor: $(DONE)
+	$(BIN)/python -m imperv.flows.portal.vendoring
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -128,7 +128,7 @@ def make_deviation(job: Job, layer: Layer) -> Made:
 
 @dataclass(frozen=True)
 class WarpBlock:
-    """One block in EPSG:3035, by cubic convolution from the native grid; no data takes no part."""
+    """One block in EPSG:3035, by cubic convolution from the native grid; no data of a band takes no part in it."""
 
     source: Any
     native: GeoBox
@@ -146,7 +146,7 @@ class WarpBlock:
             reproject(
                 found, pixels, src_transform=area.geobox(self.native).affine, src_crs=str(self.native.crs), src_nodata=0,
                 dst_transform=here.affine, dst_crs=str(here.crs), dst_nodata=0, resampling=Resampling.cubic, tolerance=0.001,
-                XSCALE=1, YSCALE=1,
+                XSCALE=1, YSCALE=1, UNIFIED_SRC_NODATA="NO",
             )  # fmt: skip
         self.out[(slice(None), *block.slices)] = pixels
         return report({self.layer.symbol: pixels}, self.layer)

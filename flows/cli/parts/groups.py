@@ -9,7 +9,7 @@ from typing import Any, get_args
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Start": ("demo", "init", "config", "sharpen"),
+    "Start": ("demo", "init", "config", "sharpen", "portal"),
     "One tile": ("scenes", "plan", "run", "logs", "rerun"),
     "Productions": ("simulate", "europe", "status", "update", "worker", "automations"),
     "Quality": ("report", "verify", "validate", "evaluate", "compare"),

@@ -20,9 +20,8 @@ from imperv.tasks.imperviousness.report.production import outliers, robust_z, ro
 from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
+from tests.support.browser import ARGUMENTS, browser_path
 from tests.support.report_store import TILE, copied, new_job
-
-BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 PROBE = """<script>
 window.trouble = [];
@@ -74,13 +73,11 @@ def text(finished) -> str:
 
 
 def seen_by_browser(text: str, folder: Path, width: int) -> dict:
-    if BROWSER is None:
-        pytest.skip("no Chromium is installed")
+    browser = browser_path()
     page = folder / "page.html"
     page.write_text(text.replace("<head>", f"<head>{PROBE}", 1), encoding="utf-8")
     command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
-        "--disable-component-update", "--no-first-run", f"--user-data-dir={folder / 'profile'}", f"--window-size={width},1200",
+        browser, "--headless", *ARGUMENTS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},1200",
         "--virtual-time-budget=20000", "--dump-dom", page.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

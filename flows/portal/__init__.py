@@ -1,0 +1,1 @@
+"""The portal: one page in the browser on a store or a folder of products (docs/portal.md)."""

@@ -1,0 +1,101 @@
+"""What the page is told of layers, legends and tiles, as plain tables."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from imperv.grids.tiles import NEWEST, Tile, countries_of, official_tiles
+from imperv.layers.attributes import units_of
+from imperv.layers.catalogue import Kind
+from imperv.layers.colouring import TOP, colour_table
+from imperv.layers.palette import OUTSIDE, Palette
+from imperv.tasks.families import family
+from imperv.tasks.map_layers import MapLayer
+from imperv.tasks.map_tiles import MapTiles
+
+GROUPS: dict[Kind, str] = {
+    "final": "Maps",
+    "reference": "Reference layers",
+    "interim": "Intermediate layers",
+    "feature": "Features",
+}
+"""Groups of layers as the page names them, in its order."""
+
+STEPS = 16
+"""Colours of the bar of a quantity without anchors."""
+
+
+def layer_table(layer: MapLayer) -> dict[str, Any]:
+    """What the page knows of a layer."""
+    bounds = [part.bounds for part in layer.parts.values()]
+    node = layer.layer
+    return {
+        "id": layer.id, "key": layer.key, "symbol": node.stem, "title": layer.title, "view": layer.view.name,
+        "period": layer.period, "family": family(layer.family).title, "group": GROUPS.get(node.kind, node.kind),
+        "resolution": node.resolution, "tiles": sorted(layer.parts),
+        "bounds": [min(b[0] for b in bounds), min(b[1] for b in bounds), max(b[2] for b in bounds), max(b[3] for b in bounds)],
+    }  # fmt: skip
+
+
+def legend_of(layer: MapLayer, tiles: MapTiles) -> dict[str, Any]:
+    """Colours of a layer: classes, a bar of colours with its ends, or three bands."""
+    view = layer.view
+    if view.is_composite:
+        ends = [[value * view.scale for value in pair] for pair in tiles.limits_of(layer)]
+        labels = [view.variable.labels[band] for band in view.bands]
+        return {
+            "kind": "bands",
+            "bands": [{"label": la, "low": lo, "high": hi} for la, (lo, hi) in zip(labels, ends, strict=True)],
+        }
+    if view.palette is None:
+        low, high = (value * view.scale for value in tiles.limits_of(layer)[0])
+        table = colour_table(None, view.variable.nodata)
+        colours = [table[round(k * TOP / (STEPS - 1)), :3].tolist() for k in range(STEPS)]
+        units = view.variable.units or units_of(layer.layer)
+        label = view.variable.labels[view.bands[0]] if view.variable.labels else ""
+        return {"kind": "scale", "bars": [{"colours": colours, "low": low, "high": high}], "label": label,
+                "units": "" if units == "1" or view.scale != 1 else units, "classes": []}  # fmt: skip
+    return _of_palette(view.palette, view.variable.nodata)
+
+
+def _of_palette(palette: Palette, nodata: float) -> dict[str, Any]:
+    codes = [code for code in palette.codes if code not in (nodata, OUTSIDE)]
+    if not palette.anchors:
+        return {"kind": "classes", "bars": [], "classes": [_class(palette, code) for code in codes]}
+    bars: list[list[int]] = []
+    for code in sorted(palette.anchors):
+        # A straight line of colours between two anchors is told from a step by the colour halfway.
+        if bars and _is_line(palette, bars[-1][-1], code):
+            bars[-1].append(code)
+        else:
+            bars.append([code])
+    return {
+        "kind": "scale", "label": "", "units": "",
+        "bars": [
+            {"colours": [palette.colours[c] for c in bar], "low": palette.meaning(bar[0]), "high": palette.meaning(bar[-1])}
+            for bar in bars if len(bar) > 1
+        ],
+        "classes": [_class(palette, bar[0]) for bar in bars if len(bar) == 1],
+    }  # fmt: skip
+
+
+def _is_line(palette: Palette, low: int, high: int) -> bool:
+    middle = (low + high) // 2
+    a, b, found = (palette.colours[code] for code in (low, high, middle))
+    share = (middle - low) / (high - low)
+    return high - low > 1 and all(abs(p + share * (q - p) - v) <= 1 for p, q, v in zip(a, b, found, strict=True))
+
+
+def _class(palette: Palette, code: int) -> dict[str, Any]:
+    return {"code": code, "colour": palette.colours[code], "text": palette.meaning(code)}
+
+
+@cache
+def lists() -> dict[str, Any]:
+    """Official tiles with their rectangles and countries."""
+    return {
+        "tiles": [
+            {"tile": name, "bounds": Tile(name).bounds, "countries": countries_of(Tile(name))} for name in official_tiles(NEWEST)
+        ]
+    }

@@ -1,0 +1,181 @@
+// The page: starts everything, and keeps it up to date with the server.
+
+import { byId } from "./dom.js";
+import { Layers } from "./layers.js";
+import { read, write } from "./link.js";
+import { align, makeMap, Outlines, wholeOf } from "./map.js";
+import { Search } from "./search.js";
+import { ask, begin, Refused } from "./server.js";
+import { Swipe } from "./swipe.js";
+import { Tiles } from "./tiles.js";
+import { Values } from "./values.js";
+
+const SOON = 1000;
+const LATER = 10_000;
+
+function say(text, bad = false) {
+  const line = byId("message");
+  line.textContent = text;
+  line.classList.toggle("bad", bad);
+  line.hidden = !text;
+}
+
+/** Tabs by click and arrow keys; the function that shows one. */
+function tabs() {
+  const buttons = [...document.querySelectorAll("[role=tab]")];
+  const show = (name, focus = false) => {
+    for (const button of buttons) {
+      const chosen = button.getAttribute("aria-controls") === name;
+      button.setAttribute("aria-selected", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+      byId(button.getAttribute("aria-controls")).hidden = !chosen;
+      if (chosen && focus) button.focus();
+    }
+  };
+  buttons.forEach((button, k) => {
+    button.addEventListener("click", () => show(button.getAttribute("aria-controls")));
+    button.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (by) show(buttons[(k + by + buttons.length) % buttons.length].getAttribute("aria-controls"), true);
+    });
+  });
+  return show;
+}
+
+class Portal {
+  constructor(site, lists, places) {
+    this.site = site;
+    this.wanted = read();
+    const map = (this.map = makeMap(site, byId("map")));
+    const remember = () => this.remember();
+    this.layers = new Layers(map, site, () => {
+      this.swipe.refresh();
+      remember();
+    });
+    this.swipe = new Swipe(map, this.layers, remember);
+    this.tiles = new Tiles(map, new Outlines(map, lists.tiles), lists.tiles);
+    this.values = new Values(map, this.layers, tabs());
+    this.search = new Search(map, lists.tiles, places);
+    this.layers.stale = () => this.renew();
+    map.on("moveend", () => {
+      align(map);
+      const far = map.getView().getResolution() > site.pyramid.drawn && this.layers.shown.length;
+      byId("hint").hidden = !far;
+      remember();
+    });
+    addEventListener("hashchange", () => this.follow());
+    byId("site").textContent = site.name;
+    document.title = `${site.name} – imperv portal`;
+    byId("share").addEventListener("click", () => this.share());
+  }
+
+  /** Everything that the server has now; the first time also the view. */
+  async renew() {
+    if (this.renewing) return;
+    this.renewing = true;
+    try {
+      const found = await ask("/api/layers");
+      this.tiles.set(await ask("/api/tiles"), this.site.production);
+      this.version = found.version;
+      this.layers.set(found.layers);
+      this.notes(found);
+      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers);
+      this.swipe.refresh();
+    } finally {
+      this.renewing = false;
+    }
+  }
+
+  notes({ progress, trouble, native, unread, layers }) {
+    const done = progress && `Reading the store: ${progress[0]} of ${progress[1]} tiles`;
+    say(trouble || done || (layers.length ? "" : "There is no layer in EPSG:3035 yet."), Boolean(trouble));
+    const texts = [];
+    if (native.length) texts.push(`Not shown, on native UTM grids: ${native.join(", ")}.`);
+    if (unread.length) texts.push(`Not shown: ${unread.slice(0, 5).join("; ")}${unread.length > 5 ? `; and ${unread.length - 5} more` : ""}.`);
+    byId("hidden-layers").textContent = texts.join(" ");
+    byId("hidden-layers").hidden = !texts.length;
+  }
+
+  /** The view that the link asks for, or a first one: the first map over all its tiles. */
+  open(layers) {
+    this.opened = true;
+    const first = layers.find((layer) => layer.group === "Maps") || layers[0];
+    if (this.wanted.at) this.look(this.wanted.at);
+    else this.map.getView().fit(wholeOf(layers.map((layer) => layer.bounds)), { padding: [30, 30, 30, 30] });
+    if (this.wanted.on) this.wanted.on.forEach((entry) => this.layers.add(entry.id, entry));
+    else if (first) this.layers.add(first.id);
+    if (this.wanted.swipe) this.swipe.set(this.wanted.swipe);
+    this.remember();
+  }
+
+  look({ center, resolution }) {
+    const view = this.map.getView();
+    view.setResolution(resolution);
+    view.setCenter(center);
+  }
+
+  /** Another link was pasted into the address of the open page. */
+  follow() {
+    if (new URLSearchParams(location.hash.slice(1)).has("token")) location.reload();
+    this.wanted = read();
+    for (const { id } of [...this.layers.shown]) this.layers.remove(id, true);
+    if (this.wanted.on) this.wanted.on.forEach((entry) => this.layers.add(entry.id, { ...entry, quiet: true }));
+    if (this.wanted.at) this.look(this.wanted.at);
+    this.layers.update();
+    this.swipe.set(this.wanted.swipe || { on: false });
+  }
+
+  remember() {
+    if (this.opened) write(this.map.getView(), this.layers, this.swipe);
+  }
+
+  async share() {
+    this.remember();
+    try {
+      await navigator.clipboard.writeText(location.href);
+      say("The link to this view is copied. Who opens it needs a session of this portal.");
+    } catch {
+      say("The browser does not let the page copy: the link is in the address bar.");
+    }
+    setTimeout(() => say(""), 5000);
+  }
+
+  async watch() {
+    for (;;) {
+      let pause = LATER;
+      try {
+        if (!document.hidden) {
+          const now = await ask("/api/version");
+          if (this.lost) say("");
+          this.lost = false;
+          if (now.layers !== this.version || now.progress || !this.opened || now.trouble) {
+            await this.renew();
+            pause = now.progress ? SOON : LATER;
+          } else if (now.state !== this.state) {
+            this.tiles.set(await ask("/api/tiles"), this.site.production);
+          }
+          this.state = now.state;
+        }
+      } catch (error) {
+        this.lost = true;
+        say(error instanceof Refused && error.status === 401 ? "The portal was started anew. Open the link that it printed." : "The portal does not answer; is it still running?", true);
+      }
+      await new Promise((resolve) => { setTimeout(resolve, pause); });
+    }
+  }
+}
+
+async function start() {
+  try {
+    await begin();
+    const [site, lists, places] = await Promise.all([ask("/api/site"), ask("/api/lists"), fetch("/static/data/places.json").then((r) => r.json())]);
+    const portal = new Portal(site, lists, places);
+    window.portal = portal; // for tests and the curious
+    await portal.renew();
+    await portal.watch();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+start();

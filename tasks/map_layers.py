@@ -1,0 +1,288 @@
+"""What a map can show of a store or of a folder of products: every layer and view by tile, with the key of its pixels.
+
+Layers in EPSG:3035 only: those on native UTM grids are counted. Pixels are read in `tasks.map_tiles`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from imperv.grids import CRS, Bounds, Tile
+from imperv.grids.pyramid import lattice
+from imperv.layers.catalogue import CATALOGUE, Layer, family_of
+from imperv.layers.colouring import View, views_of
+from imperv.tasks.delivery.cog_check import layer_of_cog
+from imperv.tasks.errors import InputError
+from imperv.tasks.store.debris import is_debris
+from imperv.tasks.store.overlay import Overlay
+from imperv.tasks.store.records import Record, digest_of
+from imperv.tasks.store.store import Store
+
+_PRODUCT = re.compile(
+    r"\w+_(?P<part>[A-Z]+)_(?P<timing>[SC])(?P<years>\d{4}(?:-\d{4})?)_R(?P<pixel>\d+)m_(?P<tile>E\d\dN\d\d)_03035\w*", re.ASCII
+)
+"""Name of a product in the EEA's form."""
+
+_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:[-_]\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
+"""Period in the name of a product, and of a folder of the store."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer of one tile."""
+
+    tile: str
+    bounds: Bounds
+    """(left, bottom, right, top) in EPSG:3035."""
+    version: str
+    """Hash of what the pixels depend on."""
+    record: Record | None = field(default=None, repr=False)
+    """What is known of the layer; None for a file without a record."""
+    store: Store | None = field(default=None, repr=False)
+    """Where the layer is stored; None for a file."""
+    path: str = ""
+    """Record in the store, or the GeoTIFF."""
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """One view of a layer, of all tiles that have it."""
+
+    id: str
+    """Such as ``IMD_now.2018-2021.0``: name in the store, period, number of the view."""
+    layer: Layer
+    view: View
+    period: str
+    parts: Mapping[str, Part]
+    """By tile."""
+    like: MapLayer | None = field(default=None, repr=False)
+    """Layer of the same bands whose limits it has, so that both can be compared."""
+
+    @cached_property
+    def key(self) -> str:
+        """Changes whenever a pixel may look different."""
+        versions = sorted((tile, part.version) for tile, part in self.parts.items())
+        return digest_of([repr(self.view), versions, self.like.key if self.like else ""])[:16]
+
+    @property
+    def title(self) -> str:
+        """Title of the layer, without the year of features that are the same in either role."""
+        layer = self.layer
+        return layer.title if layer.stem == layer.symbol else layer.description.rpartition(", ")[0]
+
+    @property
+    def family(self) -> str:
+        """Product that it belongs to."""
+        return family_of(self.layer.symbol)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What there is at one moment."""
+
+    layers: Mapping[str, MapLayer]
+    """By identifier, in the order of the catalogue."""
+    native: tuple[str, ...] = ()
+    """Layers on native UTM grids, which are not shown."""
+    unread: tuple[str, ...] = ()
+    """Files that cannot be shown, each with the reason."""
+
+    @cached_property
+    def version(self) -> str:
+        """Changes with any layer."""
+        return digest_of([(layer.id, layer.key) for layer in self.layers.values()])
+
+    @cached_property
+    def tiles(self) -> tuple[str, ...]:
+        """Tiles that have any layer."""
+        return tuple(sorted({tile for layer in self.layers.values() for tile in layer.parts}))
+
+
+@dataclass
+class StoreSource:
+    """Layers of a store, read again only where its folders have changed."""
+
+    store: Store
+    _known: dict[str, tuple[Any, dict[str, tuple[Record, str]]]] = field(default_factory=dict)
+    """Folder of a period -> what its list of files was, and its records by path with their digests."""
+
+    def scan(self) -> Iterator[tuple[int, int, Holdings]]:
+        """After each tile: (tiles read, tiles in all, what is known so far)."""
+        # A scratch store lies over its base, whose layers it replaces.
+        stores = [self.store.base, self.store] if isinstance(self.store, Overlay) else [self.store]
+        found: dict[tuple[str, str, str], Part] = {}
+        tiles = sorted({tile for store in stores for tile in store.entries("tiles") if _is_tile(tile)})
+        for number, tile in enumerate(tiles, 1):
+            for store in stores:
+                for folder in store.entries(f"tiles/{tile}"):
+                    for path, (record, digest) in self._records(store, f"tiles/{tile}/{folder}").items():
+                        if record.made and record.href:
+                            part = Part(tile, record.bbox, digest, record, store, path)
+                            found[record.symbol, PurePosixPath(path).parent.name, tile] = part
+            if number < len(tiles):
+                yield number, len(tiles), Holdings({})
+        yield len(tiles), len(tiles), _holdings(found)
+
+    def _records(self, store: Store, folder: str) -> dict[str, tuple[Record, str]]:
+        """Records of a period of a tile."""
+        store.fs.invalidate_cache()
+        try:
+            entries = store.fs.ls(store.full(folder), detail=True)
+        except (FileNotFoundError, NotADirectoryError):  # it went a moment ago
+            return {}
+        files = [
+            e for e in entries if str(e["name"]).endswith(".json") and not str(e["name"]).endswith((".data.json", ".stac.json"))
+        ]
+        stamp = sorted((str(e["name"]), e["size"], str(e.get("mtime", e.get("LastModified", e.get("ETag"))))) for e in files)
+        known = self._known.get(f"{store.url}/{folder}")
+        if known is None or known[0] != stamp:
+            found = {}
+            for name, _, _ in stamp:
+                path = f"{folder}/{PurePosixPath(name).name}"
+                text = store.read_text(path)
+                try:
+                    found[path] = (Record.from_json(text or ""), digest_of(text))
+                except ValueError:
+                    continue
+            known = self._known[f"{store.url}/{folder}"] = stamp, found
+        return known[1]
+
+
+@dataclass
+class FolderSource:
+    """Delivered GeoTIFFs in EPSG:3035 below a folder, whoever delivered them; layers are known by records or names."""
+
+    folder: Path
+    _known: dict[Path, tuple[Any, tuple[Layer, str, Part] | str]] = field(default_factory=dict)
+
+    def scan(self) -> Iterator[tuple[int, int, Holdings]]:
+        """As `StoreSource.scan`."""
+        found: dict[tuple[str, str, str], Part] = {}
+        unread: list[str] = []
+        files = sorted(path for path in self.folder.rglob("*.tif") if not is_debris(path.relative_to(self.folder)))
+        for path in files:
+            try:
+                stamp = file_stamp(path)
+            except OSError:
+                continue
+            known = self._known.get(path)
+            if known is None or known[0] != stamp:
+                known = self._known[path] = stamp, product_part(path, stamp)
+            if isinstance(known[1], str):
+                unread.append(f"{path.name}: {known[1]}")
+                continue
+            layer, period, part = known[1]
+            found[layer.stem, period, part.tile] = part
+        yield len(files), len(files), replace(_holdings(found), unread=tuple(unread))
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def product_part(path: Path, stamp: tuple[int, int]) -> tuple[Layer, str, Part] | str:
+    """Layer, period and tile of a delivered GeoTIFF, or why it is not shown."""
+    name, record = path.stem, _record_beside(path)
+    match = _PRODUCT.fullmatch(name)
+    layer = _by_stem(record.symbol) if record else layer_of_cog(path) or (_eea_layer(match) if match else None)
+    place = re.search(r"_(E\d\dN\d\d)(?=_)", name)
+    if layer is None or place is None:
+        return "its name is that of no product; name a folder of delivered files"
+    period = _PERIOD.search(match["years"] if match else name.removeprefix(layer.symbol))
+    if period is None:
+        return "its name has no period"
+    try:
+        tile = Tile(place[1])
+        with rasterio.open(path, driver="GTiff") as source:
+            if source.crs is None or source.crs.to_string() != CRS:
+                return f"it lies in {source.crs}; the map shows {CRS}"
+            box, resolution, bands, dtype = source.bounds, source.res, source.count, source.dtypes[0]
+        lattice(tuple(box), layer.resolution)
+    except (RasterioError, ValueError) as error:
+        return " ".join(str(error).split())
+    variable = layer.variables[0]
+    if resolution != (layer.resolution, layer.resolution) or bands != variable.bands or dtype != variable.dtype:
+        asked = f"{variable.bands} of {variable.dtype}, {layer.resolution:g} m"
+        return f"it holds {bands} bands of {dtype}, {resolution[0]:g} m; {layer.symbol} has {asked}"
+    version = digest_of([str(path), *stamp])
+    return layer, period[0], Part(str(tile), tuple(box), version, record, None, str(path))
+
+
+def _eea_layer(match: re.Match[str]) -> Layer | None:
+    """The layer of a product in the EEA's form."""
+    asked = match["part"], match["timing"], float(match["pixel"])
+    every = (layer for layer in CATALOGUE.values() if layer.delivery)
+    return next(
+        (la for la in every if la.delivery and (la.delivery.part, la.delivery.timing, float(la.resolution)) == asked), None
+    )
+
+
+def _record_beside(path: Path) -> Record | None:
+    try:
+        return Record.from_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _holdings(found: Mapping[tuple[str, str, str], Part]) -> Holdings:
+    """Layers from their parts by (name in the store, period, tile)."""
+    order = {stem: k for k, stem in enumerate(dict.fromkeys(layer.stem for layer in CATALOGUE.values()))}
+    layers: dict[str, MapLayer] = {}
+    native: dict[str, None] = {}
+    alike: dict[tuple[str, str, tuple[str, ...]], MapLayer] = {}
+    grouped: dict[tuple[str, str], dict[str, Part]] = {}
+    for (stem, period, tile), part in found.items():
+        grouped.setdefault((stem, period), {})[tile] = part
+    for stem, period in sorted(grouped, key=lambda place: (order.get(place[0], -1), place[1])):
+        layer = _by_stem(stem)
+        if layer is None or not layer.resolution or not _PERIOD.fullmatch(period):
+            continue
+        if layer.grid != "eea":
+            native[layer.symbol] = None
+            continue
+        for number, view in enumerate(views_of(layer)):
+            name = f"{stem}.{period}.{number}"
+            bands = family_of(layer.symbol), period, tuple(view.variable.labels[band] for band in view.bands if view.is_composite)
+            layers[name] = MapLayer(name, layer, view, period, grouped[stem, period], alike.get(bands))
+            if view.is_composite:
+                alike.setdefault(bands, layers[name])
+    return Holdings(layers, tuple(native))
+
+
+def _by_stem(stem: str) -> Layer | None:
+    """The node that is stored under a name; of features of a year that of either role."""
+    return next((layer for layer in CATALOGUE.values() if layer.stem == stem or layer.symbol == stem), None)
+
+
+def _is_tile(name: str) -> bool:
+    try:
+        Tile(name)
+    except ValueError:
+        return False
+    return True
+
+
+def source_of(store: Store) -> StoreSource | FolderSource:
+    """What is to be shown of a place: a store that has layers, or a folder with delivered files.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if store.layered or store.entries("tiles"):
+        return StoreSource(store)
+    folder = Path(store.root)
+    if store.is_local and folder.is_dir() and any(folder.rglob("*.tif")):
+        return FolderSource(folder)
+    raise InputError(f"{store.url}: holds neither layers (tiles/) nor delivered GeoTIFFs; name a store, or a folder of products")

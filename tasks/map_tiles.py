@@ -1,0 +1,380 @@
+"""Map tiles: a window of a layer as PNG in the colours of `layers.colouring`, and the values at a place.
+
+A tile of the layer's own level is one reading of its pixels; coarser ones are its own aggregation of them, from full resolution.
+What is read of a layer that is made again meanwhile is thrown away (`GoneError`): never a wrong value in silence.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from imperv.grids.pyramid import EDGE, Cut, Span, cut, lattice, overview_factor, pixel_size
+from imperv.layers.attributes import units_of
+from imperv.layers.colouring import View, coarser, colour_table, on_scale
+from imperv.tasks.delivery.quicklooks import draw_bands
+from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.job import without_data
+from imperv.tasks.map_layers import MapLayer, Part, file_stamp
+from imperv.tasks.store.records import digest_of
+
+Limits = tuple[tuple[float, float], ...]
+"""Values from black to white, or from the lower to the upper end of the scale, for each band that is shown."""
+
+COARSEST = 640
+"""Pixels of the coarsest level that is drawn, metres: beyond it a map tile covers more than nine EEA tiles."""
+
+DIRECT = 8
+"""Largest factor of an overview that is read from full resolution for one map tile: 2048 x 2048 pixels."""
+
+STRIP = 1024
+"""Rows of a layer read at once for its overviews: a multiple of every factor up to 256."""
+
+CUT = (2.0, 98.0)
+"""Percentiles of the pixels that limits are."""
+
+SAMPLED = 9
+"""Tiles at most that limits are taken from."""
+
+WINDOW = 500
+"""Edge of the window in the middle of a tile that limits are taken from, pixels: one chunk of the store."""
+
+PNG_BYTES = 64 * 2**20
+"""Drawn tiles that are kept, bytes."""
+
+OVERVIEW_BYTES = 256 * 2**20
+"""Overviews that are kept, bytes."""
+
+FILES = 16
+"""Files that a thread keeps open."""
+
+
+class GoneError(ImpervError):
+    """A layer is not there any more as it was: it is made again, or its store has gone."""
+
+
+class Pixels(Protocol):
+    """The stored array of a view."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+
+    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
+        """(bands, y, x) of a window; all bands by default."""
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """An array of the store."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Pixels`."""
+        rows, columns = self.array.shape[-2:]
+        return rows, columns
+
+    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
+        """See `Pixels`."""
+        if self.array.ndim == 2:
+            return np.asarray(self.array[rows, columns])[None]
+        if bands is None:
+            return np.asarray(self.array[:, rows, columns])
+        first, last = min(bands), max(bands) + 1
+        if last - first == len(bands):  # one call for neighbours, as red, green and blue are
+            return np.asarray(self.array[first:last, rows, columns])[[band - first for band in bands]]
+        return np.stack([self.array[band, rows, columns] for band in bands])
+
+
+@dataclass(frozen=True)
+class FilePixels:
+    """A GeoTIFF, open in one thread."""
+
+    source: rasterio.DatasetReader
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Pixels`."""
+        return self.source.shape
+
+    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
+        """See `Pixels`."""
+        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        return self.source.read(None if bands is None else [band + 1 for band in bands], window=window)
+
+
+class Kept:
+    """What was made last, by key, up to a number of bytes; for many threads."""
+
+    def __init__(self, most: int, size: Callable[[Any], int]) -> None:
+        self.most, self.size, self.bytes = most, size, 0
+        self.entries: OrderedDict[Any, Any] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def get(self, key: Any) -> Any:
+        """What is kept under a key, or None."""
+        with self.lock:
+            if key in self.entries:
+                self.entries.move_to_end(key)
+            return self.entries.get(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Keep a value; the oldest ones go."""
+        with self.lock:
+            if key not in self.entries:
+                self.entries[key] = value
+                self.bytes += self.size(value)
+            while self.bytes > self.most and len(self.entries) > 1:
+                self.bytes -= self.size(self.entries.popitem(last=False)[1])
+
+
+@dataclass
+class MapTiles:
+    """Draws tiles, for any number of threads."""
+
+    pictures: Kept = field(default_factory=lambda: Kept(PNG_BYTES, len))
+    overviews: Kept = field(default_factory=lambda: Kept(OVERVIEW_BYTES, lambda found: sum(a.nbytes for a in found.values())))
+    arrays: Kept = field(default_factory=lambda: Kept(256, lambda found: 1))
+    limits: Kept = field(default_factory=lambda: Kept(4096, lambda found: 1))
+    local: threading.local = field(default_factory=threading.local)
+    making: threading.Lock = field(default_factory=threading.Lock)
+
+    def tile(self, layer: MapLayer, z: int, x: int, y: int) -> bytes:
+        """PNG of a map tile; empty where the layer has nothing there, or the level is coarser than `COARSEST`.
+
+        Raises
+        ------
+        ValueError
+            For a map tile that there is not.
+        GoneError
+            If the layer is not there any more as it was.
+        """
+        name = layer.key, layer.id, z, x, y
+        found = self.pictures.get(name)
+        if found is None:
+            found = self._draw(layer, z, x, y)
+            self.pictures.put(name, found)
+        return found
+
+    def _draw(self, layer: MapLayer, z: int, x: int, y: int) -> bytes:
+        view, pixels = layer.view, None
+        cuts = {t: part for t, p in layer.parts.items() if (part := cut(z, x, y, p.bounds, layer.layer.resolution)) is not None}
+        if pixel_size(z) > COARSEST:
+            return b""
+        for tile, below in cuts.items():
+            drawn = self._below(layer, layer.parts[tile], below)
+            if pixels is None:
+                pixels = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, drawn.dtype)
+            place = (slice(None), below.rows.out, below.columns.out)
+            there = ~without_data(drawn, view.variable.nodata)
+            pixels[place] = np.where(there, drawn, pixels[place])
+        return b"" if pixels is None else self._png(layer, pixels)
+
+    def _below(self, layer: MapLayer, part: Part, below: Cut) -> np.ndarray:
+        """Pixels (bands, y, x) that the map shows of a part."""
+        view, factor = layer.view, below.factor
+        if factor > DIRECT:
+            cells, starts = self._overview(layer, part, factor)
+            return cells[:, (below.rows.cells - starts[0])[:, None], below.columns.cells - starts[1]]
+        with self._open(part, view) as source:
+            (row, column), shape = below.first, source.shape
+            rows, columns = below.rows.pixels(factor, row, shape[0]), below.columns.pixels(factor, column, shape[1])
+            found = source.read(slice(*rows), slice(*columns), view.bands)
+        if factor > 1:
+            # The first cells begin with whole ones: what is missing of them does not count.
+            before = [first + start - int(span.cells[0]) * factor for first, (start, _), span in
+                      ((row, rows, below.rows), (column, columns, below.columns))]  # fmt: skip
+            found = np.pad(found, ((0, 0), (before[0], 0), (before[1], 0)), constant_values=view.variable.nodata)
+            found = coarser(view, found, factor)
+            return found[:, (below.rows.cells - below.rows.cells[0])[:, None], below.columns.cells - below.columns.cells[0]]
+        index = [_within(span, first, start) for span, first, start in
+                 ((below.rows, row, rows[0]), (below.columns, column, columns[0]))]  # fmt: skip
+        return found[:, index[0][:, None], index[1]]
+
+    def _overview(self, layer: MapLayer, part: Part, factor: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """A part at 1 / `factor`, and the (row, column) of its first cell; all factors in one reading, kept for the next tile."""
+        name = layer.key, layer.id, part.tile
+        with self.making:  # one at a time: the next thread finds it kept
+            found = self.overviews.get(name)
+            if found is None:
+                found = self._read_overviews(layer, part)
+                self.overviews.put(name, found)
+        row, column = lattice(part.bounds, layer.layer.resolution)
+        return found[factor], (row // factor, column // factor)
+
+    def _read_overviews(self, layer: MapLayer, part: Part) -> dict[int, np.ndarray]:
+        view, resolution = layer.view, layer.layer.resolution
+        most = max(z_factor for z in range(15) if pixel_size(z) <= COARSEST and (z_factor := overview_factor(z, resolution)))
+        factors = [2**k for k in range(DIRECT.bit_length(), most.bit_length())]
+        row, column = lattice(part.bounds, resolution)
+        found: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
+        with self._open(part, view) as source:
+            rows, columns = source.shape
+            # Strips begin with whole cells of all factors.
+            for start in range(-(row % STRIP), rows, STRIP):
+                first, last = max(start, 0), min(start + STRIP, rows)
+                strip = source.read(slice(first, last), slice(0, columns), view.bands)
+                for factor in factors:
+                    before = ((0, 0), (first - start if start < 0 else 0, 0), (column % factor, 0))
+                    skipped = before[1][0] // factor * factor  # whole cells above the first row are none of the layer's
+                    padded = np.pad(
+                        strip, (before[0], (before[1][0] - skipped, 0), before[2]), constant_values=view.variable.nodata
+                    )
+                    found[factor].append(coarser(view, padded, factor))
+        return {factor: np.concatenate(strips, axis=1) for factor, strips in found.items()}
+
+    def _png(self, layer: MapLayer, pixels: np.ndarray) -> bytes:
+        view, buffer = layer.view, io.BytesIO()
+        if without_data(pixels, view.variable.nodata).all():
+            return b""
+        if view.is_composite:
+            # Photographs hardly shrink, and packing would take longer than all else.
+            draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
+            return buffer.getvalue()
+        codes = pixels[0] if view.is_coded else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
+        table = colour_table(view.palette, view.variable.nodata)
+        image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
+        image.putpalette(table[:, :3].tobytes())
+        image.save(buffer, "PNG", transparency=table[:, 3].tobytes(), compress_level=1)
+        return buffer.getvalue()
+
+    def limits_of(self, layer: MapLayer) -> Limits:
+        """Limits of a view that is not coded, from windows in the middle of its tiles; 0 to 1 where none has data.
+
+        Composites of the same bands share those of the first layer.
+        """
+        layer = layer.like or layer
+        name = layer.key, layer.id
+        found: Limits | None = self.limits.get(name)
+        if found is None:
+            samples = list(self._samples(layer))
+            nodata = layer.view.variable.nodata
+            bands = zip(*samples, strict=True) if samples else [()] * len(layer.view.bands)
+            valid = [np.concatenate([a[~without_data(a, nodata)] for a in arrays]) if arrays else np.empty(0) for arrays in bands]
+            found = tuple(tuple(map(float, np.percentile(v, CUT))) if v.size else (0.0, 1.0) for v in valid)  # type: ignore[misc]
+            self.limits.put(name, found)
+        return found
+
+    def _samples(self, layer: MapLayer) -> Iterator[np.ndarray]:
+        parts = [layer.parts[tile] for tile in sorted(layer.parts)]
+        chosen = {round(k * (len(parts) - 1) / max(min(SAMPLED, len(parts)) - 1, 1)) for k in range(min(SAMPLED, len(parts)))}
+        for number in sorted(chosen):
+            with self._open(parts[number], layer.view) as source:
+                rows, columns = (_middle(size) for size in source.shape)
+                yield source.read(rows, columns, layer.view.bands)
+
+    def values(self, layer: MapLayer, easting: float, northing: float) -> dict[str, Any] | None:
+        """What a layer holds at a place in EPSG:3035; None where it has no pixel.
+
+        Returns
+        -------
+        dict
+            ``values``: label, stored value and quantity of each band, both None without data; ``meaning`` of a code; ``units``.
+        """
+        part = next((p for p in layer.parts.values() if _holds(p.bounds, easting, northing)), None)
+        if part is None:
+            return None
+        view, resolution = layer.view, layer.layer.resolution
+        row, column = int((part.bounds[3] - northing) // resolution), int((easting - part.bounds[0]) // resolution)
+        with self._open(part, view) as source:
+            row, column = min(row, source.shape[0] - 1), min(column, source.shape[1] - 1)
+            pixels = source.read(slice(row, row + 1), slice(column, column + 1))[:, 0, 0]
+        missing = without_data(pixels, view.variable.nodata)
+        labels = view.variable.labels or ("",)
+        values = [
+            {"label": label, "stored": None if gone else value, "value": None if gone else value * view.scale}
+            for label, value, gone in zip(labels, pixels.tolist(), missing.tolist(), strict=True)
+        ]
+        units = "" if view.scale != 1 else view.variable.units or units_of(layer.layer)
+        meaning = view.palette.meaning(int(pixels[0])) if view.palette is not None and not missing[0] else ""
+        return {"tile": part.tile, "values": values, "meaning": meaning, "units": "" if units == "1" else units}
+
+    def _open(self, part: Part, view: View) -> _Opened:
+        return _Opened(self, part, view)
+
+    def stored(self, part: Part, view: View) -> StoredPixels:
+        """An array of the store, opened once a version of the layer."""
+        assert part.store is not None and part.record is not None
+        name = part.path, part.version, view.variable.name
+        found: StoredPixels | None = self.arrays.get(name)
+        if found is None:
+            if not part.store.data_in_place(part.record):
+                raise GoneError(f"{part.record.symbol} of tile {part.tile}: its files have gone or changed; run the tile again")
+            found = StoredPixels(part.store.group(part.record.href)[view.variable.name])
+            self.arrays.put(name, found)
+        return found
+
+    def file(self, path: str, version: str) -> FilePixels:
+        """A GeoTIFF, open in this thread alone: GDAL's datasets are not for two."""
+        files: OrderedDict[Any, FilePixels] = self.local.__dict__.setdefault("files", OrderedDict())
+        if (path, version) not in files:
+            # The one driver that is needed: no other format of whatever a folder holds is ever parsed.
+            files[path, version] = FilePixels(rasterio.open(path, driver="GTiff"))
+            while len(files) > FILES:
+                files.popitem(last=False)[1].source.close()
+        files.move_to_end((path, version))
+        return files[path, version]
+
+
+class _Opened:
+    """A part while it is read; afterwards it must still be what it was."""
+
+    def __init__(self, tiles: MapTiles, part: Part, view: View) -> None:
+        self.tiles, self.part, self.view = tiles, part, view
+
+    def __enter__(self) -> Pixels:
+        part = self.part
+        try:
+            if part.store is not None:
+                return self.tiles.stored(part, self.view)
+            return self.tiles.file(part.path, part.version)
+        except (OSError, KeyError, ValueError, RasterioError) as error:
+            raise self._gone() from error
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not self._stands():
+            raise self._gone() from error
+        if isinstance(error, OSError | RasterioError | ValueError | KeyError):
+            raise self._gone("cannot be read; run the tile again, or deliver it again") from error
+
+    def _stands(self) -> bool:
+        part = self.part
+        try:
+            if part.store is not None:
+                return digest_of(part.store.read_text(part.path)) == part.version
+            return digest_of([part.path, *file_stamp(Path(part.path))]) == part.version
+        except (OSError, InputError):
+            return False
+
+    def _gone(self, why: str = "has gone or is made again; wait, and load it anew") -> GoneError:
+        name = self.part.record.symbol if self.part.record else Path(self.part.path).name
+        return GoneError(f"{name} of tile {self.part.tile} {why}")
+
+
+def _within(span: Span, first: int, start: int) -> np.ndarray:
+    """Where pixels of a map lie in what was read of a grid from `start` on."""
+    found: np.ndarray = span.cells - first - start
+    return found
+
+
+def _middle(size: int) -> slice:
+    start = max(0, (size - WINDOW) // 2)
+    return slice(start, min(start + WINDOW, size))
+
+
+def _holds(bounds: tuple[float, float, float, float], easting: float, northing: float) -> bool:
+    left, bottom, right, top = bounds
+    return left <= easting < right and bottom < northing <= top
