@@ -77,7 +77,7 @@ LAYERS = (
           arrays=(Variable("SR10_sd", "uint16", NO_DEVIATION, "band", SHARP),), grid="utm",
           delivery=Delivery(title="Deviation of the bands at 10 m", limits=(0, 65534), scale=1e-4, shown=(INFERRED,))),
     Layer("SR10_laea", "", "All bands at 10 m in EPSG:3035", "Delivery", ("SR10",), "final", "span", 10, "uint16", 0,
-          version="2", arrays=_bands("SR10_laea", SHARP), delivery=_delivered("Surface reflectance, all bands at 10 m, EPSG:3035")),
+          version=2, arrays=_bands("SR10_laea", SHARP), delivery=_delivered("Surface reflectance, all bands at 10 m, EPSG:3035")),
     Layer("SR5", "", "All bands at 5 m", "Bands at 5 m", ("SR10", "SR_B10", "SR_B20", "SR_B60", "SR_model", "SR_shifts"),
           "final", "span", 5, "uint16", 0, arrays=_sharp("SR5"), parameters=SHARPENING, grid="utm",
           delivery=_delivered("Surface reflectance, all bands at 5 m")),
@@ -85,5 +85,5 @@ LAYERS = (
           arrays=(Variable("SR5_sd", "uint16", NO_DEVIATION, "band", SHARP),), grid="utm",
           delivery=Delivery(title="Deviation of the bands at 5 m", limits=(0, 65534), scale=1e-4, shown=(INFERRED,))),
     Layer("SR5_laea", "", "All bands at 5 m in EPSG:3035", "Delivery", ("SR5",), "final", "span", 5, "uint16", 0,
-          version="2", arrays=_bands("SR5_laea", SHARP), delivery=_delivered("Surface reflectance, all bands at 5 m, EPSG:3035")),
+          version=2, arrays=_bands("SR5_laea", SHARP), delivery=_delivered("Surface reflectance, all bands at 5 m, EPSG:3035")),
 )  # fmt: skip
