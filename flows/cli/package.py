@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.cli.parts.names import TileName, job_of, layer_name
+from imperv.flows.cli.parts.names import TileName, complete_layer, job_of, layer_name
 from imperv.flows.runtime.console import Config, out
 from imperv.tasks.errors import InputError
 
@@ -16,7 +16,14 @@ def package(
     tile: TileName,
     config: Config = Path("production.toml"),
     layer: Annotated[
-        str | None, typer.Option("--layer", metavar="LAYER", help="Coded layer; default: the product's map.")
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="LAYER",
+            callback=layer_name,
+            autocompletion=complete_layer,
+            help="Coded layer; default: the product's map.",
+        ),  # fmt: skip
     ] = None,
     number: Annotated[
         int | None, typer.Option("--round", min=0, help="Round of tuning; 0 for the base map; default: the present one.")
@@ -30,7 +37,7 @@ def package(
 
     job = job_of(config, tile)
     own = family(job.family).package
-    symbol = layer_name(layer) if layer else ""
+    symbol = layer or ""
     name = symbol or (f"round_{number}" if number is not None else "map")
     target = output or Path(f"{job.family}_{name}_{tile}_{job.production.periods.whole.replace('/', '_')}.zip")
     if own is not None:

@@ -51,10 +51,12 @@ def tile_names(texts: list[str] | None) -> list[str] | None:
     return list(found) or None
 
 
-def layer_name(text: str) -> str:
-    """Symbol of a layer; InputError if there is no such layer."""
+def layer_name(text: str | None) -> str:
+    """Symbol of a layer, empty where none is named; InputError if there is no such layer."""
     from imperv.layers.catalogue import resolve
 
+    if text is None:
+        return ""
     try:
         return resolve(text)
     except ValueError as error:

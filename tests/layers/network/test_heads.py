@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,7 @@ def test_a_training_tells_classes_apart(trained):
 def test_a_training_that_was_cut_off_goes_on(trained):
     states = []
     head = ClassHead.of([region()], 3)
-    train([region()], QUICK, keep=states.append, head=head)
+    train([region()], QUICK, keep=lambda state: states.append(copy.deepcopy(state)), head=head)
     again = train([region()], QUICK, state=states[2], head=head)
     assert np.array_equal(flat_weights(again.model), flat_weights(trained.model))
 
