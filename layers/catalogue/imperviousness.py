@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from imperv.layers.catalogue.node import MEMBER_SD, Delivery, Kind, Layer, Meanings, Variable
-from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
+from imperv.layers.catalogue.yearly import YEARLY_FEATURES
 from imperv.layers.network.unet import UNetParameters
 from imperv.layers.palette import BUILT_UP, BUILT_UP_CLASSES, CHANGE, CLASSES, CONFIDENCE, DENSITY, SHARE, Palette
 from imperv.layers.proxy import ProxyParameters
@@ -42,15 +42,6 @@ def _final(symbol: str, atbd: str, text: str, section: str, inputs: tuple[str, .
                  delivery=Delivery(palette, part, timing), **more)  # fmt: skip
 
 
-_PP = (
-    Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS),
-             "20 % quantile of surface reflectance", "1e-4"),
-    Variable("ndvi_q90", "float32", _NAN, title="90 % quantile of NDVI", units="1"),
-    Variable("harmonics", "float32", _NAN, "coefficient", HARMONIC_NAMES, "Coefficients of the NDVI harmonics", "1"),
-    Variable("observations", "uint16", 0, title="Clear observations", units="1"),
-)  # fmt: skip
-
-
 def _predicted(symbol: str) -> tuple[Variable, ...]:
     deviation = Variable(MEMBER_SD, "float32", _NAN, title="Standard deviation of the models, fraction", units="1")
     return Variable(symbol, "uint8", 255), deviation
@@ -68,7 +59,7 @@ _PREDICT = (*_PREDICTION, "ensemble")
 _NODES: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),
     *_years("PP", "PP", "Weighted quantiles and NDVI harmonics of a year", "4.2.1", ("S2",), "feature",
-            resolution=10, dtype="float32", nodata=_NAN, version=2, arrays=_PP),
+            resolution=10, dtype="float32", nodata=_NAN, version=2, arrays=YEARLY_FEATURES),
     *_years("NDVI_p0", "NDVI_p0", "Mean NDVI of a year: constant term of the harmonics", "4.3.2", ("PP",), "feature",
             resolution=10, dtype="float32", nodata=_NAN),
     Layer("IMD_then", "IMD_18", "Imperviousness density of the previous production, percent", "4.1.5", (), "reference", "then", 10, codes=_PERCENT),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imperv.layers.catalogue.node import Delivery, Layer, Variable
-from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
+from imperv.layers.catalogue.yearly import YEARLY_FEATURES
 from imperv.layers.landcover.classes import FRAME, palette_of
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.landcover.network import ClassNetworkParameters
@@ -24,13 +24,6 @@ SEEN = "seen"
 """Arrays beside a layer: clear looks; probabilities; what the last layer of the networks sees."""
 
 _NAN = float("nan")
-_SEASON = (
-    Variable("quantiles", "uint16", 0, "band", tuple(f"{band}_q20" for band in QUANTILE_BANDS),
-             "20 % quantile of surface reflectance", "1e-4"),
-    Variable("ndvi_q90", "float32", _NAN, title="90 % quantile of NDVI", units="1"),
-    Variable("harmonics", "float32", _NAN, "coefficient", HARMONIC_NAMES, "Coefficients of the NDVI harmonics", "1"),
-    Variable("observations", "uint16", 0, title="Clear observations", units="1"),
-)  # fmt: skip
 _PROBABILITY = (Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME)),)
 """Of FRAME's classes; the arrays of a production are by its own (`tasks.landcover.predicting`)."""
 _CLCPLUS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, OUTSIDE)
@@ -49,7 +42,7 @@ LAYERS = (
                             shown=(("natural colour", ("B04", "B03", "B02")), ("infrared", ("B08", "B04", "B03"))))),
     Layer("LC_year", "", "Frozen list of Sentinel-2 L2A scenes of the year", "Seasons", (), "source", "year"),
     Layer("LC_season", "", "Quantiles of the year and harmonics of its NDVI, at 10 m", "Seasons", ("LC_year",), "feature",
-          "year", 10, "float32", _NAN, arrays=_SEASON),
+          "year", 10, "float32", _NAN, arrays=YEARLY_FEATURES),
     Layer("LC_clcplus", "", "CLC+ Backbone", "Labels", (), "reference", "span", 10, codes=_CLCPLUS),
     Layer("LC_density", "", "Imperviousness density of any production", "Labels", (), "reference", "span", 10,
           codes=(*range(101), OUTSIDE)),

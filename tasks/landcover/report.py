@@ -6,8 +6,7 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,13 +19,13 @@ from imperv.layers.landcover.patches import TYPES
 from imperv.layers.palette import CONFIDENCE
 from imperv.layers.statistics.accuracy import accuracy, stratum_weights
 from imperv.tasks.delivery.quicklooks import draw_bands
-from imperv.tasks.errors import ImpervError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.points import read_points
 from imperv.tasks.landcover.session import rounds
 from imperv.tasks.landcover.settings import Parameters
 from imperv.tasks.report.layers import row_of
 from imperv.tasks.report.page import css, flat, gradient, locator, render
+from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Legend, Map, data_uri, indexed_png, scale_bar
 
 TEMPLATE = "landcover.html.j2"
@@ -39,8 +38,6 @@ CUT = (2, 98)
 
 NATURAL = tuple(BANDS.index(name) for name in ("B04", "B03", "B02"))
 
-log = logging.getLogger(__name__)
-
 
 def write_report(job: Job) -> str:
     """Write the report of a tile, which may be unfinished or failed; its path, relative to the store."""
@@ -51,15 +48,7 @@ def write_report(job: Job) -> str:
 
 def compose(job: Job) -> dict[str, Any]:
     """Everything that the page shows."""
-    troubles: list[tuple[str, str]] = []
-
-    def part(what: str, make: Callable[[], Any], otherwise: Any = None) -> Any:
-        try:
-            return make()
-        except (ImpervError, OSError, ValueError, KeyError) as error:
-            log.warning("%s of the report of %s: %s", what, job.tile, error)
-            troubles.append((what, f"{type(error).__name__}: {' '.join(str(error).split())}"))
-            return otherwise
+    part = Parts(str(job.tile))
 
     records = {symbol: job.record(symbol) for symbol in topological_order(family=job.family)}
     made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
@@ -94,7 +83,7 @@ def compose(job: Job) -> dict[str, Any]:
         "models": made["LC_probability"].statistics["models"] if "LC_probability" in made else [],
         "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
         "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
-        "troubles": troubles,
+        "troubles": part.troubles,
     }  # fmt: skip
 
 

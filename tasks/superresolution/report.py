@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,10 +17,10 @@ from imperv.layers.catalogue import CATALOGUE, topological_order
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.wald import CUBIC
 from imperv.tasks.delivery.delivery import places_of
-from imperv.tasks.errors import ImpervError
 from imperv.tasks.job import Job
 from imperv.tasks.report.layers import row_of
 from imperv.tasks.report.page import flat, locator, render
+from imperv.tasks.report.parts import Parts
 from imperv.tasks.superresolution import charts, evidence
 from imperv.tasks.superresolution.cuts import detail_by_cell, sharpest
 from imperv.tasks.superresolution.settings import Parameters
@@ -36,8 +34,6 @@ EDGE = {"SR10": 2520, "SR5": 1500}
 ENLARGED = 2
 """Screen pixels of a pixel of a cut, at most."""
 
-log = logging.getLogger(__name__)
-
 
 def write_report(job: Job) -> str:
     """Write the report of a tile, which may be unfinished or failed; its path, relative to the store."""
@@ -49,15 +45,7 @@ def write_report(job: Job) -> str:
 
 def compose(job: Job) -> dict[str, Any]:
     """Everything that the page shows."""
-    troubles: list[tuple[str, str]] = []
-
-    def part(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
-        try:
-            return make()
-        except (ImpervError, OSError, ValueError, KeyError) as error:
-            log.warning("%s of the report of %s: %s", what, job.tile, error)
-            troubles.append((what, f"{type(error).__name__}: {' '.join(str(error).split())}"))
-            return otherwise
+    part = Parts(str(job.tile))
 
     records = {symbol: job.record(symbol) for symbol in topological_order(family=job.family)}
     made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
@@ -80,7 +68,7 @@ def compose(job: Job) -> dict[str, Any]:
         "mosaic": job.production.parameters.input.kind == "mosaic",
         "run": run,
         "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
-        "troubles": troubles,
+        "troubles": part.troubles,
         "overview": part("overview", lambda: _overview(job, cuts), None),
         "pairs": {s: part(f"before and after of {s}", partial(evidence.pairs, job, s, cut), []) for s, cut in cuts.items()},
         "points": found,

@@ -6,7 +6,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,19 +23,15 @@ from imperv.tasks.job import Job
 from imperv.tasks.landsat.scenes import LandsatList
 from imperv.tasks.report.charts import Chart
 from imperv.tasks.report.page import flat, locator, number, relative, render
+from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Map
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.settings.scenes import Scenes
-
-Part = Callable[[str, Callable[[], Any], Any], Any]
-"""Makes a part of a report; its third argument is used if that fails."""
 
 LARGE, SMALL = 1000, 500
 """Most pixels each way of the maps at the top, and of the others: a report of a full tile stays below 15 MB."""
 
 LARGE_MAPS = ("IMD_now", "IMCC")
-
-log = logging.getLogger(__name__)
 
 
 def write_tile_report(job: Job) -> str:
@@ -49,15 +44,7 @@ def write_tile_report(job: Job) -> str:
 
 def compose(job: Job) -> dict[str, Any]:
     """All parts of a report by their names in the template; ``troubles`` holds the parts that are missing, and why."""
-    troubles: list[tuple[str, str]] = []
-
-    def part(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
-        try:
-            return make()
-        except Exception as error:  # a report is needed most where something is damaged
-            log.warning("report of tile %s: %s: %s", job.tile, what, error)
-            troubles.append((what, " ".join(str(error).split()) or type(error).__name__))
-            return otherwise
+    part = Parts(str(job.tile))
 
     facts = gather(job)
     findings = part("delivery check", lambda: evidence.check_products(job, facts.layers), {})
@@ -87,7 +74,7 @@ def compose(job: Job) -> dict[str, Any]:
         "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         "settings": _settings(job),
         "validation": part("validation", lambda: _validation(job), []),
-        "troubles": troubles,
+        "troubles": part.troubles,
     }
 
 
@@ -103,7 +90,7 @@ def _density(job: Job) -> dict[str, Map]:
     return {p: maps.draw(symbol, pixels.overview(job, symbol, LARGE), f"Density, {p}") for p, symbol in known.items()}
 
 
-def _card(job: Job, fact: LayerFact, part: Part) -> dict[str, Any]:
+def _card(job: Job, fact: LayerFact, part: Parts) -> dict[str, Any]:
     """A final layer with its map, or why there is none."""
     if not fact.made:
         return {"fact": fact, "map": None, "reason": fact.reason}
@@ -129,7 +116,7 @@ def _curves(job: Job, bounds: pixels.Bounds, lists: Mapping[str, SceneList | Lan
     return found
 
 
-def _charts(job: Job, facts: TileFacts, lists: Mapping[str, SceneList | LandsatList], part: Part) -> dict[str, Chart]:
+def _charts(job: Job, facts: TileFacts, lists: Mapping[str, SceneList | LandsatList], part: Parts) -> dict[str, Chart]:
     """Charts by name, of the numbers that exist."""
     periods, fitted = {p: getattr(job.production.periods, p) for p in ("then", "now")}, facts.calibration or {}
     edges = evidence.NDVI_CELLS, evidence.DENSITY_CELLS
