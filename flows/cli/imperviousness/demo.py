@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,38 +9,28 @@ from pathlib import Path
 from rich.console import Console
 
 from imperv.flows.cli.imperviousness.demo_scores import Score, candidates, compare, read_truths
-from imperv.flows.cli.parts.folders import own_folder
+from imperv.flows.cli.parts.demos import check_size, run_shown, simulated
 from imperv.layers.catalogue import CATALOGUE, DEFAULT
 from imperv.tasks.delivery.delivery import delivered_symbols, product_paths
-from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.errors import ImpervError
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
-SMALLEST = 200
-"""Smallest edge in pixels that has room for a town, fields and a forest."""
-
-KILOMETRE = 100
-"""Pixels. Areas are whole kilometres."""
+SMALLEST, LARGEST = 200, 10_000
+"""Edge in pixels: the smallest has room for a town, fields and a forest."""
 
 
 def run_demo(directory: Path, size: int, out: Console, err: Console) -> dict[str, ImpervError]:
     """Simulate, run and compare on a site of `size` pixels of 10 m each way; failed tiles with their errors."""
-    from imperv.flows.cli.parts.showing import run_view
-    from imperv.flows.production.running import run_tiles
-    from imperv.flows.tile.progress import listening
     from imperv.flows.tile.refusing import refuse_without_writer
 
-    if not SMALLEST <= size <= 10_000 or size % KILOMETRE:
-        raise InputError(f"--size {size}: choose whole kilometres, {SMALLEST} to 10000 pixels in steps of {KILOMETRE}")
+    check_size(size, SMALLEST, LARGEST)
     refuse_without_writer(None, DEFAULT)
     started = time.perf_counter()
-    config = simulated(directory, size, err)
+    config = simulated_site(directory, size, err)
     production = Production.read(config)
     tile = production.tile_names[0]
-    with run_view(err) as view, listening(view):
-        failed = run_tiles([tile], str(config))
-    view.summary()
-    if failed:
+    if failed := run_shown(tile, config, err):
         return failed
     show_end(Job.of(production, tile), config, out)
     out.print(f"\n{time.perf_counter() - started:.0f} s in all")
@@ -66,24 +54,16 @@ steps_per_epoch = 32
 """
 
 
-def simulated(directory: Path, size: int, err: Console) -> Path:
+def simulated_site(directory: Path, size: int, err: Console) -> Path:
     """Production file of the simulated input; input of this size is kept."""
     from imperv.tasks.simulator import VERSION, simulate
 
-    marker, begun = directory / "simulation.json", directory / "simulation.begun"
-    config = directory / "production.toml"
-    wanted = json.dumps({"size": size, "simulator": VERSION})
-    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and config.is_file():
-        return config
-    with own_folder(directory, begun, "is no demo"):
-        err.print(f"simulating {size} x {size} pixels, two years of Sentinel-2, in {directory}")
-        marker.unlink(missing_ok=True)
-        shutil.rmtree(directory / "scenes", ignore_errors=True)  # of another size or an older simulator
-    simulate(directory, size=size)
-    with config.open("a", encoding="utf-8") as file:
-        file.write(TRAINING)
-    marker.write_text(wanted, encoding="utf-8")
-    return config
+    def make() -> None:
+        simulate(directory, size=size)
+        with (directory / "production.toml").open("a", encoding="utf-8") as file:
+            file.write(TRAINING)
+
+    return simulated(directory, size, {"size": size, "simulator": VERSION}, make, err)
 
 
 def _show_layers(job: Job, out: Console) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from imperv.flows.cli.imperviousness import demo
-from imperv.flows.cli.imperviousness.demo import TRAINING, advantages, simulated
+from imperv.flows.cli.imperviousness.demo import TRAINING, advantages, simulated_site
 from imperv.flows.cli.imperviousness.demo_scores import Candidate, Score, compare, f1
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.production import Production
@@ -106,17 +106,17 @@ def quick(monkeypatch):
 @pytest.mark.slow
 def test_a_folder_of_an_older_demo_is_simulated_anew_and_one_of_today_is_kept(tmp_path, quick):
     folder = tmp_path / "demo"
-    config = simulated(folder, 200, QUIET)
+    config = simulated_site(folder, 200, QUIET)
     assert config.read_text().endswith(TRAINING) and Production.read(config).parameters.unet.epochs < 20
     config.write_text(config.read_text() + "# mine\n")
-    assert "# mine" in simulated(folder, 200, QUIET).read_text() and quick == [200]
+    assert "# mine" in simulated_site(folder, 200, QUIET).read_text() and quick == [200]
     marker = folder / "simulation.json"
     assert json.loads(marker.read_text()) == {"size": 200, "simulator": VERSION}
     stale = folder / "scenes" / "S2A_of_before"
     for old in (json.dumps({"size": 200, "simulator": 2}), '{"size": 2'):
         stale.mkdir()
         marker.write_text(old)
-        assert "# mine" not in simulated(folder, 200, QUIET).read_text()
+        assert "# mine" not in simulated_site(folder, 200, QUIET).read_text()
         assert not stale.exists() and json.loads(marker.read_text())["simulator"] == VERSION
     assert quick == [200] * 3
 
@@ -132,5 +132,5 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and is no demo"):
-        simulated(tmp_path, 200, QUIET)
+        simulated_site(tmp_path, 200, QUIET)
     assert Path(tmp_path / "scenes" / "mine.txt").read_text() == "mine"
