@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import imperv.tasks.imperviousness.nodes.models
+import imperv.tasks.networks.making
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
@@ -102,11 +103,11 @@ def test_a_killed_training_goes_on(job, monkeypatch):
         if len(kept) == 3:
             raise KilledError
 
-    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "save_checkpoint", killed)
+    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", killed)
     with pytest.raises(KilledError):
         make_model(job, IBUD)
     assert job.store.fs.exists(job.store.full(checkpoint_path(job, "IBUD_model")))
-    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "save_checkpoint", save_checkpoint)
+    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", save_checkpoint)
     told = []
     job = Job.of(job.production, "E38N31", lambda done, total: told.append(done))
     again = make_model(job, IBUD)
@@ -161,7 +162,7 @@ def test_a_training_that_diverges_is_tried_once_more_and_then_fails_clearly(tmp_
 def test_the_second_seed_is_noted(job, monkeypatch):
     from imperv.layers.network.fitting import DivergenceError
 
-    real, seeds = imperv.tasks.imperviousness.nodes.models.train, []
+    real, seeds = imperv.tasks.networks.making.train, []
 
     def train(regions, parameters, *rest):
         seeds.append(parameters.seed)
@@ -169,7 +170,7 @@ def test_the_second_seed_is_noted(job, monkeypatch):
             raise DivergenceError("the loss of epoch 1 is not finite")
         return real(regions, parameters, *rest)
 
-    monkeypatch.setattr(imperv.tasks.imperviousness.nodes.models, "train", train)
+    monkeypatch.setattr(imperv.tasks.networks.making, "train", train)
     made = make_model(job, IBUD)
     assert seeds == [1, 101]
     assert "repeated from another seed" in made.warnings[0]
