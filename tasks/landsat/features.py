@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
-from rasterio.warp import reproject
 
 from imperv.grids import Block
 from imperv.layers.features import HARMONIC_NAMES, QUANTILE_BANDS
@@ -22,6 +21,7 @@ from imperv.layers.sharpening.enlarging import enlarge
 from imperv.tasks.landsat.metrics import metrics_bytes
 from imperv.tasks.landsat.reading import PIXEL, landsat_geobox
 from imperv.tasks.landsat.sharpening import Sharpened, fine_geobox
+from imperv.tasks.scenes.warping import warp_bands
 
 MEAN, HIGH = "NDVI_c0", "NDVI_q90"
 """Lines of harmonisation of NDVI x 10 000: of its mean, which its other coefficients share the gain of, and of its quantile."""
@@ -31,9 +31,6 @@ NAMES = (*SEEN, MEAN, HIGH)
 
 MARGIN = 6
 """Landsat pixels around a block: interpolation to 10 m and to the grid reach so far."""
-
-TOLERANCE = 0.001
-"""Error of the mapping to the grid, pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +64,14 @@ class LandsatYear:
         bands = self._bands(self.sharpened(area)[0][0])
         curves = self._curves(coefficients, high, bands)
         source = fine_geobox(area.geobox(metrics.grid))
-        warped = _warped(np.concatenate([bands, curves]), source, here, Resampling.bilinear)
+        warped = warp_bands(np.concatenate([bands, curves]), source, here, Resampling.bilinear, np.nan)
         for name, plane in zip(SEEN, warped, strict=False):
             numbers = np.clip(np.rint(np.nan_to_num(plane)), LOWEST_VALID, np.iinfo(np.uint16).max)
             found["quantiles"][QUANTILE_BANDS.index(name)] = np.where(np.isnan(plane), 0, numbers)
         found["harmonics"][...] = warped[len(SEEN) : -1]
         found["ndvi_q90"][...] = np.clip(warped[-1], -1, 1)
         count = half_pixel(enlarge(looks[None].astype(np.float32), FACTOR, "nearest"))
-        found["observations"][...] = np.rint(np.nan_to_num(_warped(count, source, here, Resampling.nearest)[0]))
+        found["observations"][...] = np.rint(np.nan_to_num(warp_bands(count, source, here, Resampling.nearest, np.nan)[0]))
         return found
 
     def area(self, here: GeoBox) -> Block:
@@ -124,14 +121,3 @@ def planes_of(composite: np.ndarray, coefficients: np.ndarray, high: np.ndarray)
     bands = composite[[BANDS.index(band) for band in SEEN.values()]].astype(np.float32)
     bands[bands == 0] = np.nan
     return np.concatenate([bands, np.float32(1e4) * np.stack([coefficients[0], high])])
-
-
-def _warped(image: np.ndarray, source: GeoBox, here: GeoBox, kernel: Resampling) -> np.ndarray:
-    """Bands (band, y, x) float32 on another grid; NaN takes no part."""
-    out = np.full((len(image), here.shape.y, here.shape.x), np.nan, np.float32)
-    reproject(
-        image, out, src_transform=source.affine, src_crs=str(source.crs), src_nodata=np.nan, dst_transform=here.affine,
-        dst_crs=str(here.crs), dst_nodata=np.nan, resampling=kernel, tolerance=TOLERANCE, UNIFIED_SRC_NODATA="NO",
-        XSCALE=1, YSCALE=1,
-    )  # fmt: skip
-    return out

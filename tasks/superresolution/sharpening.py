@@ -9,7 +9,6 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.enums import Resampling
-from rasterio.warp import reproject
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
@@ -18,6 +17,7 @@ from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.scenes.warping import warp_bands
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
 from imperv.tasks.superresolution.models import measured_bands, scene_model
 from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sharpen_block
@@ -143,11 +143,7 @@ class WarpBlock:
         area = source_window(self.native, here)
         if area is not None:
             found = np.asarray(self.source[(slice(None), *area.slices)])
-            reproject(
-                found, pixels, src_transform=area.geobox(self.native).affine, src_crs=str(self.native.crs), src_nodata=0,
-                dst_transform=here.affine, dst_crs=str(here.crs), dst_nodata=0, resampling=Resampling.cubic, tolerance=0.001,
-                XSCALE=1, YSCALE=1, UNIFIED_SRC_NODATA="NO",
-            )  # fmt: skip
+            pixels = warp_bands(found, area.geobox(self.native), here, Resampling.cubic, 0)
         self.out[(slice(None), *block.slices)] = pixels
         return report({self.layer.symbol: pixels}, self.layer)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
@@ -26,3 +27,10 @@ def test_a_band_without_data_darkens_nothing_around_it(band):
     assert set(np.unique(out)) == {0, 1000}
     assert (out[others] == out[others[0]]).all()
     assert 0.3 < (out[band] > 0).sum() / (out[others[0]] > 0).sum() < 0.7
+    # Nor does it reach over its own edge: a pixel has data where the one of the native grid below its centre has.
+    rows, columns = np.mgrid[: grid.shape.y, : grid.shape.x] + 0.5
+    x, y = Transformer.from_crs("EPSG:3035", "EPSG:32632", always_xy=True).transform(*(grid.affine * (columns, rows)))
+    row, column = np.floor((5153000 - y) / 10).astype(int), np.floor((x - 677760) / 10).astype(int)
+    inside = (row >= 0) & (row < 100) & (column >= 0) & (column < 100)
+    seen = inside & (source[band][row.clip(0, 99), column.clip(0, 99)] > 0)
+    assert ((out[band] > 0) != seen).mean() < 0.002
