@@ -50,6 +50,9 @@ def _looks(production: Production) -> Iterator[Iterator[Remark]]:
     yield found.form.look(production)
     layers = layers_of(production.product)
     sources = [symbol for symbol, layer in layers.items() if layer.kind == "source"]
+    places = {symbol: production.scenes.of(layers[symbol].role) for symbol in sources}
+    # One file of each place; then and now mostly come from one.
+    asked = {(place.catalogue, repr(place.access)): symbol for symbol, place in places.items()}.values()
     for name in production.tile_names:
         try:
             job = Job.of(production, name)
@@ -57,7 +60,7 @@ def _looks(production: Production) -> Iterator[Iterator[Remark]]:
             yield iter([Remark(Level.ERROR, str(error))])
             continue
         yield from (found.tasks[symbol].look(job, symbol) for symbol in layers)
-        yield from (_scenes(job, symbol, symbol == sources[-1]) for symbol in sources)
+        yield from (_scenes(job, symbol, symbol in asked) for symbol in sources)
 
 
 def _store(production: Production) -> Iterator[Remark]:
@@ -98,7 +101,7 @@ def _dask(production: Production) -> Iterator[Remark]:
         yield fine(f"engine.dask_address: {address} answers")
 
 
-def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
+def _scenes(job: Job, symbol: str, ask_for_file: bool) -> Iterator[Remark]:
     layer = CATALOGUE[symbol]
     scenes = search_scenes(job, layer)
     task_of(symbol).require(job, layer, scenes)
@@ -109,7 +112,7 @@ def _scenes(job: Job, symbol: str, last: bool) -> Iterator[Remark]:
     )
     for name, why in scenes.reasons.items():
         yield doubtful(f"{job.tile}: {symbol}: scene {name} left out: {why}")
-    if last:
+    if ask_for_file:
         yield from _pixels(job, layer, scenes)
 
 
@@ -118,9 +121,12 @@ def _pixels(job: Job, layer: Layer, scenes: SceneList | LandsatList) -> Iterator
     files = (scene.bands[SCL] if isinstance(scene, Scene) and SCL in scene.bands else scene.paths[0] for scene in scenes.scenes)
     path = next(filter(is_remote, files), None)
     if path is not None:
-        answer = ask(path, job.production.scenes.of(layer.role).access)
+        place = job.production.scenes.of(layer.role)
+        of_period = place != job.production.scenes
+        answer = ask(path, place.access)
         if answer.state != "there":
             raise WorkError(
-                f"{job.tile}: scenes: {path} cannot be had ({answer.detail}); correct scenes.access, or wait for the server"
+                f"{job.tile}: scenes: {path} cannot be had ({answer.detail}); correct scenes.access"
+                f"{f' or scenes.{layer.role}.access' if of_period else ''}, or wait for the server"
             )
         yield fine(f"{job.tile}: scenes: {path} can be had")

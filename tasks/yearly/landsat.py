@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import psutil
 from odc.geo.geobox import GeoBox
 
@@ -34,13 +33,10 @@ from imperv.tasks.settings.scenes import LANDSAT
 from imperv.tasks.yearly.landsat_lines import fit_lines
 from imperv.tasks.yearly.lists import read_scene_list
 from imperv.tasks.yearly.looks import NDVI_QUANTILE, QUANTILE, Looks
-from imperv.tasks.yearly.shards import SHARD, Shard, sum_up, write_shard
+from imperv.tasks.yearly.shards import PARTS, SHARD, Shard, assembled, sum_up, write_shard
 
 VERSION = 1
 """Raised when the same scenes would give other features."""
-
-EDGES = (500, 250, 100)
-"""Edges in pixels of the parts in which a shard is computed; the first that fits into memory."""
 
 SOLVE_NS = 12000.0
 """Core nanoseconds to solve a pixel of 10 m and those around its part for the detail of one date."""
@@ -63,11 +59,7 @@ class _Block:
 
     def __call__(self, block: Block) -> Shard:
         here = block.geobox(self.grid)
-        arrays: dict[str, np.ndarray] = {}
-        for part in block_grid(here, self.edge):
-            for name, values in self.year(part.geobox(here)).items():
-                whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *block.shape), values.dtype))
-                whole[(..., *part.slices)] = values
+        arrays = assembled(here, self.edge, self.year)
         return write_shard(self.out, self.layer, self.land, arrays, block, Block(0, 0, *block.shape))
 
 
@@ -176,7 +168,7 @@ def plan_parts(job: Job, year: LandsatYear, what: str) -> tuple[int, int]:
     grid = job.grid(10)
     rows, columns = (min(SHARD, side) for side in (grid.shape.y, grid.shape.x))
     planes = rows * columns * (10 * 2 + 8 * 4 + 2)
-    for edge in EDGES:
+    for edge in PARTS:
         part = Block(0, 0, min(edge, rows), min(edge, columns)).geobox(grid)
         size = 2 * planes + year.bytes(part)
         if size <= job.engine.budget:
@@ -189,7 +181,7 @@ def landsat_cost(job: Job, overpasses: int) -> Cost:
     """Of the features of a Landsat year with so many overpasses."""
     grid, dates = job.grid(10), min(job.production.parameters.preprocessing.landsat_dates, overpasses)
     pixels = grid.shape.y * grid.shape.x
-    around = (1 + 2 * REACH / min(EDGES[0], grid.shape.y)) * (1 + 2 * REACH / min(EDGES[0], grid.shape.x))
+    around = (1 + 2 * REACH / min(PARTS[0], grid.shape.y)) * (1 + 2 * REACH / min(PARTS[0], grid.shape.x))
     seconds = pixels * (around * SOLVE_NS * dates + REST_NS) / 1e9
     decoded = int(pixels / 9 * 2 * (6 * 2 + 2 + 2) * overpasses)
     return Cost(seconds, RESERVED + job.engine.budget // 2, decoded)

@@ -12,7 +12,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import psutil
 from odc.geo.geobox import GeoBox
 
@@ -30,13 +29,10 @@ from imperv.tasks.store.records import Record
 from imperv.tasks.yearly.landsat import landsat_features, without_lost
 from imperv.tasks.yearly.lists import read_scene_list
 from imperv.tasks.yearly.looks import STEPS, Looks, block_bytes, yearly_features
-from imperv.tasks.yearly.shards import SHARD, Shard, least_observed, sum_up, too_little, write_shard
+from imperv.tasks.yearly.shards import PARTS, SHARD, Shard, assembled, least_observed, sum_up, too_little, write_shard
 
 FILE_BLOCK = 1024
 """Edge in pixels of the blocks of usual Cloud Optimized GeoTIFFs: about as many pixels more are decoded each way than wanted."""
-
-PARTS = (500, 250, 100)
-"""Edges in pixels of 10 m in which a shard may be computed where memory is short; even, so that 20 m pixels are never cut."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +67,11 @@ class _Block:
     def __call__(self, block: Block) -> tuple[list[Shard], int]:
         """Its shards, and the bytes of files that were read for them."""
         here = block.geobox(self.grid)
-        arrays: dict[str, np.ndarray] = {}
         read: list[int] = []
-        for part in block_grid(here, self.edge or max(block.shape)):
-            found = yearly_features(self.looks, part.geobox(here), self.threads, self.done or (lambda: None), read.append)
-            if part.shape == block.shape:
-                arrays = found
-                break
-            for name, values in found.items():
-                whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *block.shape), values.dtype))
-                whole[(..., *part.slices)] = values
-
+        done = self.done or (lambda: None)
+        arrays = assembled(
+            here, self.edge or max(block.shape), lambda part: yearly_features(self.looks, part, self.threads, done, read.append)
+        )
         with ThreadPoolExecutor(self.threads, "write") as pool:
             write = partial(write_shard, self.out, self.layer, self.land, arrays, block)
             return list(pool.map(write, block_grid(here, SHARD))), sum(read)

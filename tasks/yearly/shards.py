@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
-from imperv.grids import Block, spec_of
+from imperv.grids import Block, block_grid, spec_of
 from imperv.layers.catalogue import Layer
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import BlockReport, Job, report, summarise
@@ -38,6 +39,24 @@ class Shard:
     """Observed pixels by their number of clear looks."""
     land: int
     """Pixels of land that were observed."""
+
+
+PARTS = (500, 250, 100)
+"""Edges in pixels of 10 m of the parts in which a shard is computed: the first that fits into memory; even, so that 20 m pixels
+are never cut."""
+
+
+def assembled(here: GeoBox, edge: int, compute: Callable[[GeoBox], Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """Arrays (..., y, x) of a block from those of its parts of `edge` pixels."""
+    arrays: dict[str, np.ndarray] = {}
+    for part in block_grid(here, edge):
+        found = compute(part.geobox(here))
+        if part.shape == here.shape.yx:
+            return found
+        for name, values in found.items():
+            whole = arrays.setdefault(name, np.empty((*values.shape[:-2], *here.shape.yx), values.dtype))
+            whole[(..., *part.slices)] = values
+    return arrays
 
 
 def write_shard(out: Any, layer: Layer, land: Land, arrays: Mapping[str, np.ndarray], block: Block, shard: Block) -> Shard:
