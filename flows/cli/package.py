@@ -31,7 +31,7 @@ def package(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Zip to write; default: named by map and tile.")] = None,
 ) -> None:
     """Pack a delivered map of classes: GeoTIFF, QGIS style, summary, metadata as PDF, STAC Item, training polygons."""
-    from imperv.layers.catalogue import CATALOGUE
+    from imperv.layers.catalogue import CATALOGUE, layers_of
     from imperv.tasks.delivery.package import write_package
     from imperv.tasks.families import family
 
@@ -45,8 +45,9 @@ def package(
     else:
         if number is not None:
             raise InputError(f"--round {number}: product {job.family} has no rounds; leave it out")
-        coded = [s for s, one in CATALOGUE.items() if one.delivery and one.delivery.palette and not one.delivery.palette.anchors]
         if not symbol:
+            maps = {s: one.delivery.palette for s in layers_of(job.family) if (one := CATALOGUE[s]).delivery}
+            coded = [s for s, palette in maps.items() if palette and not palette.anchors]
             raise InputError(f"--layer: name the map of product {job.family} to pack, such as {', '.join(coded[:5])}")
         files = write_package(job, symbol, target)
     out.print(f"{target}: {', '.join(files)}", markup=False)

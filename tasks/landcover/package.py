@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from imperv.tasks.delivery.package import Contents, write_package
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
-from imperv.tasks.landcover.rounds import present, read_round
+from imperv.tasks.landcover.rounds import present, read_round, write_round
 from imperv.tasks.landcover.samples import as_geojson, of_store
 from imperv.tasks.landcover.session import restore
+from imperv.tasks.landcover.tuning import present_head
+from imperv.tasks.store.overlay import Overlay
 
 LIMITS = (
     "A pixel of 5 m may hold several materials: it has the class of its most probable one. The satellites measure four bands at "
@@ -29,7 +33,10 @@ LIMITS = (
 
 def package(job: Job, symbol: str, number: int | None, out: Path) -> list[str]:
     """Write the package of the tuned map of a round (by default the present one), of the base map (round 0, or where there is no
-    round), or of another coded layer; names of its files."""
+    round), or of another coded layer; names of its files.
+
+    A round whose layers are not those of the store is made in a scratch store: the store stays as it is.
+    """
     if symbol and number is not None:
         raise InputError(f"--round {number}: is of tuned maps; leave --layer out")
     if symbol not in ("", BASE, TUNED):
@@ -38,13 +45,22 @@ def package(job: Job, symbol: str, number: int | None, out: Path) -> list[str]:
     wanted = 0 if symbol == BASE else now if number is None else number
     if symbol == TUNED and not wanted:
         raise InputError(f"{TUNED} of tile {job.tile}: there is no round yet; `imperv landcover tune` makes one")
-    if wanted in (0, now):
+    if not wanted or (wanted == now and _is_made(job, read_round(job, wanted))):
         return _write(job, wanted, out)
-    restore(job, wanted)
-    try:
-        return _write(job, wanted, out)
-    finally:
-        restore(job, now)
+    with tempfile.TemporaryDirectory(prefix="imperv-") as folder:
+        scratch = replace(job, store=Overlay(folder, job.store, runs=job.store.runs))
+        write_round(scratch, wanted, read_round(job, wanted))
+        restore(scratch, wanted)
+        return _write(scratch, wanted, out)
+
+
+def _is_made(job: Job, table: Mapping[str, Any]) -> bool:
+    """Whether the layers of the store are those of a round: it was finished, on this base map, with this head."""
+    base, model = job.usable("LC_probability"), job.usable("LC_tuned_model")
+    return (
+        bool(table["finished"]) and base is not None and model is not None and table["base"] == base.version
+        and table["head"] == present_head(job).to_json()
+    )  # fmt: skip
 
 
 def _write(job: Job, number: int, out: Path) -> list[str]:
@@ -56,7 +72,7 @@ def _write(job: Job, number: int, out: Path) -> list[str]:
         files["training_polygons.geojson"] = as_geojson(samples).encode("utf-8")
         files["tuning.json"] = (json.dumps(_scores(table), indent=1, sort_keys=True) + "\n").encode("utf-8")
     deliver(job, symbol)
-    layer = with_own_classes(job, CATALOGUE[symbol])
+    layer = with_own_classes(job.production, CATALOGUE[symbol])
     return write_package(job, symbol, out, Contents(_sections(job, symbol, table), files, layer))
 
 

@@ -40,7 +40,8 @@ def make_probability(job: Job, layer: Layer) -> Made:
     loaded = [load(job.store, record) for record in found.models]
     models = [window_function(with_last_features(model), normalisation, unet.patch) for model, normalisation in loaded]
     members = [model.output_shape[-1] // len(classes) for model, _ in loaded]
-    channels = sum(count * _width(model) for count, (model, _) in zip(members, loaded, strict=True))
+    widths = [count * _width(model) for count, (model, _) in zip(members, loaded, strict=True)]
+    channels = sum(widths)
     variables = variables_of(job, channels)
     window = max(window_bytes(model, unet.patch) for model, _ in loaded)
     at_once = max(1, int(min(bytes_at_once(), 0.3 * job.engine.budget)) // window)
@@ -50,7 +51,7 @@ def make_probability(job: Job, layer: Layer) -> Made:
     reports: list[BlockReport] = []
     with job.store.writing_arrays(job.place(layer.symbol), grid, layer.resolution, variables, attributes(job, layer)) as out:
         for block in blocks:  # TensorFlow uses all workers inside one call, so blocks follow one another
-            shares, seen_last = predict_block(job, block, models, members, len(classes), channels, at_once)
+            shares, seen_last = predict_block(job, block, models, members, widths, len(classes), at_once)
             out[layer.symbol][(slice(None), *block.slices)] = shares
             out[SEEN][(slice(None), *block.slices)] = seen_last
             reports.append(report({layer.symbol: shares, SEEN: seen_last}, layer))
@@ -80,10 +81,11 @@ def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
 
 
 def predict_block(
-    job: Job, block: Block, models: list[Any], members: list[int], classes: int, channels: int, at_once: int
+    job: Job, block: Block, models: list[Any], members: list[int], widths: list[int], classes: int, at_once: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (class, y, x) and last features (channel, y, x) of a block, uint8, 255 no data.
 
+    `members` are the networks of each model, `widths` the channels that they see last, which may differ from model to model.
     A probability p is stored as round(254 p), a feature f as round(254 f / (1 + f)).
     """
     unet, grid = job.production.parameters.unet, job.grid_of(CATALOGUE["LC_mosaic"])
@@ -101,13 +103,13 @@ def predict_block(
         return out
 
     shares = np.full((classes, *block.shape), NO_DATA, "u1")
-    seen = np.full((channels, *block.shape), NO_DATA, "u1")
+    seen = np.full((sum(widths), *block.shape), NO_DATA, "u1")
     for row, answers, valid in predict_channels(read, models, lattice, at_once):
         if not len(answers) or not valid.any():
             continue
         rows = slice(row, row + len(valid))
         total, first, place = np.zeros((classes, *valid.shape), "f4"), 0, 0
-        for count, width in zip(members, _widths(members, channels), strict=True):
+        for count, width in zip(members, widths, strict=True):
             total += answers[first : first + count * classes].reshape(count, classes, *valid.shape).sum(axis=0)
             first += count * classes
             last = answers[first : first + width]
@@ -116,12 +118,6 @@ def predict_block(
             place += width
         shares[:, rows] = np.where(valid, np.rint(STEPS * np.clip(total / sum(members), 0, 1)), NO_DATA)
     return shares, seen
-
-
-def _widths(members: list[int], channels: int) -> list[int]:
-    """Channels that each model sees last: as models of one ensemble share their architecture, by their members."""
-    each = channels // sum(members)
-    return [count * each for count in members]
 
 
 def probability_external(job: Job, layer: Layer) -> Mapping[str, Any]:

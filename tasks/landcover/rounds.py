@@ -1,6 +1,7 @@
 """Rounds of tuning: each kept with its polygons, head, scores and what it changed, and which one is present.
 
-A round is one file, written at once. The layers LC_training, LC_tuned_model and LC_tuned are those of the present round.
+A round is one file of a folder of its own, written at once: what a person drew is no layer that could be made again. The layers
+LC_training, LC_tuned_model and LC_tuned are those of the present round. A scratch store has its own rounds, none at first.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 
-FOLDER = "LC_rounds"
+FOLDER = "rounds"
 
 
 def _path(job: Job, name: str) -> str:
-    folder = PurePosixPath(job.place("LC_probability").data).parent
-    return str(folder / FOLDER / f"{name}.data.json")
+    _, *place = PurePosixPath(job.place("LC_probability").data).parent.parts
+    return str(PurePosixPath(FOLDER, *place, f"{name}.data.json"))
 
 
 def write_round(job: Job, number: int, table: dict[str, Any]) -> None:

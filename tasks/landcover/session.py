@@ -37,11 +37,17 @@ NEAR = 4
 
 
 def require_base(job: Job) -> None:
-    """InputError where the base model has not answered yet."""
+    """InputError where the base model has not answered yet, or has with other classes or settings."""
     for symbol in ("LC_probability", "LC_base"):
-        if job.usable(symbol) is None:
+        record = job.usable(symbol)
+        if record is None:
             raise InputError(
                 f"{symbol} of tile {job.tile} is not there for this area; first `imperv run {job.tile}`, which makes the base map"
+            )
+        if record.ingredients["parameters"] != job.pick(CATALOGUE[symbol]):
+            raise InputError(
+                f"{symbol} of tile {job.tile} was made with other classes or settings than the production file has now; "
+                f"first `imperv run {job.tile}`"
             )
 
 
@@ -59,28 +65,33 @@ def tune_tile(job: Job, samples: Sequence[Sample]) -> dict[str, Any]:
     """
     require_base(job)
     with job.store.tile_lock(job.tile, job.engine.settings.lease):
-        number, before = max(numbers(job), default=0) + 1, present(job)
+        number = max(numbers(job), default=0) + 1
         polygons = json.loads(as_geojson(samples, degrees=False))
         write_round(job, number, {"round": number, "created": utc_now(), "polygons": polygons, "finished": False})
-        try:
-            choose(job, number)
-            return _made(job, number)
-        except Exception:
-            choose(job, before)
-            raise
+        return _switched(job, number)
 
 
 def restore(job: Job, number: int) -> dict[str, Any]:
     """Go back to a round, 0 for the base map alone: its layers are made again and delivered."""
     require_base(job)
     with job.store.tile_lock(job.tile, job.engine.settings.lease):
-        choose(job, number)
+        return _switched(job, number)
+
+
+def _switched(job: Job, number: int) -> dict[str, Any]:
+    """Make a round the present one, and its layers; where that fails or is stopped the round before stays the present one."""
+    before = present(job)
+    choose(job, number)
+    try:
         if number:
             return _made(job, number)
         for symbol in TUNED:
             make_node(job, symbol)
         deliver(job, TUNED[-1])
-        return {"round": 0}
+    except BaseException:
+        choose(job, before)
+        raise
+    return {"round": 0}
 
 
 def _made(job: Job, number: int) -> dict[str, Any]:
@@ -134,6 +145,7 @@ def head_of(job: Job, number: int, answers: Answers) -> Head:
 
 def map_of_round(job: Job, number: int, block: Block) -> np.ndarray:
     """The map of a round, (y, x) uint8 codes of a block of 5 m, without making it the present one; 0 is the base map."""
+    require_base(job)
     answers, parameters = Answers.of(job), job.production.parameters
     codes = tuple(one.code for one in parameters.classes.classes)
     return classes_of(answers, block, head_of(job, number, answers), codes, parameters.map.sieve)

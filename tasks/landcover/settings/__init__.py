@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -152,6 +152,13 @@ class Parameters(ParameterGroups):
     map: MapParameters = MapParameters()
     tuning: TuningParameters = TuningParameters()
     types: PatchParameters = PatchParameters()
+
+    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """As of all families; of classes without their colours, which only delivered files have."""
+        found = super().pick(names)
+        if "classes.list" in found:
+            found["classes.list"] = [{key: one[key] for key in ("name", "code")} for one in found["classes.list"]]
+        return found
 
 
 class LandCoverProduction(Production):
