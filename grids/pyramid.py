@@ -43,12 +43,6 @@ def tile_bounds(z: int, x: int, y: int) -> tuple[float, float, float, float]:
     return ORIGIN[0] + x * edge, ORIGIN[1] - (y + 1) * edge, ORIGIN[0] + (x + 1) * edge, ORIGIN[1] - y * edge
 
 
-def tile_at(z: int, easting: float, northing: float) -> tuple[int, int]:
-    """(x, y) of the map tile of a level that holds a place."""
-    edge = EDGE * pixel_size(z)
-    return int((easting - ORIGIN[0]) // edge), int((ORIGIN[1] - northing) // edge)
-
-
 def overview_factor(z: int, resolution: float) -> int:
     """Pixels of a layer that become one along an edge: the largest power of two that is no coarser than the level; 1 below it."""
     ratio = pixel_size(z) / resolution

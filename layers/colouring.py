@@ -6,8 +6,8 @@ Colours of delivered layers are their palettes' (`layers.palette`); the others h
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -44,18 +44,16 @@ class View:
     """Factor from stored values to the quantity."""
 
     @property
-    def is_coded(self) -> bool:
-        """True where bytes have colours of their own; others need limits."""
-        return self.palette is not None
-
-    @property
     def is_composite(self) -> bool:
         """True for three bands as colours."""
         return len(self.bands) == 3
 
 
 def views_of(layer: Layer) -> tuple[View, ...]:
-    """Views of a raster layer, the best first: those of its delivery, or one of each of its arrays."""
+    """Views of a raster layer, the best first: those of its delivery, or one of each of its arrays.
+
+    One image of bytes without units is of classes, which have no mean; where nothing says which, they are shown without names.
+    """
     shown = layer.delivery.shown if layer.delivery else ()
     scale = layer.delivery.scale if layer.delivery else 1.0
     if shown:
@@ -64,9 +62,41 @@ def views_of(layer: Layer) -> tuple[View, ...]:
     found = []
     for variable in layer.variables:
         name = "" if variable.name == layer.stem else variable.title or variable.name
-        palette = palette_of(layer) if variable == layer.variables[0] and layer.codes else None
+        palette = None
+        if variable == layer.variables[0] and (layer.codes or layer.delivery and layer.delivery.palette):
+            palette = palette_of(layer)
+        elif _is_of_classes(layer, variable):
+            palette = _nameless(variable.nodata)
         found.append(View(name, variable, _as_colours(variable), palette, _factor(variable) or scale))
     return tuple(found)
+
+
+def without_own_classes(layer: Layer) -> Layer:
+    """The layer as it is known without a production file: of classes that the file may name, none are known."""
+    if layer.delivery is None or not layer.delivery.own_classes:
+        return layer
+    return replace(layer, codes=(), delivery=replace(layer.delivery, palette=None))
+
+
+def is_nameless(view: View) -> bool:
+    """True for classes that nothing says the codes and names of: any byte may be one."""
+    return view.palette is not None and view.palette is _nameless(view.variable.nodata)
+
+
+def with_codes(view: View, codes: Iterable[int]) -> View:
+    """A view of classes without names with the codes that occur; each keeps its colour."""
+    palette = _nameless(view.variable.nodata)
+    return replace(view, palette=replace(palette, codes=(*(code for code in codes if code != OUTSIDE), OUTSIDE)))
+
+
+def _is_of_classes(layer: Layer, variable: Variable) -> bool:
+    return variable.dtype == "uint8" and not variable.axis and {variable.units, layer.units} <= {"", "1"}
+
+
+@cache
+def _nameless(nodata: float) -> Palette:
+    """All codes that a byte can hold."""
+    return _of_classes([code for code in range(OUTSIDE) if code != nodata], ())
 
 
 def _factor(variable: Variable) -> float:

@@ -35,6 +35,18 @@ def family(name: str) -> Family:
     return found
 
 
+def loaded_families() -> dict[str, str]:
+    """Families whose layers are known now, loaded if need be -> why not, for those that cannot be; "" for the others."""
+    found = {}
+    for name in packages():
+        try:
+            load(name)
+            found[name] = ""
+        except GraphError as error:
+            found[name] = str(error)
+    return found
+
+
 def task_of(symbol: str) -> Task:
     """How a node is made."""
     return family(family_of(symbol)).tasks[symbol]

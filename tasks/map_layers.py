@@ -6,7 +6,7 @@ Layers in EPSG:3035 only: those on native UTM grids are counted. Pixels are read
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 from imperv.grids import CRS, Bounds, Tile
 from imperv.grids.pyramid import lattice
 from imperv.layers.catalogue import CATALOGUE, Layer, family_of
-from imperv.layers.colouring import View, views_of
+from imperv.layers.colouring import View, is_nameless, views_of, with_codes, without_own_classes
 from imperv.tasks.delivery.cog_check import layer_of_cog
 from imperv.tasks.errors import InputError
 from imperv.tasks.store.debris import is_debris
@@ -33,6 +33,9 @@ _PRODUCT = re.compile(
 
 _PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:[-_]\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
 """Period in the name of a product, and of a folder of the store."""
+
+DRAWING = 1
+"""Version of how pixels are drawn: raised when the same pixels would look different, because browsers keep map tiles."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class MapLayer:
     def key(self) -> str:
         """Changes whenever a pixel may look different."""
         versions = sorted((tile, part.version) for tile, part in self.parts.items())
-        return digest_of([repr(self.view), versions, self.like.key if self.like else ""])[:16]
+        return digest_of([DRAWING, repr(self.view), versions, self.like.key if self.like else ""])[:16]
 
     @property
     def title(self) -> str:
@@ -111,25 +114,27 @@ class StoreSource:
     """Layers of a store, read again only where its folders have changed."""
 
     store: Store
+    resolve: Callable[[Layer], Layer] = without_own_classes
+    """A layer as it is here: with the classes of a production, where that is known."""
     _known: dict[str, tuple[Any, dict[str, tuple[Record, str]]]] = field(default_factory=dict)
     """Folder of a period -> what its list of files was, and its records by path with their digests."""
 
     def scan(self) -> Iterator[tuple[int, int, Holdings]]:
         """After each tile: (tiles read, tiles in all, what is known so far)."""
-        # A scratch store lies over its base, whose layers it replaces.
+        # A scratch store lies over its base, whose layers its records replace: also by saying that one is not made.
         stores = [self.store.base, self.store] if isinstance(self.store, Overlay) else [self.store]
         found: dict[tuple[str, str, str], Part] = {}
-        tiles = sorted({tile for store in stores for tile in store.entries("tiles") if _is_tile(tile)})
+        tiles = [tile for tile in self.store.tiles() if _is_tile(tile)]
         for number, tile in enumerate(tiles, 1):
-            for store in stores:
-                for folder in store.entries(f"tiles/{tile}"):
-                    for path, (record, digest) in self._records(store, f"tiles/{tile}/{folder}").items():
-                        if record.made and record.href:
-                            part = Part(tile, record.bbox, digest, record, store, path)
-                            found[record.symbol, PurePosixPath(path).parent.name, tile] = part
+            places = [(store, f"tiles/{tile}/{folder}") for folder in self.store.folders(tile) for store in stores]
+            records = {path: (store, *known) for store, folder in places for path, known in self._records(store, folder).items()}
+            for path, (store, record, digest) in records.items():
+                if record.made and record.href:
+                    part = Part(tile, record.bbox, digest, record, store, path)
+                    found[record.symbol, PurePosixPath(path).parent.name, tile] = part
             if number < len(tiles):
                 yield number, len(tiles), Holdings({})
-        yield len(tiles), len(tiles), _holdings(found)
+        yield len(tiles), len(tiles), _holdings(found, self.resolve)
 
     def _records(self, store: Store, folder: str) -> dict[str, tuple[Record, str]]:
         """Records of a period of a tile."""
@@ -198,6 +203,8 @@ def product_part(path: Path, stamp: tuple[int, int]) -> tuple[Layer, str, Part] 
     place = re.search(r"_(E\d\dN\d\d)(?=_)", name)
     if layer is None or place is None:
         return "its name is that of no product; name a folder of delivered files"
+    if not layer.resolution:
+        return f"the record beside it is of {layer.symbol}, which is no raster; remove the record, or deliver the file again"
     period = _PERIOD.search(match["years"] if match else name.removeprefix(layer.symbol))
     if period is None:
         return "its name has no period"
@@ -234,7 +241,7 @@ def _record_beside(path: Path) -> Record | None:
         return None
 
 
-def _holdings(found: Mapping[tuple[str, str, str], Part]) -> Holdings:
+def _holdings(found: Mapping[tuple[str, str, str], Part], resolve: Callable[[Layer], Layer] = without_own_classes) -> Holdings:
     """Layers from their parts by (name in the store, period, tile)."""
     order = {stem: k for k, stem in enumerate(dict.fromkeys(layer.stem for layer in CATALOGUE.values()))}
     layers: dict[str, MapLayer] = {}
@@ -250,13 +257,28 @@ def _holdings(found: Mapping[tuple[str, str, str], Part]) -> Holdings:
         if layer.grid != "eea":
             native[layer.symbol] = None
             continue
+        layer, parts = resolve(layer), grouped[stem, period]
         for number, view in enumerate(views_of(layer)):
             name = f"{stem}.{period}.{number}"
+            if is_nameless(view) and (codes := _codes(view.variable.name, parts)):
+                view = with_codes(view, codes)
             bands = family_of(layer.symbol), period, tuple(view.variable.labels[band] for band in view.bands if view.is_composite)
-            layers[name] = MapLayer(name, layer, view, period, grouped[stem, period], alike.get(bands))
+            layers[name] = MapLayer(name, layer, view, period, parts, alike.get(bands))
             if view.is_composite:
                 alike.setdefault(bands, layers[name])
     return Holdings(layers, tuple(native))
+
+
+def _codes(array: str, parts: Mapping[str, Part]) -> list[int]:
+    """Codes that occur in any tile, by the records; none where one does not say."""
+    codes: set[int] = set()
+    for part in parts.values():
+        told = part.record.statistics if part.record else {}
+        histogram = (told.get(array) or told).get("histogram")
+        if histogram is None:
+            return []
+        codes |= {int(code) for code in histogram}
+    return sorted(codes)
 
 
 def _by_stem(stem: str) -> Layer | None:

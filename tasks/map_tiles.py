@@ -12,21 +12,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import rasterio
 from PIL import Image
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
-from imperv.grids.pyramid import EDGE, Cut, Span, cut, lattice, overview_factor, pixel_size
+from imperv.grids import Bounds
+from imperv.grids.pyramid import DEEPEST, EDGE, Cut, Span, cut, lattice, overview_factor, pixel_size, tile_bounds
 from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
 from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
 from imperv.tasks.map_layers import MapLayer, Part, file_stamp
+from imperv.tasks.map_pixels import FilePixels, Pixels, StoredPixels
 from imperv.tasks.store.records import digest_of
 
 Limits = tuple[tuple[float, float], ...]
@@ -64,58 +65,6 @@ class GoneError(ImpervError):
     """A layer is not there any more as it was: it is made again, or its store has gone."""
 
 
-class Pixels(Protocol):
-    """The stored array of a view."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-
-    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
-        """(bands, y, x) of a window; all bands by default."""
-
-
-@dataclass(frozen=True)
-class StoredPixels:
-    """An array of the store."""
-
-    array: Any
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """See `Pixels`."""
-        rows, columns = self.array.shape[-2:]
-        return rows, columns
-
-    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
-        """See `Pixels`."""
-        if self.array.ndim == 2:
-            return np.asarray(self.array[rows, columns])[None]
-        if bands is None:
-            return np.asarray(self.array[:, rows, columns])
-        first, last = min(bands), max(bands) + 1
-        if last - first == len(bands):  # one call for neighbours, as red, green and blue are
-            return np.asarray(self.array[first:last, rows, columns])[[band - first for band in bands]]
-        return np.stack([self.array[band, rows, columns] for band in bands])
-
-
-@dataclass(frozen=True)
-class FilePixels:
-    """A GeoTIFF, open in one thread."""
-
-    source: rasterio.DatasetReader
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """See `Pixels`."""
-        return self.source.shape
-
-    def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
-        """See `Pixels`."""
-        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        return self.source.read(None if bands is None else [band + 1 for band in bands], window=window)
-
-
 class Kept:
     """What was made last, by key, up to a number of bytes; for many threads."""
 
@@ -123,6 +72,7 @@ class Kept:
         self.most, self.size, self.bytes = most, size, 0
         self.entries: OrderedDict[Any, Any] = OrderedDict()
         self.lock = threading.Lock()
+        self.making: dict[Any, threading.Lock] = {}
 
     def get(self, key: Any) -> Any:
         """What is kept under a key, or None."""
@@ -140,6 +90,21 @@ class Kept:
             while self.bytes > self.most and len(self.entries) > 1:
                 self.bytes -= self.size(self.entries.popitem(last=False)[1])
 
+    def made(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is kept under a key; where it is not, one thread makes it, and others that want the same wait."""
+        with self.lock:
+            making = self.making.setdefault(key, threading.Lock())
+        try:
+            with making:
+                found = self.get(key)
+                if found is None:
+                    found = make()
+                    self.put(key, found)
+        finally:
+            with self.lock:
+                self.making.pop(key, None)
+        return found
+
 
 @dataclass
 class MapTiles:
@@ -150,7 +115,6 @@ class MapTiles:
     arrays: Kept = field(default_factory=lambda: Kept(256, lambda found: 1))
     limits: Kept = field(default_factory=lambda: Kept(4096, lambda found: 1))
     local: threading.local = field(default_factory=threading.local)
-    making: threading.Lock = field(default_factory=threading.Lock)
 
     def tile(self, layer: MapLayer, z: int, x: int, y: int) -> bytes:
         """PNG of a map tile; empty where the layer has nothing there, or the level is coarser than `COARSEST`.
@@ -170,12 +134,15 @@ class MapTiles:
         return found
 
     def _draw(self, layer: MapLayer, z: int, x: int, y: int) -> bytes:
-        view, pixels = layer.view, None
-        cuts = {t: part for t, p in layer.parts.items() if (part := cut(z, x, y, p.bounds, layer.layer.resolution)) is not None}
+        view, pixels, resolution = layer.view, None, layer.layer.resolution
+        box = tile_bounds(z, x, y)
         if pixel_size(z) > COARSEST:
             return b""
-        for tile, below in cuts.items():
-            drawn = self._below(layer, layer.parts[tile], below)
+        cell = resolution * overview_factor(z, resolution)
+        near = (part for part in layer.parts.values() if _meet(part.bounds, box, cell))
+        cuts = [(part, below) for part in near if (below := cut(z, x, y, part.bounds, resolution)) is not None]
+        for part, below in cuts:
+            drawn = self._below(layer, part, below)
             if pixels is None:
                 pixels = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, drawn.dtype)
             place = (slice(None), below.rows.out, below.columns.out)
@@ -189,7 +156,7 @@ class MapTiles:
         if factor > DIRECT:
             cells, starts = self._overview(layer, part, factor)
             return cells[:, (below.rows.cells - starts[0])[:, None], below.columns.cells - starts[1]]
-        with self._open(part, view) as source:
+        with _Opened(self, part, view) as source:
             (row, column), shape = below.first, source.shape
             rows, columns = below.rows.pixels(factor, row, shape[0]), below.columns.pixels(factor, column, shape[1])
             found = source.read(slice(*rows), slice(*columns), view.bands)
@@ -206,22 +173,19 @@ class MapTiles:
 
     def _overview(self, layer: MapLayer, part: Part, factor: int) -> tuple[np.ndarray, tuple[int, int]]:
         """A part at 1 / `factor`, and the (row, column) of its first cell; all factors in one reading, kept for the next tile."""
-        name = layer.key, layer.id, part.tile
-        with self.making:  # one at a time: the next thread finds it kept
-            found = self.overviews.get(name)
-            if found is None:
-                found = self._read_overviews(layer, part)
-                self.overviews.put(name, found)
+        found = self.overviews.made((part.path, part.version, layer.id), lambda: self._read_overviews(layer, part))
         row, column = lattice(part.bounds, layer.layer.resolution)
         return found[factor], (row // factor, column // factor)
 
     def _read_overviews(self, layer: MapLayer, part: Part) -> dict[int, np.ndarray]:
         view, resolution = layer.view, layer.layer.resolution
-        most = max(z_factor for z in range(15) if pixel_size(z) <= COARSEST and (z_factor := overview_factor(z, resolution)))
+        most = max(
+            z_factor for z in range(DEEPEST + 1) if pixel_size(z) <= COARSEST and (z_factor := overview_factor(z, resolution))
+        )
         factors = [2**k for k in range(DIRECT.bit_length(), most.bit_length())]
         row, column = lattice(part.bounds, resolution)
         found: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
-        with self._open(part, view) as source:
+        with _Opened(self, part, view) as source:
             rows, columns = source.shape
             # Strips begin with whole cells of all factors.
             for start in range(-(row % STRIP), rows, STRIP):
@@ -244,7 +208,7 @@ class MapTiles:
             # Photographs hardly shrink, and packing would take longer than all else.
             draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
             return buffer.getvalue()
-        codes = pixels[0] if view.is_coded else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
+        codes = pixels[0] if view.palette is not None else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
         table = colour_table(view.palette, view.variable.nodata)
         image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
         image.putpalette(table[:, :3].tobytes())
@@ -257,22 +221,21 @@ class MapTiles:
         Composites of the same bands share those of the first layer.
         """
         layer = layer.like or layer
-        name = layer.key, layer.id
-        found: Limits | None = self.limits.get(name)
-        if found is None:
-            samples = list(self._samples(layer))
-            nodata = layer.view.variable.nodata
-            bands = zip(*samples, strict=True) if samples else [()] * len(layer.view.bands)
-            valid = [np.concatenate([a[~without_data(a, nodata)] for a in arrays]) if arrays else np.empty(0) for arrays in bands]
-            found = tuple(tuple(map(float, np.percentile(v, CUT))) if v.size else (0.0, 1.0) for v in valid)  # type: ignore[misc]
-            self.limits.put(name, found)
+        found: Limits = self.limits.made((layer.key, layer.id), lambda: self._read_limits(layer))
         return found
+
+    def _read_limits(self, layer: MapLayer) -> Limits:
+        samples = list(self._samples(layer))
+        nodata = layer.view.variable.nodata
+        bands = zip(*samples, strict=True) if samples else [()] * len(layer.view.bands)
+        valid = [np.concatenate([a[~without_data(a, nodata)] for a in arrays]) if arrays else np.empty(0) for arrays in bands]
+        return tuple(tuple(map(float, np.percentile(v, CUT))) if v.size else (0.0, 1.0) for v in valid)  # type: ignore[misc]
 
     def _samples(self, layer: MapLayer) -> Iterator[np.ndarray]:
         parts = [layer.parts[tile] for tile in sorted(layer.parts)]
         chosen = {round(k * (len(parts) - 1) / max(min(SAMPLED, len(parts)) - 1, 1)) for k in range(min(SAMPLED, len(parts)))}
         for number in sorted(chosen):
-            with self._open(parts[number], layer.view) as source:
+            with _Opened(self, parts[number], layer.view) as source:
                 rows, columns = (_middle(size) for size in source.shape)
                 yield source.read(rows, columns, layer.view.bands)
 
@@ -283,17 +246,26 @@ class MapTiles:
         -------
         dict
             ``values``: label, stored value and quantity of each band, both None without data; ``meaning`` of a code; ``units``.
+            Labels are those that are stored: a production may have its own classes.
+
+        Raises
+        ------
+        GoneError
+            If the layer is not there any more as it was, or has not one label for each band.
         """
         part = next((p for p in layer.parts.values() if _holds(p.bounds, easting, northing)), None)
         if part is None:
             return None
         view, resolution = layer.view, layer.layer.resolution
         row, column = int((part.bounds[3] - northing) // resolution), int((easting - part.bounds[0]) // resolution)
-        with self._open(part, view) as source:
+        with _Opened(self, part, view) as source:
             row, column = min(row, source.shape[0] - 1), min(column, source.shape[1] - 1)
             pixels = source.read(slice(row, row + 1), slice(column, column + 1))[:, 0, 0]
+            labels = _labels(source, view)
+        if len(labels) != len(pixels):
+            name = layer.layer.symbol
+            raise GoneError(f"{name} of tile {part.tile} holds {len(pixels)} bands with {len(labels)} labels; run the tile again")
         missing = without_data(pixels, view.variable.nodata)
-        labels = view.variable.labels or ("",)
         values = [
             {"label": label, "stored": None if gone else value, "value": None if gone else value * view.scale}
             for label, value, gone in zip(labels, pixels.tolist(), missing.tolist(), strict=True)
@@ -302,8 +274,12 @@ class MapTiles:
         meaning = view.palette.meaning(int(pixels[0])) if view.palette is not None and not missing[0] else ""
         return {"tile": part.tile, "values": values, "meaning": meaning, "units": "" if units == "1" else units}
 
-    def _open(self, part: Part, view: View) -> _Opened:
-        return _Opened(self, part, view)
+    def label_of(self, layer: MapLayer) -> str:
+        """Name of the band that a view of one shows, as it is stored; GoneError as `values`."""
+        part = next(iter(layer.parts.values()))
+        with _Opened(self, part, layer.view) as source:
+            labels = _labels(source, layer.view)
+        return labels[layer.view.bands[0]] if len(labels) > layer.view.bands[0] else ""
 
     def stored(self, part: Part, view: View) -> StoredPixels:
         """An array of the store, opened once a version of the layer."""
@@ -313,7 +289,8 @@ class MapTiles:
         if found is None:
             if not part.store.data_in_place(part.record):
                 raise GoneError(f"{part.record.symbol} of tile {part.tile}: its files have gone or changed; run the tile again")
-            found = StoredPixels(part.store.group(part.record.href)[view.variable.name])
+            group = part.store.group(part.record.href)
+            found = StoredPixels(group[view.variable.name], group.get(view.variable.axis) if view.variable.axis else None)
             self.arrays.put(name, found)
         return found
 
@@ -364,6 +341,11 @@ class _Opened:
         return GoneError(f"{name} of tile {self.part.tile} {why}")
 
 
+def _labels(source: Pixels, view: View) -> tuple[str, ...]:
+    """Names of the bands: those that are stored before those of the catalogue."""
+    return (source.labels or view.variable.labels) if view.variable.labels else ("",)
+
+
 def _within(span: Span, first: int, start: int) -> np.ndarray:
     """Where pixels of a map lie in what was read of a grid from `start` on."""
     found: np.ndarray = span.cells - first - start
@@ -373,6 +355,13 @@ def _within(span: Span, first: int, start: int) -> np.ndarray:
 def _middle(size: int) -> slice:
     start = max(0, (size - WINDOW) // 2)
     return slice(start, min(start + WINDOW, size))
+
+
+def _meet(bounds: Bounds, box: Bounds, cell: float) -> bool:
+    """Whether a grid, or a cell that it has a part of, may lie below a map tile."""
+    return (
+        bounds[0] - cell < box[2] and box[0] < bounds[2] + cell and bounds[1] - cell < box[3] and box[1] < bounds[3] + cell
+    )  # fmt: skip
 
 
 def _holds(bounds: tuple[float, float, float, float], easting: float, northing: float) -> bool:

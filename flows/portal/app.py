@@ -83,13 +83,22 @@ class Turns:
             self.places.release()
 
 
+class _Static(StaticFiles):
+    """Files that browsers keep, and ask each time whether they are still right."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        found = super().file_response(*arguments, **named)
+        found.headers["cache-control"] = "no-cache"
+        return found
+
+
 def create_app(site: Site, access: Access) -> FastAPI:
     """The application of a site."""
     app = FastAPI(title="imperv portal", version=importlib.metadata.version("imperv"), docs_url=None, redoc_url=None,
                   openapi_url="/api/openapi.json")  # fmt: skip
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY)
     app.add_middleware(Guard, access=access)  # type: ignore[arg-type]
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", _Static(directory=STATIC), name="static")
     _pages(app, site)
     _sessions(app, site, access)
     _maps(app, site, Turns(DRAWN_AT_ONCE, AT_ONCE))
@@ -173,7 +182,7 @@ def _maps(app: FastAPI, site: Site, turns: Turns) -> None:
         """Whether there is anything new."""
         return {
             "layers": site.holdings.version,
-            "state": site.state.get("when", ""),
+            "state": site.version,
             "progress": site.progress,
             "trouble": site.trouble,
         }
@@ -181,7 +190,7 @@ def _maps(app: FastAPI, site: Site, turns: Turns) -> None:
     @app.get("/api/tiles")
     def tiles() -> dict[str, Any]:
         """EEA tiles with their state, and the production's."""
-        state = {name: site.state.get(name) for name in ("lines", "life", "when")}
+        state = {name: site.state.get(name) for name in ("lines", "life")}
         return {"tiles": tile_rows(site), "production": state if site.state else None}
 
     @app.get("/api/layers/{name}/legend")

@@ -53,7 +53,7 @@ def legend_of(layer: MapLayer, tiles: MapTiles) -> dict[str, Any]:
         table = colour_table(None, view.variable.nodata)
         colours = [table[round(k * TOP / (STEPS - 1)), :3].tolist() for k in range(STEPS)]
         units = view.variable.units or units_of(layer.layer)
-        label = view.variable.labels[view.bands[0]] if view.variable.labels else ""
+        label = tiles.label_of(layer)
         return {"kind": "scale", "bars": [{"colours": colours, "low": low, "high": high}], "label": label,
                 "units": "" if units == "1" or view.scale != 1 else units, "classes": []}  # fmt: skip
     return _of_palette(view.palette, view.variable.nodata)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imperv.layers.catalogue import GraphError, load
+from imperv.layers.catalogue import Layer, family_of
+from imperv.layers.colouring import without_own_classes
 from imperv.layers.families import packages
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
+from imperv.tasks.families import family, loaded_families
 from imperv.tasks.map_layers import FolderSource, Holdings, MapLayer, StoreSource, source_of
 from imperv.tasks.map_tiles import MapTiles
 from imperv.tasks.settings.files import label_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
+from imperv.tasks.store.records import digest_of
 from imperv.tasks.store.store import Store
+
+log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between two looks at the store."""
@@ -44,6 +51,10 @@ class Site:
     """Why the store cannot be read just now."""
     state: dict[str, Any] = field(default_factory=dict)
     """Of the production: `production_state`."""
+    reports: frozenset[str] = frozenset()
+    """Tiles that have a report."""
+    version: str = ""
+    """Changes with the state and the reports."""
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -69,8 +80,12 @@ class Site:
                     self.holdings, self.trouble, self.progress = found, "", None
             if self.production is not None and self.config is not None:
                 self.state = production_state(self.production, self.config)
-        except (ImpervError, OSError) as error:
-            self.trouble, self.progress = shown(" ".join(str(error).split())), None
+            self.reports = self._reports()
+            self.version = digest_of([self.state, sorted(self.reports)])[:16]
+        except Exception as error:  # the thread that looks must go on, whatever a store holds
+            if not isinstance(error, (ImpervError, OSError)):
+                log.exception("the store cannot be read")
+            self.trouble, self.progress = shown(" ".join(str(error).split()) or type(error).__name__), None
 
     def layer(self, name: str) -> MapLayer | None:
         """A layer by its identifier."""
@@ -81,32 +96,32 @@ class Site:
         store = self.store
         if store is None:
             return None
-        folders = [self.production.runs] if self.production else ["runs", *(f"runs/{family}" for family in packages())]
-        every = (store.read_text(f"{folder}/{tile}.report.html") for folder in folders)
+        every = (store.read_text(f"{folder}/{tile}.report.html") for folder in self._runs())
         return next((text for text in every if text is not None), None)
 
-    def reports(self) -> set[str]:
-        """Tiles that have a report."""
-        store = self.store
+    def _reports(self) -> frozenset[str]:
+        store, ending = self.store, ".report.html"
         if store is None:
-            return set()
-        folders = [self.production.runs] if self.production else ["runs", *(f"runs/{family}" for family in packages())]
-        ending = ".report.html"
-        return {name.removesuffix(ending) for folder in folders for name in store.entries(folder) if name.endswith(ending)}
+            return frozenset()
+        names = (name for folder in self._runs() for name in store.entries(folder))
+        return frozenset(name.removesuffix(ending) for name in names if name.endswith(ending))
+
+    def _runs(self) -> list[str]:
+        """Folders of what runs have told."""
+        return [self.production.runs] if self.production else ["runs", *(f"runs/{name}" for name in packages())]
 
 
 def production_state(production: Production, config: Path) -> dict[str, Any]:
     """State of a production and of its tiles, in the words of `imperv status`."""
     # Here: the first map need not wait for what plans.
     from imperv.flows.production.status import going, production_lines, statuses
-    from imperv.tasks.job import utc_now
 
     run = going(config, production)
     tiles = [
         {"tile": entry["tile"], "state": entry["state"], "why": entry["why"], "stages": entry["stages"]}
         for entry in statuses(production, costs=False)
     ]
-    return {"lines": production_lines(run), "life": run["life"]["state"] if run else "", "tiles": tiles, "when": utc_now()}
+    return {"lines": production_lines(run), "life": run["life"]["state"] if run else "", "tiles": tiles}
 
 
 def open_site(place: str | None, config: Path | None) -> Site:
@@ -117,22 +132,27 @@ def open_site(place: str | None, config: Path | None) -> Site:
     InputError
         If both are named, or nothing is there to be shown.
     """
-    for family in packages():
-        try:
-            load(family)
-        except GraphError as error:
-            raise InputError(str(error)) from None
+    for name, trouble in loaded_families().items():
+        if trouble:  # of another distribution: its layers are not known, those of the others are shown
+            log.warning("product %s is not shown: %s", name, trouble)
     if place is not None and config is not None:
         raise InputError("name a store or folder, or give --config; not both")
     file = config or _production_file(place)
     if file is not None:
         production = Production.read(file)
-        return Site(StoreSource(store_of(production)), label_of(file), file, production)
+        return Site(StoreSource(store_of(production), partial(_as_delivered, production)), label_of(file), file, production)
     if place is None:
         raise InputError(
             "production.toml is not here; name a store, a folder of products or a production file: imperv portal PLACE"
         )
     return Site(source_of(Store(place).with_base()), shown(place))
+
+
+def _as_delivered(production: Production, layer: Layer) -> Layer:
+    """A layer with the classes of the production, where it is of its product."""
+    if family_of(layer.symbol) != production.product:
+        return without_own_classes(layer)
+    return family(production.product).form.layer(production, layer)
 
 
 def _production_file(place: str | None) -> Path | None:
@@ -146,11 +166,11 @@ def _production_file(place: str | None) -> Path | None:
 def tile_rows(site: Site) -> Sequence[dict[str, Any]]:
     """Tiles with their layers, state and report, by name."""
     states = {entry["tile"]: entry for entry in site.state.get("tiles", ())}
-    reports, held = site.reports(), site.holdings.tiles
+    held = site.holdings.tiles
     return [
         {
             "tile": tile, "layers": sum(tile in layer.parts for layer in site.holdings.layers.values()),
-            "report": tile in reports, **{key: states.get(tile, {}).get(key, "") for key in ("state", "why")},
+            "report": tile in site.reports, **{key: states.get(tile, {}).get(key, "") for key in ("state", "why")},
             "stages": states.get(tile, {}).get("stages", {}),
         }
         for tile in sorted({*held, *states})

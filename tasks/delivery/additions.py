@@ -11,6 +11,7 @@ from imperv.layers.catalogue import Layer
 from imperv.tasks.delivery.lineage import Lineage
 from imperv.tasks.family.findings import Finding
 from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Additions:
     """Raised when they would give other files."""
     properties: Callable[[Job, Layer, Lineage], Mapping[str, Any]] = lambda job, layer, lineage: {}
     """Properties of a product's STAC Item, besides or instead of those that all have."""
-    layer: Callable[[Job, Layer], Layer] = lambda job, layer: layer
+    layer: Callable[[Production, Layer], Layer] = lambda production, layer: layer
     """The layer as it is delivered here: with the production's own classes (`Delivery.own_classes`)."""
     files: Callable[[Layer], Mapping[str, str]] = lambda layer: {}
     """Further files of a product: key of the asset -> ending of the name, after a dot."""

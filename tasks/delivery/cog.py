@@ -236,7 +236,7 @@ def product_of(job: Job, layer: Layer, made: Record, bands: Sequence[Summary], a
 
 
 def _write(additions: Additions, job: Job, layer: Layer, made: Record, places: Places, folder: Path) -> Written:
-    layer = additions.layer(job, layer)
+    layer = additions.layer(job.production, layer)
     assert layer.delivery is not None
     files = {place: folder / PurePosixPath(place).name for place in (places.tif, *places.beside)}
     palette = layer.delivery.palette
@@ -267,7 +267,7 @@ def _period(job: Job, layer: Layer) -> tuple[str, str]:
 def _settings(additions: Additions, job: Job, layer: Layer) -> dict[str, Any]:
     delivery = job.production.delivery.model_dump(mode="json")
     found: dict[str, Any] = {
-        "delivery": digest_of(repr(layer.delivery)),
+        "delivery": digest_of(repr(additions.layer(job.production, layer).delivery)),
         "settings": {f"delivery.{name}": v for name, v in delivery.items()},
     }
     if layer.delivery and layer.delivery.shown:
@@ -359,6 +359,7 @@ def cog_form(product: str, additions: Additions = PLAIN) -> Form:
     """The plain form for a product, with what it adds."""
     return Form(
         name="COG", version=VERSION, places=lambda job, layer: cog_places(job, layer, additions), period=_period,
-        settings=partial(_settings, additions), write=partial(_write, additions), cost=_cost, finish=_finish,
-        owns=_owner(product), verify=partial(_verify, additions), verify_files=partial(_verify_files, additions),
+        settings=partial(_settings, additions), layer=additions.layer, write=partial(_write, additions), cost=_cost,
+        finish=_finish, owns=_owner(product), verify=partial(_verify, additions),
+        verify_files=partial(_verify_files, additions),
     )  # fmt: skip

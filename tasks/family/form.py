@@ -66,6 +66,8 @@ class Form:
     """Write and check all files of a layer with a record in a folder of drafts; WorkError if a check fails."""
     cost: CostOf
     """Cost of delivering a layer."""
+    layer: Callable[[Production, Layer], Layer] = lambda production, layer: layer
+    """The layer as it is delivered here: with the production's own classes (`Delivery.own_classes`)."""
     preflight: Callable[[], None] = lambda: None
     """InputError, before anything is made, if products cannot be written here."""
     look: Callable[[Production], Iterator[Remark]] = lambda production: iter(())

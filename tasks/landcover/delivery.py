@@ -16,16 +16,17 @@ from imperv.tasks.delivery.additions import Additions
 from imperv.tasks.delivery.lineage import Lineage
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 
 BASE, TUNED = "LC_base", "LC_tuned"
 """Maps of the classes."""
 
 
-def with_own_classes(job: Job, layer: Layer) -> Layer:
+def with_own_classes(production: Production, layer: Layer) -> Layer:
     """The layer with the codes, names and colours of the production file."""
     if layer.delivery is None or not layer.delivery.own_classes:
         return layer
-    palette = palette_of(job.production.parameters.classes.classes)
+    palette = palette_of(production.parameters.classes.classes)
     return replace(layer, codes=palette.codes, delivery=replace(layer.delivery, palette=palette))
 
 
@@ -49,7 +50,7 @@ def properties_of(job: Job, layer: Layer, lineage: Lineage) -> Mapping[str, Any]
 
 def check_codes(job: Job, layer: Layer, path: Path) -> list[Finding]:
     """Codes and colours of a map against the class list of the production."""
-    delivered = with_own_classes(job, layer)
+    delivered = with_own_classes(job.production, layer)
     if delivered is layer or delivered.delivery is None or delivered.delivery.palette is None:
         return []
     palette = delivered.delivery.palette

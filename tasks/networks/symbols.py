@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from imperv.layers.catalogue import CATALOGUE, DEFAULT, GraphError, layers_of, load, resolve
-from imperv.layers.families import packages
+from imperv.layers.catalogue import CATALOGUE, DEFAULT, layers_of, resolve
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import loaded_families
 
 KERAS = "model.keras"
 """File of a network."""
@@ -51,11 +51,7 @@ def model_symbol(product: str, name: str) -> str:
 def named_models() -> dict[str, list[str]]:
     """Names of the models of every product that has any."""
     found = {}
-    for product in packages():
-        try:
-            load(product)
-        except GraphError:
-            continue
-        if names := list(models_of(product)):
+    for product, trouble in loaded_families().items():
+        if not trouble and (names := list(models_of(product))):
             found[product] = names
     return found

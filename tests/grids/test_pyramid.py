@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imperv.grids import Tile, official_tiles
-from imperv.grids.pyramid import DEEPEST, EDGE, ORIGIN, cut, overview_factor, pixel_size, tile_at, tile_bounds
+from imperv.grids.pyramid import DEEPEST, EDGE, ORIGIN, cut, overview_factor, pixel_size, tile_bounds
+from tests.support.portal import tile_at
 
 
 def test_levels_have_the_pixels_of_the_layers():

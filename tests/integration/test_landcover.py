@@ -17,7 +17,10 @@ import pytest
 import rasterio
 
 from imperv.flows.cli.commands import main
+from imperv.flows.portal.content import legend_of
+from imperv.flows.portal.site import open_site
 from imperv.grids import Block
+from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import session
 from imperv.tasks.landcover.rounds import present
@@ -65,6 +68,10 @@ def states(file: Path, capsys) -> dict[str, str]:
 
 def product(file: Path, layer: str) -> Path:
     return file.parent / f"store/products/{TILE}/{layer}_2021-06_{TILE}_R5m.tif"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def truth(file: Path) -> np.ndarray:
@@ -158,8 +165,9 @@ def test_suggestions_lie_apart_and_off_the_polygons(tuned, tmp_path):
 
 def test_a_package_has_everything_and_is_the_same_each_time(tuned, tmp_path, capsys):
     first, again = tmp_path / "a.zip", tmp_path / "b.zip"
+    before = contents(tuned.parent / "store")
     assert main(["package", TILE, "-c", str(tuned), "--round", "1", "-o", str(first)]) == 0
-    assert present(job_of(tuned)) == 2  # the present round is the present one again
+    assert present(job_of(tuned)) == 2 and contents(tuned.parent / "store") == before  # another round is made elsewhere
     assert main(["package", TILE, "-c", str(tuned), "--round", "1", "-o", str(again)]) == 0
     assert first.read_bytes() == again.read_bytes()
     with zipfile.ZipFile(first) as archive:
@@ -255,6 +263,31 @@ def test_own_classes_have_own_labels_and_colours(finished, tmp_path, capsys):
     known = (codes != 255) & (found != 255)
     assert ((found == 20) == (codes == 7))[known].mean() > 0.9 and set(np.unique(found[known])) == {10, 20}
     assert main(["verify", "-c", str(file)]) == 0
+    # The portal shows them as they are, and without the production file as codes without names.
+    shown, unknown = open_site(None, file), open_site(str(file.parent / "store"), None)
+    for site, names in ((shown, ["water", "land"]), (unknown, ["20", "10"])):
+        site.look()
+        layers = {layer.layer.symbol: layer for layer in site.holdings.layers.values()}
+        assert not site.trouble
+        assert sorted(entry["text"] for entry in legend_of(layers["LC_base"], site.tiles)["classes"]) == sorted(names)
+        left, _, _, top = layers["LC_base"].parts[TILE].bounds
+        told = site.tiles.values(layers["LC_base"], left + 302.5, top - 302.5)
+        assert told["meaning"] == names[[20, 10].index(told["values"][0]["stored"])]
+        shares = site.tiles.values(layers["LC_probability"], left + 302.5, top - 302.5)["values"]
+        assert [share["label"] for share in shares] == ["water", "land"]
+    # Another colour is another file of the same map.
+    text = file.read_text()
+    file.write_text(text.replace("#0000ff", "#0000f0"))
+    todo = {node for node, state in states(file, capsys).items() if state == "run"}
+    assert todo == {"deliver LC_base"}
+    # In another order the numbers of the classes in the store would be of others.
+    water, land = '"water"\ncode = 20', '"land"\ncode = 10'
+    file.write_text(text.replace(water, "w").replace(land, water).replace("w\n", f"{land}\n", 1))
+    polygons = file.parent / "training/polygons.geojson"
+    assert [c.name for c in job_of(file).production.parameters.classes.classes] == ["land", "water"]
+    with pytest.raises(InputError, match="was made with other classes or settings than the production file has now"):
+        session.suggest(job_of(file))
+    assert main(["landcover", "tune", TILE, "-c", str(file), "-p", str(polygons)]) == 2
 
 
 def test_what_cannot_be_tuned_is_refused(finished, tmp_path, capsys):
@@ -287,7 +320,7 @@ def test_a_killed_round_goes_on(copied, capsys):
         [sys.executable, "-P", "-c", COMMAND, "landcover", "tune", TILE, "-c", str(copied), "-p", str(polygons)],
         env=os.environ.copy(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    kept = copied.parent / f"store/tiles/{TILE}/2021-06/LC_rounds/001.data.json"
+    kept = copied.parent / f"store/rounds/{TILE}/2021-06/001.data.json"
     deadline = time.monotonic() + 120
     while not kept.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)

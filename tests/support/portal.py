@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from imperv.grids.pyramid import EDGE, ORIGIN, pixel_size
+
 STARTING = 60
 """Seconds that a start may take on a machine that is busy."""
+
+
+def tile_at(z: int, easting: float, northing: float) -> tuple[int, int]:
+    """(x, y) of the map tile of a level that holds a place."""
+    edge = EDGE * pixel_size(z)
+    return int((easting - ORIGIN[0]) // edge), int((ORIGIN[1] - northing) // edge)
 
 
 @dataclass(frozen=True)

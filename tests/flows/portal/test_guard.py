@@ -17,8 +17,7 @@ from fastapi import HTTPException
 from imperv.flows.cli.commands import main
 from imperv.flows.portal.app import Turns
 from imperv.flows.portal.guard import POLICY, host_name, is_loopback, known_hosts
-from imperv.grids.pyramid import tile_at
-from tests.support.portal import portal_on
+from tests.support.portal import portal_on, tile_at
 from tests.support.report_store import LEFT, TILE, TOP
 
 

@@ -122,7 +122,11 @@ export function rasterLayer(site, layer, gone) {
 /** Fetch a tile: 204 is an empty one, and a layer that was made again is told. */
 async function load(tile, url, gone) {
   try {
-    const response = await fetch(url, { credentials: "same-origin" });
+    let response = await fetch(url, { credentials: "same-origin" });
+    for (let wait = 500; response.status === 503 && wait <= 4000; wait *= 2) { // the server is busy with other tiles
+      await new Promise((resolve) => { setTimeout(resolve, wait); });
+      response = await fetch(url, { credentials: "same-origin" });
+    }
     if (response.status === 410 || response.status === 404) gone();
     if (response.status === 204) {
       tile.setState(4); // EMPTY

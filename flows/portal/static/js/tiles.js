@@ -22,8 +22,11 @@ export class Tiles {
 
   draw() {
     const wanted = byId("tile-filter").value.trim().toLowerCase();
+    const at = document.activeElement?.closest("#tile-list button")?.textContent;
     const rows = this.rows.filter(({ tile, state }) => `${tile} ${state}`.toLowerCase().includes(wanted));
     byId("tile-list").replaceChildren(...rows.map((row) => this.item(row)));
+    // A list that is drawn anew keeps the place of the keyboard.
+    if (at) [...byId("tile-list").querySelectorAll("button")].find((button) => button.textContent === at)?.focus();
   }
 
   item({ tile, state, why, stages, report, layers }) {
