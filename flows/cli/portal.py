@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from imperv.flows.runtime.console import out
+from imperv.tasks.errors import InputError
 
 PORT = 8710
 """Port where none is named: links to views stay true from one start to the next."""
@@ -19,6 +20,10 @@ def portal(
         typer.Argument(metavar="PLACE", help="Store, folder of products, or production file; default: production.toml here."),
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", readable=False, help="Production file (TOML).")] = None,
+    projects: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of projects, made if need be: create, draw, teach, take away."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = PORT,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; others than this machine's need a token.")
@@ -34,14 +39,17 @@ def portal(
 
     from imperv.flows.portal.serving import access_of, address, listen, serve
     from imperv.flows.portal.site import open_site
+    from imperv.flows.portal.sites import Sites, open_projects
 
-    site = open_site(place, config)
+    if projects is not None and (place is not None or config is not None):
+        raise InputError("name a store, folder or production to be looked at, or --projects FOLDER; not both")
+    sites = open_projects(projects) if projects is not None else Sites(open_site(place, config))
     with listen(host, port) as listening:
         bound = listening.getsockname()[1]
         access = access_of(host, bound, allow_host or [])
         link = address(host, bound, access.token)
-        out.print(f"{site.name}: open {link}")
-        out.print("Whoever has this link may look. Ctrl-C ends the portal.")
+        out.print(f"{sites.main.name}: open {link}")
+        out.print(f"Whoever has this link may {'work with the projects' if projects else 'look'}. Ctrl-C ends the portal.")
         if browser:
             webbrowser.open(link)
-        serve(site, access, listening)
+        serve(sites, access, listening)

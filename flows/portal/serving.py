@@ -13,7 +13,7 @@ import uvicorn
 
 from imperv.flows.portal.app import create_app
 from imperv.flows.portal.guard import LEAST, Access, is_loopback, known_hosts
-from imperv.flows.portal.site import Site
+from imperv.flows.portal.sites import Sites
 from imperv.tasks.errors import InputError
 
 TOKEN = "IMPERV_PORTAL_TOKEN"
@@ -63,11 +63,11 @@ def address(host: str, port: int, token: str = "") -> str:
     return f"http://{name}:{port}/" + (f"#token={quote(token, safe='')}" if token else "")
 
 
-def serve(site: Site, access: Access, listening: socket.socket) -> None:
+def serve(sites: Sites, access: Access, listening: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM, which are the way to end it."""
-    threading.Thread(target=site.watch, name="store", daemon=True).start()
+    threading.Thread(target=sites.main.watch, name="store", daemon=True).start()
     config = uvicorn.Config(
-        create_app(site, access), log_level="warning", access_log=False, server_header=False, date_header=False,
+        create_app(sites, access), log_level="warning", access_log=False, server_header=False, date_header=False,
         proxy_headers=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=GRACE, lifespan="off", ws="none",
     )  # fmt: skip
     try:
@@ -75,4 +75,4 @@ def serve(site: Site, access: Access, listening: socket.socket) -> None:
     except KeyboardInterrupt:  # the server has ended well, and passes the signal on
         pass
     finally:
-        site.ended.set()
+        sites.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,11 +34,19 @@ PATIENCE = 5.0
 """A look rests for so many times what it took, so that a large store is not read without end."""
 
 
+class NoSource:
+    """Nothing to show."""
+
+    def scan(self) -> Iterator[tuple[int, int, Holdings]]:
+        """As `StoreSource.scan`."""
+        yield 1, 1, Holdings({})
+
+
 @dataclass
 class Site:
     """A store or a folder of products, maybe with its production file."""
 
-    source: StoreSource | FolderSource
+    source: StoreSource | FolderSource | NoSource
     name: str
     """What a person called it."""
     config: Path | None = None
@@ -139,13 +147,18 @@ def open_site(place: str | None, config: Path | None) -> Site:
         raise InputError("name a store or folder, or give --config; not both")
     file = config or _production_file(place)
     if file is not None:
-        production = Production.read(file)
-        return Site(StoreSource(store_of(production), partial(_as_delivered, production)), label_of(file), file, production)
+        return site_of_production(file, label_of(file), MapTiles())
     if place is None:
         raise InputError(
             "production.toml is not here; name a store, a folder of products or a production file: imperv portal PLACE"
         )
     return Site(source_of(Store(place).with_base()), shown(place))
+
+
+def site_of_production(file: Path, name: str, tiles: MapTiles) -> Site:
+    """The site of a production file; InputError if it is wrong."""
+    production = Production.read(file)
+    return Site(StoreSource(store_of(production), partial(_as_delivered, production)), name, file, production, tiles)
 
 
 def _as_delivered(production: Production, layer: Layer) -> Layer:

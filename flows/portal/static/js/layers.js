@@ -2,7 +2,7 @@
 
 import { byId, css, element, iconButton, short } from "./dom.js";
 import { rasterLayer } from "./map.js";
-import { ask } from "./server.js";
+import { own } from "./server.js";
 
 /** Layers that are shown, the lowest first; says `changed` after every change. */
 export class Layers {
@@ -172,7 +172,7 @@ export class Layers {
   legend({ id, key }) {
     const name = `${id} ${key}`;
     if (!this.legends.has(name)) {
-      const asked = ask(`/api/layers/${id}/legend`);
+      const asked = own(`/api/layers/${id}/legend`);
       asked.catch(() => this.legends.delete(name));
       this.legends.set(name, asked);
     }

@@ -2,6 +2,8 @@
 
 /* global ol, proj4 */
 
+import { BASE } from "./server.js";
+
 export const CRS = "EPSG:3035";
 const WHOLE = [2_400_000, 1_300_000, 7_500_000, 5_500_000];
 
@@ -113,7 +115,7 @@ export function rasterLayer(site, layer, gone) {
   const tileGrid = new ol.tilegrid.TileGrid({ origin, resolutions, tileSize: edge });
   const source = new ol.source.TileImage({
     projection: CRS, tileGrid, interpolate: false, transition: 0, wrapX: false,
-    tileUrlFunction: ([z, x, y]) => `/map/${layer.id}/${layer.key}/${z}/${x}/${y}.png`,
+    tileUrlFunction: ([z, x, y]) => `${BASE}/map/${layer.id}/${layer.key}/${z}/${x}/${y}.png`,
     tileLoadFunction: (tile, url) => load(tile, url, gone),
   });
   return new ol.layer.Tile({ source, extent: layer.bounds, maxResolution: drawn * 1.01 });

@@ -5,7 +5,7 @@ import { Layers } from "./layers.js";
 import { read, write } from "./link.js";
 import { align, makeMap, Outlines, wholeOf } from "./map.js";
 import { Search } from "./search.js";
-import { ask, begin, Refused } from "./server.js";
+import { ask, begin, own, Refused } from "./server.js";
 import { Swipe } from "./swipe.js";
 import { Tiles } from "./tiles.js";
 import { Values } from "./values.js";
@@ -20,9 +20,14 @@ function say(text, bad = false) {
   line.hidden = !text;
 }
 
-/** Tabs by click and arrow keys; the function that shows one. */
-function tabs() {
-  const buttons = [...document.querySelectorAll("[role=tab]")];
+/** Parts of the page that only some kinds of pages have. */
+const PARTS = { projects: ["./projects.js"], project: ["./project.js"] };
+
+/** Tabs of this kind of page by click and arrow keys; the function that shows one. */
+function tabs(kind) {
+  const all = [...document.querySelectorAll("[role=tab]")];
+  const buttons = all.filter((button) => button.dataset.of.split(" ").includes(kind));
+  for (const button of all) if (!buttons.includes(button)) button.remove();
   const show = (name, focus = false) => {
     for (const button of buttons) {
       const chosen = button.getAttribute("aria-controls") === name;
@@ -39,6 +44,7 @@ function tabs() {
       if (by) show(buttons[(k + by + buttons.length) % buttons.length].getAttribute("aria-controls"), true);
     });
   });
+  show(buttons[0].getAttribute("aria-controls"));
   return show;
 }
 
@@ -54,7 +60,10 @@ class Portal {
     });
     this.swipe = new Swipe(map, this.layers, remember);
     this.tiles = new Tiles(map, new Outlines(map, lists.tiles), lists.tiles);
-    this.values = new Values(map, this.layers, tabs());
+    this.lists = lists;
+    this.say = say;
+    this.show = tabs(site.kind);
+    this.values = site.kind === "projects" ? null : new Values(map, this.layers, this.show);
     this.search = new Search(map, lists.tiles, places);
     this.layers.stale = () => this.renew();
     map.on("moveend", () => {
@@ -69,13 +78,21 @@ class Portal {
     byId("share").addEventListener("click", () => this.share());
   }
 
+  /** The parts that this kind of page has, and the first view. */
+  async begin() {
+    byId("all-projects").hidden = this.site.kind !== "project";
+    await this.renew();
+    const parts = await Promise.all((PARTS[this.site.kind] || []).map((name) => import(name)));
+    for (const { default: Part } of parts) await new Part(this).begin();
+  }
+
   /** Everything that the server has now; the first time also the view. */
   async renew() {
     if (this.renewing) return;
     this.renewing = true;
     try {
-      const found = await ask("/api/layers");
-      this.tiles.set(await ask("/api/tiles"), this.site.production);
+      const found = await own("/api/layers");
+      this.tiles.set(await own("/api/tiles"), this.site.production);
       this.version = found.version;
       this.layers.set(found.layers);
       this.notes(found);
@@ -88,7 +105,8 @@ class Portal {
 
   notes({ progress, trouble, native, unread, layers }) {
     const done = progress && `Reading the store: ${progress[0]} of ${progress[1]} tiles`;
-    say(trouble || done || (layers.length ? "" : "There is no layer in EPSG:3035 yet."), Boolean(trouble));
+    const none = layers.length || this.site.kind !== "viewer" ? "" : "There is no layer in EPSG:3035 yet.";
+    say(trouble || done || none, Boolean(trouble));
     const texts = [];
     if (native.length) texts.push(`Not shown, on native UTM grids: ${native.join(", ")}.`);
     if (unread.length) texts.push(`Not shown: ${unread.slice(0, 5).join("; ")}${unread.length > 5 ? `; and ${unread.length - 5} more` : ""}.`);
@@ -145,14 +163,14 @@ class Portal {
       let pause = LATER;
       try {
         if (!document.hidden) {
-          const now = await ask("/api/version");
+          const now = await own("/api/version");
           if (this.lost) say("");
           this.lost = false;
           if (now.layers !== this.version || now.progress || !this.opened || now.trouble) {
             await this.renew();
             pause = now.progress ? SOON : LATER;
           } else if (now.state !== this.state) {
-            this.tiles.set(await ask("/api/tiles"), this.site.production);
+            this.tiles.set(await own("/api/tiles"), this.site.production);
           }
           this.state = now.state;
         }
@@ -168,10 +186,10 @@ class Portal {
 async function start() {
   try {
     await begin();
-    const [site, lists, places] = await Promise.all([ask("/api/site"), ask("/api/lists"), fetch("/static/data/places.json").then((r) => r.json())]);
+    const [site, lists, places] = await Promise.all([own("/api/site"), ask("/api/lists"), fetch("/static/data/places.json").then((r) => r.json())]);
     const portal = new Portal(site, lists, places);
     window.portal = portal; // for tests and the curious
-    await portal.renew();
+    await portal.begin();
     await portal.watch();
   } catch (error) {
     say(error.message, true);

@@ -12,7 +12,7 @@ const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll(
 
 export class Search {
   constructor(map, tiles, places) {
-    Object.assign(this, { map, found: [], chosen: -1 });
+    Object.assign(this, { map, found: [], chosen: -1, went: () => {} });
     this.all = [
       ...tiles.map(({ tile, bounds }) => ({ name: tile, kind: "tile", bounds })),
       ...places.towns.map(([name, x, y]) => ({ name, kind: "town", bounds: [x - 6000, y - 6000, x + 6000, y + 6000] })),
@@ -74,6 +74,7 @@ export class Search {
     this.box.value = entry.name;
     this.close();
     this.map.getView().fit(entry.bounds, { padding: [20, 20, 20, 20] });
+    this.went(entry);
   }
 
   close() {

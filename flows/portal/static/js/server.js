@@ -19,8 +19,24 @@ async function answer(response) {
   throw new Refused(response.status, text);
 }
 
+/** Address of the project that this page is of; empty for the portal's own page. */
+export const BASE = (/^\/projects\/[0-9a-f]{12}/.exec(location.pathname) || [""])[0];
+
 export async function ask(path) {
   return answer(await fetch(path, { credentials: "same-origin" }));
+}
+
+/** The same of this page's site or project. */
+export const own = (path) => ask(BASE + path);
+
+/** A change: JSON, with the header that other pages cannot send. */
+export async function send(method, path, body, headers = {}) {
+  return answer(await fetch(path, {
+    method,
+    credentials: "same-origin",
+    headers: { "content-type": "application/json", "x-imperv": "1", ...headers },
+    body: JSON.stringify(body),
+  }));
 }
 
 /** Exchange the start token of the link, if it has one, for the cookie; the token leaves the address at once. */
@@ -30,10 +46,5 @@ export async function begin() {
   if (token === null) return;
   fragment.delete("token");
   history.replaceState(null, "", fragment.size ? `#${fragment}` : location.pathname);
-  await answer(await fetch("/api/session", {
-    method: "POST",
-    credentials: "same-origin",
-    headers: { "content-type": "application/json", "x-imperv": "1" },
-    body: JSON.stringify({ token }),
-  }));
+  await send("POST", "/api/session", { token });
 }

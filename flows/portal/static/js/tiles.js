@@ -1,6 +1,7 @@
 // The tiles: state of the production, the way to a tile, and its report.
 
 import { byId, element } from "./dom.js";
+import { BASE } from "./server.js";
 
 export class Tiles {
   constructor(map, outlines, every) {
@@ -34,7 +35,7 @@ export class Tiles {
     const done = Object.entries(stages).map(([stage, { done, total }]) => `${stage} ${done}/${total}`).join(", ");
     const said = state ? element("span", { className: `state ${state.replaceAll(" ", "")}` }, state)
       : element("span", { className: "state" }, `${layers} layers`);
-    const link = report ? [element("a", { href: `/report/${tile}.report.html`, target: "_blank", rel: "noopener" }, `Report of ${tile}`)] : [];
+    const link = report ? [element("a", { href: `${BASE}/report/${tile}.report.html`, target: "_blank", rel: "noopener" }, `Report of ${tile}`)] : [];
     const notes = [why, state && state !== "done" ? done : ""].filter(Boolean).map((text) => element("p", { className: "note" }, text));
     return element("li", {}, go, said, ...link, ...notes);
   }

@@ -4,7 +4,7 @@
 
 import { byId, element, short } from "./dom.js";
 import { CRS } from "./map.js";
-import { ask } from "./server.js";
+import { own } from "./server.js";
 
 export class Values {
   constructor(map, layers, show) {
@@ -29,7 +29,7 @@ export class Values {
     if (!quiet) this.show("values");
     let found;
     try {
-      found = await ask(`/api/value?x=${x}&y=${y}`);
+      found = await own(`/api/value?x=${x}&y=${y}`);
     } catch (error) {
       byId("where").textContent = `${where}. ${error.message}`;
       return;

@@ -1,0 +1,105 @@
+"""Projects: list, create, rename, put in the trash; what a new one may be made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel, Field
+
+from imperv.flows.portal.projects import ID, LABEL, TEMPLATE, Project, Projects
+from imperv.tasks.errors import InputError
+
+ProjectId = Annotated[str, Path(alias="project", pattern=ID)]
+"""Id in an address."""
+
+
+def _projects(request: Request) -> Projects:
+    found: Projects = request.app.state.sites.projects
+    return found
+
+
+def _project(request: Request, name: ProjectId) -> Project:
+    found: Project = request.app.state.sites.project(name)
+    return found
+
+
+ProjectsOf = Annotated[Projects, Depends(_projects)]
+"""The folder of projects."""
+
+ProjectOf = Annotated[Project, Depends(_project)]
+"""The project of an address; 404 where there is none."""
+
+
+class Wanted(BaseModel, extra="forbid"):
+    """What a project is made of."""
+
+    template: str = Field(pattern=TEMPLATE)
+    bbox: tuple[float, float, float, float]
+    """[left, bottom, right, top] in EPSG:3035; snapped outward to whole kilometres."""
+    span: str = Field("", max_length=40)
+    """Year, month or days, as in a production file."""
+
+
+class New(Wanted):
+    """A new project."""
+
+    label: str = Field(max_length=4 * LABEL)
+
+
+class Label(BaseModel, extra="forbid"):
+    """Another label."""
+
+    label: str = Field(max_length=4 * LABEL)
+
+
+router = APIRouter()
+
+
+@router.get("/api/projects")
+def every(projects: ProjectsOf) -> dict[str, Any]:
+    """Projects, the newest first, and the templates of new ones."""
+    templates = [
+        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span} for t in projects.templates().values()
+    ]
+    return {"projects": [_table(project) for project in projects.every()], "templates": templates}
+
+
+@router.post("/api/projects", status_code=201)
+def create(new: New, projects: ProjectsOf) -> dict[str, Any]:
+    """Make a project."""
+    return _table(projects.create(new.label, new.template, new.bbox, new.span))
+
+
+@router.patch("/api/projects/{project}")
+def rename(name: ProjectId, new: Label, projects: ProjectsOf) -> dict[str, Any]:
+    """Give a project another label."""
+    return _table(projects.rename(name, new.label))
+
+
+@router.delete("/api/projects/{project}")
+def discard(name: ProjectId, projects: ProjectsOf) -> dict[str, Any]:
+    """Put a project in the trash, from where its owner can take it back."""
+    projects.discard(name)
+    return {"discarded": name}
+
+
+@router.get("/projects/{project}/api/project")
+def describe(project: ProjectOf) -> dict[str, Any]:
+    """What a project is."""
+    return _table(project)
+
+
+def _table(project: Project) -> dict[str, Any]:
+    """What the page knows of a project; what is wrong with its file is told instead of where and when it is."""
+    told: dict[str, Any] = {"id": project.id, **project.about}
+    try:
+        production = project.production()
+    except InputError as error:
+        return told | {"trouble": " ".join(str(error).split())}
+    area = production.area
+    span = getattr(production.periods, "span", None)
+    return told | {
+        "product": production.product, "tiles": list(production.tile_names), "span": str(span) if span else "",
+        "bbox": list(area.bbox) if area is not None and area.bbox else None, "trouble": "",
+    }  # fmt: skip

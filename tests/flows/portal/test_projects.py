@@ -1,0 +1,97 @@
+"""Projects as files: made from templates, renamed, put in the trash; what cannot be one is refused in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imperv.flows.portal.projects import MissingError, Projects, projects_in
+from imperv.tasks.errors import InputError
+from imperv.tasks.settings.production import Production
+from tests.support.portal import portal_on
+
+TEMPLATE = (
+    'product = "landcover"\nstore = "elsewhere"\ntiles = ["E43N32"]\n[scenes]\ncatalogue = "items.json"\n'
+    '[references]\nclcplus = "../clcplus.tif"\n'
+)
+BBOX = (4_422_300.5, 2_598_000, 4_424_000, 2_599_000)
+
+
+@pytest.fixture
+def projects(tmp_path) -> Projects:
+    found = projects_in(tmp_path / "projects")
+    (found.folder / "templates/town.toml").write_text(TEMPLATE)
+    (found.folder / "templates/broken.toml").write_text('product = "nothing"\n')
+    (found.folder / "templates/no.toml").write_text("= [")
+    return found
+
+
+def test_a_project_is_a_production_file(projects):
+    made = projects.create("  Old   town ", "town", BBOX, "2021-06")
+    assert made.about["label"] == "Old town" and [p.id for p in projects.every()] == [made.id]
+    production = Production.read(made.config)
+    assert production.tile_names == ("E44N25",) and production.area.bbox == (4_422_000, 2_598_000, 4_424_000, 2_599_000)
+    assert Path(production.store_url) == made.folder / "store"
+    assert Path(production.references.clcplus) == projects.folder / "templates/../clcplus.tif"
+    assert Path(production.scenes.catalogue) == projects.folder / "templates/items.json"
+    assert (
+        projects.draft("town", BBOX, "2021").periods.span
+        == Production.of(
+            {"product": "landcover", "tiles": ["E44N25"], "periods": {"span": "2021"}, "scenes": {"catalogue": "x.json"}},
+            made.config,
+        ).periods.span
+    )
+    assert projects.rename(made.id, "New").about["label"] == "New"
+    projects.discard(made.id)
+    assert not projects.every() and [p.name[:12] for p in (projects.folder / "trash").iterdir()] == [made.id]
+    with pytest.raises(MissingError):
+        projects.find(made.id)
+
+
+@pytest.mark.parametrize(
+    ("label", "template", "bbox", "span", "why"),
+    [
+        ("", "town", BBOX, "2021-06", "name of 1 to 80"),
+        ("a\u202eb", "town", BBOX, "2021-06", "name of 1 to 80"),
+        ("a", "broken", BBOX, "2021-06", "no template broken; there are town"),
+        ("a", "../town", BBOX, "2021-06", "no template"),
+        ("a", "town", (1, 2, 1, 3), "2021-06", "is not \\[left"),
+        ("a", "town", (float("nan"), 2, 1, 3), "2021-06", "is not \\[left"),
+        ("a", "town", (4_300_000, 2_500_000, 4_500_000, 2_700_000), "2021-06", "40000 km2; at most 10000"),
+        ("a", "town", (2_700_000, 3_100_000, 2_701_000, 3_101_000), "2021-06", "touches no tile"),
+        ("a", "town", BBOX, "2021-13", "2021-13"),
+    ],
+)
+def test_what_is_no_project(projects, label, template, bbox, span, why):
+    with pytest.raises(InputError, match=why):
+        projects.create(label, template, bbox, span)
+    assert not projects.every() and {f.name for f in projects.folder.iterdir()} == {"templates"}
+
+
+@pytest.mark.parametrize("name", ["", "..", "templates", "0" * 12, "0" * 13, "../" + "0" * 9])
+def test_ids_are_never_paths(projects, name):
+    with pytest.raises(MissingError):
+        projects.find(name)
+
+
+def test_projects_by_requests(projects):
+    with portal_on(f"--projects={projects.folder}") as portal:
+        script = {"Authorization": f"Bearer {portal.token}", "Content-Type": "application/json"}
+        body = json.dumps({"label": "Town", "template": "town", "bbox": BBOX, "span": "2021-06"})
+        status, _, found = portal.ask("/api/projects", script, "POST", body)
+        name = json.loads(found)["id"]
+        assert status == 201 and portal.get(f"/projects/{name}/api/project")["label"] == "Town"
+        assert portal.get(f"/projects/{name}/api/site")["kind"] == "project" and portal.get("/api/site")["kind"] == "projects"
+        assert portal.get(f"/projects/{name}/api/layers")["layers"] == []
+        assert portal.ask(f"/projects/{'0' * 12}/api/layers", script)[0] == 404
+        assert portal.ask(f"/projects/{name}/api/layers")[0] == 401
+        for wrong in ({"bbox": [0, 0, 1, 1]}, {"span": "never"}, {"template": "../x"}, {"store": "/etc"}):
+            status, _, found = portal.ask("/api/projects", script, "POST", json.dumps(json.loads(body) | wrong))
+            assert status == 422 and "\n" not in json.loads(found)["detail"]
+        assert portal.ask(f"/api/projects/{name}", script, "PATCH", json.dumps({"label": "Other"}))[0] == 200
+        listed = portal.get("/api/projects")
+        assert [p["label"] for p in listed["projects"]] == ["Other"] and [t["name"] for t in listed["templates"]] == ["town"]
+        assert portal.ask(f"/api/projects/{name}", script, "DELETE", "{}")[0] == 200
+        assert portal.get("/api/projects")["projects"] == []
