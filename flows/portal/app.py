@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes
+from imperv.flows.portal import map_routes, project_routes, tile_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.projects import MissingError
@@ -76,9 +76,11 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     _pages(app)
     _session(app, access)
     app.include_router(map_routes.router)
+    app.include_router(tile_routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
         app.include_router(map_routes.router, prefix=PROJECT)
+        app.include_router(tile_routes.router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)

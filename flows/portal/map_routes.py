@@ -91,7 +91,7 @@ def version(site: SiteOf) -> dict[str, Any]:
 @router.get("/api/tiles")
 def tiles(site: SiteOf) -> dict[str, Any]:
     """EEA tiles with their state, and the production's."""
-    state = {name: site.state.get(name) for name in ("lines", "life")}
+    state = {name: site.state.get(name) for name in ("lines", "life", "troubles")}
     return {"tiles": tile_rows(site), "production": state if site.state else None}
 
 
