@@ -25,7 +25,7 @@ from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.turns import Turns
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.map_tiles import GoneError
+from imperv.tasks.maps.tiles import GoneError
 
 STATIC = FilePath(__file__).parent / "static"
 

@@ -14,9 +14,9 @@ from imperv.flows.portal.content import layer_table, legend_of
 from imperv.flows.portal.site import Site, tile_rows
 from imperv.flows.portal.turns import Turn
 from imperv.grids.pyramid import COARSEST, DEEPEST, EDGE, ORIGIN
-from imperv.tasks.map_layers import MapLayer
-from imperv.tasks.map_tiles import COARSEST as COARSEST_DRAWN
-from imperv.tasks.map_tiles import GoneError
+from imperv.tasks.maps.layers import MapLayer
+from imperv.tasks.maps.tiles import COARSEST as COARSEST_DRAWN
+from imperv.tasks.maps.tiles import GoneError
 
 LayerId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}\.[0-9][0-9_-]{3,40}\.[0-9]{1,2}$")]
 Key = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
@@ -78,7 +78,7 @@ def layers(site: SiteOf) -> dict[str, Any]:
     held = site.holdings
     return {
         "version": held.version, "layers": [layer_table(layer) for layer in held.layers.values()],
-        "native": held.native, "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
+        "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
     }  # fmt: skip
 
 

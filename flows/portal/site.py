@@ -17,8 +17,8 @@ from imperv.layers.families import packages
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.families import family, loaded_families
-from imperv.tasks.map_layers import FolderSource, Holdings, MapLayer, StoreSource, source_of
-from imperv.tasks.map_tiles import MapTiles
+from imperv.tasks.maps.layers import FolderSource, Holdings, MapLayer, StoreSource, source_of
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.settings.files import label_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
