@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes, tile_routes
+from imperv.flows.portal import file_routes, map_routes, project_routes, tile_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.projects import MissingError
@@ -37,6 +37,10 @@ BODY, UPLOAD = 4096, 8 * 2**20
 """Most bytes of a request's body: of most, and of those that hold what a person drew or uploads."""
 
 _UPLOADS = re.compile(r"^/(projects/[0-9a-f]{12}/)?api/(samples|uploads|region)(/|$)")
+
+
+OF_A_SITE = (map_routes, tile_routes, file_routes)
+"""What there is of the portal's own site, and of every project."""
 
 
 class Start(BaseModel, extra="forbid"):
@@ -75,12 +79,12 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     app.mount("/static", _Static(directory=STATIC), name="static")
     _pages(app)
     _session(app, access)
-    app.include_router(map_routes.router)
-    app.include_router(tile_routes.router)
+    for routes in OF_A_SITE:
+        app.include_router(routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
-        app.include_router(map_routes.router, prefix=PROJECT)
-        app.include_router(tile_routes.router, prefix=PROJECT)
+        for routes in OF_A_SITE:
+            app.include_router(routes.router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -41,7 +41,8 @@ SiteOf = Annotated[Site, Depends(_site)]
 router = APIRouter()
 
 
-def _layer(site: Site, name: str, key: str | None = None) -> MapLayer:
+def layer_of(site: Site, name: str, key: str | None = None) -> MapLayer:
+    """A layer by its identifier, and where its pixels are asked for its key; 404 or 410 where it is not there so."""
     layer = site.layer(name)
     if layer is None:
         raise HTTPException(404, "there is no such layer here")
@@ -98,7 +99,7 @@ def tiles(site: SiteOf) -> dict[str, Any]:
 @router.get("/api/layers/{name}/legend")
 def legend(name: LayerId, site: SiteOf, turn: Turn) -> dict[str, Any]:
     """Colours of a layer and what they mean."""
-    layer = _layer(site, name)
+    layer = layer_of(site, name)
     with turn():
         return legend_of(layer, site.tiles)
 
@@ -106,7 +107,7 @@ def legend(name: LayerId, site: SiteOf, turn: Turn) -> dict[str, Any]:
 @router.get("/map/{name}/{key}/{z}/{x}/{y}.png")
 def tile(name: LayerId, key: Key, z: Level, x: Index, y: Index, site: SiteOf, turn: Turn) -> Response:
     """A map tile; 204 where the layer has nothing."""
-    layer = _layer(site, name, key)
+    layer = layer_of(site, name, key)
     with turn():
         try:
             picture = site.tiles.tile(layer, z, x, y)
