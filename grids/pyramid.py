@@ -120,7 +120,7 @@ def warp(z: int, x: int, y: int, grid: GeoBox) -> Warp | None:
     factor = overview_factor(z, grid.resolution.x)
     assert grid.crs is not None
     nodes = Mapping.of(GeoBox((EDGE, EDGE), Affine(size, 0, left, 0, -size, top), CRS), grid.crs)
-    columns, rows = (_between @ found @ _between.T for found in nodes.in_raster(grid.affine))
+    columns, rows = (_between(found) for found in nodes.in_raster(grid.affine))
     inside = (rows >= 0) & (rows < grid.shape.y) & (columns >= 0) & (columns < grid.shape.x)
     if not inside.any():
         return None
@@ -135,16 +135,13 @@ def pixel_at(grid: GeoBox, easting: float, northing: float) -> tuple[int, int]:
     return math.floor(row), math.floor(column)
 
 
-def _weights() -> np.ndarray:
-    """(256, nodes) weights of the nodes of a `Mapping` for each pixel."""
-    found = np.zeros((EDGE, -(-EDGE // CELL) + 1))
-    node, part = np.divmod(np.arange(EDGE), CELL)
-    found[np.arange(EDGE), node] = 1 - part / CELL
-    found[np.arange(EDGE), node + 1] += part / CELL
-    return found
+_NODE, _PART = (found.reshape(-1, 1) for found in (np.arange(EDGE) // CELL, np.arange(EDGE) % CELL / CELL))
 
 
-_between = _weights()
+def _between(nodes: np.ndarray) -> np.ndarray:
+    """Values of all pixels of a map tile from those at the nodes of a `Mapping`."""
+    rows = nodes[_NODE[:, 0]] * (1 - _PART) + nodes[_NODE[:, 0] + 1] * _PART
+    return (rows[:, _NODE[:, 0]] * (1 - _PART.T) + rows[:, _NODE[:, 0] + 1] * _PART.T).astype(float)
 
 
 def lattice(bounds: Bounds, resolution: float) -> tuple[int, int]:

@@ -6,7 +6,6 @@ What is read of a layer that is made again meanwhile is thrown away (`GoneError`
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from PIL import Image
 from rasterio.errors import RasterioError
 
 from imperv.grids import CRS, Bounds, utm_geobox
@@ -38,16 +36,13 @@ from imperv.grids.pyramid import (
 )
 from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
-from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.maps.layers import MapLayer, Part, file_stamp
+from imperv.tasks.maps.pictures import Limits, coded, photograph
 from imperv.tasks.maps.pixels import FilePixels, Pixels, StoredPixels
 from imperv.tasks.store.records import digest_of
-
-Limits = tuple[tuple[float, float], ...]
-"""Values from black to white, or from the lower to the upper end of the scale, for each band that is shown."""
 
 COARSEST = 640
 """Pixels of the coarsest level that is drawn, metres: beyond it a map tile covers more than nine EEA tiles."""
@@ -204,19 +199,13 @@ class MapTiles:
         return {factor: np.concatenate(strips, axis=1) for factor, strips in found.items()}
 
     def _png(self, layer: MapLayer, pixels: np.ndarray) -> bytes:
-        view, buffer = layer.view, io.BytesIO()
+        view = layer.view
         if without_data(pixels, view.variable.nodata).all():
             return b""
         if view.is_composite:
-            # Photographs hardly shrink, and packing would take longer than all else.
-            draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
-            return buffer.getvalue()
+            return photograph(pixels, view.variable.nodata, self.limits_of(layer))
         codes = pixels[0] if view.palette is not None else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
-        table = colour_table(view.palette, view.variable.nodata)
-        image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
-        image.putpalette(table[:, :3].tobytes())
-        image.save(buffer, "PNG", transparency=table[:, 3].tobytes(), compress_level=1)
-        return buffer.getvalue()
+        return coded(codes, colour_table(view.palette, view.variable.nodata))
 
     def limits_of(self, layer: MapLayer) -> Limits:
         """Limits of a view that is not coded, from windows in the middle of its tiles; 0 to 1 where none has data.
