@@ -18,12 +18,13 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes
+from imperv.flows.portal import estimate_routes, job_routes, map_routes, project_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
+from imperv.flows.portal.progress import Standings
 from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.sites import Sites
-from imperv.flows.portal.turns import Turns
+from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.map_tiles import GoneError
 
@@ -69,7 +70,8 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     """The application of a portal."""
     app = FastAPI(title="imperv portal", version=importlib.metadata.version("imperv"), docs_url=None, redoc_url=None,
                   openapi_url="/api/openapi.json")  # fmt: skip
-    app.state.sites, app.state.turns = sites, Turns()
+    app.state.sites, app.state.turns, app.state.standings = sites, Turns(), Standings()
+    app.state.long_turns = Turns(LONG_AT_ONCE, LONG_WAITING)
     app.add_middleware(Bodies)
     app.add_middleware(Guard, access=access)  # type: ignore[arg-type]
     app.mount("/static", _Static(directory=STATIC), name="static")
@@ -78,7 +80,9 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     app.include_router(map_routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
-        app.include_router(map_routes.router, prefix=PROJECT)
+        app.include_router(estimate_routes.router)
+        for router in (map_routes.router, job_routes.router, estimate_routes.of_project):
+            app.include_router(router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)
