@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import estimate_routes, job_routes, map_routes, project_routes
+from imperv.flows.portal import estimate_routes, file_routes, job_routes, map_routes, project_routes, tile_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.progress import Standings
@@ -26,7 +26,7 @@ from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.map_tiles import GoneError
+from imperv.tasks.maps.tiles import GoneError
 
 STATIC = FilePath(__file__).parent / "static"
 
@@ -38,6 +38,13 @@ BODY, UPLOAD = 4096, 8 * 2**20
 """Most bytes of a request's body: of most, and of those that hold what a person drew or uploads."""
 
 _UPLOADS = re.compile(r"^/(projects/[0-9a-f]{12}/)?api/(samples|uploads|region)(/|$)")
+
+
+OF_A_SITE = (map_routes, tile_routes, file_routes)
+"""What there is of the portal's own site, and of every project."""
+
+OF_A_PROJECT = (job_routes,)
+"""What there is of every project alone."""
 
 
 class Start(BaseModel, extra="forbid"):
@@ -77,12 +84,13 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     app.mount("/static", _Static(directory=STATIC), name="static")
     _pages(app)
     _session(app, access)
-    app.include_router(map_routes.router)
+    for routes in OF_A_SITE:
+        app.include_router(routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
         app.include_router(estimate_routes.router)
-        for router in (map_routes.router, job_routes.router, estimate_routes.of_project):
-            app.include_router(router, prefix=PROJECT)
+        for routes in (*OF_A_SITE, *OF_A_PROJECT):
+            app.include_router(routes.router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -22,7 +22,6 @@ class Looks(BaseModel, extra="forbid"):
 
 
 router = APIRouter()
-of_project = APIRouter()
 
 
 @router.post("/api/estimate")
@@ -39,7 +38,7 @@ def calendar(looks: Looks, projects: ProjectsOf, turn: LongTurn) -> dict[str, An
         return {"days": clear_looks(projects, looks.template, looks.bbox, looks.year)}
 
 
-@of_project.get("/api/estimate")
+@router.get("/projects/{project}/api/estimate")
 def before_start(project: ProjectOf, turn: LongTurn) -> dict[str, Any]:
     """What it would take to run what is not done."""
     with turn():

@@ -10,7 +10,7 @@ from pathlib import Path
 from imperv.flows.portal.jobs import Jobs
 from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
 from imperv.flows.portal.site import NoSource, Site, site_of_production
-from imperv.tasks.map_tiles import MapTiles
+from imperv.tasks.maps.tiles import MapTiles
 
 IDLE = 600.0
 """Seconds after which a project that nobody looks at is not watched any more."""
