@@ -150,11 +150,16 @@ def _checked(number: int, one: Drawn, classes: Sequence[LandClass], grid: GeoBox
     weight, fault = _weight(one.weight)
     if fault := fault or _wrong_shape(one.shape):
         return fault
-    shape = one.shape
-    if to_grid is not None:
-        shape = shapely.transform(shape, lambda x, y: to_grid.transform(x, y), interleaved=False)
+    shape = one.shape if to_grid is None else on_grid(one.shape, to_grid)
     sample = Sample(number, _polygons(shape), known.code, known.name, one.name, weight)
+    if shapely.get_dimensions(sample.shape) < shapely.get_dimensions(shape):
+        return "encloses no area; draw it anew"
     return _misplaced(sample, grid) or sample
+
+
+def on_grid(shape: shapely.Geometry, to_grid: Transformer) -> shapely.Geometry:
+    """A shape brought to EPSG:3035."""
+    return shapely.transform(shape, lambda x, y: to_grid.transform(x, y), interleaved=False)
 
 
 def _text(value: object) -> str:
@@ -225,8 +230,8 @@ def _wrong_shape(shape: Any) -> str:
 
 
 def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
-    """The areas of a shape whose ring may cross itself; points stay."""
-    if shapely.get_dimensions(shape) == 0:
+    """The areas of a shape whose ring may cross itself; points, and polygons that are sound, stay."""
+    if shapely.get_dimensions(shape) == 0 or shape.geom_type in ("Polygon", "MultiPolygon") and shape.is_valid:
         return shape
     sound = shape if shape.is_valid else shapely.make_valid(shape)
     return shapely.union_all([part for part in shapely.get_parts(sound) if shapely.get_dimensions(part) == 2] or [sound])
