@@ -88,22 +88,22 @@ def _run(*arguments: str) -> str:
     what = arguments[-1]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __spec__.name, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            encoding="utf-8", timeout=2 * SECONDS, env=environment, start_new_session=True, check=False,
+            [sys.executable, "-m", __spec__.name, str(SECONDS), str(MEMORY), *arguments], env=environment, timeout=2 * SECONDS,
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", start_new_session=True, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         done = None
     if done is not None and done.returncode == 0:
         return done.stdout
     if done is not None and done.returncode == 2:
-        raise InputError(done.stderr.strip())
+        raise InputError(done.stdout.strip())
     raise InputError(f"{what} cannot be read within {SECONDS} s and {MEMORY // 2**20} MiB; simplify its polygons")
 
 
-def _limited() -> None:
+def _limit(seconds: int, memory: int) -> None:
     """Give this process its limits."""
     for kind, most in (
-        (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, WRITTEN), (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, WRITTEN), (resource.RLIMIT_CORE, 0),
     ):  # fmt: skip
         resource.setrlimit(kind, (most, most))
 
@@ -135,15 +135,15 @@ def _write(source: str, file: str) -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    _limited()
-    what, source, other = arguments
+    seconds, memory, what, source, other = arguments
+    _limit(int(seconds), int(memory))
     try:
         if what == "read":
             print(json.dumps(_rows(source, other), default=str))
         else:
             _write(source, other)
     except InputError as error:
-        print(str(error).replace(source, other), file=sys.stderr)
+        print(str(error).replace(source, other))
         return 2
     return 0
 

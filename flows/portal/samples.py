@@ -224,9 +224,7 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(found["features"], list) or not isinstance(found["imperv"], dict):
             raise ValueError("no version")
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{FOLDER}/{file.name} cannot be read; take it out of the folder, to have the one before"
-        ) from None
+        raise InputError(f"{FOLDER}/{file.name} cannot be read; take it out of the folder, to have the one before") from None
     return found
 
 
