@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 
 from imperv.flows.portal.jobs import Jobs, log_text
-from imperv.flows.portal.progress import Standings
+from imperv.flows.portal.progress import Standings, main_map
 from imperv.flows.portal.project_routes import ProjectOf
 from imperv.flows.portal.projects import Project
 from imperv.flows.tile.progress_file import read_progress
@@ -69,10 +69,10 @@ def cancel(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any
 
 @router.get("/api/progress")
 def progress(project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)]) -> dict[str, Any]:
-    """The last run of the project, and all its nodes."""
+    """The last run of the project, all its nodes, and the layer that shows best what was made."""
     last = next((job for job in jobs.every(project) if job["kind"] == "run"), None)
     said = read_progress(jobs.log(project, last["number"]).with_suffix(".progress")) if last else {}
-    return {"job": last, "nodes": standings.of(project, last, said)}
+    return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
 
 
 @router.get("/api/jobs/{number}/log")
