@@ -63,8 +63,8 @@ export default class Work {
       const ended = this.job?.active && !found.job?.active;
       Object.assign(this, found);
       this.lost = "";
-      if (this.estimated === undefined || ended) await this.estimate();
       this.draw();
+      if (this.estimated === undefined || ended) await this.estimate();
       if (ended && this.job.state === "done") this.appear();
     } catch (error) {
       // A portal that does not answer is told by the page; what it answers, such as a file that is wrong, here.
@@ -79,6 +79,7 @@ export default class Work {
     } catch (error) {
       this.estimated = error.status ? error.message : "";
     }
+    this.draw();
   }
 
   draw() {
