@@ -151,9 +151,11 @@ class Projects:
             raise MissingError(f"there is no project {name} here")
         return project
 
-    def draft(self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None) -> Production:
-        """The production that a project would have; nothing is written. InputError if anything is wrong with it."""
-        return Production.of(self._table(template, bbox, span, more), self.folder / "new/production.toml")
+    def draft(
+        self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None, folder: Path | None = None
+    ) -> Production:
+        """The production that a project would have, in `folder`; nothing is written. InputError if anything is wrong with it."""
+        return Production.of(self._table(template, bbox, span, more), (folder or self.folder / "new") / "production.toml")
 
     def create(
         self, label: str, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None
@@ -181,7 +183,7 @@ class Projects:
         table = self._table(template, bbox, span, more)
         if len(self.every()) >= MOST_PROJECTS:
             raise InputError(f"there are {MOST_PROJECTS} projects here; put some in the trash")
-        if shutil.disk_usage(self.folder).free < FREE:
+        if free_bytes(self.folder) < FREE:
             raise InputError(f"the disk has less than {FREE // 2**30} GiB free; empty the folder {TRASH}")
         name = secrets.token_hex(6)
         making = self.folder / f".{name}"
@@ -215,6 +217,11 @@ class Projects:
         if template not in known:
             raise InputError(f"there is no template {template}; there are {', '.join(known) or 'none'}")
         return known[template].table(region_of(bbox), span, more)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that the disk of a folder has free."""
+    return shutil.disk_usage(folder).free
 
 
 def region_of(bbox: Sequence[float]) -> tuple[int, int, int, int]:

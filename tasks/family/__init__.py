@@ -72,6 +72,8 @@ class Family:
     package: Callable[[Job, str, int | None, Path], list[str]] | None = None
     """Writes the package of a coded map (`imperv package`): (job, layer or nothing, round, file) -> names of what it holds; that
     of any delivered map where there is none of its own."""
+    compared: tuple[tuple[str, str], ...] = ()
+    """Layers that people hold against each other, (left, right), the best pair first."""
     starting_file: str = ""
     """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
     next_production: Callable[..., tuple[Path, list[str]]] | None = None

@@ -1,6 +1,6 @@
 // The page: starts everything, and keeps it up to date with the server.
 
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { Layers } from "./layers.js";
 import { read, write } from "./link.js";
 import { align, makeMap, Outlines, wholeOf } from "./map.js";
@@ -96,6 +96,7 @@ class Portal {
       this.tiles.set(await own("/api/tiles"), this.site.production);
       this.version = found.version;
       this.layers.set(found.layers);
+      this.pairs(found.compared);
       this.notes(found);
       if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers);
       this.swipe.refresh();
@@ -104,12 +105,28 @@ class Portal {
     }
   }
 
-  notes({ progress, trouble, native, unread, layers }) {
+  /** Buttons that show two layers with the swipe line between them. */
+  pairs(compared) {
+    byId("pairs").replaceChildren(...compared.map(({ left, right }) => {
+      const names = [left, right].map((id) => this.layers.known.get(id));
+      return element("button", { type: "button", onclick: () => this.hold(left, right) },
+        `${names[0].symbol} beside ${names[1].symbol}, ${names[1].period}`);
+    }));
+  }
+
+  /** Show two layers alone, one left and one right of the line. */
+  hold(left, right) {
+    for (const { id } of [...this.layers.shown]) this.layers.remove(id, true);
+    for (const id of [left, right]) this.layers.add(id, { quiet: true });
+    this.layers.update();
+    this.swipe.set({ on: true, left, right });
+  }
+
+  notes({ progress, trouble, unread, layers }) {
     const done = progress && `Reading the store: ${progress[0]} of ${progress[1]} tiles`;
     const none = layers.length || this.site.kind !== "viewer" ? "" : "There is no layer in EPSG:3035 yet.";
     say(trouble || done || none, Boolean(trouble));
     const texts = [];
-    if (native.length) texts.push(`Not shown, on native UTM grids: ${native.join(", ")}.`);
     if (unread.length) texts.push(`Not shown: ${unread.slice(0, 5).join("; ")}${unread.length > 5 ? `; and ${unread.length - 5} more` : ""}.`);
     byId("hidden-layers").textContent = texts.join(" ");
     byId("hidden-layers").hidden = !texts.length;
