@@ -1,4 +1,4 @@
-"""From the demo of the portal to what a person takes away: a scene sharpened, a map taught, a package; by requests, as scripts do."""
+"""From the demo of the portal to what a person takes away: a sharpened scene, a taught map, a package."""
 
 from __future__ import annotations
 
