@@ -23,6 +23,7 @@ from imperv.grids import Bounds
 from imperv.grids.pyramid import DEEPEST, EDGE, Cut, Span, cut, lattice, overview_factor, pixel_size, tile_bounds
 from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
+from imperv.layers.palette import Palette
 from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
@@ -209,11 +210,7 @@ class MapTiles:
             draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
             return buffer.getvalue()
         codes = pixels[0] if view.palette is not None else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
-        table = colour_table(view.palette, view.variable.nodata)
-        image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
-        image.putpalette(table[:, :3].tobytes())
-        image.save(buffer, "PNG", transparency=table[:, 3].tobytes(), compress_level=1)
-        return buffer.getvalue()
+        return coded_png(codes, view.palette, view.variable.nodata)
 
     def limits_of(self, layer: MapLayer) -> Limits:
         """Limits of a view that is not coded, from windows in the middle of its tiles; 0 to 1 where none has data.
@@ -306,6 +303,15 @@ class MapTiles:
         return files[path, version]
 
 
+def coded_png(codes: np.ndarray, palette: Palette | None, nodata: float) -> bytes:
+    """PNG of codes (y, x) in their colours, transparent where there is no data."""
+    buffer, table = io.BytesIO(), colour_table(palette, nodata)
+    image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
+    image.putpalette(table[:, :3].tobytes())
+    image.save(buffer, "PNG", transparency=table[:, 3].tobytes(), compress_level=1)
+    return buffer.getvalue()
+
+
 class _Opened:
     """A part while it is read; afterwards it must still be what it was."""
 
@@ -315,6 +321,8 @@ class _Opened:
     def __enter__(self) -> Pixels:
         part = self.part
         try:
+            if part.taught is not None:
+                return part.taught.pixels
             if part.store is not None:
                 return self.tiles.stored(part, self.view)
             return self.tiles.file(part.path, part.version)
@@ -330,6 +338,8 @@ class _Opened:
     def _stands(self) -> bool:
         part = self.part
         try:
+            if part.taught is not None:
+                return part.taught.stands()
             if part.store is not None:
                 return digest_of(part.store.read_text(part.path)) == part.version
             return digest_of([part.path, *file_stamp(Path(part.path))]) == part.version

@@ -17,7 +17,8 @@ from imperv.layers.families import packages
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.families import family, loaded_families
-from imperv.tasks.map_layers import FolderSource, Holdings, MapLayer, StoreSource, source_of
+from imperv.tasks.family.teaching import Taught, Teaching
+from imperv.tasks.map_layers import FolderSource, Holdings, MapLayer, StoreSource, source_of, with_rounds
 from imperv.tasks.map_tiles import MapTiles
 from imperv.tasks.settings.files import label_of
 from imperv.tasks.settings.production import Production
@@ -85,7 +86,7 @@ class Site:
                 if done < total and self.progress is not None:
                     self.progress = done, total
                 elif done >= total:
-                    self.holdings, self.trouble, self.progress = found, "", None
+                    self.holdings, self.trouble, self.progress = with_rounds(found, self._rounds()), "", None
             if self.production is not None and self.config is not None:
                 self.state = production_state(self.production, self.config)
             self.reports = self._reports()
@@ -94,6 +95,16 @@ class Site:
             if not isinstance(error, (ImpervError, OSError)):
                 log.exception("the store cannot be read")
             self.trouble, self.progress = shown(" ".join(str(error).split()) or type(error).__name__), None
+
+    @property
+    def teaching(self) -> Teaching | None:
+        """How a person teaches the product; None where nobody can."""
+        found = family(self.production.product).teaching if self.production is not None else None
+        return found() if found is not None else None
+
+    def _rounds(self) -> list[Taught]:
+        teaching = self.teaching
+        return teaching.taught(self.production) if teaching is not None and self.production is not None else []
 
     def layer(self, name: str) -> MapLayer | None:
         """A layer by its identifier."""
