@@ -6,65 +6,28 @@ that axe finds, and no sideways scrolling. A store that changes or goes while th
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from imperv.flows.runtime.journal import note_run
 from imperv.layers.colouring import colour_table
 from imperv.layers.palette import CHANGE, DENSITY
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
-from tests.support.browser import browser_path, chromium, screenshots
+from tests.support.browser import screenshots
+from tests.support.pages import Page, assert_fits, drawn, opened, places, screen
 from tests.support.portal import Portal, portal_on
 from tests.support.report_store import LEFT, TILE, TOP, copied
 
 DENSITY_LAYER, CHANGE_LAYER = "IMD_now.2018-2021.0", "IMDC.2018-2021.0"
 AT = f"at={LEFT + 1500},{TOP - 1500},10"
 """The middle of the production, a pixel of the layer being one of the screen."""
-
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-Page = Any
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    browser_path()
-    with chromium() as found:
-        yield found
-
-
-@contextmanager
-def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "", **context: Any) -> Iterator[Page]:
-    """The page after its link was opened; fails for errors of the console but `expected`, and for requests to other hosts."""
-    trouble: list[str] = []
-    context.setdefault("viewport", {"width": 1280, "height": 800})
-    made = browser.new_context(**context)
-
-    def listen(page: Page) -> None:
-        page.on("console", lambda m: trouble.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith((portal.origin, "blob:", "data:")) else trouble.append(r.url))
-
-    made.on("page", listen)
-    try:
-        page = made.new_page()
-        page.goto(f"{portal.link}&{fragment}" if fragment else portal.link)
-        yield page
-        found = [text for text in trouble if not (expected and re.search(expected, text))]
-        assert not found
-    finally:
-        made.close()
 
 
 @pytest.fixture
@@ -81,34 +44,6 @@ def visit(browser, portal) -> Iterator[Callable[..., Page]]:
             return page
 
         yield visit
-
-
-def drawn(page: Page) -> None:
-    """Wait until the map has all its tiles, and the screen shows them: what was going on before is let pass."""
-    page.evaluate("""async () => {
-        const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-        await frame();
-        await frame();
-        await new Promise(done => { portal.map.once('rendercomplete', () => done()); portal.map.render(); });
-        await frame();
-    }""")
-
-
-def screen(page: Page) -> np.ndarray:
-    """The map as it is on the screen, (y, x, 3), without what lies over it."""
-    drawn(page)
-    box = page.locator("#map").bounding_box()
-    picture = Image.open(io.BytesIO(page.screenshot(clip=box)))
-    return np.asarray(picture.convert("RGB"))
-
-
-def places(page: Page, count: int, seed: int = 3) -> list[tuple[int, int, float, float]]:
-    """Random pixels of the map: (column, row) on the screen, (easting, northing) of their centres."""
-    box = page.locator("#map").bounding_box()
-    rng = np.random.default_rng(seed)
-    pixels = [(int(rng.integers(60, box["width"] - 60)), int(rng.integers(130, box["height"] - 130))) for _ in range(count)]
-    found = page.evaluate("pixels => pixels.map(([x, y]) => portal.map.getCoordinateFromPixel([x + 0.5, y + 0.5]))", pixels)
-    return [(x, y, easting, northing) for (x, y), (easting, northing) in zip(pixels, found, strict=True)]
 
 
 def code_at(array: Any, easting: float, northing: float) -> int | None:
@@ -467,26 +402,17 @@ def test_all_by_touch(visit, arrays):
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_every_page_is_accessible_and_fits(visit, width):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = visit(
         f"{AT}&on={CHANGE_LAYER}:100,{DENSITY_LAYER}:60&swipe=50,{DENSITY_LAYER},{CHANGE_LAYER}",
         viewport={"width": width, "height": 844},
     )
     page.locator("#shown .legend").nth(1).locator(".bar").first.wait_for()
-    axe = Axe()
     for tab in ("Layers", "Values", "Tiles"):
         page.get_by_role("tab", name=tab).click()
         if tab == "Values":
             page.locator("#map").press("Enter")
             page.locator("#point tbody tr").first.wait_for()
-        found = axe.run(page, options={"runOnly": WCAG})
-        assert [v["id"] for v in found.response["violations"]] == [], json.dumps(found.response["violations"], indent=1)[:3000]
-        inner, scroll = page.evaluate("() => [innerWidth, document.documentElement.scrollWidth]")
-        assert inner == width and scroll <= inner
-        assert page.locator("#map").bounding_box()["height"] > 200
-        sideways = "() => [...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(e => e.scrollWidth - e.clientWidth)"
-        assert page.evaluate(sideways) == [0]
+        assert_fits(page, width)
         if folder := screenshots():
             page.screenshot(path=folder / f"{tab.lower()}-{width}.png")
 

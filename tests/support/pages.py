@@ -1,0 +1,83 @@
+"""Pages of a portal in a real browser: opened without an error, drawn to the end, accessible and as wide as the screen."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.support.portal import Portal
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+Page = Any
+
+
+@contextmanager
+def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "", **context: Any) -> Iterator[Page]:
+    """The page after its link was opened; fails for errors of the console but `expected`, and for requests to other hosts."""
+    trouble: list[str] = []
+    context.setdefault("viewport", {"width": 1280, "height": 800})
+    made = browser.new_context(**context)
+
+    def listen(page: Page) -> None:
+        page.on("console", lambda m: trouble.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith((portal.origin, "blob:", "data:")) else trouble.append(r.url))
+
+    made.on("page", listen)
+    try:
+        page = made.new_page()
+        page.goto(f"{portal.link}&{fragment}" if fragment else portal.link)
+        yield page
+        found = [text for text in trouble if not (expected and re.search(expected, text))]
+        assert not found
+    finally:
+        made.close()
+
+
+def drawn(page: Page) -> None:
+    """Wait until the map has all its tiles, and the screen shows them: what was going on before is let pass."""
+    page.evaluate("""async () => {
+        const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+        await frame();
+        await frame();
+        await new Promise(done => { portal.map.once('rendercomplete', () => done()); portal.map.render(); });
+        await frame();
+    }""")
+
+
+def screen(page: Page) -> np.ndarray:
+    """The map as it is on the screen, (y, x, 3), without what lies over it."""
+    drawn(page)
+    box = page.locator("#map").bounding_box()
+    picture = Image.open(io.BytesIO(page.screenshot(clip=box)))
+    return np.asarray(picture.convert("RGB"))
+
+
+def places(page: Page, count: int, seed: int = 3) -> list[tuple[int, int, float, float]]:
+    """Random pixels of the map: (column, row) on the screen, (easting, northing) of their centres."""
+    box = page.locator("#map").bounding_box()
+    rng = np.random.default_rng(seed)
+    pixels = [(int(rng.integers(60, box["width"] - 60)), int(rng.integers(130, box["height"] - 130))) for _ in range(count)]
+    found = page.evaluate("pixels => pixels.map(([x, y]) => portal.map.getCoordinateFromPixel([x + 0.5, y + 0.5]))", pixels)
+    return [(x, y, easting, northing) for (x, y), (easting, northing) in zip(pixels, found, strict=True)]
+
+
+def assert_fits(page: Page, width: int) -> None:
+    """No violation of WCAG 2.2 AA that axe finds, a map, and no sideways scrolling at a width of the screen."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": WCAG})
+    assert [v["id"] for v in found.response["violations"]] == [], json.dumps(found.response["violations"], indent=1)[:3000]
+    inner, scroll = page.evaluate("() => [innerWidth, document.documentElement.scrollWidth]")
+    assert inner == width and scroll <= inner
+    assert page.locator("#map").bounding_box()["height"] > 200
+    sideways = "() => [...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(e => e.scrollWidth - e.clientWidth)"
+    assert page.evaluate(sideways) == [0]
