@@ -86,12 +86,12 @@ def view(job: Job, path: Path, bounds: Bounds) -> View | None:
 
 
 def _middle(first: float, last: float, size: int) -> tuple[int, int]:
-    """Pixels from one place to another, the middle ones where there are too many, inside of the grid."""
-    start, end = math.floor(first), math.ceil(last)
+    """Pixels of a grid from one place to another; the middle ones where there are too many."""
+    start, end = max(math.floor(first), 0), min(math.ceil(last), size)
     if end - start > VIEW:
-        start = round((first + last - VIEW) / 2)
+        start = (start + end - VIEW) // 2
         end = start + VIEW
-    return max(start, 0), min(end, size)
+    return start, end
 
 
 @dataclass(frozen=True)
