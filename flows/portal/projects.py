@@ -181,7 +181,7 @@ class Projects:
         table = self._table(template, bbox, span, more)
         if len(self.every()) >= MOST_PROJECTS:
             raise InputError(f"there are {MOST_PROJECTS} projects here; put some in the trash")
-        if shutil.disk_usage(self.folder).free < FREE:
+        if free_bytes(self.folder) < FREE:
             raise InputError(f"the disk has less than {FREE // 2**30} GiB free; empty the folder {TRASH}")
         name = secrets.token_hex(6)
         making = self.folder / f".{name}"
@@ -224,6 +224,11 @@ def merged(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
         found[key] = merged(found[key], value) if both else value
     return found
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that the disk of a folder has free."""
+    return shutil.disk_usage(folder).free
 
 
 def region_of(bbox: Sequence[float]) -> tuple[int, int, int, int]:

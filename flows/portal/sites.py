@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imperv.flows.portal.jobs import Jobs
 from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
 from imperv.flows.portal.site import NoSource, Site, site_of_production
 from imperv.tasks.map_tiles import MapTiles
@@ -32,6 +33,8 @@ class Sites:
     main: Site
     """What it was started on; one without layers where that is a folder of projects."""
     projects: Projects | None = None
+    jobs: Jobs | None = None
+    """Of the projects."""
     tiles: MapTiles = field(default_factory=MapTiles)
     """Shared by all projects, so that their memory is bounded together."""
     opened: dict[str, Opened] = field(default_factory=dict)
@@ -67,7 +70,9 @@ class Sites:
             return found.site
 
     def end(self) -> None:
-        """Stop watching everything."""
+        """Stop watching everything; jobs go on."""
+        if self.jobs is not None:
+            self.jobs.close()
         with self.lock:
             for one in [self.main, *(found.site for found in self.opened.values())]:
                 one.ended.set()
@@ -86,6 +91,8 @@ class Sites:
 
 
 def open_projects(folder: Path) -> Sites:
-    """The sites of a folder of projects; InputError where it cannot be made."""
+    """The sites of a folder of projects, whose jobs are watched; InputError where it cannot be made, or another portal has it."""
     found = projects_in(folder)
-    return Sites(Site(NoSource(), found.folder.name), found)
+    jobs = Jobs(found)
+    jobs.begin()
+    return Sites(Site(NoSource(), found.folder.name), found, jobs)

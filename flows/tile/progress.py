@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -20,32 +20,38 @@ class Listener(Protocol):
         """A node is done; `ran` is False if it was up to date."""
 
 
-class Silent:
-    """Hears nothing."""
+class _All:
+    """Tells everything to several."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.listeners = tuple(listeners)
 
     def started(self, tile: str, node: str) -> None:
-        """Nothing."""
+        for one in self.listeners:
+            one.started(tile, node)
 
     def advanced(self, done: int, total: int) -> None:
-        """Nothing."""
+        for one in self.listeners:
+            one.advanced(done, total)
 
     def finished(self, tile: str, node: str, ran: bool, seconds: float, note: str) -> None:
-        """Nothing."""
+        for one in self.listeners:
+            one.finished(tile, node, ran, seconds, note)
 
 
-_listener: list[Listener] = [Silent()]
+_listeners: list[Listener] = []
 
 
 def listener() -> Listener:
-    """The present listener of this process."""
-    return _listener[-1]
+    """All present listeners of this process as one."""
+    return _All(_listeners)
 
 
 @contextmanager
 def listening(new: Listener) -> Iterator[None]:
-    """Tell `new` of everything that happens inside the block."""
-    _listener.append(new)
+    """Tell `new` too of everything that happens inside the block."""
+    _listeners.append(new)
     try:
         yield
     finally:
-        _listener.remove(new)
+        _listeners.remove(new)

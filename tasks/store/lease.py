@@ -86,18 +86,25 @@ def _is_zombie(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def process_of(pid: int) -> Process:
+    """A process of this machine; psutil.Error if there is none."""
+    return Process(socket.gethostname(), _boot(), pid, psutil.Process(pid).create_time())
+
+
 @cache
-def _process(pid: int) -> Process:
+def _boot() -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        boot = str(round(psutil.boot_time(), -1))
-    return Process(socket.gethostname(), boot, pid, psutil.Process(pid).create_time())
+        return str(round(psutil.boot_time(), -1))
+
+
+_this = cache(process_of)
 
 
 def this_process() -> Process:
     """This process; asked by its number, as a fork has another."""
-    return _process(os.getpid())
+    return _this(os.getpid())
 
 
 def _entry(expires: float = 0.0) -> Entry:

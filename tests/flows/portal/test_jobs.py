@@ -1,0 +1,189 @@
+"""Jobs of projects: real runs in processes of their own; killed, cancelled, cut off, waiting, and found again by the next portal.
+
+Policy: a process that is gone without an end is lost, which is told, and starting it again goes on; nothing that is finished is
+made twice. One heavy and one light job work at a time, one of a project. A folder has one portal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+import tomli_w
+
+from imperv.flows.cli.commands import main
+from imperv.flows.portal import jobs as jobs_module
+from imperv.flows.portal.jobs import KINDS, Jobs, Kind, log_text
+from imperv.flows.portal.projects import MissingError, Project, Projects
+from imperv.flows.tile.progress_file import read_progress
+from imperv.tasks.errors import InputError
+from imperv.tasks.settings.toml_files import read_toml
+from tests.support.portal import portal_on
+from tests.support.urban import BBOX
+
+LIGHT = Kind(False, lambda project, arguments: [["status", "--config", str(project.config)]])
+SLOW = 120
+
+
+@pytest.fixture
+def jobs(copied_town) -> Iterator[Jobs]:
+    found = Jobs(copied_town, {**KINDS, "status": LIGHT})
+    found.begin()
+    yield found
+    for project in copied_town.every():
+        for job in found.every(project):
+            if job["active"]:
+                found.cancel(project, job["number"])
+                until(found, project, job["number"], lambda told: not told["active"])
+    found.close()
+
+
+def new(projects: Projects, label: str = "New") -> Project:
+    return projects.create(label, "town", BBOX, "2021-06")
+
+
+def until(jobs: Jobs, project: Project, number: int, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The job as soon as it fits."""
+    end = time.monotonic() + SLOW
+    while not fits(told := jobs.find(project, number)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert fits(told), (told, log_text(jobs.log(project, number)))
+    return told
+
+
+def progress(jobs: Jobs, project: Project, number: int) -> dict[str, Any]:
+    return read_progress(jobs.log(project, number).with_suffix(".progress"))
+
+
+def ran(jobs: Jobs, project: Project, number: int, nodes: int) -> dict[str, Any]:
+    """Progress of a job that has finished so many nodes."""
+    until(jobs, project, number, lambda told: len(progress(jobs, project, number).get("nodes", {})) >= nodes)
+    return progress(jobs, project, number)
+
+
+@pytest.mark.slow
+def test_a_killed_job_is_lost_and_the_next_goes_on(jobs, copied_town):
+    """`kill -9`, a new portal meanwhile, and a cancel: finished nodes are kept."""
+    project = new(copied_town)
+    assert jobs.start(project, "run", {})["state"] == "running"
+    with pytest.raises(InputError, match="run: one is at work for this project already"):
+        jobs.start(project, "run", {})
+    pid = ran(jobs, project, 1, 4)["process"].pid
+    os.kill(pid, signal.SIGKILL)
+    told = until(jobs, project, 1, lambda told: not told["active"])
+    assert (told["state"], told["line"]) == ("lost", "was cut off; start it again to go on") and told["ended"]
+    done = {name for name, node in progress(jobs, project, 1)["nodes"].items() if node["ran"]}
+
+    jobs.start(project, "run", {})
+    found = ran(jobs, project, 2, 5)
+    assert all(not found["nodes"][name]["ran"] for name in done & found["nodes"].keys())
+    assert psutil.Process(found["process"].pid).nice() > psutil.Process().nice() or os.nice(0) >= 10
+
+    # The portal ends, the process does not; the next portal goes on watching it.
+    jobs.close()
+    assert psutil.pid_exists(found["process"].pid)
+    jobs.__init__(copied_town, jobs.kinds)
+    jobs.begin()
+    assert [job["state"] for job in jobs.every(project)] == ["running", "lost"]
+    assert jobs.cancel(project, 2)["cancelling"]
+    told = until(jobs, project, 2, lambda told: not told["active"])
+    assert told["state"] == "cancelled" and told["line"].startswith("cancelled; what is finished is kept")
+    assert not psutil.pid_exists(found["process"].pid)
+    assert jobs.cancel(project, 2) == told
+
+
+@pytest.mark.slow
+def test_what_does_not_listen_is_killed(jobs, copied_town, monkeypatch):
+    monkeypatch.setattr(jobs_module, "GRACE", 0.5)
+    project = new(copied_town)
+    jobs.start(project, "run", {})
+    pid = ran(jobs, project, 1, 1)["process"].pid
+    os.kill(pid, signal.SIGSTOP)
+    jobs.cancel(project, 1)
+    assert until(jobs, project, 1, lambda told: not told["active"])["state"] == "cancelled"
+
+
+@pytest.mark.slow
+def test_one_heavy_and_one_light_job_at_a_time(jobs, copied_town, monkeypatch):
+    first, second, third = (new(copied_town, str(k)) for k in range(3))
+    jobs.start(first, "run", {})
+    waiting = jobs.start(second, "run", {}), jobs.start(third, "run", {})
+    assert [(job["state"], job["ahead"]) for job in waiting] == [("waiting", 1), ("waiting", 2)]
+    monkeypatch.setattr(jobs_module, "MOST_WAITING", 2)
+    town = next(project for project in copied_town.every() if project.about["label"] == "Town")
+    with pytest.raises(InputError, match="2 jobs wait already"):
+        jobs.start(town, "run", {})
+    monkeypatch.undo()
+    # A light one has a way of its own, but not beside another job of its project.
+    assert jobs.start(first, "status", {})["state"] == "waiting"
+    assert jobs.start(town, "status", {})["state"] == "running"
+    assert until(jobs, town, 1, lambda told: not told["active"])["state"] == "done"
+    assert "E44N25" in log_text(jobs.log(town, 1)) and jobs.find(first, 2)["state"] == "waiting"
+    assert jobs.cancel(second, 1)["state"] == "cancelled" and jobs.find(third, 1)["ahead"] == 1
+    jobs.cancel(first, 1)
+    until(jobs, third, 1, lambda told: told["state"] == "running")
+    until(jobs, first, 2, lambda told: told["state"] == "done")
+
+
+def test_a_job_that_fails_says_why_in_one_line(jobs, copied_town):
+    project = new(copied_town)
+    table = read_toml(project.config)
+    table["scenes"]["catalogue"] = str(project.folder / "https.json")
+    project.config.write_text(tomli_w.dumps(table))
+    jobs.start(project, "run", {})
+    told = until(jobs, project, 1, lambda told: not told["active"])
+    assert told["state"] == "failed" and told["code"] == 2 and "https.json" in told["line"] and "\n" not in told["line"]
+    project.config.write_text("= [")
+    with pytest.raises(InputError, match="production.toml"):
+        jobs.start(project, "run", {})
+    with pytest.raises(InputError, match="there is no job shell; there are run, status"):
+        jobs.start(project, "shell", {})
+    with pytest.raises(MissingError):
+        jobs.find(project, 2)
+
+
+def test_what_ran_when_the_machine_went_down_is_lost(copied_town):
+    """Of another boot, of a number that another process has now, of another machine; and files that are none."""
+    project = new(copied_town)
+    here = {"host": os.uname().nodename, "boot": "another", "pid": os.getpid(), "started": 1.0}
+    table = {"kind": "run", "arguments": {}, "state": "running", "asked": "2026-01-01T00:00:00Z"}
+    (project.folder / "jobs").mkdir()
+    for number, process in ((1, here), (2, here | {"host": "elsewhere"}), (3, None)):
+        text = json.dumps(table | {"number": number, "process": process})
+        (project.folder / f"jobs/{number:06d}.json").write_text(text)
+    (project.folder / "jobs/000004.json").write_text("{")
+    found = Jobs(copied_town)
+    found.begin()
+    try:
+        for number in (1, 2, 3):
+            assert until(found, project, number, lambda told: not told["active"])["state"] == "lost"
+        assert [job["number"] for job in found.every(project)] == [3, 2, 1]
+    finally:
+        found.close()
+
+
+def test_a_folder_has_one_portal(copied_town, capsys):
+    with portal_on(f"--projects={copied_town.folder}") as running:
+        assert main(["portal", "--projects", str(copied_town.folder), "--port", "0"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and f"another portal works on {copied_town.folder}" in said
+        assert running.get("/api/projects")["projects"]
+    found = Jobs(copied_town)
+    found.begin()  # the lock went with the process
+    found.close()
+
+
+def test_old_jobs_are_forgotten(jobs, copied_town, monkeypatch):
+    monkeypatch.setattr(jobs_module, "KEPT", 1)
+    (town,) = copied_town.every()
+    for number in (1, 2, 3):
+        jobs.start(town, "status", {})
+        until(jobs, town, number, lambda told: told["state"] == "done")
+    assert [job["number"] for job in jobs.every(town)] == [3, 2]
+    assert sorted({path.stem for path in (town.folder / "jobs").glob("0*")}) == ["000002", "000003"]
