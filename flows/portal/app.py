@@ -18,11 +18,12 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes
+from imperv.flows.portal import map_routes, project_routes, teach_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.sites import Sites
+from imperv.flows.portal.teaching import Lessons
 from imperv.flows.portal.turns import Turns
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.map_tiles import GoneError
@@ -79,6 +80,8 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     if sites.projects is not None:
         app.include_router(project_routes.router)
         app.include_router(map_routes.router, prefix=PROJECT)
+        app.state.lessons = Lessons()
+        app.include_router(teach_routes.router)
     for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)

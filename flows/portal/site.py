@@ -65,6 +65,8 @@ class Site:
     version: str = ""
     """Changes with the state and the reports."""
     ended: threading.Event = field(default_factory=threading.Event)
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    """One look at a time."""
 
     @property
     def store(self) -> Store | None:
@@ -80,7 +82,11 @@ class Site:
             self.ended.wait(max(INTERVAL, PATIENCE * (time.monotonic() - began)))
 
     def look(self) -> None:
-        """Look at the store once."""
+        """Look at the store once, whatever it holds."""
+        with self.looking:
+            self._look()
+
+    def _look(self) -> None:
         try:
             for done, total, found in self.source.scan():
                 if done < total and self.progress is not None:

@@ -324,7 +324,7 @@ def test_a_file_may_have_polygons_of_all_tiles_of_a_production(tmp_path):
 
 
 def test_polygons_teach_a_class_that_the_base_model_cannot_know(copied, capsys):
-    """FRAME's classes and one more: the base map has none of it, a round has it where it was drawn; one class alone is warned of."""
+    """FRAME's classes and one more: the base map has none of it, a round has it where it was drawn; one class alone is told."""
     with copied.open("a") as file:
         for one in FRAME:
             colour = "#{:02x}{:02x}{:02x}".format(*one.colour)
