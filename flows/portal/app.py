@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes, teach_routes
+from imperv.flows.portal import map_routes, project_routes, sample_routes, teach_routes
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.projects import MissingError
+from imperv.flows.portal.samples import NewerError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.teaching import Lessons
 from imperv.flows.portal.turns import Turns
@@ -79,10 +80,11 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     app.include_router(map_routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
+        app.include_router(sample_routes.router)
         app.include_router(map_routes.router, prefix=PROJECT)
         app.state.lessons = Lessons()
         app.include_router(teach_routes.router)
-    for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
+    for kind, status in ((GoneError, 410), (MissingError, 404), (NewerError, 412), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     return app

@@ -13,7 +13,8 @@ from typing import Any
 
 from imperv.flows.portal.jobs import Kind
 from imperv.flows.portal.projects import MissingError, Project
-from imperv.flows.portal.samples import SAMPLES, present_file
+from imperv.flows.portal.samples import FOLDER as SAMPLES
+from imperv.flows.portal.samples import present_file
 from imperv.flows.portal.site import Site
 from imperv.flows.portal.turns import Turns
 from imperv.grids import Bounds

@@ -13,6 +13,7 @@ from imperv.tasks.family.form import Form
 from imperv.tasks.family.task import Task
 from imperv.tasks.family.teaching import Teaching
 from imperv.tasks.job import Job
+from imperv.tasks.samples import SampleRules
 from imperv.tasks.settings.production import Production
 
 
@@ -61,6 +62,8 @@ class Family:
     """The same of all tiles: (production, statuses, costs) -> where."""
     outputs: Callable[[Production], Sequence[str]] = lambda production: ()
     """Classes that its networks tell apart, in order; none where they answer with a fraction."""
+    samples: Callable[[Production], SampleRules | None] = lambda production: None
+    """What a person draws to tune its map; None where it is not tuned."""
     before: Callable[[Production], Sequence[Production]] = lambda production: ()
     """Productions of other products whose layers it reads: a run makes these layers first, a plan shows them."""
     evaluate: Callable[[Sequence[Job], Mapping[str, str], Callable[[str], None]], dict[str, Any]] | None = None

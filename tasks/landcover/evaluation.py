@@ -33,10 +33,10 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.model import origin_of, read_features
 from imperv.tasks.landcover.reference import labels_of
-from imperv.tasks.landcover.samples import rasterise
 from imperv.tasks.landcover.season import read_season, seasonal_names
 from imperv.tasks.landcover.tuning import training_samples
 from imperv.tasks.landcover.types import type_points
+from imperv.tasks.samples import rasterise
 from imperv.tasks.scenes.reading import open_full_resolution, warp
 
 SQUARE = 128

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.reflectance import SCL
 from imperv.tasks.delivery.cog import cog_form
@@ -40,6 +41,7 @@ from imperv.tasks.landcover.types import (
 )
 from imperv.tasks.networks.making import START
 from imperv.tasks.networks.registry import imported, imported_reason
+from imperv.tasks.samples import SampleRules
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_external
 
@@ -106,6 +108,10 @@ def _outputs(production: Production) -> tuple[str, ...]:
     return tuple(one.name for one in production.parameters.classes.classes)
 
 
+def _samples(production: Production) -> SampleRules:
+    return SampleRules(production.parameters.classes.classes, CATALOGUE["LC_probability"].resolution)
+
+
 FAMILY = Family(
     name="landcover",
     title="Urban land cover at 5 m, tuned by polygons; built-up types",
@@ -125,6 +131,7 @@ FAMILY = Family(
     evaluate=_evaluate,
     tables=_tables,
     outputs=_outputs,
+    samples=_samples,
     before=sharpening_before,
     package=_package,
     teaching=_teaching,

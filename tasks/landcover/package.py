@@ -17,9 +17,9 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
 from imperv.tasks.landcover.rounds import present, read_round, write_round
-from imperv.tasks.landcover.samples import as_geojson, of_store
 from imperv.tasks.landcover.session import restore
 from imperv.tasks.landcover.tuning import present_head
+from imperv.tasks.samples import as_geojson, of_store
 from imperv.tasks.store.overlay import Overlay
 
 LIMITS = (

@@ -18,11 +18,11 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import REFERENCE_NS, by_block
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
-from imperv.tasks.landcover.samples import Sample, rasterise, read_samples
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.footprints import footprints_external, look_at_footprints, make_footprints
 from imperv.tasks.references.references import reference_task
 from imperv.tasks.references.sources import check_footprints
+from imperv.tasks.samples import Sample, rasterise, read_samples
 from imperv.tasks.scenes.reading import open_full_resolution, warp
 
 BLOCK_BYTES = 60

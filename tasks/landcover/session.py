@@ -23,9 +23,9 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job, utc_now
 from imperv.tasks.landcover.maps import Answers, block_of_tile, classes_of
 from imperv.tasks.landcover.rounds import choose, numbers, present, read_round, write_round
-from imperv.tasks.landcover.samples import Sample, as_geojson, pixels_of, read_samples
 from imperv.tasks.landcover.tuning import fit, present_head, scores_of, training_samples
 from imperv.tasks.nodes import make_node
+from imperv.tasks.samples import Sample, as_geojson, pixels_of, read_samples
 
 TUNED = ("LC_training", "LC_tuned_model", "LC_tuned")
 """Layers of a round, in order."""

@@ -16,7 +16,7 @@ from imperv.layers.statistics.scores import estimates
 from imperv.tasks.job import Job, Made
 from imperv.tasks.landcover.maps import NO_DATA, Answers, block_of_tile, make_map
 from imperv.tasks.landcover.rounds import polygons_of, present
-from imperv.tasks.landcover.samples import Sample, of_store, pixels_of
+from imperv.tasks.samples import Sample, of_store, pixels_of
 from imperv.tasks.store.records import digest_of
 
 NO_ROUND = "no polygons yet; `imperv landcover tune` takes them"

@@ -30,7 +30,7 @@ from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import session
 from imperv.tasks.landcover.rounds import present
-from imperv.tasks.landcover.samples import pixels_of
+from imperv.tasks.samples import pixels_of
 from imperv.tasks.map_tiles import GoneError
 from imperv.tasks.settings.production import Production
 from tests.support.urban import BBOX, TILE, small_production

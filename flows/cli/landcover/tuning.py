@@ -116,7 +116,7 @@ def suggest(
 def polygons(tile: TileName, number: Round, config: Config = Path("production.toml"), output: Output = None) -> None:
     """Write the polygons of a round as GeoJSON in degrees."""
     from imperv.tasks.landcover.rounds import read_round
-    from imperv.tasks.landcover.samples import as_geojson, of_store
+    from imperv.tasks.samples import as_geojson, of_store
 
     job = _job(config, tile)
     samples = of_store(read_round(job, number)["polygons"], job.production.parameters.classes.classes)

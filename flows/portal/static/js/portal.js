@@ -38,11 +38,12 @@ function tabs(site) {
       if (chosen && focus) button.focus();
     }
   };
-  buttons.forEach((button, k) => {
+  buttons.forEach((button) => {
     button.addEventListener("click", () => show(button.getAttribute("aria-controls")));
     button.addEventListener("keydown", (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (by) show(buttons[(k + by + buttons.length) % buttons.length].getAttribute("aria-controls"), true);
+      const seen = buttons.filter((one) => !one.hidden);
+      if (by) show(seen[(seen.indexOf(button) + by + seen.length) % seen.length].getAttribute("aria-controls"), true);
     });
   });
   show(buttons[0].getAttribute("aria-controls"));

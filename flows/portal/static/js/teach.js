@@ -102,6 +102,7 @@ export default class Teach {
   /** Teach what the map shows, and draw it over everything. */
   async view() {
     this.say("The view is taught …");
+    await this.portal.draw?.samples.saved();
     const { views } = await send("POST", `${BASE}/api/teach/view`, { bounds: this.portal.map.getView().calculateExtent(this.portal.map.getSize()) });
     if (!views.length) throw new Error("The map shows nothing of the project's area; go there and run the model again.");
     this.clear();
@@ -179,7 +180,16 @@ export default class Teach {
     this.mark.clear();
     this.mark.addFeature(new ol.Feature(ol.geom.Polygon.fromExtent(bounds)));
     this.portal.map.getView().fit(bounds, { minResolution: 1.25 });
-    if (this.portal.draw) line.append(element("button", { type: "button", onclick: () => this.portal.draw(tuned) }, "Draw here"));
+    line.append(element("button", { type: "button", onclick: () => this.drawHere(tuned) }, "Draw here"));
+  }
+
+  /** The tab where polygons are drawn, with a class chosen. */
+  drawHere(name) {
+    this.portal.show("draw", true);
+    const choice = [...document.querySelectorAll("[name=draw-class]")].find(({ value }) => value === name);
+    if (!choice) return;
+    choice.checked = true;
+    choice.dispatchEvent(new Event("change"));
   }
 
   /** Every map that can be shown: the base map and the rounds, the newest first. */
