@@ -1,15 +1,22 @@
-"""The pyramid of map tiles in EPSG:3035: z/x/y to rectangles, and to the pixels of a grid below them; integers only, no warp.
+"""The pyramid of map tiles in EPSG:3035: z/x/y to rectangles, and to the pixels of a grid below them.
 
 Origin (0, 6 000 000); 256 x 256 pixels of 40 960 m at level 0, where one tile holds all of Europe, down to 10 m at level 12, 5 m
-at 13 and 2.5 m at 14. Corners of EEA tiles lie on multiples of 100 km = 625 x 160 m, so pixels of both agree exactly.
+at 13 and 2.5 m at 14. Corners of EEA tiles lie on multiples of 100 km = 625 x 160 m, so pixels of both agree exactly:
+integers only, no warp. Of a grid in another reference system a map pixel shows the one below its centre.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import odc.geo.crs
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
+from imperv.grids.mapping import CELL, Mapping
+from imperv.grids.tiles import CRS
 from imperv.grids.windows import Bounds
 
 ORIGIN = (0, 6_000_000)
@@ -88,6 +95,53 @@ def cut(z: int, x: int, y: int, bounds: Bounds, resolution: float) -> Cut | None
     columns = _span(left - ORIGIN[0], z, resolution, factor, first_column, round((bounds[2] - bounds[0]) / resolution))
     rows = _span(ORIGIN[1] - top, z, resolution, factor, first_row, round((bounds[3] - bounds[1]) / resolution))
     return Cut(factor, rows, columns, (first_row, first_column)) if rows and columns else None
+
+
+@dataclass(frozen=True)
+class Warp:
+    """What of a grid in another reference system lies below a map tile: the cell below the centre of each of its pixels."""
+
+    factor: int
+    """Edge of a cell in pixels of the grid, counted from its corner."""
+    rows: np.ndarray
+    """(256, 256) rows of cells."""
+    columns: np.ndarray
+    inside: np.ndarray
+    """Where the grid has a pixel."""
+
+
+def warp(z: int, x: int, y: int, grid: GeoBox) -> Warp | None:
+    """Which cells of a grid, in any reference system, lie below the pixels of a map tile; None where the two do not meet.
+
+    Nothing is interpolated but coordinates: a map pixel shows one cell. ValueError for a map tile that there is not.
+    """
+    left, _, _, top = tile_bounds(z, x, y)
+    size = pixel_size(z)
+    factor = overview_factor(z, grid.resolution.x)
+    assert grid.crs is not None
+    nodes = Mapping.of(GeoBox((EDGE, EDGE), Affine(size, 0, left, 0, -size, top), CRS), grid.crs)
+    columns, rows = (_between(found) for found in nodes.in_raster(grid.affine))
+    inside = (rows >= 0) & (rows < grid.shape.y) & (columns >= 0) & (columns < grid.shape.x)
+    if not inside.any():
+        return None
+    rows, columns = (np.floor(found / factor).astype(np.int64) for found in (rows, columns))
+    return Warp(factor, rows, columns, inside)
+
+
+def pixel_at(grid: GeoBox, easting: float, northing: float) -> tuple[int, int]:
+    """(row, column) of the pixel of a grid, in any reference system, at a place in EPSG:3035; outside of it too."""
+    assert grid.crs is not None
+    column, row = ~grid.affine * odc.geo.crs.CRS(CRS).transformer_to_crs(grid.crs)(easting, northing)
+    return math.floor(row), math.floor(column)
+
+
+_NODE, _PART = (found.reshape(-1, 1) for found in (np.arange(EDGE) // CELL, np.arange(EDGE) % CELL / CELL))
+
+
+def _between(nodes: np.ndarray) -> np.ndarray:
+    """Values of all pixels of a map tile from those at the nodes of a `Mapping`."""
+    rows = nodes[_NODE[:, 0]] * (1 - _PART) + nodes[_NODE[:, 0] + 1] * _PART
+    return (rows[:, _NODE[:, 0]] * (1 - _PART.T) + rows[:, _NODE[:, 0] + 1] * _PART.T).astype(float)
 
 
 def lattice(bounds: Bounds, resolution: float) -> tuple[int, int]:

@@ -18,16 +18,26 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import map_routes, project_routes, sample_routes, teach_routes
+from imperv.flows.portal import (
+    estimate_routes,
+    file_routes,
+    job_routes,
+    map_routes,
+    project_routes,
+    sample_routes,
+    teach_routes,
+    tile_routes,
+)
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
+from imperv.flows.portal.progress import Standings
 from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.samples import NewerError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.teaching import Lessons
-from imperv.flows.portal.turns import Turns
+from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.map_tiles import GoneError
+from imperv.tasks.maps.tiles import GoneError
 
 STATIC = FilePath(__file__).parent / "static"
 
@@ -39,6 +49,13 @@ BODY, UPLOAD = 4096, 8 * 2**20
 """Most bytes of a request's body: of most, and of those that hold what a person drew or uploads."""
 
 _UPLOADS = re.compile(r"^/(projects/[0-9a-f]{12}/)?api/(samples|uploads|region)(/|$)")
+
+
+OF_A_SITE = (map_routes, tile_routes, file_routes)
+"""What there is of the portal's own site, and of every project."""
+
+OF_A_PROJECT = (job_routes, teach_routes)
+"""What there is of every project alone."""
 
 
 class Start(BaseModel, extra="forbid"):
@@ -71,19 +88,22 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     """The application of a portal."""
     app = FastAPI(title="imperv portal", version=importlib.metadata.version("imperv"), docs_url=None, redoc_url=None,
                   openapi_url="/api/openapi.json")  # fmt: skip
-    app.state.sites, app.state.turns = sites, Turns()
+    app.state.sites, app.state.turns, app.state.standings = sites, Turns(), Standings()
+    app.state.long_turns = Turns(LONG_AT_ONCE, LONG_WAITING)
     app.add_middleware(Bodies)
     app.add_middleware(Guard, access=access)  # type: ignore[arg-type]
     app.mount("/static", _Static(directory=STATIC), name="static")
     _pages(app)
     _session(app, access)
-    app.include_router(map_routes.router)
+    for routes in OF_A_SITE:
+        app.include_router(routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
-        app.include_router(sample_routes.router)
-        app.include_router(map_routes.router, prefix=PROJECT)
         app.state.lessons = Lessons()
-        app.include_router(teach_routes.router)
+        app.include_router(sample_routes.router)
+        app.include_router(estimate_routes.router)
+        for routes in (*OF_A_SITE, *OF_A_PROJECT):
+            app.include_router(routes.router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (NewerError, 412), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -11,8 +11,8 @@ from imperv.layers.catalogue import Kind
 from imperv.layers.colouring import TOP, colour_table
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.families import family
-from imperv.tasks.map_layers import MapLayer
-from imperv.tasks.map_tiles import MapTiles
+from imperv.tasks.maps.layers import MapLayer
+from imperv.tasks.maps.tiles import MapTiles
 
 GROUPS: dict[Kind, str] = {
     "final": "Maps",

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -92,7 +93,7 @@ class Entry:
     arguments: Mapping[str, Any]
     state: State = "waiting"
     asked: str = ""
-    """When, UTC; so are `began`, `ended` and `cancelled`."""
+    """When, UTC, fine enough to say who is first; so are `began`, `ended` and `cancelled`, to the second."""
     began: str = ""
     ended: str = ""
     cancelled: str = ""
@@ -158,7 +159,7 @@ class Jobs:
                 raise InputError(f"{MOST_WAITING} jobs wait already; wait until one has ended, or cancel one")
             if free_bytes(self.projects.folder) < FREE:
                 raise InputError(f"the disk has less than {FREE // 2**30} GiB free; free space, such as in the folder trash")
-            entry = Entry(max(mine, default=0) + 1, kind, dict(arguments), asked=utc_now())
+            entry = Entry(max(mine, default=0) + 1, kind, dict(arguments), asked=datetime.now(UTC).isoformat())
             try:
                 _write(project, entry)
             except OSError as error:
@@ -213,7 +214,7 @@ class Jobs:
 
     def _before(self, other: Entry, entry: Entry) -> bool:
         same = self.kinds[other.kind].heavy == self.kinds[entry.kind].heavy
-        return same and (other.state == "running" or (other.asked, other.number) < (entry.asked, entry.number))
+        return same and (other.state == "running" or other.asked < entry.asked)
 
     def _of(self, name: str) -> dict[int, Entry]:
         return self._entries.setdefault(name, {})
@@ -227,7 +228,7 @@ class Jobs:
     def _active(self) -> list[tuple[str, Entry]]:
         """Those that wait or run, in the order in which they were asked for."""
         found = [(name, entry) for name, mine in self._entries.items() for entry in mine.values() if entry.active]
-        return sorted(found, key=lambda pair: (pair[1].asked, pair[1].number))
+        return sorted(found, key=lambda pair: pair[1].asked)
 
     def _watch(self) -> None:
         while not self._ended.wait(POLL):

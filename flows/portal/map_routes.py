@@ -14,9 +14,9 @@ from imperv.flows.portal.content import layer_table, legend_of
 from imperv.flows.portal.site import Site, tile_rows
 from imperv.flows.portal.turns import Turn
 from imperv.grids.pyramid import COARSEST, DEEPEST, EDGE, ORIGIN
-from imperv.tasks.map_layers import MapLayer
-from imperv.tasks.map_tiles import COARSEST as COARSEST_DRAWN
-from imperv.tasks.map_tiles import GoneError
+from imperv.tasks.maps.layers import MapLayer
+from imperv.tasks.maps.tiles import COARSEST as COARSEST_DRAWN
+from imperv.tasks.maps.tiles import GoneError
 
 LayerId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}\.[0-9][0-9_-]{3,40}\.[0-9]{1,2}$")]
 Key = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
@@ -41,7 +41,8 @@ SiteOf = Annotated[Site, Depends(_site)]
 router = APIRouter()
 
 
-def _layer(site: Site, name: str, key: str | None = None) -> MapLayer:
+def layer_of(site: Site, name: str, key: str | None = None) -> MapLayer:
+    """A layer by its identifier, and where its pixels are asked for its key; 404 or 410 where it is not there so."""
     layer = site.layer(name)
     if layer is None:
         raise HTTPException(404, "there is no such layer here")
@@ -78,7 +79,7 @@ def layers(site: SiteOf) -> dict[str, Any]:
     held = site.holdings
     return {
         "version": held.version, "layers": [layer_table(layer) for layer in held.layers.values()],
-        "native": held.native, "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
+        "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
     }  # fmt: skip
 
 
@@ -91,14 +92,14 @@ def version(site: SiteOf) -> dict[str, Any]:
 @router.get("/api/tiles")
 def tiles(site: SiteOf) -> dict[str, Any]:
     """EEA tiles with their state, and the production's."""
-    state = {name: site.state.get(name) for name in ("lines", "life")}
+    state = {name: site.state.get(name) for name in ("lines", "life", "troubles")}
     return {"tiles": tile_rows(site), "production": state if site.state else None}
 
 
 @router.get("/api/layers/{name}/legend")
 def legend(name: LayerId, site: SiteOf, turn: Turn) -> dict[str, Any]:
     """Colours of a layer and what they mean."""
-    layer = _layer(site, name)
+    layer = layer_of(site, name)
     with turn():
         return legend_of(layer, site.tiles)
 
@@ -106,7 +107,7 @@ def legend(name: LayerId, site: SiteOf, turn: Turn) -> dict[str, Any]:
 @router.get("/map/{name}/{key}/{z}/{x}/{y}.png")
 def tile(name: LayerId, key: Key, z: Level, x: Index, y: Index, site: SiteOf, turn: Turn) -> Response:
     """A map tile; 204 where the layer has nothing."""
-    layer = _layer(site, name, key)
+    layer = layer_of(site, name, key)
     with turn():
         try:
             picture = site.tiles.tile(layer, z, x, y)

@@ -84,8 +84,10 @@ def rename(name: ProjectId, new: Label, projects: ProjectsOf) -> dict[str, Any]:
 
 
 @router.delete("/api/projects/{project}")
-def discard(name: ProjectId, projects: ProjectsOf) -> dict[str, Any]:
+def discard(name: ProjectId, projects: ProjectsOf, request: Request) -> dict[str, Any]:
     """Put a project in the trash, from where its owner can take it back."""
+    if request.app.state.sites.jobs.is_active(projects.find(name)):
+        raise InputError("a job is at work for this project; cancel it first, or wait for it")
     projects.discard(name)
     return {"discarded": name}
 

@@ -151,9 +151,11 @@ class Projects:
             raise MissingError(f"there is no project {name} here")
         return project
 
-    def draft(self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None) -> Production:
-        """The production that a project would have; nothing is written. InputError if anything is wrong with it."""
-        return Production.of(self._table(template, bbox, span, more), self.folder / "new/production.toml")
+    def draft(
+        self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None, folder: Path | None = None
+    ) -> Production:
+        """The production that a project would have, in `folder`; nothing is written. InputError if anything is wrong with it."""
+        return Production.of(self._table(template, bbox, span, more), (folder or self.folder / "new") / "production.toml")
 
     def create(
         self, label: str, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None

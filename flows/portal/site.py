@@ -18,8 +18,8 @@ from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.families import family, loaded_families
 from imperv.tasks.family.teaching import Taught, Teaching
-from imperv.tasks.map_layers import FolderSource, Holdings, MapLayer, StoreSource, source_of, with_rounds
-from imperv.tasks.map_tiles import MapTiles
+from imperv.tasks.maps.layers import FolderSource, Holdings, MapLayer, StoreSource, source_of, with_rounds
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.settings.files import label_of
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.overlay import store_of
@@ -139,14 +139,15 @@ class Site:
 def production_state(production: Production, config: Path) -> dict[str, Any]:
     """State of a production and of its tiles, in the words of `imperv status`."""
     # Here: the first map need not wait for what plans.
-    from imperv.flows.production.status import going, production_lines, statuses
+    from imperv.flows.production.status import going, production_lines, statuses, troubles
 
     run = going(config, production)
-    tiles = [
-        {"tile": entry["tile"], "state": entry["state"], "why": entry["why"], "stages": entry["stages"]}
-        for entry in statuses(production, costs=False)
-    ]
-    return {"lines": production_lines(run), "life": run["life"]["state"] if run else "", "tiles": tiles}
+    found = statuses(production, costs=False)
+    tiles = [{name: entry[name] for name in ("tile", "state", "why", "stages", "when")} for entry in found]
+    return {
+        "lines": production_lines(run), "life": run["life"]["state"] if run else "", "tiles": tiles,
+        "troubles": [trouble.text for trouble in troubles(found, run)],
+    }  # fmt: skip
 
 
 def open_site(place: str | None, config: Path | None) -> Site:
@@ -200,7 +201,7 @@ def tile_rows(site: Site) -> Sequence[dict[str, Any]]:
     return [
         {
             "tile": tile, "layers": sum(tile in layer.parts for layer in site.holdings.layers.values()),
-            "report": tile in site.reports, **{key: states.get(tile, {}).get(key, "") for key in ("state", "why")},
+            "report": tile in site.reports, **{key: states.get(tile, {}).get(key, "") for key in ("state", "why", "when")},
             "stages": states.get(tile, {}).get("stages", {}),
         }
         for tile in sorted({*held, *states})

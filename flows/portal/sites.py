@@ -11,7 +11,7 @@ from imperv.flows.portal import teaching
 from imperv.flows.portal.jobs import KINDS, Jobs
 from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
 from imperv.flows.portal.site import NoSource, Site, site_of_production
-from imperv.tasks.map_tiles import MapTiles
+from imperv.tasks.maps.tiles import MapTiles
 
 IDLE = 600.0
 """Seconds after which a project that nobody looks at is not watched any more."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from imperv.flows.portal.jobs import Jobs
+from imperv.flows.portal.job_routes import JobsOf
 from imperv.flows.portal.map_routes import SiteOf, TileId
 from imperv.flows.portal.project_routes import ProjectOf
 from imperv.flows.portal.projects import MissingError
@@ -33,14 +33,6 @@ def _lessons(request: Request) -> Lessons:
 LessonsOf = Annotated[Lessons, Depends(_lessons)]
 
 
-def _jobs(request: Request) -> Jobs:
-    found: Jobs = request.app.state.sites.jobs
-    return found
-
-
-JobsOf = Annotated[Jobs, Depends(_jobs)]
-
-
 class Nothing(BaseModel, extra="forbid"):
     """Nothing needs to be said."""
 
@@ -60,7 +52,7 @@ class Rectangle(BaseModel, extra="forbid"):
     """[left, bottom, right, top] in EPSG:3035."""
 
 
-router = APIRouter(prefix="/projects/{project}")
+router = APIRouter()
 
 
 @router.get("/api/teach")
@@ -121,14 +113,3 @@ def download(tile: TileId, number: Annotated[int, Path(ge=0, le=MOST)], project:
     if not file.is_file():
         raise MissingError("this package is not made yet")
     return FileResponse(file, media_type="application/zip", filename=package_name(project, tile, number))
-
-
-# TEMPORARY
-@router.get("/api/jobs")
-def jobs_(project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
-    return {"jobs": jobs.every(project)}
-
-
-@router.get("/api/jobs/{number}")
-def job_(number: int, project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
-    return jobs.find(project, number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from imperv.flows.portal.samples import present_file
 from imperv.flows.portal.site import Site
 from imperv.flows.portal.turns import Turns
 from imperv.grids import Bounds
+from imperv.layers.colouring import colour_table
+from imperv.layers.palette import OUTSIDE
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.family.teaching import Teaching
 from imperv.tasks.job import Job
-from imperv.tasks.map_tiles import Kept, coded_png
+from imperv.tasks.maps.kept import Kept
+from imperv.tasks.maps.pictures import coded
 from imperv.tasks.store.records import digest_of
 
 PACKAGES = "packages"
@@ -84,7 +88,7 @@ class Lessons:
             require(teaching, job)
             key = digest_of(["places", project.id, str(job.tile), teaching.state(job)])
             with self.turns.taken():
-                found += self.kept.made(key, lambda job=job: teaching.suggest(job, PLACES))
+                found += self.kept.made(key, partial(teaching.suggest, job, PLACES))
         return sorted(found, key=lambda one: -one["doubt"])
 
     def compare(self, project: Project, tile: str, first: int, second: int) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def _view(teaching: Teaching, job: Job, samples: Path, bounds: Bounds) -> Taught
     found = teaching.view(job, samples, bounds)
     if found is None:
         return None
-    return Taught(coded_png(found.codes, found.palette, 255), {"bounds": found.bounds, "scores": found.scores})
+    return Taught(coded(found.codes, colour_table(found.palette, OUTSIDE)), {"bounds": found.bounds, "scores": found.scores})
 
 
 def teaching_of(project: Project) -> Teaching:

@@ -15,6 +15,9 @@ AT_ONCE = 64
 DRAWN_AT_ONCE = 4
 """Of these drawn at the same time: they share the interpreter."""
 
+LONG_AT_ONCE, LONG_WAITING = 2, 8
+"""Of what takes seconds: estimates, and questions to catalogues."""
+
 WAIT = 30.0
 """Longest that a request waits for its turn, seconds."""
 
@@ -48,3 +51,12 @@ def _turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
 
 Turn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_turn)]
 """A turn in the queue of the application."""
+
+
+def _long_turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
+    turns: Turns = request.app.state.long_turns
+    return turns.taken
+
+
+LongTurn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_long_turn)]
+"""The same for what takes seconds."""

@@ -13,7 +13,6 @@ from imperv.grids import Bounds
 from imperv.layers.catalogue import Layer
 from imperv.layers.palette import Palette
 from imperv.tasks.job import Job
-from imperv.tasks.map_pixels import Pixels
 from imperv.tasks.settings.production import Production
 
 
@@ -43,7 +42,8 @@ class Taught:
     layer: Layer
     """With the classes of the production."""
     period: str
-    pixels: Pixels
+    pixels: Any
+    """Its pixels, as `imperv.tasks.maps.pixels.Pixels`."""
     stands: Callable[[], bool]
     """Whether what the pixels are computed from is what it was."""
 

@@ -25,7 +25,7 @@ from imperv.tasks.landcover.reference import check_labels
 from imperv.tasks.landcover.rounds import FOLDER, numbers, present
 from imperv.tasks.landcover.session import compare, head_of, preview, read_polygons, rounds, suggest, without_base
 from imperv.tasks.landcover.settings import ClassesParameters
-from imperv.tasks.map_tiles import Kept
+from imperv.tasks.maps.kept import Kept
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import digest_of
 
@@ -110,12 +110,12 @@ class RoundPixels:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """See `imperv.tasks.map_pixels.Pixels`."""
+        """See `imperv.tasks.maps.pixels.Pixels`."""
         rows, columns = self.job.grid_of(CATALOGUE[ANSWER]).shape
         return rows, columns
 
     def read(self, rows: slice, columns: slice, bands: tuple[int, ...] | None = None) -> np.ndarray:
-        """See `imperv.tasks.map_pixels.Pixels`."""
+        """See `imperv.tasks.maps.pixels.Pixels`."""
         found = np.empty((rows.stop - rows.start, columns.stop - columns.start), "u1")
         for y in range(rows.start // PIECE * PIECE, rows.stop, PIECE):
             for x in range(columns.start // PIECE * PIECE, columns.stop, PIECE):
@@ -178,7 +178,7 @@ def places(job: Job, most: int) -> list[dict[str, Any]]:
 
 
 TEACHING = Teaching(
-    base=BASE, tuned=TUNED, confidence="LC_confidence", classes=classes_in, named=with_classes, check=check, missing=missing, state=state,
-    count=count, view=view, rounds=rounds, taught=taught, compare=compare, suggest=places,
+    base=BASE, tuned=TUNED, confidence="LC_confidence", classes=classes_in, named=with_classes, check=check, missing=missing,
+    state=state, count=count, view=view, rounds=rounds, taught=taught, compare=compare, suggest=places,
 )  # fmt: skip
 """Of the family."""

@@ -30,8 +30,8 @@ from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import session
 from imperv.tasks.landcover.rounds import present
+from imperv.tasks.maps.tiles import GoneError
 from imperv.tasks.samples import pixels_of
-from imperv.tasks.map_tiles import GoneError
 from imperv.tasks.settings.production import Production
 from tests.support.urban import BBOX, TILE, small_production
 
@@ -251,7 +251,7 @@ def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, 
 
 
 def test_the_map_of_a_round_is_read_by_windows(tuned, tmp_path):
-    """As map tiles of a portal, beside the layers of the store: pixels, colours, values; gone where the base map is made again."""
+    """As map tiles of a portal, beside the layers of the store: pixels, colours, values; gone where the base map goes."""
     shutil.copytree(tuned.parent, tmp_path / "p")
     file = tmp_path / "p" / tuned.name
     job, site = job_of(file), open_site(None, file)
@@ -340,19 +340,19 @@ def test_polygons_teach_a_class_that_the_base_model_cannot_know(copied, capsys):
     job = job_of(copied)
     assert 9 not in np.unique(job.array("LC_base")[:])
     table = json.loads(polygons.read_text())
-    water = [feature for feature in table["features"] if feature["properties"]["class"] == "Water"]
-    for feature in water:
+    roofs = [feature for feature in table["features"] if feature["properties"]["class"] == "Buildings"]
+    for feature in roofs:
         feature["properties"]["class"] = "green roof"
     polygons.write_text(json.dumps(table))
     session.tune_tile(job, session.read_polygons(job, polygons))
     (found,) = session.rounds(job)
-    assert found["classes"]["green roof"]["polygons"] == 3 and "water" not in found["classes"] and not found["warnings"]
+    assert found["classes"]["green roof"]["polygons"] == 3 and "buildings" not in found["classes"] and not found["warnings"]
     codes, number = job.array("LC_tuned")[:], 0
     for sample in session.read_polygons(job, polygons):
         if sample.class_name == "green roof":
             number += int((codes[pixels_of(sample, job.grid(5))] == 9).sum())
     assert number >= 20  # of 27 pixels
-    polygons.write_text(json.dumps(table | {"features": water}))
+    polygons.write_text(json.dumps(table | {"features": roofs}))
     session.tune_tile(job, session.read_polygons(job, polygons))
     assert "all polygons are of class green roof; draw another class" in session.rounds(job)[1]["warnings"][0]
     assert np.unique(job.array("LC_tuned")[:]).size > 3

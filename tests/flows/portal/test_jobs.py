@@ -87,14 +87,14 @@ def test_a_killed_job_is_lost_and_the_next_goes_on(jobs, copied_town):
 
     # The portal ends, the process does not; the next portal goes on watching it.
     jobs.close()
-    assert psutil.pid_exists(found["process"].pid)
+    assert not found["process"].gone
     jobs.__init__(copied_town, jobs.kinds)
     jobs.begin()
     assert [job["state"] for job in jobs.every(project)] == ["running", "lost"]
     assert jobs.cancel(project, 2)["cancelling"]
     told = until(jobs, project, 2, lambda told: not told["active"])
     assert told["state"] == "cancelled" and told["line"].startswith("cancelled; what is finished is kept")
-    assert not psutil.pid_exists(found["process"].pid)
+    assert found["process"].gone
     assert jobs.cancel(project, 2) == told
 
 

@@ -45,6 +45,13 @@ export const byId = (id) => document.getElementById(id);
 
 export const css = ([red, green, blue]) => `rgb(${red},${green},${blue})`;
 
+/** Bytes as people say them. */
+export function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = Math.min(units.length - 1, bytes > 0 ? Math.floor(Math.log10(bytes) / 3) : 0);
+  return `${short(bytes / 1000 ** power)} ${units[power]}`;
+}
+
 /** A number with few digits. */
 export function short(value) {
   if (Number.isInteger(value)) return String(value);

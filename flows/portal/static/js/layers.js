@@ -1,8 +1,8 @@
 // The panel of layers: the list of all by product and group, and those that are shown with eye, opacity, order and legend.
 
-import { byId, css, element, iconButton, short } from "./dom.js";
+import { byId, css, element, iconButton, short, size } from "./dom.js";
 import { rasterLayer } from "./map.js";
-import { own } from "./server.js";
+import { BASE, own } from "./server.js";
 
 /** Layers that are shown, the lowest first; says `changed` after every change. */
 export class Layers {
@@ -171,7 +171,27 @@ export class Layers {
     const made = element("li", {}, element("div", { className: "row" }, eye, element("span", { className: "name" }, name), off),
       element("div", { className: "row" }, element("span", { className: "detail" }, `${layer.symbol} · ${layer.period} · ${short(layer.resolution)} m`), up, down, zoom),
       element("div", { className: "opacity" }, "Opacity", slider, output), legend);
+    made.append(this.files(entry));
     made.dataset.id = id;
+    return made;
+  }
+
+  /** Delivered files, asked for when somebody opens the list. */
+  files(entry) {
+    const inside = element("ul", {}, "...");
+    const made = element("details", { className: "files", open: Boolean(entry.files) }, element("summary", {}, "Files"), inside);
+    made.addEventListener("toggle", async () => {
+      entry.files = made.open;
+      if (!made.open) return;
+      try {
+        const found = await own(`/api/layers/${entry.id}/files`);
+        inside.replaceChildren(...found.map(({ tile, name, bytes }) => element("li", {},
+          element("a", { href: `${BASE}/file/${entry.id}/${tile}.tif`, download: name }, name), ` ${size(bytes)}`)),
+          ...(found.length ? [] : [element("li", {}, "Not delivered here.")]));
+      } catch (error) {
+        inside.replaceChildren(error.message);
+      }
+    });
     return made;
   }
 

@@ -105,12 +105,11 @@ class Portal {
     }
   }
 
-  notes({ progress, trouble, native, unread, layers }) {
+  notes({ progress, trouble, unread, layers }) {
     const done = progress && `Reading the store: ${progress[0]} of ${progress[1]} tiles`;
     const none = layers.length || this.site.kind !== "viewer" ? "" : "There is no layer in EPSG:3035 yet.";
     say(trouble || done || none, Boolean(trouble));
     const texts = [];
-    if (native.length) texts.push(`Not shown, on native UTM grids: ${native.join(", ")}.`);
     if (unread.length) texts.push(`Not shown: ${unread.slice(0, 5).join("; ")}${unread.length > 5 ? `; and ${unread.length - 5} more` : ""}.`);
     byId("hidden-layers").textContent = texts.join(" ");
     byId("hidden-layers").hidden = !texts.length;

@@ -1,6 +1,6 @@
 """What a map can show of a store or of a folder of products: every layer and view by tile, with the key of its pixels.
 
-Layers in EPSG:3035 only: those on native UTM grids are counted. Pixels are read in `tasks.map_tiles`.
+Layers in EPSG:3035, and those of a store on native UTM grids. Pixels are read in `tasks.maps.tiles`.
 """
 
 from __future__ import annotations
@@ -100,8 +100,6 @@ class Holdings:
 
     layers: Mapping[str, MapLayer]
     """By identifier, in the order of the catalogue."""
-    native: tuple[str, ...] = ()
-    """Layers on native UTM grids, which are not shown."""
     unread: tuple[str, ...] = ()
     """Files that cannot be shown, each with the reason."""
 
@@ -252,7 +250,6 @@ def _holdings(found: Mapping[tuple[str, str, str], Part], resolve: Callable[[Lay
     """Layers from their parts by (name in the store, period, tile)."""
     order = {stem: k for k, stem in enumerate(dict.fromkeys(layer.stem for layer in CATALOGUE.values()))}
     layers: dict[str, MapLayer] = {}
-    native: dict[str, None] = {}
     alike: dict[tuple[str, str, tuple[str, ...]], MapLayer] = {}
     grouped: dict[tuple[str, str], dict[str, Part]] = {}
     for (stem, period, tile), part in found.items():
@@ -260,9 +257,6 @@ def _holdings(found: Mapping[tuple[str, str, str], Part], resolve: Callable[[Lay
     for stem, period in sorted(grouped, key=lambda place: (order.get(place[0], -1), place[1])):
         layer = _by_stem(stem)
         if layer is None or not layer.resolution or not _PERIOD.fullmatch(period):
-            continue
-        if layer.grid != "eea":
-            native[layer.symbol] = None
             continue
         layer, parts = resolve(layer), grouped[stem, period]
         for number, view in enumerate(views_of(layer)):
@@ -273,7 +267,7 @@ def _holdings(found: Mapping[tuple[str, str, str], Part], resolve: Callable[[Lay
             layers[name] = MapLayer(name, layer, view, period, parts, alike.get(bands))
             if view.is_composite:
                 alike.setdefault(bands, layers[name])
-    return Holdings(layers, tuple(native))
+    return Holdings(layers)
 
 
 def with_rounds(held: Holdings, every: Sequence[Taught]) -> Holdings:

@@ -6,33 +6,43 @@ What is read of a layer that is made again meanwhile is thrown away (`GoneError`
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-from PIL import Image
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
-from imperv.grids import Bounds
-from imperv.grids.pyramid import DEEPEST, EDGE, Cut, Span, cut, lattice, overview_factor, pixel_size, tile_bounds
+from imperv.grids import CRS, Bounds, utm_geobox
+from imperv.grids.pyramid import (
+    DEEPEST,
+    EDGE,
+    Cut,
+    Span,
+    Warp,
+    cut,
+    lattice,
+    overview_factor,
+    pixel_at,
+    pixel_size,
+    tile_bounds,
+    warp,
+)
 from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
-from imperv.layers.palette import Palette
-from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
-from imperv.tasks.map_layers import MapLayer, Part, file_stamp
-from imperv.tasks.map_pixels import FilePixels, Pixels, StoredPixels
+from imperv.tasks.maps.kept import Kept
+from imperv.tasks.maps.layers import MapLayer, Part, file_stamp
+from imperv.tasks.maps.pictures import Limits, coded, photograph
+from imperv.tasks.maps.pixels import FilePixels, Pixels, StoredPixels
 from imperv.tasks.store.records import digest_of
-
-Limits = tuple[tuple[float, float], ...]
-"""Values from black to white, or from the lower to the upper end of the scale, for each band that is shown."""
 
 COARSEST = 640
 """Pixels of the coarsest level that is drawn, metres: beyond it a map tile covers more than nine EEA tiles."""
@@ -64,47 +74,6 @@ FILES = 16
 
 class GoneError(ImpervError):
     """A layer is not there any more as it was: it is made again, or its store has gone."""
-
-
-class Kept:
-    """What was made last, by key, up to a number of bytes; for many threads."""
-
-    def __init__(self, most: int, size: Callable[[Any], int]) -> None:
-        self.most, self.size, self.bytes = most, size, 0
-        self.entries: OrderedDict[Any, Any] = OrderedDict()
-        self.lock = threading.Lock()
-        self.making: dict[Any, threading.Lock] = {}
-
-    def get(self, key: Any) -> Any:
-        """What is kept under a key, or None."""
-        with self.lock:
-            if key in self.entries:
-                self.entries.move_to_end(key)
-            return self.entries.get(key)
-
-    def put(self, key: Any, value: Any) -> None:
-        """Keep a value; the oldest ones go."""
-        with self.lock:
-            if key not in self.entries:
-                self.entries[key] = value
-                self.bytes += self.size(value)
-            while self.bytes > self.most and len(self.entries) > 1:
-                self.bytes -= self.size(self.entries.popitem(last=False)[1])
-
-    def made(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is kept under a key; where it is not, one thread makes it, and others that want the same wait."""
-        with self.lock:
-            making = self.making.setdefault(key, threading.Lock())
-        try:
-            with making:
-                found = self.get(key)
-                if found is None:
-                    found = make()
-                    self.put(key, found)
-        finally:
-            with self.lock:
-                self.making.pop(key, None)
-        return found
 
 
 @dataclass
@@ -140,16 +109,44 @@ class MapTiles:
         if pixel_size(z) > COARSEST:
             return b""
         cell = resolution * overview_factor(z, resolution)
-        near = (part for part in layer.parts.values() if _meet(part.bounds, box, cell))
-        cuts = [(part, below) for part in near if (below := cut(z, x, y, part.bounds, resolution)) is not None]
-        for part, below in cuts:
-            drawn = self._below(layer, part, below)
+        for part in layer.parts.values():
+            found = self._piece(layer, part, z, x, y) if _meet(part.bounds, box, cell) else None
+            if found is None:
+                continue
+            place, drawn = found
             if pixels is None:
                 pixels = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, drawn.dtype)
-            place = (slice(None), below.rows.out, below.columns.out)
             there = ~without_data(drawn, view.variable.nodata)
             pixels[place] = np.where(there, drawn, pixels[place])
         return b"" if pixels is None else self._png(layer, pixels)
+
+    def _piece(self, layer: MapLayer, part: Part, z: int, x: int, y: int) -> tuple[tuple[slice, slice, slice], np.ndarray] | None:
+        """What of a map tile a part fills, and its pixels; None where it has none there."""
+        if (grid := _native(layer, part)) is not None:
+            warped = warp(z, x, y, grid)
+            return None if warped is None else ((slice(None),) * 3, self._warped(layer, part, warped))
+        below = cut(z, x, y, part.bounds, layer.layer.resolution)
+        if below is None:
+            return None
+        return (slice(None), below.rows.out, below.columns.out), self._below(layer, part, below)
+
+    def _warped(self, layer: MapLayer, part: Part, below: Warp) -> np.ndarray:
+        """Pixels (bands, y, x) of a whole map tile from a part on another grid: each shows the cell below its centre."""
+        view, factor = layer.view, below.factor
+        rows, columns = below.rows[below.inside], below.columns[below.inside]
+        if factor > DIRECT:
+            cells, first = self._overview(layer, part, factor)[0], (0, 0)
+        else:
+            first = int(rows.min()), int(columns.min())
+            last = int(rows.max()) + 1, int(columns.max()) + 1
+            with _Opened(self, part, view) as source:
+                rows_read, columns_read = (slice(a * factor, b * factor) for a, b in zip(first, last, strict=True))
+                cells = source.read(rows_read, columns_read, view.bands)
+            if factor > 1:
+                cells = coarser(view, cells, factor)
+        found = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, cells.dtype)
+        found[:, below.inside] = cells[:, rows - first[0], columns - first[1]]
+        return found
 
     def _below(self, layer: MapLayer, part: Part, below: Cut) -> np.ndarray:
         """Pixels (bands, y, x) that the map shows of a part."""
@@ -175,7 +172,7 @@ class MapTiles:
     def _overview(self, layer: MapLayer, part: Part, factor: int) -> tuple[np.ndarray, tuple[int, int]]:
         """A part at 1 / `factor`, and the (row, column) of its first cell; all factors in one reading, kept for the next tile."""
         found = self.overviews.made((part.path, part.version, layer.id), lambda: self._read_overviews(layer, part))
-        row, column = lattice(part.bounds, layer.layer.resolution)
+        row, column = _corner(layer, part)
         return found[factor], (row // factor, column // factor)
 
     def _read_overviews(self, layer: MapLayer, part: Part) -> dict[int, np.ndarray]:
@@ -184,7 +181,7 @@ class MapTiles:
             z_factor for z in range(DEEPEST + 1) if pixel_size(z) <= COARSEST and (z_factor := overview_factor(z, resolution))
         )
         factors = [2**k for k in range(DIRECT.bit_length(), most.bit_length())]
-        row, column = lattice(part.bounds, resolution)
+        row, column = _corner(layer, part)
         found: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
         with _Opened(self, part, view) as source:
             rows, columns = source.shape
@@ -202,15 +199,13 @@ class MapTiles:
         return {factor: np.concatenate(strips, axis=1) for factor, strips in found.items()}
 
     def _png(self, layer: MapLayer, pixels: np.ndarray) -> bytes:
-        view, buffer = layer.view, io.BytesIO()
+        view = layer.view
         if without_data(pixels, view.variable.nodata).all():
             return b""
         if view.is_composite:
-            # Photographs hardly shrink, and packing would take longer than all else.
-            draw_bands(pixels, view.variable.nodata, self.limits_of(layer)).save(buffer, "PNG", compress_level=0)
-            return buffer.getvalue()
+            return photograph(pixels, view.variable.nodata, self.limits_of(layer))
         codes = pixels[0] if view.palette is not None else on_scale(pixels[0], view.variable.nodata, self.limits_of(layer)[0])
-        return coded_png(codes, view.palette, view.variable.nodata)
+        return coded(codes, colour_table(view.palette, view.variable.nodata))
 
     def limits_of(self, layer: MapLayer) -> Limits:
         """Limits of a view that is not coded, from windows in the middle of its tiles; 0 to 1 where none has data.
@@ -255,6 +250,8 @@ class MapTiles:
             return None
         view, resolution = layer.view, layer.layer.resolution
         row, column = int((part.bounds[3] - northing) // resolution), int((easting - part.bounds[0]) // resolution)
+        if (grid := _native(layer, part)) is not None:
+            row, column = pixel_at(grid, easting, northing)
         with _Opened(self, part, view) as source:
             row, column = min(row, source.shape[0] - 1), min(column, source.shape[1] - 1)
             pixels = source.read(slice(row, row + 1), slice(column, column + 1))[:, 0, 0]
@@ -303,15 +300,6 @@ class MapTiles:
         return files[path, version]
 
 
-def coded_png(codes: np.ndarray, palette: Palette | None, nodata: float) -> bytes:
-    """PNG of codes (y, x) in their colours, transparent where there is no data."""
-    buffer, table = io.BytesIO(), colour_table(palette, nodata)
-    image = Image.fromarray(np.ascontiguousarray(codes, np.uint8))
-    image.putpalette(table[:, :3].tobytes())
-    image.save(buffer, "PNG", transparency=table[:, 3].tobytes(), compress_level=1)
-    return buffer.getvalue()
-
-
 class _Opened:
     """A part while it is read; afterwards it must still be what it was."""
 
@@ -349,6 +337,21 @@ class _Opened:
     def _gone(self, why: str = "has gone or is made again; wait, and load it anew") -> GoneError:
         name = self.part.record.symbol if self.part.record else Path(self.part.path).name
         return GoneError(f"{name} of tile {self.part.tile} {why}")
+
+
+def _native(layer: MapLayer, part: Part) -> GeoBox | None:
+    """The grid of a part that is not in EPSG:3035, as `Job.grid_of` has it."""
+    return None if layer.layer.grid == "eea" else _utm(part.bounds, layer.layer.resolution)
+
+
+@lru_cache(maxsize=1024)
+def _utm(bounds: Bounds, resolution: float) -> GeoBox:
+    return utm_geobox(bounds, CRS, resolution)
+
+
+def _corner(layer: MapLayer, part: Part) -> tuple[int, int]:
+    """(row, column) of a part's first pixel on the lattice that its cells are counted on."""
+    return lattice(part.bounds, layer.layer.resolution) if layer.layer.grid == "eea" else (0, 0)
 
 
 def _labels(source: Pixels, view: View) -> tuple[str, ...]:

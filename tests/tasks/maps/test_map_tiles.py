@@ -20,8 +20,9 @@ from PIL import Image
 from imperv.grids.pyramid import EDGE, cut, pixel_size, tile_bounds
 from imperv.layers.colouring import coarser, colour_table
 from imperv.tasks.errors import InputError
-from imperv.tasks.map_layers import FolderSource, Holdings, StoreSource, source_of
-from imperv.tasks.map_tiles import GoneError, Kept, MapTiles
+from imperv.tasks.maps.kept import Kept
+from imperv.tasks.maps.layers import FolderSource, Holdings, StoreSource, source_of
+from imperv.tasks.maps.tiles import GoneError, MapTiles
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
 from tests.support.portal import tile_at

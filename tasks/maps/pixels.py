@@ -1,4 +1,4 @@
-"""What map tiles are read from: arrays of a store and GeoTIFFs, by windows of pixels. Tiles are drawn in `tasks.map_tiles`."""
+"""What map tiles are read from: arrays of a store and GeoTIFFs, by windows of pixels. Tiles are drawn in `tasks.maps.tiles`."""
 
 from __future__ import annotations
 

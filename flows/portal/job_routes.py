@@ -1,0 +1,112 @@
+"""Jobs of a project: start, list, cancel; how far the run is; log and error report as files."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel
+
+from imperv.flows.portal.jobs import Jobs, log_text
+from imperv.flows.portal.progress import Standings
+from imperv.flows.portal.project_routes import ProjectOf
+from imperv.flows.portal.projects import Project
+from imperv.flows.tile.progress_file import read_progress
+from imperv.tasks.errors import InputError
+from imperv.tasks.job import software
+from imperv.tasks.secrets import redacted
+
+JobNumber = Annotated[int, Path(ge=1, le=999_999)]
+
+
+def _jobs(request: Request) -> Jobs:
+    found: Jobs = request.app.state.sites.jobs
+    return found
+
+
+def _standings(request: Request) -> Standings:
+    found: Standings = request.app.state.standings
+    return found
+
+
+JobsOf = Annotated[Jobs, Depends(_jobs)]
+"""The jobs of all projects."""
+
+
+class Wish(BaseModel, extra="forbid"):
+    """A job that needs no arguments; others have addresses of their own."""
+
+    kind: Literal["run"]
+
+
+router = APIRouter()
+
+
+@router.post("/api/jobs", status_code=201)
+def start(wish: Wish, project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
+    """Begin a job, or let it wait for its turn."""
+    return jobs.start(project, wish.kind, {})
+
+
+@router.get("/api/jobs")
+def every(project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
+    """Jobs of the project, the newest first."""
+    return {"jobs": jobs.every(project)}
+
+
+@router.get("/api/jobs/{number}")
+def find(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
+    """A job."""
+    return jobs.find(project, number)
+
+
+@router.delete("/api/jobs/{number}")
+def cancel(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any]:
+    """End a job; what is finished is kept."""
+    return jobs.cancel(project, number)
+
+
+@router.get("/api/progress")
+def progress(project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)]) -> dict[str, Any]:
+    """The last run of the project, and all its nodes."""
+    last = next((job for job in jobs.every(project) if job["kind"] == "run"), None)
+    said = read_progress(jobs.log(project, last["number"]).with_suffix(".progress")) if last else {}
+    return {"job": last, "nodes": standings.of(project, last, said)}
+
+
+@router.get("/api/jobs/{number}/log")
+def log(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> Response:
+    """What a job said, as a file; the end of a long one, without secrets."""
+    return _file(log_text(jobs.log(project, number)), f"imperv-{project.id}-{number:06d}.log")
+
+
+@router.get("/api/jobs/{number}/report")
+def report(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> Response:
+    """Everything that helps another to find out what went wrong, as one text without secrets."""
+    job, text = jobs.find(project, number), log_text(jobs.log(project, number))
+    parts = {
+        "Job": json.dumps(job, indent=1), "Software": "\n".join(f"{name} {version}" for name, version in software().items()),
+        "Production file": _production_text(project), "Log": "\n".join(text.splitlines()[-REPORTED:]),
+    }  # fmt: skip
+    return _file("\n\n".join(f"== {title} ==\n{part}" for title, part in parts.items()), f"imperv-{project.id}-{number:06d}.txt")
+
+
+REPORTED = 400
+"""Last lines of a log in an error report."""
+
+
+def _production_text(project: Project) -> str:
+    """Its production file, without secrets."""
+    try:
+        options = project.production().store_options
+    except InputError:
+        options = {}
+    return redacted(project.config.read_text(encoding="utf-8", errors="replace"), options)
+
+
+def _file(text: str, name: str) -> Response:
+    """A text as a file to keep, with a name of ours."""
+    return Response(
+        text, media_type="text/plain; charset=utf-8", headers={"content-disposition": f'attachment; filename="{name}"'}
+    )
