@@ -12,6 +12,7 @@ from imperv.flows.portal.job_routes import JobsOf
 from imperv.flows.portal.map_routes import SiteOf, TileId
 from imperv.flows.portal.project_routes import ProjectOf
 from imperv.flows.portal.projects import MissingError
+from imperv.flows.portal.sample_routes import Nothing
 from imperv.flows.portal.teaching import Lessons, lessons_of, of_round, package_file, package_name, tuning
 
 TILE = r"^E[0-9]{2}N[0-9]{2}$"
@@ -31,10 +32,6 @@ def _lessons(request: Request) -> Lessons:
 
 
 LessonsOf = Annotated[Lessons, Depends(_lessons)]
-
-
-class Nothing(BaseModel, extra="forbid"):
-    """Nothing needs to be said."""
 
 
 class RoundOf(BaseModel, extra="forbid"):
