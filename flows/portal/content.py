@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from imperv.grids.tiles import NEWEST, Tile, countries_of, official_tiles
 from imperv.layers.attributes import units_of
-from imperv.layers.catalogue import Kind
+from imperv.layers.catalogue import CATALOGUE, Kind
 from imperv.layers.colouring import TOP, colour_table
 from imperv.layers.palette import OUTSIDE, Palette
 from imperv.tasks.families import family
@@ -36,6 +37,23 @@ def layer_table(layer: MapLayer) -> dict[str, Any]:
         "resolution": node.resolution, "tiles": sorted(layer.parts),
         "bounds": [min(b[0] for b in bounds), min(b[1] for b in bounds), max(b[2] for b in bounds), max(b[3] for b in bounds)],
     }  # fmt: skip
+
+
+def compared(layers: Iterable[MapLayer]) -> list[dict[str, str]]:
+    """Pairs of layers that people hold against each other, as far as they are there: the first views of both."""
+    held: dict[str, dict[str, MapLayer]] = {}
+    for layer in layers:
+        held.setdefault(layer.layer.stem, {}).setdefault(layer.period, layer)
+    found = []
+    for name in dict.fromkeys(layer.family for by_period in held.values() for layer in by_period.values()):
+        for first, second in family(name).compared:
+            for period, right in held.get(CATALOGUE[second].stem, {}).items():
+                before = held.get(CATALOGUE[first].stem, {})
+                # A reference of 2018 belongs to what is made of 2018 and 2021.
+                left = before.get(period) or next((layer for own, layer in before.items() if own in period), None)
+                if left is not None:
+                    found.append({"left": left.id, "right": right.id})
+    return found
 
 
 def legend_of(layer: MapLayer, tiles: MapTiles) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Family:
     of any delivered map where there is none of its own."""
     teaching: Callable[[], Teaching] | None = None
     """How a person teaches it by polygons; None where nobody can."""
+    compared: tuple[tuple[str, str], ...] = ()
+    """Layers that people hold against each other, (left, right), the best pair first."""
     starting_file: str = ""
     """Text of a production file to begin with (`imperv init`), a `string.Template`; empty where there is none."""
     next_production: Callable[..., tuple[Path, list[str]]] | None = None

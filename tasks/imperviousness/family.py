@@ -42,6 +42,7 @@ FAMILY = Family(
     land=(("CLCP_then", "CLCP_now"), ("IMD_then", "IBU_then")),
     features_first=is_small,
     next_production=next_production,
+    compared=(("IMD_then", "IMD_now"), ("IBU_then", "IBU_now")),
     starting_file=STARTING_FILE,
     report=_report,
     report_production=_report_production,

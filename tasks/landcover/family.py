@@ -127,6 +127,7 @@ FAMILY = Family(
         "LC_density": ReferenceRaster("density", (254,), "bilinear"),
     },
     land=(("LC_clcplus",),),
+    compared=(("LC_base", "LC_tuned"), ("LC_mosaic", "LC_base")),
     starting_file=STARTING_FILE,
     evaluate=_evaluate,
     tables=_tables,

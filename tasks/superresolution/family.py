@@ -66,6 +66,7 @@ FAMILY = Family(
     bands=(*SHARP, SCL),
     levels=("L2A", "L1C"),
     stages=("scenes", "features", "models", "layers"),
+    compared=(("SR_B10", "SR5_laea"), ("SR_B20", "SR10_laea")),
     starting_file=STARTING_FILE,
     evaluate=_evaluate,
     tables=_tables,

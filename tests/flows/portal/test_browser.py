@@ -467,3 +467,13 @@ def waited(running: Portal, fits: Callable[[dict], bool], name: str) -> list[dic
             return found
         time.sleep(0.3)
     raise AssertionError(f"{name} did not change")
+
+
+def test_pairs_of_layers_are_a_click_away(visit):
+    page = visit(AT)
+    page.get_by_role("button", name="IMD_then beside IMD_now, 2018-2021").click()
+    drawn(page)
+    assert page.locator("#shown > li").count() == 2 and page.locator("#swipe").is_visible()
+    assert page.locator("#left-name").inner_text().startswith("IMD_then") and page.locator("#right-name").inner_text().startswith(
+        "IMD_now"
+    )

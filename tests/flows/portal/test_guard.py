@@ -163,6 +163,24 @@ def test_paths_that_are_not_there_lead_nowhere(portal, layer, path):
     assert b"Traceback" not in body and b"root:" not in body and b"import" not in body
 
 
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, 401),
+        ({"Origin": "OWN", "Sec-Fetch-Site": "same-origin", "X-Imperv": "1"}, 401),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "OWN", "Sec-Fetch-Site": "cross-site", "X-Imperv": "1"}, 403),
+        ({"Origin": "OWN", "Sec-Fetch-Site": "same-origin"}, 403),
+        ({"Sec-Fetch-Site": "none", "X-Imperv": "1"}, 403),
+    ],
+)
+def test_a_proxy_that_adds_the_token_opens_no_way_for_other_pages(portal, more, status):
+    """401 is the answer to the wrong start token in the body: the guard has let it pass."""
+    headers = {name: value.replace("OWN", portal.origin) for name, value in more.items()}
+    bearer = {"Authorization": f"Bearer {portal.token}", "Content-Type": "application/json"}
+    assert portal.ask("/api/session", bearer | headers, "POST", '{"token": "wrong"}')[0] == status
+
+
 def test_every_answer_has_the_headers_of_safety(portal, layer):
     bearer = {"Authorization": f"Bearer {portal.token}"}
     paths = ("/", "/static/js/portal.js", "/api/layers", "/nothing", f"/map/{layer['id']}/{layer['key']}/12/1726/1294.png")

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+
+from imperv.flows.cli.commands import app
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -58,6 +61,25 @@ def test_the_compose_file_holds_no_password_and_every_service_a_command_of_ours(
             assert "PASSWORD" not in key or value.startswith("${"), f"{name}: {key} is written down"
     for name, pool in (("worker", "tiles"), ("parent", "productions")):
         assert services[name]["command"][:4] == ["imperv", "worker", "--pool", pool]
+
+
+def test_the_portal_is_behind_a_proxy_that_asks_who_it_is():
+    folder = ROOT / "deployments/portal"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    assert "ports" not in services["portal"] and services["portal"]["command"][:2] == ["imperv", "portal"]
+    assert all(str(v).startswith("${") for service in services.values() for v in service["environment"].values())
+    pod, service, ingress = yaml.safe_load_all((folder / "kubernetes.yaml").read_text())
+    portal, proxy = pod["spec"]["template"]["spec"]["containers"]
+    assert "--host" not in portal["args"] and pod["spec"]["replicas"] == 1
+    assert service["spec"]["ports"][0]["targetPort"] == proxy["ports"][0]["containerPort"] == 8080
+    assert ingress["spec"]["rules"][0]["host"] == portal["args"][-1]
+    caddy = (folder / "Caddyfile").read_text()
+    assert "basic_auth" in caddy and 'Authorization "Bearer {$PORTAL_TOKEN}"' in caddy
+    build_parser = typer.main.get_command(app).commands["portal"]
+    for command in (services["portal"]["command"], portal["args"]):
+        build_parser.make_context(
+            "portal", [part.replace("${PORTAL_NAME:?set PORTAL_NAME}", "a.example") for part in command[2:]]
+        )
 
 
 @pytest.mark.slow

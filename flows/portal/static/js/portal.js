@@ -1,6 +1,6 @@
 // The page: starts everything, and keeps it up to date with the server.
 
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { Layers } from "./layers.js";
 import { read, write } from "./link.js";
 import { align, makeMap, Outlines, wholeOf } from "./map.js";
@@ -97,12 +97,30 @@ class Portal {
       this.tiles.set(await own("/api/tiles"), this.site.production);
       this.version = found.version;
       this.layers.set(found.layers);
+      this.pairs(found.compared);
       this.notes(found);
       if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers);
       this.swipe.refresh();
     } finally {
       this.renewing = false;
     }
+  }
+
+  /** Buttons that show two layers with the swipe line between them. */
+  pairs(compared) {
+    byId("pairs").replaceChildren(...compared.map(({ left, right }) => {
+      const names = [left, right].map((id) => this.layers.known.get(id));
+      return element("button", { type: "button", onclick: () => this.hold(left, right) },
+        `${names[0].symbol} beside ${names[1].symbol}, ${names[1].period}`);
+    }));
+  }
+
+  /** Show two layers alone, one left and one right of the line. */
+  hold(left, right) {
+    for (const { id } of [...this.layers.shown]) this.layers.remove(id, true);
+    for (const id of [left, right]) this.layers.add(id, { quiet: true });
+    this.layers.update();
+    this.swipe.set({ on: true, left, right });
   }
 
   notes({ progress, trouble, unread, layers }) {

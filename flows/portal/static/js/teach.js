@@ -272,11 +272,9 @@ export default class Teach {
   }
 
   swipe() {
-    const { layers, swipe } = this.portal;
     const [first, second] = this.chosen();
-    for (const { layer } of [first, second]) if (!layers.entry(layer)) layers.add(layer);
     this.clear();
-    swipe.set({ on: true, left: first.layer, right: second.layer });
+    this.portal.hold(first.layer, second.layer);
   }
 
   async table() {
