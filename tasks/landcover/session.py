@@ -215,10 +215,11 @@ class Suggestion:
     """The second most probable class."""
 
 
-def suggest(job: Job, count: int = 10) -> list[Suggestion]:
+def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Suggestion]:
     """Where to draw next: where the base and the present map disagree or the margin is small, spread over the tile.
 
-    Places nearer than `NEAR` pixels to a polygon of the present round are left out.
+    Places nearer than `NEAR` pixels to a polygon of the present round are left out. At most so many `pieces` of the tile are
+    searched, spread over it; all by default.
     """
     require_base(job)
     answers, classes = Answers.of(job), job.production.parameters.classes.classes
@@ -226,7 +227,9 @@ def suggest(job: Job, count: int = 10) -> list[Suggestion]:
     head = head_of(job, number, answers)
     drawn = _drawn(job, number)
     found = []
-    for block in block_of_tile(job):
+    blocks = block_of_tile(job)
+    taken = min(pieces or len(blocks), len(blocks))
+    for block in (blocks[k * len(blocks) // taken] for k in range(taken)):
         samples, known = answers.read(block, head)
         if not known.any():
             continue

@@ -31,6 +31,12 @@ from imperv.tasks.store.records import digest_of
 
 ANSWER = "LC_probability"
 
+LARGE = 64_000_000
+"""Pixels of a tile above which rounds are neither shown nor compared without being made: half a minute of a processor."""
+
+SPREAD = 64
+"""Pieces of a tile that are searched for places to draw: half a minute of a processor, too."""
+
 VIEW = 512
 """Longest edge of what is computed at once, pixels."""
 
@@ -142,7 +148,7 @@ def taught(production: Production) -> list[Taught]:
     layer = with_own_classes(production, CATALOGUE[TUNED])
     for tile in production.tile_names:
         job = Job.of(production, tile)
-        if job.store.entries(f"{FOLDER}/{tile}") and not without_base(job):
+        if job.store.entries(f"{FOLDER}/{tile}") and not is_large(job) and not without_base(job):
             found += [one for number in numbers(job) if (one := _taught(job, layer, number)) is not None]
     return found
 
@@ -166,11 +172,27 @@ def _stands(job: Job, version: str) -> bool:
     return base is not None and base.version == version
 
 
+def is_large(job: Job) -> bool:
+    """Whether a tile is too large to be computed while somebody waits."""
+    rows, columns = job.grid_of(CATALOGUE[ANSWER]).shape
+    return bool(rows * columns > LARGE)
+
+
+def compared(job: Job, first: int, second: int) -> dict[str, Any]:
+    """Two rounds; InputError where the tile is too large to be compared while somebody waits."""
+    if is_large(job):
+        command = f"imperv landcover compare {job.tile} {first} {second}"
+        raise InputError(
+            f"tile {job.tile} has more than {LARGE // 10**6} million pixels, too many to be compared here; use `{command}`"
+        )
+    return compare(job, first, second)
+
+
 def places(job: Job, most: int) -> list[dict[str, Any]]:
     """Where a polygon would tell most, as squares of three pixels."""
     grid = job.grid_of(CATALOGUE[ANSWER])
     found = []
-    for one in suggest(job, most):
+    for one in suggest(job, most, SPREAD):
         box = Block(one.row - 1, one.column - 1, one.row + 2, one.column + 2).geobox(grid).boundingbox
         about = {"doubt": one.doubt, "base": one.base, "tuned": one.tuned, "second": one.other}
         found.append({"bounds": [box.left, box.bottom, box.right, box.top], **about})
@@ -179,6 +201,6 @@ def places(job: Job, most: int) -> list[dict[str, Any]]:
 
 TEACHING = Teaching(
     base=BASE, tuned=TUNED, confidence="LC_confidence", classes=classes_in, named=with_classes, check=check, missing=missing,
-    state=state, count=count, view=view, rounds=rounds, taught=taught, compare=compare, suggest=places,
+    state=state, count=count, view=view, rounds=rounds, taught=taught, compare=compared, suggest=places,
 )  # fmt: skip
 """Of the family."""

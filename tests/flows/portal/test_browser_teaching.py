@@ -62,9 +62,16 @@ def ended(page: Page) -> None:
 
 def area(page: Page) -> np.ndarray:
     """The project's pixels as they are on the screen, a pixel of the map one of the screen, without the outline of the area."""
+    page.evaluate("() => portal.draw.tools.layer.setVisible(false)")  # what is drawn lies over all maps
     found = screen(page)
     x, y = page.evaluate(f"() => portal.map.getPixelFromCoordinate([{LEFT}, {TOP}]).map(Math.round)")
     return found[y : y + 200, x : x + 400][5:-5, 5:-5]
+
+
+def is_map(pixels: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether pixels of the screen have the colours of their codes; pixels without data are transparent."""
+    there = codes != 255
+    return bool(there.mean() > 0.9 and np.array_equal(pixels[there], COLOURS[codes[there]]))
 
 
 def test_teach_a_town(browser, taught, tmp_path):
@@ -74,20 +81,20 @@ def test_teach_a_town(browser, taught, tmp_path):
     with opened(browser, portal, accept_downloads=True) as page:
         go(page, portal, project)
         page.get_by_role("button", name="Show Base map").click()
-        assert np.array_equal(area(page), COLOURS[base])
+        assert is_map(area(page), base)
         # The view at once: other pixels, exactly those of the round that follows.
         page.get_by_role("button", name="Only this view").click()
         page.get_by_label("Show the view that was taught").wait_for()
         ended(page)
         view = area(page)
-        assert (view != COLOURS[base]).any()
+        assert not is_map(view, base)
         page.get_by_label("Show the view that was taught").uncheck()
-        assert np.array_equal(area(page), COLOURS[base])
+        assert is_map(area(page), base)
         page.get_by_role("button", name="Run model").click()
         page.get_by_role("button", name="Show Round 1").wait_for(timeout=JOB)
         ended(page)
         first = job.array("LC_tuned")[5:-5, 5:-5]
-        assert np.array_equal(area(page), COLOURS[first]) and np.array_equal(view, COLOURS[first])
+        assert is_map(area(page), first) and is_map(view, first)
         assert "21 polygons" in page.locator("#rounds > li").first.inner_text()
         # Another round of fewer polygons.
         draw(project, [f for f in json.loads((project.folder / "samples/000001.geojson").read_text())["features"]
@@ -98,15 +105,13 @@ def test_teach_a_town(browser, taught, tmp_path):
         page.get_by_role("button", name="Show Round 2").wait_for(timeout=JOB)
         ended(page)
         second = job.array("LC_tuned")[5:-5, 5:-5]
-        assert np.array_equal(area(page), COLOURS[second]) and (first != second).any()
+        assert is_map(area(page), second) and (first != second).any()
         # Round 1 left and round 2 right of the line.
         page.locator("#teach-first").select_option(label="Round 1")
         page.locator("#teach-second").select_option(label="Round 2")
         page.get_by_role("button", name="Swipe").click()
         both = area(page)
-        assert np.array_equal(both[:, :170], COLOURS[first][:, :170]) and np.array_equal(
-            both[:, -170:], COLOURS[second][:, -170:]
-        )
+        assert is_map(both[:, :170], first[:, :170]) and np.array_equal(both[:, -170:], COLOURS[second][:, -170:])
         page.get_by_role("button", name="Table").click()
         page.locator("#teach-compare td").first.wait_for()
         table = [
@@ -125,7 +130,7 @@ def test_teach_a_town(browser, taught, tmp_path):
             "() => { for (const { id } of [...portal.layers.shown]) if (!id.startsWith('LC_tuned.')) portal.layers.remove(id); }"
         )
         assert page.evaluate("() => portal.layers.shown.length") == 1
-        assert np.array_equal(area(page), COLOURS[first])
+        assert is_map(area(page), first)
         with page.expect_download(timeout=JOB) as waiting:
             page.get_by_role("button", name="Package of Round 1").click()
         assert waiting.value.suggested_filename == f"Town_{TILE}_round_1.zip"
@@ -135,7 +140,7 @@ def test_teach_a_town(browser, taught, tmp_path):
         page.get_by_text("1 of 20:").wait_for()
         page.get_by_role("button", name="Draw here").click()
         assert page.get_by_role("tab", name="Draw").get_attribute("aria-selected") == "true"
-        assert page.get_by_role("button", name="Polygon").get_attribute("aria-pressed") == "true"
+        assert page.get_by_role("button", name="Polygon", exact=True).get_attribute("aria-pressed") == "true"
     packed(tmp_path / "package.zip", first)
 
 
@@ -178,8 +183,8 @@ def test_own_classes_in_the_form(browser, taught):
     with opened(browser, portal) as page:
         page.get_by_label("Name", exact=True).fill("Roofs")
         for edge, value in zip(("West", "South", "East", "North"), BBOX, strict=True):
-            page.get_by_label(edge).fill(str(value))
-        page.get_by_label("Year").fill("2021")
+            page.get_by_label(edge, exact=True).fill(str(value))
+        page.get_by_label("Year", exact=True).fill("2021")
         page.get_by_text("Classes", exact=True).click()
         assert page.locator("#class-list li").count() == 7
         page.get_by_role("button", name="Add a class").click()

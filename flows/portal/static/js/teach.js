@@ -30,7 +30,7 @@ export default class Teach {
     byId("teach-swipe").addEventListener("click", () => this.swipe());
     byId("teach-table").addEventListener("click", () => this.tried(() => this.table()));
     byId("tab-teach").addEventListener("click", () => this.renew().catch(() => {}));
-    this.portal.layers.watch(() => this.pressed());
+    this.portal.layers.watch(() => this.changed());
     await this.renew();
     await this.tried(() => this.resume());
   }
@@ -63,6 +63,7 @@ export default class Teach {
 
   /** What the server knows now. */
   async renew(fresh = false) {
+    this.version = this.portal.version;
     this.known = await own(`/api/teach${fresh ? "?fresh=true" : ""}`);
     const { tiles, classes } = this.known;
     const counts = new Map(classes.map(({ name }) => [name, 0]));
@@ -248,6 +249,12 @@ export default class Teach {
     if (id) this.portal.layers.toggle(id);
   }
 
+  /** Other layers are shown, or there: a run has made some, or the first look at the store is over. */
+  changed() {
+    if (this.known) this.pressed();
+    if (this.version !== this.portal.version) this.renew().catch(() => {}); // the page says itself that the portal is gone
+  }
+
   /** Buttons say which layers are shown. */
   pressed() {
     const on = (id) => String(Boolean(id && this.portal.layers.entry(id)));
@@ -295,7 +302,7 @@ function about(one) {
   const when = new Date(one.created);
   const made = `${Number.isNaN(when.getTime()) ? one.created : when.toLocaleString()} · ${one.polygons} ${one.polygons === 1 ? "polygon" : "polygons"}`;
   if (!one.finished) return [element("p", { className: "note" }, `${made} · not finished: restore it to finish it`)];
-  const stale = one.layer ? [] : [element("p", { className: "note" }, "Of another base map: restore it to tune the present one with its polygons.")];
+  const stale = one.layer ? [] : [element("p", { className: "note" }, "Its map is shown when it is restored: it is of another base map, or too large.")];
   return [
     element("p", { className: "note" }, made),
     element("p", {}, `Accuracy on left-out polygons ${percent(one.scores.scores.oa)} · ${(100 * one.changed_share).toFixed(1)} % of the base map changed`),
