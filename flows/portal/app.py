@@ -100,8 +100,8 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     if sites.projects is not None:
         app.include_router(project_routes.router)
         app.state.lessons = Lessons()
-        app.include_router(sample_routes.router)
         app.include_router(estimate_routes.router)
+        app.include_router(sample_routes.router)
         for routes in (*OF_A_SITE, *OF_A_PROJECT):
             app.include_router(routes.router, prefix=PROJECT)
     for kind, status in ((GoneError, 410), (MissingError, 404), (NewerError, 412), (ImpervError, 422)):
