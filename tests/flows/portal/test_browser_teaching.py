@@ -49,6 +49,12 @@ def go(page: Page, portal: Portal, project: Project) -> None:
     """The page of a project after the link was opened."""
     page.locator("#project-list a").first.wait_for()
     page.goto(f"{portal.origin}/projects/{project.id}/#{AT}&on=")
+    tab(page)
+
+
+def tab(page: Page) -> None:
+    """Open the tab once the page has it ready."""
+    page.locator("#teach-samples li").first.wait_for(state="attached")
     page.get_by_role("tab", name="Teach").click()
 
 
@@ -100,7 +106,7 @@ def test_teach_a_town(browser, taught, tmp_path):
         draw(project, [f for f in json.loads((project.folder / "samples/000001.geojson").read_text())["features"]
                        if f["properties"]["class"] in ("grass", "water")])  # fmt: skip
         page.reload()
-        page.get_by_role("tab", name="Teach").click()
+        tab(page)
         page.get_by_role("button", name="Run model").click()
         page.get_by_role("button", name="Show Round 2").wait_for(timeout=JOB)
         ended(page)
@@ -194,8 +200,7 @@ def test_own_classes_in_the_form(browser, taught):
         assert_fits(page, 1280)
         page.get_by_role("button", name="Create").click()
         page.wait_for_url("**/projects/*/**")
-        page.get_by_role("tab", name="Teach").click()
-        page.locator("#teach-samples li").first.wait_for()
+        tab(page)
         names = page.locator("#teach-samples li span:nth-child(2)").all_inner_texts()
         assert names == [*(one.name for one in FRAME[1:]), "green roof"]
         assert "start the run, which makes the base map" in page.locator("#teach-note").inner_text()
