@@ -12,6 +12,7 @@ from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family, ReferenceRaster
 from imperv.tasks.family.costs import by_block, nothing
 from imperv.tasks.family.task import Task
+from imperv.tasks.family.teaching import Teaching
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.before import sharpening_before
 from imperv.tasks.landcover.delivery import ADDITIONS
@@ -99,6 +100,12 @@ def _package(*given: Any) -> list[str]:
     return package(*given)
 
 
+def _teaching() -> Teaching:
+    from imperv.tasks.landcover.teaching import TEACHING
+
+    return TEACHING
+
+
 def _report(job: Job) -> str:
     from imperv.tasks.landcover.report import write_report
 
@@ -136,5 +143,6 @@ FAMILY = Family(
     samples=_samples,
     before=sharpening_before,
     package=_package,
+    teaching=_teaching,
 )
 """The product."""

@@ -3,6 +3,7 @@
 /* global ol */
 
 import { Before } from "./before.js";
+import { Classes } from "./classes.js";
 import { byId, element, iconButton } from "./dom.js";
 import { CRS } from "./map.js";
 import { ask, send } from "./server.js";
@@ -28,6 +29,7 @@ export default class ProjectsPage {
     }));
     this.held = new ol.source.Vector();
     this.map.addLayer(new ol.layer.Vector({ source: this.held, zIndex: 940, style: { "stroke-color": "#7a1f10", "stroke-width": 2 } }));
+    this.classes = new Classes(() => this.tell());
     this.months();
     this.regions();
     byId("create").addEventListener("submit", (event) => {
@@ -128,14 +130,19 @@ export default class ProjectsPage {
     const bbox = this.bbox();
     const template = byId("new-template").value;
     if (!template || bbox[0] >= bbox[2] || bbox[1] >= bbox[3]) return null;
-    return { template, bbox, span: byId("when").hidden ? "" : this.span() };
+    return { template, bbox, span: byId("when").hidden ? "" : this.span(), ...this.classes.wanted() };
   }
 
   changed() {
     const template = this.templates.find(({ name }) => name === byId("new-template").value);
     byId("when").hidden = Boolean(template) && !template.span;
+    this.classes.set(template?.classes || null);
     byId("days").hidden = byId("new-month").value !== "days";
     byId("new-year").parentElement.hidden = byId("new-month").value === "days";
+    this.tell();
+  }
+
+  tell() {
     for (const listener of this.listeners) listener(this.wanted());
   }
 
