@@ -43,7 +43,7 @@ CALIBRATION_STANDS_ON = {"numpy", "scipy", "numba", "pydantic"}
 GRIDS_STAND_ON = {"odc", "affine", "numpy"}
 """odc-geo, and what its grids are made of."""
 
-DOORS = ("imperv.flows.cli.commands", "imperv.api")
+DOORS = ("imperv.flows.cli.commands", "imperv.flows.cli.portal", "imperv.api")
 """Where commands and the Python interface are put together, those of a family too."""
 
 LONGEST = 400

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.runtime.console import out
+from imperv.flows.runtime.console import err, out
 from imperv.tasks.errors import InputError
+
+DEMO = "portal-demo"
+"""Folder of the demo where none is named."""
 
 PORT = 8710
 """Port where none is named: links to views stay true from one start to the next."""
@@ -24,6 +27,9 @@ def portal(
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder of projects, made if need be: create, draw, teach, take away."),
     ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help=f"A small ready project on simulated scenes, in --projects, or in {DEMO}.")
+    ] = False,
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = PORT,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; others than this machine's need a token.")
@@ -41,8 +47,14 @@ def portal(
     from imperv.flows.portal.site import open_site
     from imperv.flows.portal.sites import Sites, open_projects
 
+    if demo:
+        projects = projects or Path(DEMO)
     if projects is not None and (place is not None or config is not None):
         raise InputError("name a store, folder or production to be looked at, or --projects FOLDER; not both")
+    if demo and projects is not None:
+        from imperv.flows.cli.landcover.portal_demo import make_demo
+
+        make_demo(projects, err)
     sites = open_projects(projects) if projects is not None else Sites(open_site(place, config))
     with listen(host, port) as listening:
         bound = listening.getsockname()[1]

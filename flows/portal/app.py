@@ -18,11 +18,20 @@ from pydantic import BaseModel, Field
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imperv.flows.portal import estimate_routes, file_routes, job_routes, map_routes, project_routes, tile_routes
+from imperv.flows.portal import (
+    estimate_routes,
+    file_routes,
+    job_routes,
+    map_routes,
+    project_routes,
+    sample_routes,
+    tile_routes,
+)
 from imperv.flows.portal.content import lists
 from imperv.flows.portal.guard import Access, Guard
 from imperv.flows.portal.progress import Standings
 from imperv.flows.portal.projects import MissingError
+from imperv.flows.portal.samples import NewerError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
 from imperv.tasks.errors import ImpervError
@@ -89,9 +98,10 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     if sites.projects is not None:
         app.include_router(project_routes.router)
         app.include_router(estimate_routes.router)
+        app.include_router(sample_routes.router)
         for routes in (*OF_A_SITE, *OF_A_PROJECT):
             app.include_router(routes.router, prefix=PROJECT)
-    for kind, status in ((GoneError, 410), (MissingError, 404), (ImpervError, 422)):
+    for kind, status in ((GoneError, 410), (MissingError, 404), (NewerError, 412), (ImpervError, 422)):
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     return app

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, Field
 
 from imperv.flows.portal.projects import ID, LABEL, TEMPLATE, Project, Projects
+from imperv.flows.portal.samples import sample_rules
 from imperv.tasks.errors import InputError
 
 ProjectId = Annotated[str, Path(alias="project", pattern=ID)]
@@ -104,4 +105,5 @@ def _table(project: Project) -> dict[str, Any]:
     return told | {
         "product": production.product, "tiles": list(production.tile_names), "span": str(span) if span else "",
         "bbox": list(area.bbox) if area is not None and area.bbox else None, "trouble": "",
+        "draws": sample_rules(production) is not None,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from imperv.layers.reflectance import BANDS
 from imperv.tasks.family.form import Form
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
+from imperv.tasks.samples import SampleRules
 from imperv.tasks.settings.production import Production
 
 
@@ -60,6 +61,8 @@ class Family:
     """The same of all tiles: (production, statuses, costs) -> where."""
     outputs: Callable[[Production], Sequence[str]] = lambda production: ()
     """Classes that its networks tell apart, in order; none where they answer with a fraction."""
+    samples: Callable[[Production], SampleRules | None] = lambda production: None
+    """What a person draws to tune its map; None where it is not tuned."""
     before: Callable[[Production], Sequence[Production]] = lambda production: ()
     """Productions of other products whose layers it reads: a run makes these layers first, a plan shows them."""
     evaluate: Callable[[Sequence[Job], Mapping[str, str], Callable[[str], None]], dict[str, Any]] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.reflectance import SCL
 from imperv.tasks.delivery.cog import cog_form
@@ -27,7 +28,15 @@ from imperv.tasks.landcover.reference import (
 )
 from imperv.tasks.landcover.season import SEASON, YEAR
 from imperv.tasks.landcover.starting import STARTING_FILE
-from imperv.tasks.landcover.tuning import make_training, make_tuned, make_tuned_model, not_tuned, training_external
+from imperv.tasks.landcover.tuning import (
+    make_training,
+    make_tuned,
+    make_tuned_model,
+    not_tuned,
+    training_external,
+    tuned_cost,
+    way_external,
+)
 from imperv.tasks.landcover.types import (
     check_points,
     make_types,
@@ -39,6 +48,7 @@ from imperv.tasks.landcover.types import (
 )
 from imperv.tasks.networks.making import START
 from imperv.tasks.networks.registry import imported, imported_reason
+from imperv.tasks.samples import SampleRules
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_external
 
@@ -61,7 +71,7 @@ TASKS = {
     "LC_base": Task(make_base, cost=map_cost),
     "LC_confidence": Task(make_confidence, cost=map_cost),
     "LC_training": Task(make_training, training_external, not_needed=not_tuned, cost=nothing),
-    "LC_tuned_model": Task(make_tuned_model, not_needed=not_tuned, cost=nothing),
+    "LC_tuned_model": Task(make_tuned_model, way_external, not_needed=not_tuned, cost=tuned_cost),
     "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=map_cost),
     "LC_types_model": Task(
         make_types_model, points_external, not_needed=not_needed, preflight=check_points, cost=types_training_cost, network=True
@@ -99,6 +109,10 @@ def _outputs(production: Production) -> tuple[str, ...]:
     return tuple(one.name for one in production.parameters.classes.classes)
 
 
+def _samples(production: Production) -> SampleRules:
+    return SampleRules(production.parameters.classes.classes, CATALOGUE["LC_probability"].resolution)
+
+
 FAMILY = Family(
     name="landcover",
     title="Urban land cover at 5 m, tuned by polygons; built-up types",
@@ -119,6 +133,7 @@ FAMILY = Family(
     evaluate=_evaluate,
     tables=_tables,
     outputs=_outputs,
+    samples=_samples,
     before=sharpening_before,
     package=_package,
 )

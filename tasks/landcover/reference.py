@@ -11,6 +11,7 @@ from rasterio.enums import Resampling
 
 from imperv.grids import Block, block_grid, inner_slices, pad_clipped
 from imperv.layers.catalogue import Layer
+from imperv.layers.landcover.classes import class_numbers
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.landcover.labels import FARTHEST, UNLABELLED, Shift, footprint_shift, moved, reference_labels, roof_contrast
 from imperv.layers.reflectance import ndvi
@@ -18,11 +19,11 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import REFERENCE_NS, by_block
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
-from imperv.tasks.landcover.samples import Sample, rasterise, read_samples
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.references.footprints import footprints_external, look_at_footprints, make_footprints
 from imperv.tasks.references.references import reference_task
 from imperv.tasks.references.sources import check_footprints
+from imperv.tasks.samples import Sample, rasterise, read_samples
 from imperv.tasks.scenes.reading import open_full_resolution, warp
 
 BLOCK_BYTES = 60
@@ -210,10 +211,11 @@ def _is_made(job: Job, symbol: str) -> bool:
 
 def labels_of(job: Job, block: Block) -> np.ndarray:
     """Number of the class of each pixel of a block, (y, x) float32 from 0, NaN where there is no label."""
-    classes = job.production.parameters.classes.classes
-    codes = np.asarray(job.array("LC_reference")[block.slices])
-    numbers = np.full(256, np.nan, "f4")
-    for number, one in enumerate(classes):
-        numbers[one.code] = number
-    found: np.ndarray = numbers[codes]
-    return found
+    return with_gaps(
+        class_numbers(np.asarray(job.array("LC_reference")[block.slices]), job.production.parameters.classes.classes)
+    )
+
+
+def with_gaps(numbers: np.ndarray) -> np.ndarray:
+    """Numbers of classes as networks learn them: float32, NaN where there is none."""
+    return np.where(numbers >= 0, numbers, np.nan).astype("f4")

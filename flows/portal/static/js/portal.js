@@ -37,11 +37,12 @@ function tabs(kind) {
       if (chosen && focus) button.focus();
     }
   };
-  buttons.forEach((button, k) => {
+  buttons.forEach((button) => {
     button.addEventListener("click", () => show(button.getAttribute("aria-controls")));
     button.addEventListener("keydown", (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (by) show(buttons[(k + by + buttons.length) % buttons.length].getAttribute("aria-controls"), true);
+      const seen = buttons.filter((one) => !one.hidden);
+      if (by) show(seen[(seen.indexOf(button) + by + seen.length) % seen.length].getAttribute("aria-controls"), true);
     });
   });
   show(buttons[0].getAttribute("aria-controls"));
@@ -97,7 +98,7 @@ class Portal {
       this.layers.set(found.layers);
       this.pairs(found.compared);
       this.notes(found);
-      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers);
+      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers, found.first);
       this.swipe.refresh();
     } finally {
       this.renewing = false;
@@ -131,14 +132,13 @@ class Portal {
     byId("hidden-layers").hidden = !texts.length;
   }
 
-  /** The view that the link asks for, or a first one: the first map over all its tiles. */
-  open(layers) {
+  /** The view that the link asks for, or a first one: one map over all its tiles. */
+  open(layers, first) {
     this.opened = true;
-    const first = layers.find((layer) => layer.group === "Maps") || layers[0];
     if (this.wanted.at) this.look(this.wanted.at);
     else this.map.getView().fit(wholeOf(layers.map((layer) => layer.bounds)), { padding: [30, 30, 30, 30] });
     if (this.wanted.on) this.wanted.on.forEach((entry) => this.layers.add(entry.id, entry));
-    else if (first) this.layers.add(first.id);
+    else if (first) this.layers.add(first);
     if (this.wanted.swipe) this.swipe.set(this.wanted.swipe);
     this.remember();
   }

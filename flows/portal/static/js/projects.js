@@ -176,6 +176,10 @@ export default class ProjectsPage {
     byId("project-list").replaceChildren(...projects.map((project) => this.item(project)));
     this.held.clear();
     for (const { bbox } of projects) if (bbox) this.held.addFeature(new ol.Feature(ol.geom.Polygon.fromExtent(bbox)));
+    if (!this.looked && !this.outline.getFeatures().length && !ol.extent.isEmpty(this.held.getExtent())) {
+      this.map.getView().fit(this.held.getExtent(), { padding: [60, 60, 60, 60], minResolution: 320 });
+    }
+    this.looked = true;
   }
 
   item(project) {

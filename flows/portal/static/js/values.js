@@ -8,14 +8,14 @@ import { own } from "./server.js";
 
 export class Values {
   constructor(map, layers, show) {
-    Object.assign(this, { map, layers, show, asked: 0, place: null });
+    Object.assign(this, { map, layers, show, asked: 0, place: null, paused: false });
     this.mark = new ol.source.Vector();
     const style = new ol.style.Style({ image: new ol.style.Circle({ radius: 7, stroke: new ol.style.Stroke({ color: "#fff", width: 4 }) }) });
     const inner = new ol.style.Style({ image: new ol.style.Circle({ radius: 7, stroke: new ol.style.Stroke({ color: "#0b57d0", width: 2 }) }) });
     map.addLayer(new ol.layer.Vector({ source: this.mark, style: [style, inner], zIndex: 1000 }));
-    map.on("singleclick", (event) => this.at(event.coordinate));
+    map.on("singleclick", (event) => { if (!this.paused) this.at(event.coordinate); });
     byId("map").addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && event.target === byId("map")) this.at(map.getView().getCenter());
+      if (event.key === "Enter" && event.target === byId("map") && !this.paused) this.at(map.getView().getCenter());
     });
   }
 

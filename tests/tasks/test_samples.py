@@ -14,7 +14,7 @@ from pyproj import Transformer
 
 from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError
-from imperv.tasks.landcover.samples import as_geojson, of_store, pixels_of, rasterise, read_samples
+from imperv.tasks.samples import as_geojson, of_store, pixels_of, rasterise, read_samples
 
 LEFT, TOP = 4_420_000, 2_600_000
 GRID = GeoBox.from_bbox((LEFT, TOP - 1000, LEFT + 1000, TOP), crs="EPSG:3035", resolution=5)

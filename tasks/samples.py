@@ -1,4 +1,4 @@
-"""Training polygons of a person: read from any vector file, every fault of a file named at once, and brought to pixels.
+"""Training polygons of a person: read from any vector file, every fault named at once, brought to pixels, and written.
 
 Rings are mended where that is harmless. GeoJSON is in degrees unless it names another reference system.
 """
@@ -6,7 +6,7 @@ Rings are mended where that is harmless. GeoJSON is in degrees unless it names a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,27 @@ DECIMALS = 8
 
 
 @dataclass(frozen=True)
+class SampleRules:
+    """What a person may draw to tune a map."""
+
+    classes: Sequence[LandClass]
+    resolution: float
+    """Of the map, metres."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A polygon or point as it was drawn or written, before it is checked."""
+
+    shape: Any
+    """A geometry, or None."""
+    class_name: object
+    """Name or code of its class, as it was written."""
+    name: str = ""
+    weight: object = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """One polygon, or point."""
 
@@ -56,47 +77,89 @@ class Sample:
         return f"polygon {self.number} ({self.name or self.class_name})"
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one polygon, or with two together."""
+
+    numbers: tuple[int, ...]
+    """Their places in the file, from 1."""
+    text: str
+    """One line with the remedy."""
+
+
 def read_samples(path: str | Path, classes: Sequence[LandClass], grid: GeoBox, where: str = "--polygons") -> tuple[Sample, ...]:
     """Polygons of a vector file on the grid of a tile.
 
     InputError, one line for each fault, if the file cannot be read, a class is unknown, a polygon lies outside of the grid or
     holds no pixel, or polygons of two classes share a pixel.
     """
-    found = _frame(str(path), where)
     start = f"{where}: {path}"
+    drawn, to_grid = read_drawn(path, start)
+    samples, faults = check_samples(drawn, classes, grid, to_grid)
+    if faults:
+        more = [f"{start}: {len(faults) - SHOWN} more faults"] if len(faults) > SHOWN else []
+        raise InputError("\n".join([*(f"{start}: {fault.text}" for fault in faults[:SHOWN]), *more]))
+    return samples
+
+
+def read_drawn(path: str | Path, start: str) -> tuple[list[Drawn], Transformer | None]:
+    """Polygons of a vector file as they are, and the way from its reference system to EPSG:3035; None for no polygons.
+
+    InputError that begins with `start` if the file cannot be read, is too large, or has no column of classes.
+    """
+    found = _frame(str(path), start)
     if not len(found):
-        return ()
+        return [], None
     column = next((c for c in found.columns if str(c).lower() in CLASS_COLUMNS), None)
     if column is None:
         there = ", ".join(str(c) for c in found.columns if c != found.geometry.name) or "none"
         raise InputError(f"{start}: has no column class (it has {there}); name the class of each polygon there")
     names = {str(c).lower(): c for c in found.columns}
+    drawn = [
+        Drawn(row[found.geometry.name], row[column], _text(row.get(names.get("name", ""))), row.get(names.get("weight", "")))
+        for row in found.to_dict("records")
+    ]
+    return drawn, _transformer(found.crs, start)
+
+
+def check_samples(
+    drawn: Iterable[Drawn], classes: Sequence[LandClass], grid: GeoBox, to_grid: Transformer | None = None
+) -> tuple[tuple[Sample, ...], list[Fault]]:
+    """Samples on a grid, rings mended, and every fault; a polygon with a fault of its own is no sample.
+
+    Shapes are in EPSG:3035 where there is no `to_grid`.
+    """
     samples, faults = [], []
-    to_grid = _transformer(found.crs, start)
-    for number, row in enumerate(found.to_dict("records"), 1):
-        text, label = row[column], str(_text(row.get(names.get("name", ""))))
-        one = class_named(text, classes) if _text(text) else "name its class"
-        who = f"polygon {number}" + (f" ({label or text})" if _text(label or text) else "")
-        if isinstance(one, str):
-            faults.append(f"{who}: unknown class {text!r}; {one}" if _text(text) else f"{who}: has no class; {one}")
-            continue
-        weight, fault = _weight(row.get(names.get("weight", "")))
-        shape = row[found.geometry.name]
-        fault = fault or _wrong_shape(shape)
-        if fault:
-            faults.append(f"{who}: {fault}")
-            continue
-        shape = _polygons(shapely.transform(shape, lambda x, y: to_grid.transform(x, y), interleaved=False))
-        sample = Sample(number, shape, one.code, one.name, label, weight)
-        if why := _misplaced(sample, grid):
-            faults.append(f"{who}: {why}")
+    for number, one in enumerate(drawn, 1):
+        found = _checked(number, one, classes, grid, to_grid)
+        if isinstance(found, Sample):
+            samples.append(found)
         else:
-            samples.append(sample)
-    faults += [] if faults else list(_shared_pixels(samples, grid))
-    if faults:
-        more = [f"{start}: {len(faults) - SHOWN} more faults"] if len(faults) > SHOWN else []
-        raise InputError("\n".join([*(f"{start}: {line}" for line in faults[:SHOWN]), *more]))
-    return tuple(samples)
+            label = one.name or _text(one.class_name)
+            faults.append(Fault((number,), f"polygon {number}{f' ({label})' if label else ''}: {found}"))
+    return tuple(samples), [*faults, *_shared_pixels(samples, grid)]
+
+
+def _checked(number: int, one: Drawn, classes: Sequence[LandClass], grid: GeoBox, to_grid: Transformer | None) -> Sample | str:
+    """The sample, or what is wrong with it."""
+    if not _text(one.class_name):
+        return "has no class; name its class"
+    known = class_named(one.class_name, classes)
+    if isinstance(known, str):
+        return f"unknown class {one.class_name!r}; {known}"
+    weight, fault = _weight(one.weight)
+    if fault := fault or _wrong_shape(one.shape):
+        return fault
+    shape = one.shape if to_grid is None else on_grid(one.shape, to_grid)
+    sample = Sample(number, _polygons(shape), known.code, known.name, one.name, weight)
+    if shapely.get_dimensions(sample.shape) < shapely.get_dimensions(shape):
+        return "encloses no area; draw it anew"
+    return _misplaced(sample, grid) or sample
+
+
+def on_grid(shape: shapely.Geometry, to_grid: Transformer) -> shapely.Geometry:
+    """A shape brought to EPSG:3035."""
+    return shapely.transform(shape, lambda x, y: to_grid.transform(x, y), interleaved=False)
 
 
 def _text(value: object) -> str:
@@ -104,7 +167,7 @@ def _text(value: object) -> str:
     return "" if value is None or value != value else str(value).strip()
 
 
-def _frame(path: str, where: str) -> Any:
+def _frame(path: str, start: str) -> Any:
     """The file as a GeoDataFrame; InputError where it cannot be read, or is too large."""
     import geopandas  # takes a second to import
     import pyogrio
@@ -113,28 +176,28 @@ def _frame(path: str, where: str) -> Any:
     from imperv.tasks.vectors.batches import is_local, ogr_name
 
     if is_local(path) and not Path(path).exists():
-        raise InputError(f"{where}: {path} does not exist; correct the path")
+        raise InputError(f"{start} does not exist; correct the path")
     try:
         found = pyogrio.read_dataframe(ogr_name(path), force_2d=True, use_arrow=False, max_features=MOST_FEATURES + 1)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         why = (str(error).splitlines() or ["no vector file"])[0]
-        raise InputError(f"{where}: {path} cannot be read ({why}); write it as GeoJSON or GeoPackage") from None
+        raise InputError(f"{start} cannot be read ({why}); write it as GeoJSON or GeoPackage") from None
     if not isinstance(found, geopandas.GeoDataFrame):
         if len(found):
-            raise InputError(f"{where}: {path} holds no shapes; write polygons as GeoJSON or GeoPackage")
+            raise InputError(f"{start} holds no shapes; write polygons as GeoJSON or GeoPackage")
         return geopandas.GeoDataFrame(geometry=[])
     if len(found) > MOST_FEATURES:
-        raise InputError(f"{where}: {path} has more than {MOST_FEATURES} polygons; leave some out")
+        raise InputError(f"{start} has more than {MOST_FEATURES} polygons; leave some out")
     if not len(found):
         return found
     vertices = int(shapely.get_num_coordinates(found.geometry.values).sum())
     if vertices > MOST_VERTICES:
-        raise InputError(f"{where}: {path} has {vertices} vertices, more than {MOST_VERTICES}; simplify the polygons")
+        raise InputError(f"{start} has {vertices} vertices, more than {MOST_VERTICES}; simplify the polygons")
     left, bottom, right, top = shapely.total_bounds(found.geometry.values)
     degrees = found.crs is None or found.crs.is_geographic
     if degrees and max(abs(left), abs(right)) > 180 or degrees and max(abs(bottom), abs(top)) > 90:
         raise InputError(
-            f"{where}: {path}: {left:.0f} {bottom:.0f} are no degrees, which GeoJSON has; they look like metres of EPSG:3035: "
+            f"{start}: {left:.0f} {bottom:.0f} are no degrees, which GeoJSON has; they look like metres of EPSG:3035: "
             "export with EPSG:4326, or as GeoPackage with its reference system"
         )
     return found
@@ -167,8 +230,8 @@ def _wrong_shape(shape: Any) -> str:
 
 
 def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
-    """The areas of a shape whose ring may cross itself; points stay."""
-    if shapely.get_dimensions(shape) == 0:
+    """The areas of a shape whose ring may cross itself; points, and polygons that are sound, stay."""
+    if shapely.get_dimensions(shape) == 0 or shape.geom_type in ("Polygon", "MultiPolygon") and shape.is_valid:
         return shape
     sound = shape if shape.is_valid else shapely.make_valid(shape)
     return shapely.union_all([part for part in shapely.get_parts(sound) if shapely.get_dimensions(part) == 2] or [sound])
@@ -216,7 +279,7 @@ def rasterise(samples: Sequence[Sample], grid: GeoBox) -> tuple[np.ndarray, np.n
     return codes, numbers
 
 
-def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[str]:
+def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[Fault]:
     """Polygons of two classes that share pixels."""
     if len({sample.code for sample in samples}) < 2:
         return
@@ -230,9 +293,10 @@ def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[str]:
             zip(*(v.tolist() for v in pixels_of(other, grid)), strict=True)
         )
         if both:
-            yield (
+            yield Fault(
+                (one.number, other.number),
                 f"{one} of {one.class_name} and {other} of {other.class_name} share {len(both)} "
-                f"pixel{'s' if len(both) > 1 else ''}; draw them apart"
+                f"pixel{'s' if len(both) > 1 else ''}; draw them apart",
             )
 
 
