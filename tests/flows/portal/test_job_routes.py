@@ -108,6 +108,7 @@ def change(projects: Projects, name: str, **groups: dict[str, Any]) -> None:
     file.write_text(tomli_w.dumps(table))
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_line_and_its_report_has_no_secrets(portal, copied_town):
     name = send(portal, "POST", "/api/projects", WANTED | {"label": "New"})[1]["id"]
     change(copied_town, name, references={"clcplus": "/nothing/of/it.tif"}, store_options={"secret": "hunter22hunter22"})
@@ -123,6 +124,7 @@ def test_a_failure_is_one_line_and_its_report_has_no_secrets(portal, copied_town
     assert portal.ask(f"/projects/{name}/api/jobs/7/report", {"Authorization": f"Bearer {portal.token}"})[0] == 404
 
 
+@pytest.mark.slow
 def test_a_node_that_failed_is_told(portal, copied_town):
     """A run by hand that fails within a node: the page says which and why."""
     name = send(portal, "POST", "/api/projects", WANTED | {"label": "New"})[1]["id"]
@@ -133,6 +135,7 @@ def test_a_node_that_failed_is_told(portal, copied_town):
     assert (node["node"], node["note"]) == ("LC_mosaic", "the disk is full")
 
 
+@pytest.mark.slow
 def test_estimates_before_creation_and_before_start(portal, copied_town):
     status, found = send(portal, "POST", "/api/estimate", WANTED)
     assert status == 200 and found["nodes"] == 34 and found["tiles"] == 1 and not found["warnings"]
@@ -148,6 +151,7 @@ def test_estimates_before_creation_and_before_start(portal, copied_town):
     assert sorted(path.name for path in copied_town.folder.iterdir()) == sorted([".portal.lock", town.id, "templates"])
 
 
+@pytest.mark.slow
 def test_the_calendar_has_the_days_of_the_catalogue(portal, copied_town):
     """Two granules of one day count by their mean; a server that answers with an error is told in one line."""
     file = copied_town.folder / "templates/town.toml"
