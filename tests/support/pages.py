@@ -26,12 +26,12 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
     context.setdefault("viewport", {"width": 1280, "height": 800})
     made = browser.new_context(**context)
 
-    def heard(message: Any) -> None:
-        if message.type in ("error", "warning"):
-            trouble.append(f"{message.type}: {message.text} {message.location['url']}")
-
     def listen(page: Page) -> None:
-        page.on("console", heard)
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                trouble.append(f"{message.type}: {message.text} {message.location['url']}")
+
+        page.on("console", said)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda r: None if r.url.startswith((portal.origin, "blob:", "data:")) else trouble.append(r.url))
 
