@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import rasterio
 from imperv.flows.cli.landcover.portal_demo import make_demo
 from imperv.flows.runtime.console import err
 from imperv.tasks.errors import InputError
+from tests.support.browser import browser_path, chromium, screenshots
+from tests.support.pages import drawn, opened
 from tests.support.portal import Portal, portal_on
 
 TILE, LATEST = "E44N27", 900
@@ -111,3 +114,33 @@ def test_a_town_is_taught_and_taken_away(portal: Portal):
         assert len(json.loads(package.read("training_polygons.geojson"))["features"]) == 14
         with rasterio.MemoryFile(package.read("classification.tif")).open() as source:
             assert set(np.unique(source.read(1))) <= {1, 2, 3, 4, 5, 6, 7, 255}
+
+
+def test_the_first_minute_shows_everything(portal: Portal, folder: Path):
+    """The pictures of docs/portal.md, where ``IMPERV_TEST_PICTURES`` names a folder."""
+    browser_path()
+    [town] = [p for p in ask(portal, "GET", "/api/projects")["projects"] if p["product"] == "landcover"]
+    into = screenshots()
+    with chromium() as browser, opened(browser, portal) as page:
+        page.locator("#project-list li").first.wait_for()
+
+        def keep(name: str) -> None:
+            drawn(page)
+            if into is not None:
+                page.screenshot(path=into / f"portal-{name}.png")
+
+        page.locator("#new-template option").first.wait_for(state="attached")
+        for edge, value in zip(("left", "bottom", "right", "top"), town["bbox"], strict=True):
+            page.locator(f"#region-{edge}").fill(str(value))
+            page.keyboard.press("Tab")
+        keep("create")
+        page.goto(f"{portal.origin}/projects/{town['id']}/")
+        page.locator("#shown > li").first.wait_for(state="attached")
+        for tab in ("Project", "Draw", "Teach"):
+            page.get_by_role("tab", name=tab).click()
+            page.get_by_role("tabpanel", name=tab).get_by_role("button").first.wait_for()
+            keep(tab.lower())
+        page.get_by_role("tab", name="Layers").click()
+        page.get_by_role("button", name=re.compile("^LC_mosaic beside LC_base")).click()
+        page.locator("#swipe").wait_for()
+        keep("swipe")
