@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -54,6 +54,15 @@ def compared(layers: Iterable[MapLayer]) -> list[dict[str, str]]:
                 if left is not None:
                     found.append({"left": left.id, "right": right.id})
     return found
+
+
+def first_shown(layers: Sequence[MapLayer], product: str) -> str | None:
+    """The layer that a page begins with: of its own product the one that is held against another, or else the first map."""
+    own = [layer for layer in layers if layer.family == product] or layers
+    for pair in compared(own):
+        return pair["right"]
+    maps = [layer for layer in own if layer.layer.kind == "final"] or own
+    return maps[0].id if maps else None
 
 
 def legend_of(layer: MapLayer, tiles: MapTiles) -> dict[str, Any]:

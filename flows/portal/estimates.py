@@ -13,14 +13,11 @@ from typing import Any
 
 import psutil
 
-from imperv.flows.plan.production_plan import plan_production, totals
 from imperv.flows.portal.projects import FREE, Projects, free_bytes
 from imperv.layers.catalogue import layers_of
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.job import Job
-from imperv.tasks.scenes.reading import FILE_SHARE
 from imperv.tasks.settings.production import Production
-from imperv.tasks.yearly.freezing import search_scenes
 
 FIRST_YEAR = 2015
 """Of Sentinel-2."""
@@ -32,6 +29,10 @@ def estimate(production: Production, disk: Path) -> dict[str, Any]:
     Hours are those of one core and of this machine, sizes are bytes, ``free`` that of the disk of the projects. ``warnings``
     says in lines what there is too little of.
     """
+    # Here, as below: the first map need not wait for what plans and searches.
+    from imperv.flows.plan.production_plan import plan_production, totals
+    from imperv.tasks.scenes.reading import FILE_SHARE
+
     found = totals(production, plan_production(production, production.tile_names, None), 1)
     table = {
         "tiles": found["tiles"], "nodes": found["to_run"] + found["maybe"], "up_to_date": found["up_to_date"],
@@ -70,6 +71,8 @@ def clear_looks(projects: Projects, template: str, bbox: Sequence[float], year: 
     WorkError
         If the catalogue does not answer.
     """
+    from imperv.tasks.yearly.freezing import search_scenes
+
     if (known := projects.templates().get(template)) is not None and not known.takes_span:
         raise InputError(f"projects of {template} have its periods; there is no month to choose")
     days: dict[str, dict[str, float | None]] = defaultdict(dict)

@@ -129,7 +129,7 @@ class Jobs:
         """Take the folder, find the jobs that are there, and watch them from now on; InputError if another portal has it."""
         self._lock = _taken(self.projects.folder / LOCK)
         for project in self.projects.every():
-            self._entries[project.id] = dict(_read(project))
+            self._of(project.id)
         threading.Thread(target=self._watch, name="jobs", daemon=True).start()
 
     def close(self) -> None:
@@ -217,7 +217,10 @@ class Jobs:
         return same and (other.state == "running" or other.asked < entry.asked)
 
     def _of(self, name: str) -> dict[int, Entry]:
-        return self._entries.setdefault(name, {})
+        """Jobs of a project; read when it is first asked for, as a project may come from elsewhere."""
+        if name not in self._entries:
+            self._entries[name] = dict(_read(self._project(name)))
+        return self._entries[name]
 
     def _entry(self, project: Project, number: int) -> Entry:
         entry = self._of(project.id).get(number)
@@ -327,12 +330,12 @@ class Jobs:
                     _file(project, number, ending).unlink(missing_ok=True)
 
 
-def log_text(path: Path) -> str:
-    """The end of a log, without secrets; empty where there is none yet."""
+def log_text(path: Path, options: Mapping[str, Any] | None = None) -> str:
+    """The end of a log, without secrets, those of `options` of a store among them; empty where there is none yet."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))
-            return redacted(file.read().decode("utf-8", "replace"))
+            return redacted(file.read().decode("utf-8", "replace"), options)
     except OSError:
         return ""
 

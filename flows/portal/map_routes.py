@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from imperv.flows.portal.content import compared, layer_table, legend_of
+from imperv.flows.portal.content import compared, first_shown, layer_table, legend_of
 from imperv.flows.portal.site import Site, tile_rows
 from imperv.flows.portal.turns import Turn
 from imperv.grids.pyramid import COARSEST, DEEPEST, EDGE, ORIGIN
@@ -79,7 +79,9 @@ def layers(site: SiteOf) -> dict[str, Any]:
     held = site.holdings
     return {
         "version": held.version, "layers": [layer_table(layer) for layer in held.layers.values()],
-        "compared": compared(held.layers.values()), "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
+        "compared": compared(held.layers.values()),
+        "first": first_shown(list(held.layers.values()), site.production.product if site.production else ""),
+        "unread": held.unread, "progress": site.progress, "trouble": site.trouble,
     }  # fmt: skip
 
 

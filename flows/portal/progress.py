@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imperv.flows.plan.planning import Step, plan_tile, remembering
-from imperv.flows.plan.targets import DELIVER, before
 from imperv.flows.portal.projects import Project
 from imperv.flows.runtime.journal import last_run
-from imperv.layers.catalogue import CATALOGUE, family_of
+from imperv.layers.catalogue import CATALOGUE, family_of, layers_of
 from imperv.tasks.job import Job
+
+if TYPE_CHECKING:
+    from imperv.flows.plan.planning import Step
 
 FRESH = 10.0
 """Seconds after which plans are made again though nothing was told: commands beside the portal change a store too."""
@@ -48,8 +49,23 @@ class Standings:
         return [node | working if (node["tile"], node["node"]) == (now["tile"], now["node"]) else node for node in nodes]
 
 
+def main_map(project: Project) -> str:
+    """Layer that shows best what a project is about: its first map of classes that is made, or its first map; else empty."""
+    jobs = project.jobs()
+    made = [
+        layer for layer in layers_of(jobs[0].family).values()
+        if layer.delivery and any((record := job.record(layer.symbol)) is not None and record.made for job in jobs)
+    ]  # fmt: skip
+    coded = [layer for layer in made if layer.delivery and layer.delivery.palette and not layer.delivery.palette.anchors]
+    return next((layer.stem for layer in [*coded, *made]), "")
+
+
 def _nodes(project: Project, told: Mapping[str, Mapping[str, Any]], active: bool) -> list[dict[str, Any]]:
     """Nodes by records and plan; `told` is what each came to in the last run."""
+    # Here: the first map need not wait for what plans.
+    from imperv.flows.plan.planning import plan_tile, remembering
+    from imperv.flows.plan.targets import DELIVER, before
+
     found = []
     for job in project.jobs():
         jobs = {each.family: remembering(each) for each in (job, *(other for other, _ in before(job, None)))}
@@ -57,12 +73,12 @@ def _nodes(project: Project, told: Mapping[str, Mapping[str, Any]], active: bool
         for step in plan_tile(job, None):
             symbol = step.node.removeprefix(DELIVER)
             own, last = jobs[family_of(symbol)], told.get(f"{step.tile} {step.node}", {})
-            found.append(_node(step, own, last, failed.get(step.node, "")))
+            found.append(_node(step, symbol, own, last, failed.get(step.node, "")))
     return found
 
 
-def _node(step: Step, job: Job, last: Mapping[str, Any], failure: str) -> dict[str, Any]:
-    symbol = step.node.removeprefix(DELIVER)
+def _node(step: Step, symbol: str, job: Job, last: Mapping[str, Any], failure: str) -> dict[str, Any]:
+    """What is told of a node, or of the delivery of a layer."""
     state, note = "waiting", step.reason
     if step.state == "up to date":
         record = job.record(symbol)
@@ -73,7 +89,7 @@ def _node(step: Step, job: Job, last: Mapping[str, Any], failure: str) -> dict[s
             note = "; ".join(record.warnings) if record is not None and step.node == symbol else ""
     elif failure:
         state, note = "failed", failure
-    elif note == "not made yet" or note == "not delivered yet" or note == f"{symbol} is not made yet":
+    elif job.record(symbol) is None and not note.startswith("will fail"):
         note = ""  # the word of its state says so
     title = CATALOGUE[symbol].description
     return {

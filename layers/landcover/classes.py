@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from imperv.layers.palette import OUTSIDE, Palette, Rgb
 
 BARE, BUILDINGS, CONIFERS, DECIDUOUS, GRASS, IMPERVIOUS, WATER = range(1, 8)
@@ -67,3 +69,11 @@ def class_named(text: object, classes: Sequence[LandClass]) -> LandClass | str:
                 return one
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"did you mean {names[close[0]].name}?" if close else f"there are {', '.join(one.name for one in classes)}"
+
+
+def class_numbers(codes: np.ndarray, classes: Sequence[LandClass]) -> np.ndarray:
+    """Number from 0 of the class of each code, int64 of the shape of `codes` (0 to 255); -1 for what is no class."""
+    table = np.full(256, -1, "i8")
+    for number, one in enumerate(classes):
+        table[one.code] = number
+    return np.asarray(table[codes])

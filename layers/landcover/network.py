@@ -24,5 +24,5 @@ class ClassNetworkParameters(NetworkParameters):
     """Share of the training crops that are centred near rare classes; the loss is weighted back."""
     focal: float = Field(default=0.0, ge=0)
     """Exponent of the focal loss; 0 for the cross-entropy."""
-    class_power: float = Field(default=0.5, ge=0, le=1)
+    class_power: float = Field(default=0.0, ge=0, le=1)
     """Classes weigh by their frequency to the power of minus this: 0 alike by pixel, 1 alike by class."""

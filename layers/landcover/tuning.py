@@ -49,6 +49,12 @@ class TuningParameters(BaseModel):
     """Parts of the polygons that are left out in turn."""
     seed: int = Field(default=1, ge=0)
     """Start of all random numbers."""
+    epochs: int = Field(default=4, ge=1)
+    """Epochs of a training that goes on from the base network, the slow way."""
+    steps: int = Field(default=50, ge=1)
+    """Steps of each of these."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Highest learning rate of this training."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ inside the functions that need it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,20 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 State = Mapping[str, Any]
 """Everything a training needs to go on after an epoch: arrays and JSON values by name."""
+
+
+Choice = Callable[[Sequence[float]], int]
+"""The epoch whose weights a network is left with, by the validation losses so far."""
+
+
+def least(losses: Sequence[float]) -> int:
+    """The epoch of the least loss, the first of equal ones."""
+    return int(np.argmin(losses))
+
+
+def last(losses: Sequence[float]) -> int:
+    """The last epoch: where the validation ground does not tell how long to train."""
+    return len(losses) - 1
 
 
 class DivergenceError(ValueError):
@@ -56,8 +70,9 @@ def fit(
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
     head: Head | None = None,
+    choice: Choice = least,
 ) -> dict[str, Any]:
-    """Train one network in place, leaving the averaged weights of its best epoch.
+    """Train one network in place, leaving the averaged weights of the epoch of its `choice`.
 
     The network maps standardised (batch, y, x, feature) to what `head` judges, by default fractions; features of `sampler` and
     `checks`, the validation crops, are as stored. `report` gets epoch, training and validation loss. `keep` gets the state after
@@ -78,7 +93,7 @@ def fit(
         losses, validation = list(state["loss"]), list(state["validation"])
         first = len(validation)
     for epoch in range(first, parameters.epochs):
-        if epoch and epoch - 1 - int(np.argmin(validation)) >= parameters.patience:
+        if epoch and epoch - 1 - choice(validation) >= parameters.patience:
             break
         values = [learn(*batch) for batch in _batches(sampler, normalisation, parameters, steps, seed, epoch)]
         losses.append(float(tf.reduce_mean(tf.stack(values))))
@@ -88,7 +103,7 @@ def fit(
         validation.append(_validate(judge, checks, normalisation, parameters.batch))
         if not np.isfinite(losses[-1]) or not np.isfinite(validation[-1]):
             raise DivergenceError(f"the loss of epoch {epoch + 1} is not finite; lower parameters.unet.learning_rate")
-        if int(np.argmin(validation)) == epoch:
+        if choice(validation) == epoch:
             best = member.get_weights()
         for variable, value in zip(member.trainable_variables, own, strict=True):
             variable.assign(value)
@@ -98,7 +113,7 @@ def fit(
             arrays |= {f"best_{k}": w for k, w in enumerate(best)}
             keep({**arrays, "loss": losses, "validation": validation})
     member.set_weights(best)
-    return {"best_epoch": int(np.argmin(validation)), "loss": losses, "validation": validation}
+    return {"best_epoch": choice(validation), "loss": losses, "validation": validation}
 
 
 def _learner(

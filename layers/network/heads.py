@@ -7,7 +7,7 @@ held-out ground. TensorFlow is imported inside the functions that need it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -197,6 +197,78 @@ class ClassHead:
         block = np.nonzero(known)[0]
         counts = class_counts(answer.argmax(axis=-1)[known], y[known].astype("i8"), block, len(y), self.outputs)
         return {name: estimate.to_json() for name, estimate in estimates([counts], class_scores(self.outputs)).items()}
+
+
+@dataclass(frozen=True)
+class PolygonHead:
+    """Classes of the ground and of polygons: a target is the number of a class, or the number of classes plus that of a polygon.
+
+    Training crops are balanced towards polygons.
+    """
+
+    ground: ClassHead
+    """Of the ground, and of polygons by their class."""
+    classes: tuple[int, ...]
+    """Number of the class of each polygon."""
+    weights: tuple[float, ...]
+    """Weight of a pixel of each polygon against one of the ground."""
+
+    @classmethod
+    def of(
+        cls,
+        regions: Sequence[Region],
+        outputs: int,
+        classes: tuple[int, ...],
+        weights: tuple[float, ...],
+        power: float,
+        focal: float,
+    ) -> PolygonHead:
+        """With the weights of classes that `ClassHead.of` gives the regions."""
+        plain = cls(ClassHead((1.0,) * outputs), classes, weights)
+        return replace(plain, ground=ClassHead.of(plain._grounds(regions), outputs, power, focal))
+
+    @property
+    def outputs(self) -> int:
+        """One a class."""
+        return self.ground.outputs
+
+    def _numbers(self, target: np.ndarray) -> np.ndarray:
+        """Numbers of classes, float32; NaN stays."""
+        found = np.array([*range(self.outputs), *self.classes], "f4")
+        known = np.isfinite(target)
+        return np.where(known, found[np.where(known, target, 0).astype("i8")], np.float32(np.nan))
+
+    def _grounds(self, regions: Sequence[Region]) -> list[Region]:
+        return [replace(region, target=self._numbers(region.target)) for region in regions]
+
+    def loss(self, answer: Any, y: Any, w: Any) -> Any:
+        """As of `ground`, with the weights of polygons."""
+        import tensorflow as tf
+
+        number = tf.cast(y, tf.int32)
+        classes = tf.gather(tf.constant([*range(self.outputs), *self.classes], tf.int32), number)
+        weights = tf.gather(tf.constant([1.0] * self.outputs + list(self.weights), tf.float32), number)
+        return self.ground.loss(answer, classes, w * weights)
+
+    def start(self, regions: Sequence[Region], masks: Masks) -> np.ndarray:
+        """As of `ground`."""
+        return self.ground.start(self._grounds(regions), masks)
+
+    def constant(self, regions: Sequence[Region], masks: Masks, y: np.ndarray, w: np.ndarray) -> float:
+        """As of `ground`, with the weights of polygons."""
+        weights = np.array([1.0] * self.outputs + list(self.weights))[y.astype("i8")]
+        total = max(float(w.sum(dtype="f8")), 1e-6)
+        share = float((w * weights).sum(dtype="f8")) / total  # `ground` gives a mean over weights, `fitting` one over `w`
+        return share * self.ground.constant(self._grounds(regions), masks, self._numbers(y), w * weights)
+
+    def special(self, target: np.ndarray) -> np.ndarray:
+        """Polygons."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(target >= self.outputs)
+
+    def scores(self, answer: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, Any]:
+        """As of `ground`."""
+        return self.ground.scores(answer, self._numbers(y), w)
 
 
 def class_frequency(regions: Sequence[Region], masks: Masks, classes: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.fitting import Batch, DivergenceError, fit, policy_of
+from imperv.layers.network.fitting import Batch, Choice, DivergenceError, fit, least, policy_of
 from imperv.layers.network.heads import FractionHead, Head
 from imperv.layers.network.sampling import (
     TRAINING,
@@ -85,8 +85,9 @@ def train(
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
     head: Head | None = None,
+    choice: Choice = least,
 ) -> Trained:
-    """Train the members of a tile's model; each is left with the weights of its best epoch.
+    """Train the members of a tile's model; each is left with the weights of the epoch of its `choice`.
 
     Each member has its own seed and holds out other blocks for validation (as in cross-validation), so that together they see
     all the ground. The normalisation, which knows no target, is that of all pixels with a target. Pixels without a feature or a
@@ -137,7 +138,7 @@ def train(
         inner = state["member"] if state and k == len(done) else None
         record = fit(
             member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k), inner,
-            _keeper(keep, members, history), head,
+            _keeper(keep, members, history), head, choice,
         )  # fmt: skip
         constant = head.constant(regions, learning, *checks[1:])
         if min(record["validation"]) > constant * RUINED:

@@ -46,6 +46,15 @@ class Estimate:
         return {k: None if np.isnan(v) else round(v, 6) for k, v in vars(self).items()}
 
 
+def percent_text(score: Mapping[str, float | None] | None) -> str:
+    """A score as of `Estimate.to_json` in percent with its interval, such as ``78.1 % [70.0, 85.0]``; a dash for none."""
+    if not score or score["value"] is None:
+        return "–"
+    text = f"{100 * score['value']:.1f} %"
+    low, high = score["low"], score["high"]
+    return text if low is None or high is None else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 # sums -----------------------------------------------------------------------------------------------------------------
 
 

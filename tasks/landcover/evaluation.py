@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.landcover.classes import LandClass
+from imperv.layers.landcover.classes import LandClass, class_numbers
 from imperv.layers.landcover.features import BANDS, local_deviation, local_mean, stack_features
 from imperv.layers.landcover.patches import TYPES
 from imperv.layers.network.baselines import BOOSTING, RANDOM_FOREST, fit_class_baseline
@@ -32,7 +32,7 @@ from imperv.layers.statistics.scores import estimates
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.model import origin_of, read_features
-from imperv.tasks.landcover.reference import labels_of
+from imperv.tasks.landcover.reference import labels_of, with_gaps
 from imperv.tasks.landcover.season import read_season, seasonal_names
 from imperv.tasks.landcover.tuning import training_samples
 from imperv.tasks.landcover.types import type_points
@@ -67,7 +67,7 @@ class Truth:
     """A truth on a grid."""
 
     numbers: np.ndarray
-    """(y, x) int16 number of the class, -1 unknown."""
+    """(y, x) int64 number of the class, -1 unknown."""
     classes: tuple[LandClass, ...]
 
 
@@ -81,11 +81,13 @@ def evaluate(
         raise InputError("--truth-raster is missing: classes=FILE with the codes of the map, or types=FILE")
     found: dict[str, Any] = {"tiles": [str(job.tile) for job in jobs]}
     if "classes" in truths:
+        learnt = [job for job in jobs if job.usable("LC_reference") is not None]
+        for job in learnt:
+            check_size(job)
         found["classes"] = [one.name for one in jobs[0].production.parameters.classes.classes]
         found["stored"] = _pooled([stored_maps(job, truths["classes"]) for job in jobs], len(found["classes"]))
         progress("scored the stored maps")
-        parts = [held_out(job, truths["classes"], progress) for job in jobs if job.usable("LC_reference") is not None]
-        if parts:
+        if parts := [held_out(job, truths["classes"], progress) for job in learnt]:
             found["held_out"] = _pooled(parts, len(found["classes"]))
     if "types" in truths:
         found["types"] = [one.name for one in TYPES]
@@ -120,10 +122,7 @@ def read_truth(path: str, key: str, grid: GeoBox, classes: Sequence[LandClass]) 
             codes = warp(source, grid, Resampling.nearest, nodata)
     except RasterioError as error:
         raise InputError(f"--truth-raster {key}={path}: cannot be read ({' '.join(str(error).split())})") from None
-    numbers = np.full(codes.shape, -1, "i2")
-    for number, one in enumerate(classes):
-        numbers[codes == one.code] = number
-    numbers[codes == nodata] = -1
+    numbers = np.where(codes == nodata, -1, class_numbers(codes, classes))
     if not (numbers >= 0).any():
         raise InputError(f"--truth-raster {key}={path}: holds none of the classes in the area; name another file")
     return Truth(numbers, tuple(classes))
@@ -137,13 +136,6 @@ def count(predicted: np.ndarray, truth: Truth, where: np.ndarray) -> np.ndarray:
     return found[found.sum(axis=1) > 0]
 
 
-def _numbers(codes: np.ndarray, classes: Sequence[LandClass]) -> np.ndarray:
-    found = np.full(codes.shape, -1, "i8")
-    for number, one in enumerate(classes):
-        found[codes == one.code] = number
-    return found
-
-
 def stored_maps(job: Job, path: str) -> Counts:
     """Base and tuned map, and the labels, on ground without polygons."""
     classes, layer = job.production.parameters.classes.classes, CATALOGUE["LC_base"]
@@ -152,18 +144,22 @@ def stored_maps(job: Job, path: str) -> Counts:
     grid = job.grid_of(layer)
     truth = read_truth(path, "classes", grid, classes)
     tuned = job.usable("LC_tuned")
-    free = rasterise(training_samples(job), grid)[1] < 0 if tuned is not None else np.ones(grid.shape.yx, bool)
-    found = {"base map": count(_numbers(np.asarray(job.array("LC_base")[:]), classes), truth, free)}
+    drawn, polygon = rasterise(training_samples(job) if tuned is not None else (), grid)
+    free = polygon < 0
+
+    def stored(symbol: str) -> np.ndarray:
+        return count(class_numbers(np.asarray(job.array(symbol)[:]), classes), truth, free)
+
+    found = {"base map": stored("LC_base")}
     if tuned is not None:
-        found["tuned map"] = count(_numbers(np.asarray(job.array("LC_tuned")[:]), classes), truth, free)
+        found["tuned map"] = stored("LC_tuned")
         if max(grid.shape) <= LARGEST and not free.all():
-            drawn = rasterise(training_samples(job), grid)[0]
-            target = np.where(free, np.float32(np.nan), _numbers(drawn, classes).astype("f4"))
+            target = with_gaps(np.where(free, -1, class_numbers(drawn, classes)))
             features = read_features(job, Block(0, 0, *grid.shape))
             found[POLYGONS_ALONE] = count(by_pixel(RANDOM_FOREST, job, features, target, free), truth, free)
     labels = job.usable("LC_reference")
     if labels is not None:
-        found["labels"] = count(_numbers(np.asarray(job.array("LC_reference")[:]), classes), truth, free)
+        found["labels"] = stored("LC_reference")
     return found
 
 
@@ -177,21 +173,25 @@ def scored_maps(job: Job, path: str) -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def check_size(job: Job) -> None:
+    """InputError for a tile that is too large to train models on anew."""
+    if max(job.grid_of(CATALOGUE["LC_base"]).shape) > LARGEST:
+        raise InputError(f"tile {job.tile} is too large to train models anew; evaluate a window of at most {LARGEST} pixels")
+
+
 def held_out(job: Job, path: str, progress: Callable[[str], None] = lambda line: None) -> Counts:
     """Models trained anew on the labels of one colour of a chessboard, asked on the other: the network and baselines on the same
     features, and both with bands of 10 m that are only enlarged."""
     grid = job.grid_of(CATALOGUE["LC_base"])
-    if max(grid.shape) > LARGEST:
-        raise InputError(f"tile {job.tile} is too large to train models anew; evaluate a window of at most {LARGEST} pixels")
     configure_threads(job.engine.settings.workers)
     whole, classes = Block(0, 0, *grid.shape), job.production.parameters.classes.classes
     truth = read_truth(path, "classes", grid, classes)
     origin = origin_of(job, whole)
     rows, columns = (np.arange(n) + o for n, o in zip(whole.shape, origin, strict=True))
     white = (rows[:, None] // SQUARE + columns[None, :] // SQUARE) % 2 == 0
-    target = np.where(white, labels_of(job, whole), np.float32(np.nan))
-    labels = np.nan_to_num(labels_of(job, whole), nan=-1).astype("i8")
-    found = {"labels": count(labels, truth, ~white)}
+    labels = labels_of(job, whole)
+    target = np.where(white, labels, np.float32(np.nan))
+    found = {"labels": count(np.nan_to_num(labels, nan=-1).astype("i8"), truth, ~white)}
     for name, features in {"": read_features(job, whole), ", 10 m enlarged": enlarged_features(job, whole)}.items():
         unet = job.production.parameters.unet
         regions = [Region(features, target, origin)]
@@ -247,7 +247,7 @@ def types_maps(job: Job, path: str) -> Counts:
     place = type_points(job)
     free = np.ones(grid.shape.yx, bool)
     free[place.rows, place.columns] = False
-    found = {"centre patches": count(_numbers(np.asarray(job.array("LC_types")[:]), TYPES), truth, free)}
+    found = {"centre patches": count(class_numbers(np.asarray(job.array("LC_types")[:]), TYPES), truth, free)}
     target = np.full(grid.shape.yx, np.float32(np.nan))
     target[place.rows, place.columns] = place.target
     features = stack_features(np.asarray(job.array("LC_mosaic")[:]))

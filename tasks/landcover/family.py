@@ -29,7 +29,15 @@ from imperv.tasks.landcover.reference import (
 )
 from imperv.tasks.landcover.season import SEASON, YEAR
 from imperv.tasks.landcover.starting import STARTING_FILE
-from imperv.tasks.landcover.tuning import make_training, make_tuned, make_tuned_model, not_tuned, training_external
+from imperv.tasks.landcover.tuning import (
+    make_training,
+    make_tuned,
+    make_tuned_model,
+    not_tuned,
+    training_external,
+    tuned_cost,
+    way_external,
+)
 from imperv.tasks.landcover.types import (
     check_points,
     make_types,
@@ -64,7 +72,7 @@ TASKS = {
     "LC_base": Task(make_base, cost=map_cost),
     "LC_confidence": Task(make_confidence, cost=map_cost),
     "LC_training": Task(make_training, training_external, not_needed=not_tuned, cost=nothing),
-    "LC_tuned_model": Task(make_tuned_model, not_needed=not_tuned, cost=nothing),
+    "LC_tuned_model": Task(make_tuned_model, way_external, not_needed=not_tuned, cost=tuned_cost),
     "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=map_cost),
     "LC_types_model": Task(
         make_types_model, points_external, not_needed=not_needed, preflight=check_points, cost=types_training_cost, network=True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.landcover import SEEN
 from imperv.layers.landcover.sieve import sieve
 from imperv.layers.landcover.tuning import STEPS, Head, Samples, answer, nothing
+from imperv.layers.statistics.classes import joint_histogram
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 
@@ -58,17 +59,41 @@ class Answers:
         return Samples(np.ascontiguousarray(shares[:, known].T), np.ascontiguousarray(last)), known
 
 
-def logits_of(answers: Answers, block: Block, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (pixel, class) of the pixels of a block with data, and where these are."""
-    samples, known = answers.read(block, head)
-    return answer(head, samples), known
+class Way(Protocol):
+    """What answers for the pixels of a tile."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the tile."""
+
+    def logits(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (pixel, class) of the pixels of a block with data, and where these are, (y, x) bool."""
 
 
-def classes_of(answers: Answers, block: Block, head: Head, codes: tuple[int, ...], least: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Headed:
+    """The base model's stored answer, and what a head adds to it."""
+
+    answers: Answers
+    head: Head
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """As of `Way`."""
+        rows, columns = self.answers.shares.shape[1:]
+        return rows, columns
+
+    def logits(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """As of `Way`."""
+        samples, known = self.answers.read(block, self.head)
+        return answer(self.head, samples), known
+
+
+def classes_of(way: Way, block: Block, codes: tuple[int, ...], least: int) -> np.ndarray:
     """The map of a block: the most probable class of each pixel, sieved; the first of the list where two are alike."""
-    outer = pad_clipped(block, least + 2, answers.shares.shape[1:]) if least else block
+    outer = pad_clipped(block, least + 2, way.shape) if least else block
     out = np.full(outer.shape, NO_DATA, "u1")
-    logits, known = logits_of(answers, outer, head)
+    logits, known = way.logits(outer)
     out[known] = np.asarray(codes, "u1")[logits.argmax(axis=1)]
     return sieve(out, least)[inner_slices(block, outer)]
 
@@ -77,8 +102,7 @@ def classes_of(answers: Answers, block: Block, head: Head, codes: tuple[int, ...
 class MapBlock:
     """One block of a coded map."""
 
-    answers: Answers
-    head: Head
+    way: Way
     codes: tuple[int, ...]
     least: int
     out: Any
@@ -91,34 +115,35 @@ class MapBlock:
         pixels = np.empty(block.shape, "u1")
         for piece in pieces_of(block):
             here = Block(piece.y0 - block.y0, piece.x0 - block.x0, piece.y1 - block.y0, piece.x1 - block.x0)
-            pixels[here.slices] = classes_of(self.answers, piece, self.head, self.codes, self.least)
+            pixels[here.slices] = classes_of(self.way, piece, self.codes, self.least)
         self.out[block.slices] = pixels
         changed = np.zeros((256, 256), "i8")
         if self.base is not None:
-            before = np.asarray(self.base[block.slices]).astype("i8")
-            changed = np.bincount(before.ravel() * 256 + pixels.ravel().astype("i8"), minlength=65536).reshape(256, 256)
+            changed = joint_histogram(np.asarray(self.base[block.slices]), pixels)
         return report({self.layer.symbol: pixels}, self.layer), changed
 
 
-def pieces_of(block: Block) -> Iterator[Block]:
-    """Pieces of a block on the chunks of the store."""
-    for y in range(block.y0, block.y1, PIECE):
-        for x in range(block.x0, block.x1, PIECE):
-            yield Block(y, x, min(y + PIECE, block.y1), min(x + PIECE, block.x1))
+def pieces_of(block: Block, edge: int = PIECE) -> Iterator[Block]:
+    """Pieces of a block, by default on the chunks of the store."""
+    for y in range(block.y0, block.y1, edge):
+        for x in range(block.x0, block.x1, edge):
+            yield Block(y, x, min(y + edge, block.y1), min(x + edge, block.x1))
 
 
-def make_map(job: Job, layer: Layer, head: Head | None = None, base: str = "") -> tuple[str, dict[str, Any]]:
-    """Write a coded map: digest and statistics, with ``changed`` (from, to, pixels) against the layer `base`."""
-    answers, parameters = Answers.of(job), job.production.parameters
+def make_map(
+    job: Job, layer: Layer, way: Way, base: str = "", run: Callable[..., Any] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Write a coded map: digest and statistics, with ``changed`` (from, to, pixels) against the layer `base`.
+
+    Blocks are made by `run`, by default the engine's `map`.
+    """
+    parameters = job.production.parameters
     codes = tuple(c.code for c in parameters.classes.classes)
     with job.store.writing_arrays(
         job.place(layer.symbol), job.grid_of(layer), layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
-        work = MapBlock(
-            answers, head or answers.nothing, codes, parameters.map.sieve, out[layer.symbol], layer,
-            job.array(base) if base else None,
-        )  # fmt: skip
-        found = job.engine.map(work, job.blocks_of(layer), map_bytes(job, layer), layer.symbol)
+        work = MapBlock(way, codes, parameters.map.sieve, out[layer.symbol], layer, job.array(base) if base else None)
+        found = (run or job.engine.map)(work, job.blocks_of(layer), map_bytes(job, layer), layer.symbol)
     digest, statistics = summarise(layer, [part for part, _ in found])
     table = sum((changed for _, changed in found), np.zeros((256, 256), "i8"))
     np.fill_diagonal(table, 0)
@@ -129,7 +154,8 @@ def make_map(job: Job, layer: Layer, head: Head | None = None, base: str = "") -
 
 def make_base(job: Job, layer: Layer) -> Made:
     """LC_base."""
-    digest, statistics = make_map(job, layer)
+    answers = Answers.of(job)
+    digest, statistics = make_map(job, layer, Headed(answers, answers.nothing))
     return Made(digest, statistics)
 
 

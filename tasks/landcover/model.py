@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,14 @@ def _none(job: Job, reason: str) -> Made:
     return Made("", {}, (f"{reason}: the models of the nearest tiles are used",), made=False, reason=reason)
 
 
-def training_regions(job: Job) -> list[Region]:
-    """The whole ground where memory allows, else a sample of regions drawn by the seed; none without features and labels."""
+def training_regions(
+    job: Job, target_of: Callable[[Job, Block], np.ndarray] = labels_of, first: Sequence[tuple[int, int]] = ()
+) -> list[Region]:
+    """The whole ground where memory allows, else a sample of regions drawn by the seed; none without features and labels.
+
+    `target_of` gives the targets of a block, (y, x) float32 with NaN for none. Regions that hold the pixels (row, column) of
+    `first` come before others.
+    """
     unet, grid = job.production.parameters.unet, job.grid_of(CATALOGUE["LC_mosaic"])
     room = int(job.engine.budget * TRAINING_SHARE) // (4 * (len(unet.names) + 1))
     rows, columns = grid.shape
@@ -84,11 +91,14 @@ def training_regions(job: Job) -> list[Region]:
     if rows * columns > room:
         every = list(block_grid(grid, REGION))
         count = max(1, min(len(every), room // REGION**2))
-        chosen = np.random.default_rng([unet.seed, 41]).choice(len(every), count, replace=False)
-        blocks = [every[k] for k in sorted(chosen.tolist())]
+        chosen = np.random.default_rng([unet.seed, 41]).choice(len(every), count, replace=False).tolist()
+        number = {(b.y0 // REGION, b.x0 // REGION): k for k, b in enumerate(every)}
+        held = Counter(number[y // REGION, x // REGION] for y, x in first)
+        wanted = dict.fromkeys([k for k, _ in held.most_common()] + chosen)
+        blocks = [every[k] for k in sorted(list(wanted)[:count])]
     regions = []
     for block in blocks:
-        target = labels_of(job, block)
+        target = target_of(job, block)
         if not np.isfinite(target).any():
             continue
         features = np.empty((len(unet.names), *block.shape), "f4")

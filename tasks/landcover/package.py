@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imperv.layers.catalogue import CATALOGUE
+from imperv.layers.statistics.scores import percent_text
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.delivery.metadata_pdf import Section
 from imperv.tasks.delivery.package import Contents, write_package
@@ -18,7 +19,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
 from imperv.tasks.landcover.rounds import present, read_round, write_round
 from imperv.tasks.landcover.session import restore
-from imperv.tasks.landcover.tuning import present_head
+from imperv.tasks.landcover.tuning import present_change
 from imperv.tasks.samples import as_geojson, of_store
 from imperv.tasks.store.overlay import Overlay
 
@@ -59,7 +60,7 @@ def _is_made(job: Job, table: Mapping[str, Any]) -> bool:
     base, model = job.usable("LC_probability"), job.usable("LC_tuned_model")
     return (
         bool(table["finished"]) and base is not None and model is not None and table["base"] == base.version
-        and table["head"] == present_head(job).to_json()
+        and all(table.get(key) == value for key, value in present_change(job).items())
     )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def _accuracy_of_base(job: Job) -> Section:
         return Section("Accuracy of the base model", ("The base model is of another tile; no accuracy is known here.",))
     rows = [["Network", "Overall accuracy", "Mean F1"]]
     for k, member in enumerate(record.statistics["history"], 1):
-        rows.append([str(k), *(_percent(member["scores"].get(name)) for name in ("oa", "f1"))])
+        rows.append([str(k), *(percent_text(member["scores"].get(name)) for name in ("oa", "f1"))])
     text = "Against the labels that it learnt from, which have errors of their own, on blocks of ground that were held out:"
     return Section("Accuracy of the base model", (text,), rows)
 
@@ -121,18 +122,10 @@ def _accuracy_of_round(table: Mapping[str, Any]) -> Section:
     scores, names = table["scores"], table["scores"]["classes"]
     text = [
         f"Round {table['round']}: {scores['polygons']} polygons; {100 * table['changed_share']:.1f} % of the base map changed.",
-        f"On polygons that were left out in turn, each counted alike: overall accuracy {_percent(scores['scores'].get('oa'))}.",
+        f"On polygons that were left out in turn, each counted alike: accuracy {percent_text(scores['scores'].get('oa'))}.",
     ]
     rows: list[Sequence[str]] = [["Class", "Polygons", "Pixels", "F1 on left-out polygons"]]
     for k, name in enumerate(names):
         drawn = table["classes"].get(name, {"polygons": 0, "pixels": 0})
-        rows.append([name, str(drawn["polygons"]), str(drawn["pixels"]), _percent(scores["scores"].get(f"f1_{k}"))])
+        rows.append([name, str(drawn["polygons"]), str(drawn["pixels"]), percent_text(scores["scores"].get(f"f1_{k}"))])
     return Section("Accuracy of the tuned map", text, rows)
-
-
-def _percent(score: Any) -> str:
-    """With its interval of 95 %."""
-    if not score or score["value"] is None:
-        return "–"
-    text = f"{100 * score['value']:.1f} %"
-    return text if score["low"] is None else f"{text} ({100 * score['low']:.1f} to {100 * score['high']:.1f})"

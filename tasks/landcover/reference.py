@@ -11,6 +11,7 @@ from rasterio.enums import Resampling
 
 from imperv.grids import Block, block_grid, inner_slices, pad_clipped
 from imperv.layers.catalogue import Layer
+from imperv.layers.landcover.classes import class_numbers
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.landcover.labels import FARTHEST, UNLABELLED, Shift, footprint_shift, moved, reference_labels, roof_contrast
 from imperv.layers.reflectance import ndvi
@@ -213,10 +214,11 @@ def _is_made(job: Job, symbol: str) -> bool:
 
 def labels_of(job: Job, block: Block) -> np.ndarray:
     """Number of the class of each pixel of a block, (y, x) float32 from 0, NaN where there is no label."""
-    classes = job.production.parameters.classes.classes
-    codes = np.asarray(job.array("LC_reference")[block.slices])
-    numbers = np.full(256, np.nan, "f4")
-    for number, one in enumerate(classes):
-        numbers[one.code] = number
-    found: np.ndarray = numbers[codes]
-    return found
+    return with_gaps(
+        class_numbers(np.asarray(job.array("LC_reference")[block.slices]), job.production.parameters.classes.classes)
+    )
+
+
+def with_gaps(numbers: np.ndarray) -> np.ndarray:
+    """Numbers of classes as networks learn them: float32, NaN where there is none."""
+    return np.where(numbers >= 0, numbers, np.nan).astype("f4")

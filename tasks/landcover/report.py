@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.catalogue import CATALOGUE, topological_order
-from imperv.layers.landcover.classes import LandClass, palette_of
+from imperv.layers.landcover.classes import LandClass, class_numbers, palette_of
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.landcover.patches import TYPES
 from imperv.layers.palette import CONFIDENCE
 from imperv.layers.statistics.accuracy import accuracy, stratum_weights
+from imperv.layers.statistics.scores import percent_text
 from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.points import read_points
@@ -172,9 +173,7 @@ def estimated_areas(job: Job, symbol: str, classes: Sequence[LandClass], counts:
     if not job.production.references.sample:
         return None
     place = read_points(job.path(job.production.references.sample), classes, job.grid_of(CATALOGUE[symbol]), "references.sample")
-    numbers = {one.code: k for k, one in enumerate(classes)}
-    codes = np.asarray(job.array(symbol)[:])[place.rows, place.columns]
-    mapped = np.array([numbers.get(int(code), -1) for code in codes])
+    mapped = class_numbers(np.asarray(job.array(symbol)[:])[place.rows, place.columns], classes)
     known = mapped >= 0
     matrices = np.zeros((int(known.sum()), len(classes), len(classes)))
     matrices[np.arange(len(matrices)), mapped[known], place.target[known]] = 1
@@ -196,14 +195,7 @@ def _scores(statistics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "names": names,
         "confusion": statistics["confusion"],
-        "oa": _interval(scores.get("oa")),
-        "f1": [_interval(scores.get(f"f1_{k}")) for k in range(len(names))],
+        "oa": percent_text(scores.get("oa")),
+        "f1": [percent_text(scores.get(f"f1_{k}")) for k in range(len(names))],
         "polygons": statistics.get("polygons"),
     }
-
-
-def _interval(score: Mapping[str, Any] | None) -> str:
-    if not score or score["value"] is None:
-        return "–"
-    text = f"{100 * score['value']:.1f}"
-    return text if score["low"] is None else f"{text} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"

@@ -15,6 +15,12 @@ from imperv.tasks.job import Job
 
 FOLDER = "rounds"
 
+CHANGES = ("head", "networks")
+"""Keys of a round of which one has what it adds to, or puts in place of, the base model's answer."""
+
+BULKY = ("polygons", *CHANGES)
+"""Keys of a round that are left out where rounds are listed."""
+
 
 def _path(job: Job, name: str) -> str:
     _, *place = PurePosixPath(job.place("LC_probability").data).parent.parts
@@ -60,6 +66,11 @@ def choose(job: Job, number: int) -> None:
     if number:
         read_round(job, number)
     job.store.write_text(_path(job, "present"), json.dumps({"round": number}) + "\n")
+
+
+def trains(job: Job) -> bool:
+    """Whether the present round trains networks on, the slow way."""
+    return "networks" in read_round(job, present(job))
 
 
 def polygons_of(job: Job) -> str:

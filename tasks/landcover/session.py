@@ -17,13 +17,15 @@ from odc.geo.geobox import geobox_union_conservative
 
 from imperv.grids import Block, Tile
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.landcover.tuning import Head, answer, softmax
+from imperv.layers.landcover.tuning import softmax
+from imperv.layers.statistics.classes import joint_histogram
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job, utc_now
-from imperv.tasks.landcover.maps import Answers, block_of_tile, classes_of
-from imperv.tasks.landcover.rounds import choose, numbers, present, read_round, write_round
-from imperv.tasks.landcover.tuning import fit, present_head, scores_of, training_samples
+from imperv.tasks.landcover.maps import Answers, Headed, Way, block_of_tile, classes_of, pieces_of
+from imperv.tasks.landcover.network_tuning import start_of
+from imperv.tasks.landcover.rounds import BULKY, choose, numbers, present, read_round, write_round
+from imperv.tasks.landcover.tuning import fit, present_change, scores_of_head, training_samples, way_of
 from imperv.tasks.nodes import make_node
 from imperv.tasks.samples import Sample, as_geojson, pixels_of, read_samples
 
@@ -75,17 +77,23 @@ def _inside(shape: shapely.Geometry, area: shapely.Geometry) -> shapely.Geometry
     return shapely.union_all([part for part in parts if shapely.get_dimensions(part) == shapely.get_dimensions(shape)])
 
 
-def tune_tile(job: Job, samples: Sequence[Sample]) -> dict[str, Any]:
+def tune_tile(job: Job, samples: Sequence[Sample], networks: bool = False) -> dict[str, Any]:
     """A round: the map tuned by polygons, made and delivered; what `read_round` gives.
 
-    Without polygons the map is that of the base model, to the bit. InputError without a base map, TileBusyError where another
-    process works on the tile.
+    A head is fitted, in seconds, or `networks` of the base model are trained on, in minutes; a training that was stopped goes on
+    where the round is restored. Without polygons the map is that of the base model, to the bit. InputError without a base map, or
+    for networks without polygons or model; TileBusyError where another process works on the tile.
     """
     require_base(job)
+    if networks:
+        start_of(job)
+        if not samples:
+            raise InputError(f"tile {job.tile}: networks are not trained on without polygons; draw some, or leave --network out")
     with job.store.tile_lock(job.tile, job.engine.settings.lease):
         number = max(numbers(job), default=0) + 1
         polygons = json.loads(as_geojson(samples, degrees=False))
-        write_round(job, number, {"round": number, "created": utc_now(), "polygons": polygons, "finished": False})
+        begun = {"round": number, "created": utc_now(), "polygons": polygons, "finished": False}
+        write_round(job, number, begun | ({"networks": {}} if networks else {}))
         return _switched(job, number)
 
 
@@ -119,17 +127,20 @@ def _made(job: Job, number: int) -> dict[str, Any]:
     tuned = records["LC_tuned"].statistics
     mapped = tuned["LC_tuned"]["pixels"] - tuned["LC_tuned"]["outside"]
     changed = sum(count for _, _, count in tuned["changed"])
-    found = read_round(job, number) | {
-        "finished": True,
-        "base": job.usable("LC_probability").version,  # type: ignore[union-attr]
-        "head": present_head(job).to_json(),
-        "scores": dict(records["LC_tuned_model"].statistics),
-        "classes": records["LC_training"].statistics["classes"],
-        "changed": tuned["changed"],
-        "changed_share": changed / mapped if mapped else 0.0,
-        "seconds": round(sum(record.seconds for record in records.values()), 3),
-        "warnings": [line for record in records.values() for line in record.warnings],
-    }
+    found = (
+        read_round(job, number)
+        | {
+            "finished": True,
+            "base": job.usable("LC_probability").version,  # type: ignore[union-attr]
+            "scores": dict(records["LC_tuned_model"].statistics),
+            "classes": records["LC_training"].statistics["classes"],
+            "changed": tuned["changed"],
+            "changed_share": changed / mapped if mapped else 0.0,
+            "seconds": round(sum(record.seconds for record in records.values()), 3),
+            "warnings": [line for record in records.values() for line in record.warnings],
+        }
+        | present_change(job)
+    )
     write_round(job, number, found)
     return found
 
@@ -141,15 +152,17 @@ def rounds(job: Job) -> list[dict[str, Any]]:
     for number in numbers(job):
         table = read_round(job, number)
         count = len(table["polygons"]["features"])
-        short = {key: value for key, value in table.items() if key not in ("polygons", "head")}
+        short = {key: value for key, value in table.items() if key not in BULKY}
+        short["way"] = "networks" if "networks" in table else "head"
         found.append(short | {"polygons": count, "present": number == now})
     return found
 
 
-def head_of(job: Job, number: int, answers: Answers) -> Head:
-    """The head of a round that was finished on the present base model; 0 is the base model's own answer."""
+def way_of_round(job: Job, number: int) -> Way:
+    """How a round answers that was finished on the present base model; 0 is the base model's own answer."""
     if number == 0:
-        return answers.nothing
+        answers = Answers.of(job)
+        return Headed(answers, answers.nothing)
     table, base = read_round(job, number), job.record("LC_probability")
     if not table["finished"]:
         raise InputError(f"round {number} of tile {job.tile} was not finished; `imperv landcover restore` finishes it")
@@ -158,15 +171,15 @@ def head_of(job: Job, number: int, answers: Answers) -> Head:
             f"round {number} of tile {job.tile} was tuned on another base map; `imperv landcover restore {job.tile} {number}` "
             "tunes the present one with its polygons"
         )
-    return Head.from_json(table["head"])
+    return way_of(job, table)
 
 
 def map_of_round(job: Job, number: int, block: Block) -> np.ndarray:
     """The map of a round, (y, x) uint8 codes of a block of 5 m, without making it the present one; 0 is the base map."""
     require_base(job)
-    answers, parameters = Answers.of(job), job.production.parameters
+    parameters = job.production.parameters
     codes = tuple(one.code for one in parameters.classes.classes)
-    return classes_of(answers, block, head_of(job, number, answers), codes, parameters.map.sieve)
+    return classes_of(way_of_round(job, number), block, codes, parameters.map.sieve)
 
 
 def preview(job: Job, samples: Sequence[Sample], block: Block) -> tuple[np.ndarray, dict[str, Any]]:
@@ -175,21 +188,21 @@ def preview(job: Job, samples: Sequence[Sample], block: Block) -> tuple[np.ndarr
     answers, parameters = Answers.of(job), job.production.parameters
     classes = parameters.classes.classes
     tuned, polygons = fit(job, answers, samples, parameters.tuning)
-    codes = classes_of(answers, block, tuned.head, tuple(one.code for one in classes), parameters.map.sieve)
-    return codes, scores_of(tuned, polygons, [one.name for one in classes])
+    codes = classes_of(Headed(answers, tuned.head), block, tuple(one.code for one in classes), parameters.map.sieve)
+    return codes, scores_of_head(job, tuned, polygons)
 
 
 def compare(job: Job, first: int, second: int) -> dict[str, Any]:
     """Two rounds, 0 for the base map: pixels by class in both maps, and scores of each."""
     require_base(job)
-    answers, parameters = Answers.of(job), job.production.parameters
+    parameters = job.production.parameters
     classes = parameters.classes.classes
     codes = tuple(one.code for one in classes)
-    heads = [head_of(job, number, answers) for number in (first, second)]
+    ways = [way_of_round(job, number) for number in (first, second)]
     table = np.zeros((256, 256), "i8")
     for block in block_of_tile(job):
-        a, b = (classes_of(answers, block, head, codes, parameters.map.sieve) for head in heads)
-        table += np.bincount(a.ravel().astype("i8") * 256 + b.ravel(), minlength=65536).reshape(256, 256)
+        a, b = (classes_of(way, block, codes, parameters.map.sieve) for way in ways)
+        table += joint_histogram(a, b)
     inside = table[np.ix_(codes, codes)]
     known = {number: read_round(job, number)["scores"] for number in (first, second) if number}
     return {
@@ -224,17 +237,17 @@ def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Sugges
     require_base(job)
     answers, classes = Answers.of(job), job.production.parameters.classes.classes
     number = present(job)
-    head = head_of(job, number, answers)
+    way = way_of_round(job, number)
     drawn = _drawn(job, number)
     found = []
     blocks = block_of_tile(job)
     taken = min(pieces or len(blocks), len(blocks))
     for block in (blocks[k * len(blocks) // taken] for k in range(taken)):
-        samples, known = answers.read(block, head)
+        logits, known = way.logits(block)
         if not known.any():
             continue
-        base = samples.shares.argmax(axis=1)
-        shares = softmax(answer(head, samples))
+        base = np.asarray(answers.shares[(slice(None), *block.slices)])[:, known].argmax(axis=0)
+        shares = softmax(logits)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :2]
         rows = np.arange(len(shares))
         doubt = np.full(known.shape, -1.0)
@@ -245,7 +258,7 @@ def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Sugges
             if block.y0 - NEAR <= y < block.y1 + NEAR and block.x0 - NEAR <= x < block.x1 + NEAR:
                 a, b = y - block.y0, x - block.x0
                 doubt[max(a - NEAR, 0) : max(a + NEAR + 1, 0), max(b - NEAR, 0) : max(b + NEAR + 1, 0)] = -1
-        for cell in _cells(block.shape):
+        for cell in pieces_of(Block(0, 0, *block.shape), CELL):
             part = doubt[cell.slices]
             a, b = divmod(int(part.argmax()), part.shape[1])
             if part[a, b] < 0:
@@ -255,13 +268,6 @@ def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Sugges
             names = [classes[int(c)].name for c in (base[k], order[k, 0], order[k, 1])]
             found.append(Suggestion(block.y0 + y, block.x0 + x, round(float(doubt[y, x]), 4), *names))
     return _spread(found, count, job.grid_of(CATALOGUE["LC_probability"]).shape.yx)
-
-
-def _cells(shape: tuple[int, int]) -> list[Block]:
-    return [
-        Block(y, x, min(y + CELL, shape[0]), min(x + CELL, shape[1]))
-        for y in range(0, shape[0], CELL) for x in range(0, shape[1], CELL)
-    ]  # fmt: skip
 
 
 def _drawn(job: Job, number: int) -> set[tuple[int, int]]:

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,15 +14,14 @@ import numpy as np
 from imperv.grids import Block, Bounds
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.landcover.classes import palette_of
-from imperv.layers.landcover.tuning import Head
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.teaching import Taught, Teaching, View
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
-from imperv.tasks.landcover.maps import PIECE, Answers, classes_of
+from imperv.tasks.landcover.maps import PIECE, Way, classes_of
 from imperv.tasks.landcover.reference import check_labels
-from imperv.tasks.landcover.rounds import FOLDER, numbers, present
-from imperv.tasks.landcover.session import compare, head_of, preview, read_polygons, rounds, suggest, without_base
+from imperv.tasks.landcover.rounds import FOLDER, numbers, present, read_round
+from imperv.tasks.landcover.session import compare, preview, read_polygons, rounds, suggest, way_of_round, without_base
 from imperv.tasks.landcover.settings import ClassesParameters
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.settings.production import Production
@@ -105,14 +103,9 @@ class RoundPixels:
     """The map of a round as map tiles read it, computed in the pieces of the store and kept by them."""
 
     job: Job
-    head: Head
+    way: Way
     version: str
     labels: tuple[str, ...] = ()
-
-    @cached_property
-    def answers(self) -> Answers:
-        """Of the base model."""
-        return Answers.of(self.job)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -136,9 +129,7 @@ class RoundPixels:
         block = Block(y, x, min(y + PIECE, rows), min(x + PIECE, columns))
         parameters = self.job.production.parameters
         codes = tuple(one.code for one in parameters.classes.classes)
-        found: np.ndarray = PIECES.made(
-            (self.version, y, x), lambda: classes_of(self.answers, block, self.head, codes, parameters.map.sieve)
-        )
+        found: np.ndarray = PIECES.made((self.version, y, x), lambda: classes_of(self.way, block, codes, parameters.map.sieve))
         return found
 
 
@@ -158,12 +149,15 @@ def _taught(job: Job, layer: Layer, number: int) -> Taught | None:
     if base is None:
         return None
     try:
-        head = head_of(job, number, Answers.of(job))
+        table = read_round(job, number)
+        if "networks" in table:
+            return None
+        way = way_of_round(job, number)
     except InputError:  # it was not finished, or is of another base map: restoring makes it
         return None
-    version = digest_of([str(job.tile), base.version, head.to_json(), layer.codes, job.production.parameters.map.sieve])
+    version = digest_of([str(job.tile), base.version, table["head"], layer.codes, job.production.parameters.map.sieve])
     period = PurePosixPath(job.place(TUNED).data).parent.name
-    pixels = RoundPixels(job, head, version)
+    pixels = RoundPixels(job, way, version)
     return Taught(number, str(job.tile), job.bounds, version, layer, period, pixels, lambda: _stands(job, base.version))
 
 
@@ -185,11 +179,14 @@ def compared(job: Job, first: int, second: int) -> dict[str, Any]:
         raise InputError(
             f"tile {job.tile} has more than {LARGE // 10**6} million pixels, too many to be compared here; use `{command}`"
         )
+    for number in (first, second):
+        _require_head(job, number, f"imperv landcover compare {job.tile} {first} {second}")
     return compare(job, first, second)
 
 
 def places(job: Job, most: int) -> list[dict[str, Any]]:
     """Where a polygon would tell most, as squares of three pixels."""
+    _require_head(job, present(job), f"imperv landcover suggest {job.tile}")
     grid = job.grid_of(CATALOGUE[ANSWER])
     found = []
     for one in suggest(job, most, SPREAD):
@@ -197,6 +194,12 @@ def places(job: Job, most: int) -> list[dict[str, Any]]:
         about = {"doubt": one.doubt, "base": one.base, "tuned": one.tuned, "second": one.other}
         found.append({"bounds": [box.left, box.bottom, box.right, box.top], **about})
     return found
+
+
+def _require_head(job: Job, number: int, command: str) -> None:
+    """InputError for a round whose networks were trained on: TensorFlow answers for it, which a portal does not load."""
+    if number and "networks" in read_round(job, number):
+        raise InputError(f"round {number} of tile {job.tile} has networks of its own, which are not asked here; use `{command}`")
 
 
 TEACHING = Teaching(

@@ -18,6 +18,7 @@ from imperv.layers.landcover.patches import (
     PatchParameters,
     Points,
     build_patch_network,
+    cut_patches,
     predict_dense,
     train_patches,
 )
@@ -28,14 +29,10 @@ from imperv.layers.statistics.scores import estimates
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made, attributes, report, summarise
+from imperv.tasks.landcover.maps import NO_DATA, PIECE, pieces_of
 from imperv.tasks.landcover.points import Place, read_points
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.store.records import digest_of
-
-NO_DATA = 255
-
-PIECE = 500
-"""Edge of what is predicted at once, pixels."""
 
 MOST_POINTS = 20_000
 """Points that are learnt from; more are drawn from by the seed."""
@@ -80,17 +77,27 @@ def read_features(job: Job, block: Block) -> np.ndarray:
     return out
 
 
+def features_around(job: Job, piece: Block, reach: int) -> np.ndarray:
+    """Features of a piece and `reach` pixels around it, (feature, y, x)."""
+    far = reach + REACH
+    return read_features(job, Block(piece.y0 - far, piece.x0 - far, piece.y1 + far, piece.x1 + far))[
+        :, REACH:-REACH, REACH:-REACH
+    ]
+
+
 def make_types_model(job: Job, layer: Layer) -> Made:
     """Train the network on points; scores are of points in blocks of ground that it did not learn from."""
     parameters = job.production.parameters.types
     configure_threads(job.engine.settings.workers)
     place = type_points(job)
-    reach = parameters.reach + REACH
+    reach, (rows, columns) = parameters.reach, job.grid_of(CATALOGUE["LC_mosaic"]).shape
     patches = np.empty((len(place.rows), parameters.patch, parameters.patch, len(URBAN15)), "f4")
-    for k, (y, x) in enumerate(zip(place.rows.tolist(), place.columns.tolist(), strict=True)):
-        around = read_features(job, Block(y - reach, x - reach, y + reach + 1, x + reach + 1))
-        patches[k] = np.moveaxis(around[:, REACH:-REACH, REACH:-REACH], 0, -1)
-    known = np.isfinite(patches[:, parameters.reach, parameters.reach]).all(axis=-1)
+    for piece in pieces_of(Block(0, 0, rows, columns)):
+        y, x = place.rows - piece.y0, place.columns - piece.x0
+        mine = (y >= 0) & (y < piece.shape[0]) & (x >= 0) & (x < piece.shape[1])
+        if mine.any():
+            patches[mine] = cut_patches(features_around(job, piece, reach), y[mine] + reach, x[mine] + reach, parameters.patch)
+    known = np.isfinite(patches[:, reach, reach]).all(axis=-1)
     block = place.rows // parameters.block * 100_000 + place.columns // parameters.block
     points = Points(patches[known], place.target[known], block[known])
     try:
@@ -139,12 +146,9 @@ def make_types(job: Job, layer: Layer) -> Made:
     ) as out:
         for block in blocks:
             pixels = np.full(block.shape, NO_DATA, "u1")
-            for y in range(block.y0, block.y1, PIECE):
-                for x in range(block.x0, block.x1, PIECE):
-                    piece = Block(y, x, min(y + PIECE, block.y1), min(x + PIECE, block.x1))
-                    pixels[y - block.y0 : piece.y1 - block.y0, x - block.x0 : piece.x1 - block.x0] = types_of(
-                        job, piece, model, normalisation, parameters, codes
-                    )
+            for piece in pieces_of(block):
+                here = Block(piece.y0 - block.y0, piece.x0 - block.x0, piece.y1 - block.y0, piece.x1 - block.x0)
+                pixels[here.slices] = types_of(job, piece, model, normalisation, parameters, codes)
             out[layer.symbol][block.slices] = pixels
             reports.append(report({layer.symbol: pixels}, layer))
             one_more()
@@ -157,9 +161,7 @@ def types_of(
 ) -> np.ndarray:
     """Codes of a piece, as patch by patch."""
     reach = parameters.reach
-    outer = Block(piece.y0 - reach - REACH, piece.x0 - reach - REACH, piece.y1 + reach + REACH, piece.x1 + reach + REACH)
-    features = read_features(job, outer)[:, REACH:-REACH, REACH:-REACH]
-    answers = predict_dense(model, normalisation, features, reach)[:, reach:-reach, reach:-reach]
+    answers = predict_dense(model, normalisation, features_around(job, piece, reach), reach)[:, reach:-reach, reach:-reach]
     known = np.isfinite(answers[0])
     found: np.ndarray = np.where(known, codes[np.where(known, answers, 0).argmax(axis=0)], NO_DATA)
     return found

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from imperv.layers.catalogue import Layer
-from imperv.layers.network.fitting import DivergenceError
+from imperv.layers.network.fitting import Choice, DivergenceError, least
 from imperv.layers.network.heads import Head
 from imperv.layers.network.sampling import Region
 from imperv.layers.network.training import Trained, train
@@ -39,7 +39,7 @@ def train_and_store(
     ground is too small to be split, or the training diverges twice.
     """
     start = starting_model(job, layer.symbol) if parameters.transfer else None
-    trained, warnings = _train(job, layer, regions, parameters, start, versions, head)
+    trained, warnings = train_on(job, layer, regions, parameters, start, versions, head)
     place, metadata = job.place(layer.symbol), trained.metadata()
     job.store.remove_record(place.record)
     with tempfile.TemporaryDirectory() as folder:
@@ -59,11 +59,14 @@ def train_and_store(
     )
 
 
-def _train(
+def train_on(
     job: Job, layer: Layer, regions: Sequence[Region], parameters: NetworkParameters, start: Record | None,
-    versions: Mapping[str, str], head: Head | None,
+    versions: Mapping[str, str], head: Head | None, choice: Choice = least,
 ) -> tuple[Trained, tuple[str, ...]]:  # fmt: skip
-    """Train from a start if there is one, and once more from another seed if that diverges."""
+    """Train from a start if there is one, and once more from another seed if that diverges: the model, and warnings.
+
+    The state after each epoch stays in the store until `drop_checkpoint`. WorkError as of `train_and_store`.
+    """
     total, done = parameters.members * parameters.epochs, [0]
 
     def advance(*_: object) -> None:
@@ -73,12 +76,12 @@ def _train(
 
     warnings: tuple[str, ...] = ()
     for attempt in (parameters, parameters.model_copy(update={"seed": parameters.seed + OTHER_SEED})):
-        key = _training_key(job, layer, attempt, start, versions)
+        key = training_key(job, layer, attempt, start, versions)
         keep = partial(save_checkpoint, job, layer.symbol, key)
         initial = load_start(job, start) if start else None
         try:
             state = load_checkpoint(job, layer.symbol, key)
-            return train(regions, attempt, advance, initial, state, keep, head), warnings
+            return train(regions, attempt, advance, initial, state, keep, head, choice), warnings
         except DivergenceError as error:
             warnings = (f"the training diverged ({error}) and was repeated from another seed",)
         except ValueError as error:
@@ -89,10 +92,8 @@ def _train(
     )
 
 
-def _training_key(
-    job: Job, layer: Layer, parameters: NetworkParameters, start: Record | None, versions: Mapping[str, str]
-) -> str:
-    """Key of a training, which its checkpoints must have."""
+def training_key(job: Job, layer: Layer, parameters: NetworkParameters, start: Record | None, versions: Mapping[str, str]) -> str:
+    """Key of a training, which its checkpoints must have: equal keys, equal weights."""
     inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
     return digest_of(
         {

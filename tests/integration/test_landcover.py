@@ -13,6 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -449,6 +450,106 @@ def test_a_killed_round_goes_on(copied, capsys):
         assert "not finished" in capsys.readouterr().out
     assert main(["landcover", "restore", TILE, "1", "-c", str(copied)]) == 0
     assert session.rounds(job)[0]["finished"] and set(states(copied, capsys).values()) == {"up to date"}
+
+
+@pytest.fixture(scope="module")
+def trained_on(finished, tmp_path_factory) -> Path:
+    """A copy whose first round trained networks on, by patches of grass that a person calls water."""
+    folder = tmp_path_factory.mktemp("trained") / "p"
+    shutil.copytree(finished.parent, folder)
+    file = folder / finished.name
+    quick = "folds = 2\nepochs = 3\nsteps = 20\nlearning_rate = 0.01\nshares = 0.0\nbase = 2.0\n"
+    file.write_text(f"{file.read_text()}[parameters.tuning]\n{quick}")
+    inside = np.argwhere(cv2.erode((truth(file) == 5).astype("u1"), np.ones((11, 11)), borderValue=0))
+    features = []
+    for y, x in np.random.default_rng(3).permutation(inside)[:16].tolist():
+        left, top = BBOX[0] + 5 * (x - 4), BBOX[3] - 5 * (y - 4)
+        shape = json.loads(shapely.to_geojson(shapely.box(left, top - 45, left + 45, top)))
+        features.append({"type": "Feature", "properties": {"class": "water"}, "geometry": shape})
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
+    text = json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
+    (folder / "training/other.geojson").write_text(text)
+    given = ["-c", str(file), "-p", str(folder / "training/other.geojson"), "--network"]
+    assert main(["landcover", "tune", TILE, *given]) == 0
+    return file
+
+
+@pytest.mark.timeout(3000)
+def test_networks_that_are_trained_on_learn_what_polygons_say(trained_on):
+    job = job_of(trained_on)
+    base, tuned = job.array("LC_base")[:], job.array("LC_tuned")[:]
+    grass = truth(trained_on) == 5
+    assert (base[grass] == 7).mean() < 0.1 and (tuned[grass] == 7).mean() > 0.5
+    trees = truth(trained_on) == 4
+    assert (tuned[trees] == 4).mean() > (base[trees] == 4).mean() - 0.1
+    (found,) = session.rounds(job)
+    assert (found["way"], found["polygons"], found["scores"]["networks"], found["finished"]) == ("networks", 16, 2, True)
+    assert 8 < np.sum(found["scores"]["confusion"]) < 17  # a guard band lies in neither part
+
+
+@pytest.mark.timeout(3000)
+def test_rounds_of_networks_are_kept_restored_and_packed(trained_on, tmp_path, capsys):
+    shutil.copytree(trained_on.parent, tmp_path / "p")
+    file = tmp_path / "p" / trained_on.name
+    job = job_of(file)
+    wanted = job.array("LC_tuned")[:]
+    part = Block(30, 40, 130, 240)
+    assert (session.map_of_round(job, 1, part) == wanted[part.slices]).mean() > 0.999  # other windows, other rounding
+    assert session.compare(job, 0, 1)["changed_share"] > 0.05 and len(session.suggest(job, 4)) == 4
+    assert main(["landcover", "tune", TILE, "-c", str(file), "-p", str(file.parent / "training/other.geojson")]) == 0
+    assert [one["way"] for one in session.rounds(job)] == ["networks", "head"]
+    heads = job.array("LC_tuned")[:]
+    assert not np.array_equal(heads, wanted)
+    before = contents(file.parent / "store")
+    assert main(["package", TILE, "-c", str(file), "--round", "1", "-o", str(tmp_path / "a.zip")]) == 0
+    assert contents(file.parent / "store") == before
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path)
+    with rasterio.open(tmp_path / "classification.tif") as source:
+        assert np.array_equal(source.read(1), wanted)
+    began = time.process_time()
+    assert main(["landcover", "restore", TILE, "1", "-c", str(file)]) == 0
+    assert np.array_equal(job.array("LC_tuned")[:], wanted)
+    assert "networks" in session.rounds(job)[0]["way"] and time.process_time() - began < 60
+    assert set(states(file, capsys).values()) == {"up to date"}
+    assert main(["report", TILE, "-c", str(file)]) == 0
+
+
+@pytest.mark.timeout(3000)
+def test_a_training_of_a_round_that_was_killed_goes_on(trained_on, tmp_path, capsys):
+    """SIGKILL after an epoch: the restored round has the bits of one that was not killed."""
+    wanted = job_of(trained_on).array("LC_tuned")[:]
+    shutil.copytree(trained_on.parent, tmp_path / "p")
+    file = tmp_path / "p" / trained_on.name
+    shutil.rmtree(file.parent / "store/rounds")
+    for name in ("LC_training", "LC_tuned_model", "LC_tuned"):
+        for path in (file.parent / "store/tiles").rglob(f"{name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    command = ["landcover", "tune", TILE, "-c", str(file), "-p", str(file.parent / "training/other.geojson"), "--network"]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", COMMAND, *command],
+        env=os.environ.copy(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 600
+    while not (kept := list((file.parent / "store").rglob("training.npz"))) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert kept and not session.rounds(job_of(file))[0]["finished"]
+    assert main(["landcover", "restore", TILE, "1", "-c", str(file)]) == 0
+    assert np.array_equal(job_of(file).array("LC_tuned")[:], wanted)
+    assert not list((file.parent / "store").rglob("training.npz"))
+
+
+def test_networks_are_not_trained_on_without_polygons(finished, tmp_path, capsys):
+    none = tmp_path / "none.geojson"
+    none.write_text('{"type": "FeatureCollection", "features": []}')
+    assert main(["landcover", "tune", TILE, "-c", str(finished), "-p", str(none), "--network"]) == 2
+    assert "networks are not trained on without polygons" in capsys.readouterr().err
+    assert not session.rounds(job_of(finished))
 
 
 def test_the_report_shows_both_maps(tuned):

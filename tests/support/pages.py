@@ -27,7 +27,11 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
     made = browser.new_context(**context)
 
     def listen(page: Page) -> None:
-        page.on("console", lambda m: trouble.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                trouble.append(f"{message.type}: {message.text} {message.location['url']}")
+
+        page.on("console", said)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda r: None if r.url.startswith((portal.origin, "blob:", "data:")) else trouble.append(r.url))
 
@@ -37,7 +41,7 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
         page.goto(f"{portal.link}&{fragment}" if fragment else portal.link)
         yield page
         found = [text for text in trouble if not (expected and re.search(expected, text))]
-        assert not found
+        assert not found, found
     finally:
         made.close()
 

@@ -11,6 +11,7 @@ import typer
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import TileName, job_of
 from imperv.flows.runtime.console import Config, Json, err, out, say
+from imperv.layers.statistics.scores import percent_text
 from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
@@ -36,13 +37,16 @@ def tune(
     tile: TileName,
     polygons: Annotated[Path, typer.Option("--polygons", "-p", help="GeoJSON or GeoPackage with a column class.")],
     config: Config = Path("production.toml"),
+    networks: Annotated[
+        bool, typer.Option("--network", help="Train the networks on with the polygons: slow, minutes instead of seconds.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Tune the map of a tile with polygons: a new round, which is kept, made the present one, and delivered."""
     from imperv.tasks.landcover.session import read_polygons, tune_tile
 
     job = _job(config, tile)
-    _show_round(tune_tile(job, read_polygons(job, polygons)), as_json)
+    _show_round(tune_tile(job, read_polygons(job, polygons), networks), as_json)
 
 
 @landcover_app.command()
@@ -71,9 +75,9 @@ def rounds(tile: TileName, config: Config = Path("production.toml"), as_json: Js
         if not one["finished"]:
             out.print(f"{mark} round {one['round']:<3} {one['created']}  {one['polygons']} polygons, not finished")
             continue
-        accuracy = _interval(one["scores"]["scores"].get("oa"))
+        accuracy = percent_text(one["scores"]["scores"].get("oa"))
         out.print(
-            f"{mark} round {one['round']:<3} {one['created']}  {one['polygons']:>4} polygons  "
+            f"{mark} round {one['round']:<3} {one['created']}  {one['polygons']:>4} polygons, {one['way']}  "
             f"accuracy on left-out polygons {accuracy}  {one['changed_share']:.1%} of the base map changed"
         )
     out.print(f"{len(found)} rounds; * is the present one")
@@ -147,27 +151,21 @@ def _write(text: str, output: Path | None, what: str) -> None:
     err.print(f"{output}: {what}", markup=False)
 
 
-def _interval(score: Any) -> str:
-    """A score in percent with its interval."""
-    if not score or score["value"] is None:
-        return "–"
-    text = f"{100 * score['value']:.1f} %"
-    return text if score["low"] is None else f"{text} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
-
-
 def _show_round(found: dict[str, Any], as_json: bool) -> None:
+    from imperv.tasks.landcover.rounds import BULKY
+
     if as_json:
-        short = {key: value for key, value in found.items() if key not in ("polygons", "head")}
+        short = {key: value for key, value in found.items() if key not in BULKY}
         out.print_json(json.dumps(short))
         return
     for line in found["warnings"]:
         say(f"warning: {line}")
     scores = found["scores"]
     out.print(f"round {found['round']}  {scores['polygons']} polygons, {found['seconds']:.1f} s")
-    out.print(f"accuracy on left-out polygons  {_interval(scores['scores'].get('oa'))}")
+    out.print(f"accuracy on left-out polygons  {percent_text(scores['scores'].get('oa'))}")
     for k, name in enumerate(scores["classes"]):
         drawn = found["classes"].get(name)
         if drawn:
-            text = _interval(scores["scores"].get(f"f1_{k}"))
+            text = percent_text(scores["scores"].get(f"f1_{k}"))
             out.print(f"  {name:<20} F1 {text}  {drawn['polygons']} polygons, {drawn['pixels']} pixels")
     out.print(f"changed  {found['changed_share']:.1%} of the base map")

@@ -17,14 +17,12 @@ from odc.geo.geobox import GeoBox
 from imperv.grids import Block, block_grid
 from imperv.layers.catalogue import Layer
 from imperv.layers.palette import OUTSIDE
+from imperv.layers.statistics.classes import joint_histogram
 from imperv.layers.statistics.scores import density_scores, mask_scores
 from imperv.tasks.errors import InputError
 from imperv.tasks.imperviousness.assessment.codes import SEALED, Reading, reading_of
 from imperv.tasks.imperviousness.assessment.truth import Truth
 from imperv.tasks.store.records import Record
-
-PIECE = 2**18
-"""Pixels counted at once."""
 
 TRUTHS = {"IMD_then": "imd_then", "IMD_now": "imd_now", "RIMD": "imd_now", "IBU_then": "ibu_then", "IBU_now": "ibu_now",
           "IBUD_now": "ibud_now", "RIBUD": "ibud_now"}  # fmt: skip
@@ -227,11 +225,11 @@ def compare(pair: Pair, truth: Truth | None = None) -> Tally:
     pairs = np.zeros((256, 256), np.int64)
     key = TRUTHS.get(a.layer.symbol) if truth and a.layer and metres == 10 else None
     for block, one, two in both_blocks(pair):
-        pairs += _pairs(one, two)
+        pairs += joint_histogram(one, two)
         real = truth.read(key, block.geobox(pair.ground.grid)) if truth and key else None
         if real is not None:
             known = (real != OUTSIDE) & readings[0].valid[one] & readings[1].valid[two]
-            counts = np.stack([_pairs(real[known], one[known]), _pairs(real[known], two[known])])
+            counts = np.stack([joint_histogram(real[known], one[known]), joint_histogram(real[known], two[known])])
             tally.truths = counts if tally.truths is None else tally.truths + counts
     in_a, in_b = (reading.valid for reading in readings)
     tally.pixels = int(pairs.sum())
@@ -248,14 +246,6 @@ def compare(pair: Pair, truth: Truth | None = None) -> Tally:
 
 
 _VALUES = Reading("values", np.full(256, np.nan), np.full(256, -1), ())
-
-
-def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Joint histogram of two coded arrays, (256, 256)."""
-    index = ((a.astype(np.uint16) << 8) | b).reshape(-1)
-    # Piece by piece, as NumPy counts a copy of eight bytes a pixel.
-    pieces = (index[k : k + PIECE] for k in range(0, index.size, PIECE))
-    return sum((np.bincount(piece, minlength=65536) for piece in pieces), np.zeros(65536, np.int64)).reshape(256, 256)
 
 
 def _add_values(tally: Tally, one: np.ndarray, two: np.ndarray, nothing_a: float | None, nothing_b: float | None) -> None:

@@ -15,6 +15,7 @@ from imperv.flows.portal.projects import Projects, projects_in
 from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.settings.files import table_of
 from imperv.tasks.settings.production import Production
+from imperv.tasks.settings.toml_files import read_toml
 from tests.conftest import made_once
 from tests.support.browser import chromium
 from tests.support.portal import Portal, portal_on
@@ -60,6 +61,10 @@ def town(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copied_town(town, tmp_path) -> Projects:
-    """A copy of `town` that a test may change."""
+    """A copy of `town` that a test may change; new projects of it train a model for a moment only."""
     shutil.copytree(town, tmp_path / "projects")
+    file = tmp_path / "projects/templates/town.toml"
+    table = read_toml(file)
+    table["parameters"]["unet"] |= {"epochs": 1, "steps_per_epoch": 5}
+    file.write_text(tomli_w.dumps(table))
     return Projects(tmp_path / "projects")

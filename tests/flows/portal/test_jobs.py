@@ -68,13 +68,15 @@ def ran(jobs: Jobs, project: Project, number: int, nodes: int) -> dict[str, Any]
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_lost_and_the_next_goes_on(jobs, copied_town):
+def test_a_killed_job_is_lost_and_the_next_goes_on(jobs, copied_town, monkeypatch):
     """`kill -9`, a new portal meanwhile, and a cancel: finished nodes are kept."""
+    monkeypatch.setenv("IMPERV_PORTAL_TOKEN", "of the portal alone")
     project = new(copied_town)
     assert jobs.start(project, "run", {})["state"] == "running"
     with pytest.raises(InputError, match="run: one is at work for this project already"):
         jobs.start(project, "run", {})
     pid = ran(jobs, project, 1, 4)["process"].pid
+    assert "IMPERV_PORTAL_TOKEN" not in psutil.Process(pid).environ() and os.getpgid(pid) == pid
     os.kill(pid, signal.SIGKILL)
     told = until(jobs, project, 1, lambda told: not told["active"])
     assert (told["state"], told["line"]) == ("lost", "was cut off; start it again to go on") and told["ended"]
@@ -131,7 +133,8 @@ def test_one_heavy_and_one_light_job_at_a_time(jobs, copied_town, monkeypatch):
     until(jobs, first, 2, lambda told: told["state"] == "done")
 
 
-def test_a_job_that_fails_says_why_in_one_line(jobs, copied_town):
+@pytest.mark.slow
+def test_a_job_that_fails_says_why_in_one_line(jobs, copied_town, monkeypatch):
     project = new(copied_town)
     table = read_toml(project.config)
     table["scenes"]["catalogue"] = str(project.folder / "https.json")
@@ -146,6 +149,9 @@ def test_a_job_that_fails_says_why_in_one_line(jobs, copied_town):
         jobs.start(project, "shell", {})
     with pytest.raises(MissingError):
         jobs.find(project, 2)
+    monkeypatch.setattr(jobs_module, "FREE", 2**80)
+    with pytest.raises(InputError, match="the disk has less than"):
+        jobs.start(next(p for p in copied_town.every() if p.id != project.id), "run", {})
 
 
 def test_what_ran_when_the_machine_went_down_is_lost(copied_town):
@@ -168,6 +174,7 @@ def test_what_ran_when_the_machine_went_down_is_lost(copied_town):
         found.close()
 
 
+@pytest.mark.slow
 def test_a_folder_has_one_portal(copied_town, capsys):
     with portal_on(f"--projects={copied_town.folder}") as running:
         assert main(["portal", "--projects", str(copied_town.folder), "--port", "0"]) == 2
@@ -179,11 +186,20 @@ def test_a_folder_has_one_portal(copied_town, capsys):
     found.close()
 
 
-def test_old_jobs_are_forgotten(jobs, copied_town, monkeypatch):
+@pytest.mark.slow
+def test_old_jobs_are_forgotten(copied_town, monkeypatch):
     monkeypatch.setattr(jobs_module, "KEPT", 1)
     (town,) = copied_town.every()
-    for number in (1, 2, 3):
-        jobs.start(town, "status", {})
-        until(jobs, town, number, lambda told: told["state"] == "done")
-    assert [job["number"] for job in jobs.every(town)] == [3, 2]
-    assert sorted({path.stem for path in (town.folder / "jobs").glob("0*")}) == ["000002", "000003"]
+    (town.folder / "jobs").mkdir()
+    table = {"kind": "status", "arguments": {}, "state": "done", "asked": "2026-01-01T00:00:00Z", "process": None}
+    for number in (1, 2):
+        (town.folder / f"jobs/{number:06d}.json").write_text(json.dumps(table | {"number": number}))
+    found = Jobs(copied_town, {"status": LIGHT})
+    found.begin()
+    try:
+        found.start(town, "status", {})
+        until(found, town, 3, lambda told: told["state"] == "done")
+        assert [job["number"] for job in found.every(town)] == [3, 2]
+        assert sorted({path.stem for path in (town.folder / "jobs").glob("0*")}) == ["000002", "000003"]
+    finally:
+        found.close()

@@ -9,7 +9,7 @@ import pytest
 
 from imperv.layers.features import URBAN15
 from imperv.layers.landcover.network import ClassNetworkParameters
-from imperv.layers.network.heads import ClassHead, FractionHead, class_frequency
+from imperv.layers.network.heads import ClassHead, FractionHead, PolygonHead, class_frequency
 from imperv.layers.network.prediction import predict
 from imperv.layers.network.sampling import Region
 from imperv.layers.network.training import train
@@ -115,3 +115,41 @@ def test_the_last_features_come_after_the_answers(trained):
 def test_one_output_is_a_fraction():
     model = join_members([build_unet(QUICK, 1, "member_0")])
     assert model.get_layer("member_0").layers[-1].name == "fraction" and FractionHead().outputs == 1
+
+
+def test_pixels_of_polygons_count_as_their_class_with_their_weight():
+    """Targets 3 and 4 are polygons of classes 2 and 0."""
+    head = PolygonHead(ClassHead((1.0, 2.0, 4.0)), (2, 0), (10.0, 3.0))
+    p = np.array([[[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]]]], "f4")
+    y, w = np.array([[[0, 3, 4]]], "f4"), np.array([[[1.0, 0.5, 1.0]]], "f4")
+    wanted = -np.log(0.5) - 0.5 * 10 * 4 * np.log(0.8) - 3 * np.log(0.2)
+    assert float(head.loss(p, y, w)) == pytest.approx(wanted, rel=1e-5) and head.outputs == 3
+    assert head.special(np.array([0, 2, 3, 4, np.nan])).tolist() == [False, False, True, True, False]
+    assert head.scores(p, y, w)["oa"]["value"] == pytest.approx(2 / 3)
+
+
+def test_a_constant_answer_is_judged_with_the_weights_of_polygons():
+    some = region()
+    target = some.target.copy()
+    target[40:44, 40:44] = 3
+    drawn = Region(some.features, target, some.origin)
+    head = PolygonHead.of([drawn], 3, (2,), (7.0,), 0.5, 0.0)
+    shown = np.where(target == 3, 2, target)
+    assert head.ground == ClassHead.of([Region(some.features, shown, some.origin)], 3)
+    y, w = np.nan_to_num(target)[None], drawn.valid()[None].astype("f4")
+    prior = np.exp(head.start([drawn], [drawn.valid()]))
+    answer = np.broadcast_to(prior, (*y.shape, 3)).astype("f4")
+    assert head.constant([drawn], [drawn.valid()], y, w) == pytest.approx(float(head.loss(answer, y, w)) / w.sum(), rel=1e-4)
+
+
+def test_a_few_pixels_of_polygons_win_over_the_ground():
+    """All the ground of the second class is said to be the third by a few polygons."""
+    some = region()
+    target = some.target.copy()
+    for k, row in enumerate(range(4, 60, 10)):
+        target[row : row + 3, 40 + k : 43 + k] = 3 + k
+    drawn = Region(some.features, target, some.origin)
+    head = PolygonHead.of([drawn], 3, (2,) * 6, (400.0,) * 6, 0.0, 0.0)
+    found = train([drawn], QUICK.model_copy(update={"members": 1}), head=head)
+    answers = predict(found.model, found.normalisation, some.features, (0, 0), QUICK.patch, QUICK.overlap).argmax(axis=0)
+    assert (answers[some.target == 1] == 2).mean() > 0.9 and (answers[some.target == 0] == 0).mean() > 0.6

@@ -273,7 +273,7 @@ export default class Draw {
 
   /** What a file holds, all of its faults, and what can be done with it. */
   offerUpload(name, { features, faults, notes }) {
-    const some = faults.length ? `the ${features.length} without faults` : count(features.length);
+    const some = count(features.length);
     const drawn = features.map(({ properties: { id, ...properties }, geometry }) => ({ ...properties, geometry }));
     const done = (action) => () => {
       action();

@@ -99,7 +99,7 @@ class Portal {
       this.layers.set(found.layers);
       this.pairs(found.compared);
       this.notes(found);
-      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers);
+      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers, found.first);
       this.swipe.refresh();
     } finally {
       this.renewing = false;
@@ -133,14 +133,13 @@ class Portal {
     byId("hidden-layers").hidden = !texts.length;
   }
 
-  /** The view that the link asks for, or a first one: the first map over all its tiles. */
-  open(layers) {
+  /** The view that the link asks for, or a first one: one map over all its tiles. */
+  open(layers, first) {
     this.opened = true;
-    const first = layers.find((layer) => layer.group === "Maps") || layers[0];
     if (this.wanted.at) this.look(this.wanted.at);
     else this.map.getView().fit(wholeOf(layers.map((layer) => layer.bounds)), { padding: [30, 30, 30, 30] });
     if (this.wanted.on) this.wanted.on.forEach((entry) => this.layers.add(entry.id, entry));
-    else if (first) this.layers.add(first.id);
+    else if (first) this.layers.add(first);
     if (this.wanted.swipe) this.swipe.set(this.wanted.swipe);
     this.remember();
   }

@@ -2,6 +2,7 @@
 
 /* global ol */
 
+import { Before } from "./before.js";
 import { Classes } from "./classes.js";
 import { byId, element, iconButton } from "./dom.js";
 import { CRS } from "./map.js";
@@ -9,7 +10,7 @@ import { ask, send } from "./server.js";
 
 const KILOMETRE = 1000;
 const EDGES = ["left", "bottom", "right", "top"];
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+export const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const AGAIN = 10_000;
 
 /** Bounds moved outward to whole kilometres, as the server does. */
@@ -42,6 +43,8 @@ export default class ProjectsPage {
 
   async begin() {
     await this.renew();
+    const before = new Before(() => this.changed());
+    this.listeners.push((wanted) => before.set(wanted));
     this.changed();
     setInterval(() => { if (!document.hidden) this.renew().catch(() => {}); }, AGAIN);
   }
@@ -180,6 +183,10 @@ export default class ProjectsPage {
     byId("project-list").replaceChildren(...projects.map((project) => this.item(project)));
     this.held.clear();
     for (const { bbox } of projects) if (bbox) this.held.addFeature(new ol.Feature(ol.geom.Polygon.fromExtent(bbox)));
+    if (!this.looked && !this.outline.getFeatures().length && !ol.extent.isEmpty(this.held.getExtent())) {
+      this.map.getView().fit(this.held.getExtent(), { padding: [60, 60, 60, 60], minResolution: 320 });
+    }
+    this.looked = true;
   }
 
   item(project) {

@@ -5,6 +5,7 @@
 import { byId, css } from "./dom.js";
 
 const NEAR = matchMedia("(pointer: coarse)").matches ? 20 : 10;
+const SNAP = 10;
 const FINE = 8;
 const MILLIMETRES = 1000;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -105,7 +106,7 @@ export class Tools {
     if (tool !== "edit") this.chosen.clear();
     this.removing = false;
     this.active = this.interactions(tool);
-    if (this.snapping && tool && tool !== "erase") this.active.push(new ol.interaction.Snap({ source: this.source, pixelTolerance: NEAR }));
+    if (this.snapping && tool && tool !== "erase") this.active.push(new ol.interaction.Snap({ source: this.source, pixelTolerance: SNAP }));
     for (const one of this.active) this.map.addInteraction(one);
     byId("map").classList.toggle("drawing", Boolean(tool) && tool !== "edit");
     this.layer.changed();
@@ -141,37 +142,63 @@ export class Tools {
   }
 
   editing() {
-    const select = new ol.interaction.Select({ layers: [this.layer], features: this.chosen, style: null, hitTolerance: NEAR / 2, toggleCondition: ol.events.condition.never });
-    const move = new ol.interaction.Translate({ features: this.chosen, hitTolerance: NEAR / 2 });
     const { altKeyOnly, singleClick } = ol.events.condition;
+    const choose = new ol.interaction.Interaction({ handleEvent: (event) => {
+      if (event.type === "click") this.choose(this.at(event.coordinate)?.getId());
+      return true;
+    } });
     const modify = new ol.interaction.Modify({
       features: this.chosen, pixelTolerance: NEAR,
       deleteCondition: (event) => singleClick(event) && (this.removing || altKeyOnly(event)),
       insertVertexCondition: () => !this.removing,
     });
-    select.on("select", () => {
-      this.layer.changed();
-      this.tell();
-    });
-    const end = ({ features }) => {
+    modify.on("modifyend", ({ features }) => {
       for (const feature of features.getArray()) this.samples.alter(feature.getId(), { geometry: geometryOf(feature.getGeometry()) });
-    };
-    move.on("translateend", end);
-    modify.on("modifyend", end);
-    return [select, move, modify];
+    });
+    return [choose, this.moving(), modify];
+  }
+
+  /** Drags the shape that is chosen. */
+  moving() {
+    let last = null;
+    return new ol.interaction.Pointer({
+      handleDownEvent: ({ coordinate }) => {
+        last = this.chosenId && this.at(coordinate) === this.chosen.item(0) ? coordinate : null;
+        this.moved = false;
+        return Boolean(last);
+      },
+      handleDragEvent: ({ coordinate }) => {
+        this.chosen.item(0)?.getGeometry().translate(coordinate[0] - last[0], coordinate[1] - last[1]);
+        last = coordinate;
+        this.moved = true;
+      },
+      handleUpEvent: () => {
+        if (this.moved && this.chosenId) this.samples.alter(this.chosenId, { geometry: geometryOf(this.chosen.item(0).getGeometry()) });
+        return false;
+      },
+    });
+  }
+
+  /** The shape at a place, the smallest of several, or one whose outline is near. */
+  at(place) {
+    const size = (feature) => feature.getGeometry().getArea?.() || 0;
+    const [inside] = this.source.getFeaturesAtCoordinate(place).sort((a, b) => size(a) - size(b));
+    if (inside) return inside;
+    const beside = this.source.getClosestFeatureToCoordinate(place);
+    return beside && near(beside.getGeometry().getClosestPoint(place), place, NEAR * this.map.getView().getResolution()) ? beside : null;
   }
 
   /** A click of the eraser; false where it was used. */
   erase(event) {
     if (event.type !== "click") return true;
-    const found = this.map.forEachFeatureAtPixel(event.pixel, (feature) => feature, { layerFilter: (layer) => layer === this.layer, hitTolerance: NEAR / 2 });
+    const found = this.at(event.coordinate);
     if (found) this.samples.remove(found.getId());
     return false;
   }
 
   /** A shape was drawn: keep it, unless it has no extent. */
   put(shape) {
-    if (shape.getType() === "Polygon" && shape.getArea() < 1e-3) this.tell();
+    if (shape.getType() === "Polygon" && ol.extent.getArea(shape.getExtent()) < 1e-3) this.tell();
     else this.samples.add({ class: this.class, geometry: geometryOf(shape) });
   }
 
@@ -207,10 +234,11 @@ export class Tools {
     return this.sketching;
   }
 
+  /** Choose one to be edited, or none. */
   choose(id) {
     if (this.tool !== "edit") this.use("edit");
     this.chosen.clear();
-    const feature = this.source.getFeatureById(id);
+    const feature = id && this.source.getFeatureById(id);
     if (feature) this.chosen.push(feature);
     this.layer.changed();
     this.tell();
@@ -245,11 +273,9 @@ export class Tools {
 
   /** Choose or erase what lies in the middle, by keys. */
   pick(center) {
-    const [feature] = this.source.getFeaturesAtCoordinate(center);
-    const found = feature || this.source.getClosestFeatureToCoordinate(center);
-    if (!found || (!feature && !near(found.getGeometry().getClosestPoint(center), center, NEAR * this.map.getView().getResolution()))) return;
-    if (this.tool === "edit") this.choose(found.getId());
-    else this.samples.remove(found.getId());
+    const found = this.at(center);
+    if (found && this.tool === "edit") this.choose(found.getId());
+    else if (found) this.samples.remove(found.getId());
   }
 
   /** A corner in the middle of the map, by keys. */
