@@ -36,6 +36,7 @@ from imperv.tasks.landcover.tuning import (
     not_tuned,
     training_external,
     tuned_cost,
+    tuned_map_cost,
     way_external,
 )
 from imperv.tasks.landcover.types import (
@@ -73,7 +74,7 @@ TASKS = {
     "LC_confidence": Task(make_confidence, cost=map_cost),
     "LC_training": Task(make_training, training_external, not_needed=not_tuned, cost=nothing),
     "LC_tuned_model": Task(make_tuned_model, way_external, not_needed=not_tuned, cost=tuned_cost),
-    "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=map_cost),
+    "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=tuned_map_cost),
     "LC_types_model": Task(
         make_types_model, points_external, not_needed=not_needed, preflight=check_points, cost=types_training_cost, network=True
     ),

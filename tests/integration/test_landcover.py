@@ -31,6 +31,7 @@ from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import session
 from imperv.tasks.landcover.rounds import present
+from imperv.tasks.landcover.types import features_around, read_features
 from imperv.tasks.maps.tiles import GoneError
 from imperv.tasks.samples import pixels_of
 from imperv.tasks.settings.production import Production
@@ -230,6 +231,24 @@ def test_evaluation_has_intervals_and_baselines(tuned, capsys):
     assert found["stored"]["tuned map"]["oa"]["value"] == pytest.approx(found["stored"]["base map"]["oa"]["value"], abs=1e-6)
     assert main(["evaluate", "-c", str(tuned), "--truth-raster", f"other={path}"]) == 2
     assert "write classes=FILE or types=FILE" in capsys.readouterr().err
+
+
+def test_a_tile_that_is_too_large_is_refused_before_anything_is_scored(finished, monkeypatch, capsys):
+    monkeypatch.setattr("imperv.tasks.landcover.evaluation.LARGEST", 100)
+    path = finished.parent / "truth/truth_landcover.tif"
+    assert main(["evaluate", "-c", str(finished), "--truth-raster", f"classes={path}"]) == 2
+    said = capsys.readouterr()
+    assert "is too large to train models anew" in said.err and "scored" not in said.err + said.out
+
+
+def test_features_around_a_piece_are_those_of_the_tile(finished):
+    """Patches are cut from pieces: at a seam, and beyond the edge of the tile."""
+    job, (rows, columns) = job_of(finished), job_of(finished).array("LC_base").shape
+    whole = read_features(job, Block(0, 0, rows, columns))
+    padded = np.pad(whole, ((0, 0), (7, 7), (7, 7)), constant_values=np.nan)
+    for piece in (Block(0, 0, 60, 90), Block(60, 90, 130, 220), Block(150, 300, rows, columns)):
+        expected = padded[:, piece.y0 : piece.y1 + 14, piece.x0 : piece.x1 + 14]
+        np.testing.assert_allclose(features_around(job, piece, 7), expected, atol=1e-6)
 
 
 def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, capsys):
