@@ -66,7 +66,7 @@ class Lessons:
         found = []
         for job in project.jobs():
             require(teaching, job)
-            key = digest_of(["view", project.id, str(job.tile), teaching.state(job), samples.name, bounds])[:16]
+            key = _key("view", project, teaching, job, samples.name, bounds)
             with self.turns.taken():
                 if self.kept.get(key) is None and (taught := _view(teaching, job, samples, bounds)) is not None:
                     self.kept.put(key, taught)
@@ -86,7 +86,7 @@ class Lessons:
         teaching, found = teaching_of(project), []
         for job in project.jobs():
             require(teaching, job)
-            key = digest_of(["places", project.id, str(job.tile), teaching.state(job)])
+            key = _key("places", project, teaching, job)
             with self.turns.taken():
                 found += self.kept.made(key, partial(teaching.suggest, job, PLACES))
         return sorted(found, key=lambda one: -one["doubt"])
@@ -155,6 +155,12 @@ def package_name(project: Project, tile: str, number: int) -> str:
     """What a downloaded package is called: plain letters."""
     label = re.sub(r"[^A-Za-z0-9]+", "_", str(project.about.get("label", ""))).strip("_")
     return "_".join([label or project.id, tile, f"round_{number}" if number else "base"]) + ".zip"
+
+
+def _key(what: str, project: Project, teaching: Teaching, job: Job, *more: Any) -> str:
+    """Key of what is computed of a tile: it changes with the production file, the base map and the present round."""
+    known = [what, project.id, project.config.stat().st_mtime_ns, str(job.tile), teaching.state(job), *more]
+    return digest_of(known)[:16]
 
 
 def _view(teaching: Teaching, job: Job, samples: Path, bounds: Bounds) -> Taught | None:

@@ -87,6 +87,16 @@ def test_what_cannot_be_done_yet_is_one_line(pupil, projects, town):
     assert "share 9 pixels; draw them apart" in new.ask("/api/teach")[1]["tiles"][0]["trouble"]
 
 
+def test_without_a_session_nothing_is_told_or_taught(pupil):
+    start = f"/projects/{pupil.project.id}"
+    for path in ("/api/teach", "/api/teach/places", f"/packages/{TILE}.0.zip", "/taught/0123456789abcdef.png"):
+        assert pupil.portal.ask(start + path)[0] == 401
+    foreign = {"Content-Type": "application/json", "Origin": "http://evil.example"}
+    for path in ("view", "tune", "restore", "package"):
+        assert pupil.portal.ask(f"{start}/api/teach/{path}", foreign, "POST", "{}")[0] in (401, 403)
+    assert pupil.ask("/api/jobs")[1] == {"jobs": []} and pupil.rounds == []
+
+
 def test_a_view_is_taught_at_once_and_kept_nowhere(pupil):
     before = sorted(pupil.project.folder.rglob("*"))
     began = time.monotonic()

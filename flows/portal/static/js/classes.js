@@ -10,6 +10,8 @@ export class Classes {
     Object.assign(this, { changed, usual: null, rows: [] });
     byId("class-add").addEventListener("click", () => this.add());
     byId("class-usual").addEventListener("click", () => this.fill());
+    // What is wrong in a list that is closed could not be shown.
+    byId("class-list").addEventListener("invalid", () => { byId("classes").open = true; }, true);
   }
 
   /** Those of a template; null for products that have none. */

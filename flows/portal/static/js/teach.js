@@ -27,6 +27,7 @@ export default class Teach {
     byId("teach-shown").addEventListener("change", () => this.draw());
     byId("teach-next").addEventListener("click", () => this.tried(() => this.next()));
     byId("teach-unsure").addEventListener("click", () => this.toggle(this.known.layers.confidence));
+    byId("teach-cancel").addEventListener("click", () => this.cancel());
     byId("teach-swipe").addEventListener("click", () => this.swipe());
     byId("teach-table").addEventListener("click", () => this.tried(() => this.table()));
     byId("tab-teach").addEventListener("click", () => this.renew().catch(() => {}));
@@ -58,7 +59,7 @@ export default class Teach {
 
   say(text) {
     byId("teach-state").textContent = text;
-    byId("teach-state").hidden = !text;
+    byId("teach-going").hidden = !text;
   }
 
   /** What the server knows now. */
@@ -141,9 +142,21 @@ export default class Teach {
   }
 
   async follow(job, what) {
-    await follow(job, (now) => this.say(now.state === "waiting" ? `${what} when the job before it has ended …` : `${what} …`));
+    this.going = job;
+    byId("teach-cancel").hidden = false;
+    try {
+      await follow(job, (now) => this.say(now.state === "waiting" ? `${what} when the job before it has ended …` : `${what} …`));
+    } finally {
+      byId("teach-cancel").hidden = true;
+    }
     if (job.kind === "package") this.download(job.arguments);
     else await this.finished();
+  }
+
+  /** End the job that is waited for: its end is told where it is waited for. */
+  async cancel() {
+    byId("teach-cancel").hidden = true;
+    await send("DELETE", `${BASE}/api/jobs/${this.going.number}`, {}).catch((error) => this.trouble(error.message));
   }
 
   /** A job that was started before the page was loaded. */
