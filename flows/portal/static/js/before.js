@@ -63,7 +63,9 @@ export class Before {
   draw(year, days) {
     const known = new Map(days.map((day) => [day.day, day]));
     const clear = days.filter((day) => day.clear >= FAIR).length;
-    byId("calendar-note").textContent = days.length ? `${days.length} days with scenes in ${year}, ${clear} of them clear. Choose a month.` : `The catalogue has no scenes of ${year} here.`;
+    const silent = days.every((day) => day.clear === null);
+    const said = silent ? "; the catalogue does not say how clear" : `, ${clear} of them clear`;
+    byId("calendar-note").textContent = days.length ? `${days.length} days with scenes in ${year}${said}. Choose a month.` : `The catalogue has no scenes of ${year} here.`;
     byId("months").replaceChildren(...MONTHS.map((name, k) => element("li", {}, this.month(name, k, year, known))));
     this.mark();
   }
