@@ -37,7 +37,7 @@ from imperv.tasks.landcover.rounds import present, read_round
 from imperv.tasks.networks.making import train_on, training_key
 from imperv.tasks.networks.registry import ensemble_models
 from imperv.tasks.samples import Sample, rasterise
-from imperv.tasks.store.records import Record
+from imperv.tasks.store.records import Record, digest_of
 
 MOST = 10
 """Networks that are trained on at most."""
@@ -80,15 +80,16 @@ def train_networks(job: Job, layer: Layer, samples: Sequence[Sample]) -> tuple[d
     if not samples:
         raise InputError(f"tile {job.tile}: networks cannot be trained on without polygons; draw some, or leave --network out")
     record = start_of(job)
-    parameters, versions = parameters_of(job, record), label_versions(job)
+    parameters, tuning = parameters_of(job, record), job.production.parameters.tuning
+    versions = {**label_versions(job), "tuning": digest_of(tuning.model_dump(mode="json"))}
     key, kept = training_key(job, layer, parameters, record, versions), read_round(job, present(job))
     if kept["finished"] and kept["networks"]["key"] == key:
         return kept["networks"], kept["scores"], ()
     configure_threads(job.engine.settings.workers)
     classes = job.production.parameters.classes.classes
-    polygons, places = polygon_pixels(job, Answers.of(job), samples, job.production.parameters.tuning)
+    polygons, places = polygon_pixels(job, Answers.of(job), samples, tuning)
     regions = training_regions(job, target_with(samples), [(y, x) for y, x in places.tolist()])
-    head, missing = head_of(job, regions, samples, polygons, places)
+    head, missing = head_of(job, regions, samples, polygons, places, parameters)
     trained, warnings = train_on(job, layer, regions, parameters, record, versions, head, last)
     if missing:
         warnings += (
@@ -119,14 +120,14 @@ def target_with(samples: Sequence[Sample]) -> Callable[[Job, Block], np.ndarray]
 
 
 def head_of(
-    job: Job, regions: Sequence[Region], samples: Sequence[Sample], polygons: Polygons, places: np.ndarray
-) -> tuple[PolygonHead, int]:
+    job: Job, regions: Sequence[Region], samples: Sequence[Sample], polygons: Polygons, places: np.ndarray,
+    parameters: ClassNetworkParameters,
+) -> tuple[PolygonHead, int]:  # fmt: skip
     """The head of a training, and how many polygons lie in none of its regions.
 
     Polygons weigh against each other and against the ground as for the head that is fitted without networks.
     """
-    tuning, unet = job.production.parameters.tuning, job.production.parameters.unet
-    classes = job.production.parameters.classes.classes
+    tuning, classes = job.production.parameters.tuning, job.production.parameters.classes.classes
     ground = ground_pixels(job, Answers.of(job), places, tuning)
     weights = by_shares(polygons, ground, tuning.shares).weights
     counts = np.zeros(len(classes) + len(samples))
@@ -135,7 +136,7 @@ def head_of(
     drawn = counts[len(classes) :]
     each = weights * counts[: len(classes)].sum() / max(tuning.base, 1.0) / np.maximum(drawn, 1)
     polygon_classes = tuple(class_numbers(np.array([sample.code for sample in samples]), classes).tolist())
-    head = PolygonHead.of(regions, len(classes), polygon_classes, tuple(each.tolist()), unet.class_power, unet.focal)
+    head = PolygonHead.of(regions, len(classes), polygon_classes, tuple(each.tolist()), parameters.class_power, parameters.focal)
     return head, int((drawn[np.unique(polygons.polygon)] == 0).sum())
 
 

@@ -26,10 +26,10 @@ from imperv.flows.portal.site import open_site
 from imperv.grids import Block
 from imperv.layers.colouring import colour_table
 from imperv.layers.landcover.classes import FRAME
-from imperv.tasks.errors import InputError
+from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
-from imperv.tasks.landcover import session
+from imperv.tasks.landcover import network_tuning, session
 from imperv.tasks.landcover.rounds import present
 from imperv.tasks.landcover.types import features_around, read_features
 from imperv.tasks.maps.tiles import GoneError
@@ -507,7 +507,7 @@ def test_networks_that_are_trained_on_learn_what_polygons_say(trained_on):
 
 
 @pytest.mark.timeout(3000)
-def test_rounds_of_networks_are_kept_restored_and_packed(trained_on, tmp_path, capsys):
+def test_rounds_of_networks_are_kept_restored_and_packed(trained_on, tmp_path, capsys, monkeypatch):
     shutil.copytree(trained_on.parent, tmp_path / "p")
     file = tmp_path / "p" / trained_on.name
     job = job_of(file)
@@ -532,6 +532,15 @@ def test_rounds_of_networks_are_kept_restored_and_packed(trained_on, tmp_path, c
     assert "networks" in session.rounds(job)[0]["way"] and time.process_time() - began < 60
     assert set(states(file, capsys).values()) == {"up to date"}
     assert main(["report", TILE, "-c", str(file)]) == 0
+
+    def train_on(*given):
+        raise WorkError("trained anew")
+
+    # With other settings the networks that were kept are of another training.
+    monkeypatch.setattr(network_tuning, "train_on", train_on)
+    file.write_text(file.read_text().replace("base = 2.0", "base = 3.0"))
+    with pytest.raises(WorkError, match="trained anew"):
+        session.restore(job_of(file), 1)
 
 
 @pytest.mark.timeout(3000)
