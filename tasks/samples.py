@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
@@ -24,6 +25,15 @@ from imperv.tasks.errors import InputError
 
 MOST_FEATURES, MOST_VERTICES = 2000, 200_000
 """Of a file."""
+
+MOST_PIXELS = 4_000_000
+"""That are looked at at once."""
+
+MOST_SHARED = 200
+"""Pairs of polygons over one pixel that are named."""
+
+LEAST_AREA = 1e-4
+"""Of two polygons over each other, m2: less is what rounding leaves along a common edge."""
 
 SHOWN = 30
 """Faults of a file that are listed."""
@@ -130,8 +140,9 @@ def check_samples(
     Shapes are in EPSG:3035 where there is no `to_grid`.
     """
     samples, faults = [], []
+    area = shapely.box(*grid.boundingbox.bbox)
     for number, one in enumerate(drawn, 1):
-        found = _checked(number, one, classes, grid, to_grid)
+        found = _checked(number, one, classes, grid, area, to_grid)
         if isinstance(found, Sample):
             samples.append(found)
         else:
@@ -140,7 +151,9 @@ def check_samples(
     return tuple(samples), [*faults, *_shared_pixels(samples, grid)]
 
 
-def _checked(number: int, one: Drawn, classes: Sequence[LandClass], grid: GeoBox, to_grid: Transformer | None) -> Sample | str:
+def _checked(
+    number: int, one: Drawn, classes: Sequence[LandClass], grid: GeoBox, area: shapely.Polygon, to_grid: Transformer | None
+) -> Sample | str:
     """The sample, or what is wrong with it."""
     if not _text(one.class_name):
         return "has no class; name its class"
@@ -154,7 +167,7 @@ def _checked(number: int, one: Drawn, classes: Sequence[LandClass], grid: GeoBox
     sample = Sample(number, _polygons(shape), known.code, known.name, one.name, weight)
     if shapely.get_dimensions(sample.shape) < shapely.get_dimensions(shape):
         return "encloses no area; draw it anew"
-    return _misplaced(sample, grid) or sample
+    return _misplaced(sample, grid, area) or sample
 
 
 def on_grid(shape: shapely.Geometry, to_grid: Transformer) -> shapely.Geometry:
@@ -237,31 +250,56 @@ def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all([part for part in shapely.get_parts(sound) if shapely.get_dimensions(part) == 2] or [sound])
 
 
-def _misplaced(sample: Sample, grid: GeoBox) -> str:
-    area = shapely.box(*grid.boundingbox.bbox)
+def _misplaced(sample: Sample, grid: GeoBox, area: shapely.Polygon) -> str:
     if not np.isfinite(shapely.get_coordinates(sample.shape)).all() or not sample.shape.intersects(area):
         return "lies outside of the area; draw it inside"
     if not area.covers(sample.shape):
         return "reaches beyond the area; draw it inside"
-    if not len(pixels_of(sample, grid)[0]):
+    if not _holds_pixel(sample, grid):
         return f"holds the centre of no pixel of {grid.resolution.x:g} m ({sample.shape.area:.0f} m2); draw it larger"
     return ""
 
 
+def _holds_pixel(sample: Sample, grid: GeoBox) -> bool:
+    """Whether a shape in the area of a grid has a pixel: most have the one around a point inside of them."""
+    if shapely.get_dimensions(sample.shape) == 0:
+        return len(pixels_of(sample, grid)[0]) > 0
+    inside = sample.shape.representative_point()
+    column, row = ~grid.affine * (inside.x, inside.y)
+    centre = grid.affine * (np.floor(column) + 0.5, np.floor(row) + 0.5)
+    if shapely.contains_xy(sample.shape, *centre):
+        return True
+    window = _window(sample.shape, grid)
+    return window is not None and any(_mask(sample.shape, grid, strip).any() for strip in _strips(window))
+
+
+def _strips(window: Block) -> Iterator[Block]:
+    """A window from the north to the south, as many rows at once as memory has room for."""
+    rows = max(MOST_PIXELS // (window.x1 - window.x0), 1)
+    for y in range(window.y0, window.y1, rows):
+        yield Block(y, window.x0, min(y + rows, window.y1), window.x1)
+
+
+def _mask(shape: shapely.Geometry, grid: GeoBox, block: Block) -> np.ndarray:
+    """Pixels of a block that a shape has, uint8."""
+    found: np.ndarray = rasterize(
+        [(shape, 1)], block.shape, transform=grid.affine * Affine.translation(block.x0, block.y0), dtype="uint8"
+    )
+    return found
+
+
 def pixels_of(sample: Sample, grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels of a grid whose centre lies in a polygon, or that hold a point."""
-    window = _window(sample, grid)
+    window = _window(sample.shape, grid)
     if window is None:
         return np.empty(0, "i8"), np.empty(0, "i8")
-    here = window.geobox(grid)
-    drawn = rasterize([(sample.shape, 1)], here.shape.yx, transform=here.affine, dtype="uint8")
-    rows, columns = np.nonzero(drawn)
+    rows, columns = np.nonzero(_mask(sample.shape, grid, window))
     return rows + window.y0, columns + window.x0
 
 
-def _window(sample: Sample, grid: GeoBox) -> Block | None:
-    """Pixels around a polygon; None beside the grid."""
-    left, bottom, right, top = sample.shape.bounds
+def _window(shape: shapely.Geometry, grid: GeoBox) -> Block | None:
+    """Pixels around a shape; None beside the grid."""
+    left, bottom, right, top = shape.bounds
     x0, y0 = ~grid.affine * (left, top)
     x1, y1 = ~grid.affine * (right, bottom)
     rows, columns = grid.shape
@@ -283,21 +321,34 @@ def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[Fault]:
     """Polygons of two classes that share pixels."""
     if len({sample.code for sample in samples}) < 2:
         return
-    tree = shapely.STRtree([sample.shape for sample in samples])
-    first, second = tree.query([sample.shape for sample in samples], predicate="intersects")
-    for a, b in sorted({(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j}):
+    shapes, codes = np.array([sample.shape for sample in samples]), np.array([sample.code for sample in samples])
+    pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    pairs = pairs[:, (pairs[0] < pairs[1]) & (codes[pairs[0]] != codes[pairs[1]])]
+    told = 0
+    for a, b in pairs[:, np.lexsort(pairs[::-1])].T.tolist():
         one, other = samples[a], samples[b]
-        if one.code == other.code:
+        if not (count := _shared(one.shape, other.shape, grid)):
             continue
-        both = set(zip(*(v.tolist() for v in pixels_of(one, grid)), strict=True)) & set(
-            zip(*(v.tolist() for v in pixels_of(other, grid)), strict=True)
+        if told == MOST_SHARED:
+            yield Fault((), "more polygons of two classes share pixels; draw them apart")
+            return
+        told += 1
+        yield Fault(
+            (one.number, other.number),
+            f"{one} of {one.class_name} and {other} of {other.class_name} share {count} pixel{'s' if count > 1 else ''}; "
+            "draw them apart",
         )
-        if both:
-            yield Fault(
-                (one.number, other.number),
-                f"{one} of {one.class_name} and {other} of {other.class_name} share {len(both)} "
-                f"pixel{'s' if len(both) > 1 else ''}; draw them apart",
-            )
+
+
+def _shared(one: shapely.Geometry, other: shapely.Geometry, grid: GeoBox) -> int:
+    """Pixels of both shapes; of more than `MOST_PIXELS` what their common area gives."""
+    both = shapely.intersection(one, other)
+    areas = min(shapely.get_dimensions([one, other])) == 2
+    if areas and both.area < LEAST_AREA or (window := _window(both, grid)) is None:
+        return 0
+    if (window.y1 - window.y0) * (window.x1 - window.x0) > MOST_PIXELS:
+        return round(both.area / grid.resolution.x**2)
+    return int(np.count_nonzero(_mask(one, grid, window) & _mask(other, grid, window)))
 
 
 def as_geojson(samples: Sequence[Sample], *, degrees: bool = True) -> str:

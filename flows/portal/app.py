@@ -25,6 +25,7 @@ from imperv.flows.portal import (
     map_routes,
     project_routes,
     sample_routes,
+    teach_routes,
     tile_routes,
 )
 from imperv.flows.portal.content import lists
@@ -33,6 +34,7 @@ from imperv.flows.portal.progress import Standings
 from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.samples import NewerError
 from imperv.flows.portal.sites import Sites
+from imperv.flows.portal.teaching import Lessons
 from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.maps.tiles import GoneError
@@ -52,7 +54,7 @@ _UPLOADS = re.compile(r"^/(projects/[0-9a-f]{12}/)?api/(samples|uploads|region)(
 OF_A_SITE = (map_routes, tile_routes, file_routes)
 """What there is of the portal's own site, and of every project."""
 
-OF_A_PROJECT = (job_routes,)
+OF_A_PROJECT = (job_routes, teach_routes)
 """What there is of every project alone."""
 
 
@@ -97,6 +99,7 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
         app.include_router(routes.router)
     if sites.projects is not None:
         app.include_router(project_routes.router)
+        app.state.lessons = Lessons()
         app.include_router(estimate_routes.router)
         app.include_router(sample_routes.router)
         for routes in (*OF_A_SITE, *OF_A_PROJECT):

@@ -57,7 +57,7 @@ def describe(site: SiteOf, request: Request) -> dict[str, Any]:
     levels = {"origin": ORIGIN, "coarsest": COARSEST, "deepest": DEEPEST, "edge": EDGE, "drawn": COARSEST_DRAWN}
     return {
         "name": site.name, "version": request.app.version, "pyramid": levels, "production": site.production is not None,
-        "kind": request.app.state.sites.kind(request.path_params.get("project", "")),
+        "kind": request.app.state.sites.kind(request.path_params.get("project", "")), "taught": site.teaching is not None,
     }  # fmt: skip
 
 
@@ -124,10 +124,10 @@ def tile(name: LayerId, key: Key, z: Level, x: Index, y: Index, site: SiteOf, tu
 def value(x: Easting, y: Northing, site: SiteOf, turn: Turn) -> dict[str, Any]:
     """What all layers hold at a place in EPSG:3035."""
     found = []
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for layer in site.holdings.layers.values():
         # Views of one array differ in their colours only.
-        array = layer.layer.stem, layer.period, layer.view.variable.name
+        array = layer.id.rpartition(".")[0], layer.view.variable.name
         if array in seen:
             continue
         seen.add(array)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, Field
 
+from imperv.flows.portal.class_lists import MOST, ClassOf, chosen, offered
 from imperv.flows.portal.jobs import Jobs
 from imperv.flows.portal.projects import ID, LABEL, TEMPLATE, Project, Projects
 from imperv.flows.portal.samples import sample_rules
@@ -49,6 +50,8 @@ class Wanted(BaseModel, extra="forbid"):
     """[left, bottom, right, top] in EPSG:3035; snapped outward to whole kilometres."""
     span: str = Field("", max_length=40)
     """Year, month or days, as in a production file."""
+    classes: list[ClassOf] | None = Field(None, max_length=MOST)
+    """Classes of its map; those of the template by default."""
 
 
 class New(Wanted):
@@ -70,7 +73,8 @@ router = APIRouter()
 def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
     """Projects with their last run, the newest first, and the templates of new ones."""
     templates = [
-        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span} for t in projects.templates().values()
+        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "classes": offered(t)}
+        for t in projects.templates().values()
     ]
     return {"projects": [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()], "templates": templates}
 
@@ -78,7 +82,8 @@ def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
 @router.post("/api/projects", status_code=201)
 def create(new: New, projects: ProjectsOf) -> dict[str, Any]:
     """Make a project."""
-    return _table(projects.create(new.label, new.template, new.bbox, new.span))
+    more = chosen(projects, new.template, new.classes, new.bbox, new.span)
+    return _table(projects.create(new.label, new.template, new.bbox, new.span, more))
 
 
 @router.patch("/api/projects/{project}")

@@ -82,7 +82,7 @@ class Template:
         found.pop("countries", None)
         if self.takes_span:
             found["periods"] = {"span": span}
-        return found | dict(more or {})
+        return merged(found, more or {})
 
     def _path(self, text: str) -> str:
         return text if "://" in text or text.startswith("/vsi") else str((self.file.parent / text).absolute())
@@ -217,6 +217,15 @@ class Projects:
         if template not in known:
             raise InputError(f"there is no template {template}; there are {', '.join(known) or 'none'}")
         return known[template].table(region_of(bbox), span, more)
+
+
+def merged(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with further keys, also in the tables of it."""
+    found = dict(table)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else value
+    return found
 
 
 def free_bytes(folder: Path) -> int:

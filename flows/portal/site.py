@@ -17,7 +17,8 @@ from imperv.layers.families import packages
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.families import family, loaded_families
-from imperv.tasks.maps.layers import FolderSource, Holdings, MapLayer, StoreSource, source_of
+from imperv.tasks.family.teaching import Taught, Teaching
+from imperv.tasks.maps.layers import FolderSource, Holdings, MapLayer, StoreSource, source_of, with_rounds
 from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.settings.files import label_of
 from imperv.tasks.settings.production import Production
@@ -64,6 +65,8 @@ class Site:
     version: str = ""
     """Changes with the state and the reports."""
     ended: threading.Event = field(default_factory=threading.Event)
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    """One look at a time."""
 
     @property
     def store(self) -> Store | None:
@@ -79,13 +82,17 @@ class Site:
             self.ended.wait(max(INTERVAL, PATIENCE * (time.monotonic() - began)))
 
     def look(self) -> None:
-        """Look at the store once."""
+        """Look at the store once, whatever it holds."""
+        with self.looking:
+            self._look()
+
+    def _look(self) -> None:
         try:
             for done, total, found in self.source.scan():
                 if done < total and self.progress is not None:
                     self.progress = done, total
                 elif done >= total:
-                    self.holdings, self.trouble, self.progress = found, "", None
+                    self.holdings, self.trouble, self.progress = with_rounds(found, self._rounds()), "", None
             if self.production is not None and self.config is not None:
                 self.state = production_state(self.production, self.config)
             self.reports = self._reports()
@@ -94,6 +101,16 @@ class Site:
             if not isinstance(error, (ImpervError, OSError)):
                 log.exception("the store cannot be read")
             self.trouble, self.progress = shown(" ".join(str(error).split()) or type(error).__name__), None
+
+    @property
+    def teaching(self) -> Teaching | None:
+        """How a person teaches the product; None where nobody can."""
+        found = family(self.production.product).teaching if self.production is not None else None
+        return found() if found is not None else None
+
+    def _rounds(self) -> list[Taught]:
+        teaching = self.teaching
+        return teaching.taught(self.production) if teaching is not None and self.production is not None else []
 
     def layer(self, name: str) -> MapLayer | None:
         """A layer by its identifier."""

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imperv.flows.portal.jobs import Jobs
+from imperv.flows.portal import teaching
+from imperv.flows.portal.jobs import KINDS, Jobs
 from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
 from imperv.flows.portal.site import NoSource, Site, site_of_production
 from imperv.tasks.maps.tiles import MapTiles
@@ -93,6 +94,6 @@ class Sites:
 def open_projects(folder: Path) -> Sites:
     """The sites of a folder of projects, whose jobs are watched; InputError where it cannot be made, or another portal has it."""
     found = projects_in(folder)
-    jobs = Jobs(found)
+    jobs = Jobs(found, {**KINDS, **teaching.KINDS})
     jobs.begin()
     return Sites(Site(NoSource(), found.folder.name), found, jobs)

@@ -11,6 +11,7 @@ from imperv.layers.catalogue.node import STAGES
 from imperv.layers.reflectance import BANDS
 from imperv.tasks.family.form import Form
 from imperv.tasks.family.task import Task
+from imperv.tasks.family.teaching import Teaching
 from imperv.tasks.job import Job
 from imperv.tasks.samples import SampleRules
 from imperv.tasks.settings.production import Production
@@ -72,6 +73,8 @@ class Family:
     package: Callable[[Job, str, int | None, Path], list[str]] | None = None
     """Writes the package of a coded map (`imperv package`): (job, layer or nothing, round, file) -> names of what it holds; that
     of any delivered map where there is none of its own."""
+    teaching: Callable[[], Teaching] | None = None
+    """How a person teaches it by polygons; None where nobody can."""
     compared: tuple[tuple[str, str], ...] = ()
     """Layers that people hold against each other, (left, right), the best pair first."""
     starting_file: str = ""

@@ -12,6 +12,7 @@ from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family, ReferenceRaster
 from imperv.tasks.family.costs import by_block, nothing
 from imperv.tasks.family.task import Task
+from imperv.tasks.family.teaching import Teaching
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.before import sharpening_before
 from imperv.tasks.landcover.delivery import ADDITIONS
@@ -35,6 +36,7 @@ from imperv.tasks.landcover.tuning import (
     not_tuned,
     training_external,
     tuned_cost,
+    tuned_map_cost,
     way_external,
 )
 from imperv.tasks.landcover.types import (
@@ -72,7 +74,7 @@ TASKS = {
     "LC_confidence": Task(make_confidence, cost=map_cost),
     "LC_training": Task(make_training, training_external, not_needed=not_tuned, cost=nothing),
     "LC_tuned_model": Task(make_tuned_model, way_external, not_needed=not_tuned, cost=tuned_cost),
-    "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=map_cost),
+    "LC_tuned": Task(make_tuned, not_needed=not_tuned, cost=tuned_map_cost),
     "LC_types_model": Task(
         make_types_model, points_external, not_needed=not_needed, preflight=check_points, cost=types_training_cost, network=True
     ),
@@ -97,6 +99,12 @@ def _package(*given: Any) -> list[str]:
     from imperv.tasks.landcover.package import package
 
     return package(*given)
+
+
+def _teaching() -> Teaching:
+    from imperv.tasks.landcover.teaching import TEACHING
+
+    return TEACHING
 
 
 def _report(job: Job) -> str:
@@ -136,5 +144,6 @@ FAMILY = Family(
     samples=_samples,
     before=sharpening_before,
     package=_package,
+    teaching=_teaching,
 )
 """The product."""

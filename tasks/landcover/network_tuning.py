@@ -28,10 +28,10 @@ from imperv.layers.network.weights import flat_weights
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job
-from imperv.tasks.landcover.maps import NO_DATA, Answers
+from imperv.tasks.landcover.maps import NO_DATA, PIECE, Answers, map_bytes
 from imperv.tasks.landcover.model import NETWORKS, TRAIN_NS, TRAINING_SHARE, origin_of, training_regions
 from imperv.tasks.landcover.polygons import ground_pixels, polygon_pixels, scores_of
-from imperv.tasks.landcover.predicting import predict_block
+from imperv.tasks.landcover.predicting import PREDICT_NS, predict_block
 from imperv.tasks.landcover.reference import labels_of, with_gaps
 from imperv.tasks.landcover.rounds import present, read_round
 from imperv.tasks.networks.making import train_on, training_key
@@ -215,6 +215,14 @@ def in_turn(job: Job, way: Networks) -> Callable[..., list[Any]]:
         return found
 
     return run
+
+
+def networks_map_cost(job: Job, layer: Layer) -> Cost:
+    """Of the map by these networks, piece by piece: a piece is predicted with the windows around it."""
+    unet, (rows, columns) = job.production.parameters.unet, job.grid_of(layer).shape
+    repeated = ((PIECE / (unet.patch - unet.overlap) + 1) * unet.patch / PIECE) ** 2
+    each = min(job.production.parameters.tuning.folds, MOST) * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9
+    return Cost(rows * columns * repeated * each, resident(job, map_bytes(job, layer)) + NETWORKS)
 
 
 def networks_cost(job: Job, layer: Layer) -> Cost:

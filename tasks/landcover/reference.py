@@ -91,12 +91,12 @@ def reference_external(job: Job, layer: Layer) -> dict[str, Any]:
 
 
 def check_labels(job: Job, symbol: str) -> None:
-    """Refuse labels of other classes than FRAME's from CLC+ Backbone, and polygons with faults."""
+    """Refuse labels from CLC+ Backbone where fewer than two classes are FRAME's, and polygons with faults."""
     references, classes = job.production.references, job.production.parameters.classes
-    if references.clcplus and not references.labels and not classes.are_frames:
+    if references.clcplus and not references.labels and len(classes.frames) < 2:
         raise InputError(
-            "references.clcplus: it has labels for FRAME's classes only, and parameters.classes.list names others; "
-            "name references.labels or references.polygons instead"
+            "references.clcplus: it has labels for FRAME's classes only, and parameters.classes.list has fewer than two of them, "
+            "by name and code; name references.labels or references.polygons instead"
         )
     if references.polygons:
         read_samples(job.path(references.polygons), classes.classes, job.grid(5), "references.polygons")
@@ -112,6 +112,8 @@ class LabelBlock:
     footprints: Any
     raster: str
     codes: tuple[int, ...]
+    frames: tuple[int, ...]
+    """Codes that CLC+ Backbone tells."""
     samples: tuple[Sample, ...]
     grid: GeoBox
     out: Any
@@ -137,6 +139,7 @@ class LabelBlock:
                 index,
                 self.green,
             )
+            labels = np.where(np.isin(labels, self.frames), labels, UNLABELLED).astype("u1")
         if self.samples:
             drawn, _ = rasterise(self.samples, here)
             labels = np.where(drawn > 0, drawn, labels)
@@ -173,8 +176,8 @@ def make_reference_labels(job: Job, layer: Layer) -> Made:
     ) as out:
         work = LabelBlock(
             job.array(layer.inputs[0]), **arrays, raster=job.path(references.labels) if references.labels else "",
-            codes=tuple(c.code for c in classes), samples=samples, grid=grid, out=out[layer.symbol], layer=layer,
-            green=job.production.parameters.labels.green_ndvi, shift=shift,
+            codes=tuple(c.code for c in classes), frames=job.production.parameters.classes.frames, samples=samples, grid=grid,
+            out=out[layer.symbol], layer=layer, green=job.production.parameters.labels.green_ndvi, shift=shift,
         )  # fmt: skip
         rows, columns = blocks[0].shape
         reports = job.engine.map(work, blocks, rows * columns * BLOCK_BYTES, layer.symbol)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
+from odc.geo.geobox import geobox_union_conservative
 
-from imperv.grids import Block
+from imperv.grids import Block, Tile
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.landcover.tuning import softmax
 from imperv.layers.statistics.classes import joint_histogram
@@ -38,25 +39,42 @@ NEAR = 4
 """Pixels around polygons where nothing is suggested."""
 
 
-def require_base(job: Job) -> None:
-    """InputError where the base model has not answered yet, or has with other classes or settings."""
+def without_base(job: Job) -> str:
+    """Why a tile cannot be tuned: the base model has not answered yet, or has with other classes or settings; empty if it can."""
     for symbol in ("LC_probability", "LC_base"):
         record = job.usable(symbol)
         if record is None:
-            raise InputError(
-                f"{symbol} of tile {job.tile} is not there for this area; first `imperv run {job.tile}`, which makes the base map"
-            )
+            return f"{symbol} of tile {job.tile} is not there for this area"
         if record.ingredients["parameters"] != job.pick(CATALOGUE[symbol]):
-            raise InputError(
-                f"{symbol} of tile {job.tile} was made with other classes or settings than the production file has now; "
-                f"first `imperv run {job.tile}`"
-            )
+            return f"{symbol} of tile {job.tile} was made with other classes or settings than the production file has now"
+    return ""
+
+
+def require_base(job: Job) -> None:
+    """InputError where there is no base map to be tuned."""
+    if why := without_base(job):
+        raise InputError(f"{why}; first `imperv run {job.tile}`, which makes the base map")
 
 
 def read_polygons(job: Job, path: Path | str) -> tuple[Sample, ...]:
-    """Polygons of a file for a tile; InputError with all of its faults."""
-    classes = job.production.parameters.classes.classes
-    return read_samples(path, classes, job.grid_of(CATALOGUE["LC_probability"]))
+    """Polygons of a file for a tile; InputError with all of its faults.
+
+    A file may be of all tiles of a production: of each polygon the part in this tile is taken.
+    """
+    layer, classes = CATALOGUE["LC_probability"], job.production.parameters.classes.classes
+    grids = [job.neighbour(Tile(name)).grid_of(layer) for name in job.production.tile_names]
+    if len(grids) < 2:
+        return read_samples(path, classes, job.grid_of(layer))
+    found = read_samples(path, classes, geobox_union_conservative(grids))
+    tile = shapely.box(*job.bounds)
+    parts = [replace(sample, shape=_inside(sample.shape, tile)) for sample in found]
+    return tuple(part for part in parts if not part.shape.is_empty and len(pixels_of(part, job.grid_of(layer))[0]))
+
+
+def _inside(shape: shapely.Geometry, area: shapely.Geometry) -> shapely.Geometry:
+    """The part of a polygon or point in an area, without edges that both only share."""
+    parts = shapely.get_parts(shape.intersection(area))
+    return shapely.union_all([part for part in parts if shapely.get_dimensions(part) == shapely.get_dimensions(shape)])
 
 
 def tune_tile(job: Job, samples: Sequence[Sample], networks: bool = False) -> dict[str, Any]:
@@ -210,10 +228,11 @@ class Suggestion:
     """The second most probable class."""
 
 
-def suggest(job: Job, count: int = 10) -> list[Suggestion]:
+def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Suggestion]:
     """Where to draw next: where the base and the present map disagree or the margin is small, spread over the tile.
 
-    Places nearer than `NEAR` pixels to a polygon of the present round are left out.
+    Places nearer than `NEAR` pixels to a polygon of the present round are left out. At most so many `pieces` of the tile are
+    searched, spread over it; all by default.
     """
     require_base(job)
     answers, classes = Answers.of(job), job.production.parameters.classes.classes
@@ -221,7 +240,9 @@ def suggest(job: Job, count: int = 10) -> list[Suggestion]:
     way = way_of_round(job, number)
     drawn = _drawn(job, number)
     found = []
-    for block in block_of_tile(job):
+    blocks = block_of_tile(job)
+    taken = min(pieces or len(blocks), len(blocks))
+    for block in (blocks[k * len(blocks) // taken] for k in range(taken)):
         logits, known = way.logits(block)
         if not known.any():
             continue

@@ -10,8 +10,15 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.landcover.tuning import Head, Polygons, Tuned, TuningParameters, tune
 from imperv.tasks.family.costs import Cost, nothing
 from imperv.tasks.job import Job, Made
-from imperv.tasks.landcover.maps import Answers, Headed, Way, make_map
-from imperv.tasks.landcover.network_tuning import Networks, in_turn, label_versions, networks_cost, train_networks
+from imperv.tasks.landcover.maps import Answers, Headed, Way, make_map, map_cost
+from imperv.tasks.landcover.network_tuning import (
+    Networks,
+    in_turn,
+    label_versions,
+    networks_cost,
+    networks_map_cost,
+    train_networks,
+)
 from imperv.tasks.landcover.polygons import ground_pixels, polygon_pixels, scores_of
 from imperv.tasks.landcover.rounds import CHANGES, polygons_of, present, trains
 from imperv.tasks.networks.checkpoints import drop_checkpoint
@@ -91,6 +98,11 @@ def scores_of_head(job: Job, tuned: Tuned, polygons: Polygons) -> dict[str, Any]
 def tuned_cost(job: Job, layer: Layer) -> Cost:
     """Of LC_tuned_model: networks cost, a head does not."""
     return networks_cost(job, layer) if present(job) and trains(job) else nothing(job, layer)
+
+
+def tuned_map_cost(job: Job, layer: Layer) -> Cost:
+    """Of LC_tuned, by networks or by a head."""
+    return networks_map_cost(job, layer) if present(job) and trains(job) else map_cost(job, layer)
 
 
 def present_change(job: Job) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Layers in EPSG:3035, and those of a store on native UTM grids. Pixels are read i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.layers.colouring import View, is_nameless, views_of, with_codes, without_own_classes
 from imperv.tasks.delivery.cog_check import layer_of_cog
 from imperv.tasks.errors import InputError
+from imperv.tasks.family.teaching import Taught
 from imperv.tasks.store.debris import is_debris
 from imperv.tasks.store.overlay import Overlay
 from imperv.tasks.store.records import Record, digest_of
@@ -53,6 +54,8 @@ class Part:
     """Where the layer is stored; None for a file."""
     path: str = ""
     """Record in the store, or the GeoTIFF."""
+    taught: Taught | None = field(default=None, repr=False)
+    """A map that no file holds; None for stored ones."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class MapLayer:
     """By tile."""
     like: MapLayer | None = field(default=None, repr=False)
     """Layer of the same bands whose limits it has, so that both can be compared."""
+    round: int = 0
+    """Round of teaching that it is the map of; 0 for layers of the store."""
 
     @cached_property
     def key(self) -> str:
@@ -79,6 +84,8 @@ class MapLayer:
     def title(self) -> str:
         """Title of the layer, without the year of features that are the same in either role."""
         layer = self.layer
+        if self.round:
+            return f"Round {self.round}"
         return layer.title if layer.stem == layer.symbol else layer.description.rpartition(", ")[0]
 
     @property
@@ -261,6 +268,20 @@ def _holdings(found: Mapping[tuple[str, str, str], Part], resolve: Callable[[Lay
             if view.is_composite:
                 alike.setdefault(bands, layers[name])
     return Holdings(layers)
+
+
+def with_rounds(held: Holdings, every: Sequence[Taught]) -> Holdings:
+    """With the maps of rounds of teaching: one layer a round, of all tiles that have it."""
+    grouped: dict[tuple[int, str], list[Taught]] = {}
+    for one in every:
+        grouped.setdefault((one.number, one.period), []).append(one)
+    layers = dict(held.layers)
+    for (number, period), found in sorted(grouped.items()):
+        layer = found[0].layer
+        name = f"{layer.stem}_round_{number}.{period}.0"
+        parts = {one.tile: Part(one.tile, one.bounds, one.version, path=name, taught=one) for one in found}
+        layers[name] = MapLayer(name, layer, views_of(layer)[0], period, parts, round=number)
+    return replace(held, layers=layers)
 
 
 def _codes(array: str, parts: Mapping[str, Part]) -> list[int]:

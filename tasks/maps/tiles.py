@@ -309,6 +309,8 @@ class _Opened:
     def __enter__(self) -> Pixels:
         part = self.part
         try:
+            if part.taught is not None:
+                return part.taught.pixels
             if part.store is not None:
                 return self.tiles.stored(part, self.view)
             return self.tiles.file(part.path, part.version)
@@ -324,6 +326,8 @@ class _Opened:
     def _stands(self) -> bool:
         part = self.part
         try:
+            if part.taught is not None:
+                return part.taught.stands()
             if part.store is not None:
                 return digest_of(part.store.read_text(part.path)) == part.version
             return digest_of([part.path, *file_stamp(Path(part.path))]) == part.version

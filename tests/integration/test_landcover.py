@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,15 +18,22 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from PIL import Image
 
 from imperv.flows.cli.commands import main
 from imperv.flows.portal.content import legend_of
 from imperv.flows.portal.site import open_site
 from imperv.grids import Block
+from imperv.layers.colouring import colour_table
+from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import session
 from imperv.tasks.landcover.rounds import present
+from imperv.tasks.landcover.types import features_around, read_features
+from imperv.tasks.maps.tiles import GoneError
+from imperv.tasks.samples import pixels_of
 from imperv.tasks.settings.production import Production
 from tests.support.urban import BBOX, TILE, small_production
 
@@ -225,6 +233,24 @@ def test_evaluation_has_intervals_and_baselines(tuned, capsys):
     assert "write classes=FILE or types=FILE" in capsys.readouterr().err
 
 
+def test_a_tile_that_is_too_large_is_refused_before_anything_is_scored(finished, monkeypatch, capsys):
+    monkeypatch.setattr("imperv.tasks.landcover.evaluation.LARGEST", 100)
+    path = finished.parent / "truth/truth_landcover.tif"
+    assert main(["evaluate", "-c", str(finished), "--truth-raster", f"classes={path}"]) == 2
+    said = capsys.readouterr()
+    assert "is too large to train models anew" in said.err and "scored" not in said.err + said.out
+
+
+def test_features_around_a_piece_are_those_of_the_tile(finished):
+    """Patches are cut from pieces: at a seam, and beyond the edge of the tile."""
+    job, (rows, columns) = job_of(finished), job_of(finished).array("LC_base").shape
+    whole = read_features(job, Block(0, 0, rows, columns))
+    padded = np.pad(whole, ((0, 0), (7, 7), (7, 7)), constant_values=np.nan)
+    for piece in (Block(0, 0, 60, 90), Block(60, 90, 130, 220), Block(150, 300, rows, columns)):
+        expected = padded[:, piece.y0 : piece.y1 + 14, piece.x0 : piece.x1 + 14]
+        np.testing.assert_allclose(features_around(job, piece, 7), expected, atol=1e-6)
+
+
 def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, capsys):
     exported = tmp_path / "lc.zip"
     assert main(["model", "export", "LC", TILE, "-c", str(finished), "-o", str(exported)]) == 0
@@ -242,6 +268,114 @@ def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, 
     )
     assert main(["model", "import", str(exported), "-c", str(other)]) == 2
     assert "other classes: bare soil, buildings" in capsys.readouterr().err
+
+
+def test_the_map_of_a_round_is_read_by_windows(tuned, tmp_path):
+    """As map tiles of a portal, beside the layers of the store: pixels, colours, values; gone where the base map goes."""
+    shutil.copytree(tuned.parent, tmp_path / "p")
+    file = tmp_path / "p" / tuned.name
+    job, site = job_of(file), open_site(None, file)
+    site.look()
+    first, second = (layer for layer in site.holdings.layers.values() if layer.round)
+    assert (first.title, second.title, site.trouble) == ("Round 1", "Round 2", "") and first.key != second.key
+    assert first.id == "LC_tuned_round_1.2021-06.0"
+    whole = Block(0, 0, *job.array("LC_base").shape)
+    wanted, table = session.map_of_round(job, 1, whole), colour_table(first.view.palette, 255)
+    assert (wanted != job.array("LC_tuned")[:]).any()
+    part = first.parts[TILE]
+    for rows, columns in ((slice(0, 200), slice(0, 400)), (slice(3, 199), slice(250, 257)), (slice(199, 200), slice(399, 400))):
+        assert np.array_equal(part.taught.pixels.read(rows, columns)[0], wanted[rows, columns])
+    left, _, _, top = part.bounds
+    x, y = int(left // (256 * 5)), int((6_000_000 - top) // (256 * 5))
+    picture = np.asarray(Image.open(io.BytesIO(site.tiles.tile(first, 13, x, y))).convert("RGBA"))
+    row, column = int((6_000_000 - top) / 5) - 256 * y, int(left / 5) - 256 * x
+    drawn = wanted[: 256 - row, : 256 - column]
+    assert np.array_equal(picture[row : row + drawn.shape[0], column : column + drawn.shape[1]], table[drawn])
+    assert site.tiles.values(first, left + 502.5, top - 302.5)["values"][0]["stored"] == wanted[60, 100]
+    job.store.remove(job.place("LC_probability"))
+    site.tiles.pictures.entries.clear()
+    with pytest.raises(GoneError, match="load it anew"):
+        site.tiles.tile(first, 13, x, y)
+    site.look()
+    assert not [layer for layer in site.holdings.layers.values() if layer.round]
+
+
+def test_a_view_is_taught_as_the_whole_area_will_be(tuned):
+    job, teaching = job_of(tuned), family("landcover").teaching()
+    polygons = tuned.parent / "training/polygons.geojson"
+    before = contents(tuned.parent)
+    left, bottom, right, top = job.bounds
+    found = teaching.view(job, polygons, (left + 203, bottom + 100, left + 1200, top + 4000))
+    assert found.bounds == (left + 200, bottom + 100, left + 1200, top) and found.codes.shape == (180, 200)
+    wanted = session.map_of_round(job, 1, Block(0, 0, *job.array("LC_base").shape))
+    assert np.array_equal(found.codes, wanted[:180, 40:240])
+    assert found.scores == {key: session.rounds(job)[0]["scores"][key] for key in found.scores}
+    assert teaching.view(job, polygons, (0, 0, 1e7, 1e7)).codes.shape == (200, 400)
+    assert teaching.view(job, polygons, (right + 10, bottom, right + 900, top)) is None
+    assert contents(tuned.parent) == before
+    assert teaching.count(job, polygons) == dict.fromkeys((one.name for one in FRAME), 3) and teaching.missing(job) == ""
+    assert teaching.state(job) == teaching.state(job_of(tuned))
+
+
+def test_a_file_may_have_polygons_of_all_tiles_of_a_production(tmp_path):
+    """Each tile takes its part; what lies in none is a fault."""
+    file = small_production(tmp_path / "p")
+    text = file.read_text().replace('tiles = ["E44N25"]', 'tiles = ["E44N25", "E44N26"]')
+    file.write_text(text.replace(str(list(BBOX)), "[4422000, 2598000, 4424000, 2602000]"))
+    production = Production.read(file)
+    south, north = (Job.of(production, tile) for tile in production.tile_names)
+
+    def write(*boxes: tuple[float, float, float, float]) -> Path:
+        shapes = [json.loads(shapely.to_geojson(shapely.box(*box))) for box in boxes]
+        features = [{"type": "Feature", "properties": {"class": "grass"}, "geometry": shape} for shape in shapes]
+        crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
+        path = tmp_path / "drawn.geojson"
+        path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+        return path
+
+    x, edge = 4_423_000, 2_600_000
+    drawn = write((x, edge - 20, x + 20, edge + 10), (x, edge - 100, x + 20, edge - 50), (x, edge, x + 10, edge + 10))
+    below, above = session.read_polygons(south, drawn), session.read_polygons(north, drawn)
+    assert [sample.number for sample in below] == [1, 2] and [sample.number for sample in above] == [1, 3]
+    assert [sample.shape.area for sample in (*below, *above)] == [400, 1000, 200, 100]
+    assert [len(pixels_of(sample, south.grid(5))[0]) for sample in below] == [16, 40]
+    with pytest.raises(InputError, match="lies outside of the area"):
+        session.read_polygons(south, write((x, edge + 9000, x + 20, edge + 9020)))
+
+
+def test_polygons_teach_a_class_that_the_base_model_cannot_know(copied, capsys):
+    """FRAME's classes and one more: the base map has none of it, a round has it where it was drawn; one class alone is told."""
+    with copied.open("a") as file:
+        for one in FRAME:
+            colour = "#{:02x}{:02x}{:02x}".format(*one.colour)
+            file.write(f'[[parameters.classes.list]]\nname = "{one.name}"\ncode = {one.code}\ncolour = "{colour}"\n')
+        file.write('[[parameters.classes.list]]\nname = "green roof"\ncode = 9\ncolour = "#e8862e"\n')
+    polygons = copied.parent / "training/polygons.geojson"
+    assert main(["landcover", "tune", TILE, "-c", str(copied), "-p", str(polygons)]) == 2
+    assert "other classes or settings" in capsys.readouterr().err
+    assert main(["run", TILE, "-c", str(copied)]) == 0
+    assert "no label of green roof: the base model cannot know it here" in " ".join(
+        job_of(copied).record("LC_reference").warnings
+    )
+    job = job_of(copied)
+    assert 9 not in np.unique(job.array("LC_base")[:])
+    table = json.loads(polygons.read_text())
+    roofs = [feature for feature in table["features"] if feature["properties"]["class"] == "Buildings"]
+    for feature in roofs:
+        feature["properties"]["class"] = "green roof"
+    polygons.write_text(json.dumps(table))
+    session.tune_tile(job, session.read_polygons(job, polygons))
+    (found,) = session.rounds(job)
+    assert found["classes"]["green roof"]["polygons"] == 3 and "buildings" not in found["classes"] and not found["warnings"]
+    codes, number = job.array("LC_tuned")[:], 0
+    for sample in session.read_polygons(job, polygons):
+        if sample.class_name == "green roof":
+            number += int((codes[pixels_of(sample, job.grid(5))] == 9).sum())
+    assert number >= 20  # of 27 pixels
+    polygons.write_text(json.dumps(table | {"features": roofs}))
+    session.tune_tile(job, session.read_polygons(job, polygons))
+    assert "all polygons are of class green roof; draw another class" in session.rounds(job)[1]["warnings"][0]
+    assert np.unique(job.array("LC_tuned")[:]).size > 3
 
 
 def test_own_classes_have_own_labels_and_colours(finished, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import geopandas
 import numpy as np
@@ -14,7 +15,7 @@ from pyproj import Transformer
 
 from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError
-from imperv.tasks.samples import as_geojson, of_store, pixels_of, rasterise, read_samples
+from imperv.tasks.samples import MOST_SHARED, Drawn, as_geojson, check_samples, of_store, pixels_of, rasterise, read_samples
 
 LEFT, TOP = 4_420_000, 2_600_000
 GRID = GeoBox.from_bbox((LEFT, TOP - 1000, LEFT + 1000, TOP), crs="EPSG:3035", resolution=5)
@@ -98,6 +99,45 @@ def test_rings_that_cross_themselves_are_mended(tmp_path):
     (found,) = read(written(tmp_path, frame(("water", bow))))
     assert found.shape.is_valid and found.shape.area == pytest.approx(800, rel=1e-3)
     assert 30 <= len(pixels_of(found, GRID)[0]) <= 34
+
+
+def test_a_ring_without_an_area_is_told(tmp_path):
+    x, y = LEFT + 100, TOP - 100
+    flat = shapely.Polygon([(x, y), (x + 40, y), (x + 20, y), (x, y)])
+    with pytest.raises(InputError, match=r"polygon 1 \(water\): encloses no area; draw it anew"):
+        read(written(tmp_path, frame(("water", flat)), "p.gpkg", None))
+
+
+def test_what_lies_in_heaps_is_told_in_a_moment():
+    """Every polygon over every other one: pairs are named up to a limit, and nothing takes long."""
+    heap = [Drawn(square(10 + k % 7, 10 + k % 11, 100), ("grass", "water")[k % 2]) for k in range(600)]
+    start = time.process_time()
+    samples, faults = check_samples(heap, FRAME, GRID)
+    assert time.process_time() - start < 15 and len(samples) == 600
+    assert len(faults) == MOST_SHARED + 1 and faults[0].numbers == (1, 2) and faults[-1].numbers == ()
+    assert faults[-1].text == "more polygons of two classes share pixels; draw them apart"
+
+
+def test_what_covers_a_whole_tile_takes_no_memory_of_its_size():
+    """Two million hectares twice over: the pixels of the common area are counted by its size."""
+    grid = GeoBox.from_bbox((LEFT, TOP - 100_000, LEFT + 100_000, TOP), crs="EPSG:3035", resolution=5)
+    west, east = (shapely.box(LEFT + x, TOP - 99_000, LEFT + x + 60_000, TOP - 1000) for x in (1000, 30_000))
+    tracemalloc.start()
+    samples, faults = check_samples([Drawn(west, "grass"), Drawn(east, "water")], FRAME, grid)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(samples) == 2 and peak < 50e6
+    assert f"share {31_000 * 98_000 // 25} pixels" in faults[0].text
+
+
+def test_a_thin_polygon_has_a_pixel_where_it_holds_a_centre():
+    """Though not where a point inside of it lies."""
+    x, y = LEFT + 100, TOP - 102.5
+    thin = shapely.Polygon([(x, y - 0.2), (x + 40, y - 2.4), (x + 40, y - 2.2), (x + 7.5, y + 0.1), (x, y + 0.1)])
+    samples, faults = check_samples([Drawn(thin, "grass")], FRAME, GRID)
+    inside = thin.representative_point()
+    assert not thin.contains(shapely.Point(LEFT + (inside.x - LEFT) // 5 * 5 + 2.5, y)) and not faults
+    assert [v.tolist() for v in pixels_of(samples[0], GRID)] == [[20, 20], [20, 21]]
 
 
 def test_metres_in_a_geojson_are_told_from_degrees(tmp_path):

@@ -81,7 +81,7 @@ def _map(project: Project, polygons: Path, err: Console) -> None:
         raise error
     drawn = session.read_polygons(job, polygons)
     if not samples.read(project)["version"]:
-        features = [samples.feature_of(s.shape, s.class_name, s.name, s.weight, f"demo-{s.number}") for s in drawn]
+        features = [samples.feature_of(s.shape, s.class_name, s.name, s.weight, f"{s.number:08x}") for s in drawn]
         samples.save(project, 0, samples.check(project, features), "demo")
     if not session.rounds(job):
         session.tune_tile(job, drawn)

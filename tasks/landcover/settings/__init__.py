@@ -97,9 +97,10 @@ class ClassesParameters(Frozen):
         )
 
     @property
-    def are_frames(self) -> bool:
-        """Whether they are FRAME's, whatever their colours: labels are made of CLC+ Backbone."""
-        return [(c.code, c.name) for c in self.classes] == [(c.code, c.name) for c in FRAME]
+    def frames(self) -> tuple[int, ...]:
+        """Codes of those that are FRAME's, whatever their colours: CLC+ Backbone has labels of them."""
+        known = {(one.code, one.name) for one in FRAME}
+        return tuple(c.code for c in self.classes if (c.code, c.name) in known)
 
 
 class LabelParameters(Frozen):

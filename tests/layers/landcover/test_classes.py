@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from imperv.layers.landcover.classes import FRAME, class_named, palette_of
+from imperv.layers.landcover.classes import FRAME, LandClass, class_named, class_numbers, palette_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,9 @@ def test_the_palette_has_every_class_and_no_data():
         and palette.colours[7] == (42, 114, 196)
         and palette.meaning(6) == "impervious"
     )
+
+
+def test_numbers_of_classes_are_places_in_the_list():
+    classes = (LandClass(20, "water", (0, 0, 1)), LandClass(0, "none", (0, 0, 0)), LandClass(254, "land", (0, 1, 0)))
+    assert class_numbers(np.array([[20, 0, 254], [255, 1, 20]], "u1"), classes).tolist() == [[0, 1, 2], [-1, -1, 0]]
+    assert class_numbers(np.empty(0, "i8"), classes).shape == (0,)

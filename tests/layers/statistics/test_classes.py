@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
-from imperv.layers.statistics.classes import blocks_of, class_counts, class_scores
+from imperv.layers.statistics.classes import PIECE, blocks_of, class_counts, class_scores, joint_histogram
 
 
 @pytest.fixture
@@ -39,3 +39,10 @@ def test_blocks_lie_on_one_lattice():
     assert count == 9 and whole[0, 0] == 0 and whole[3, 3] == 0 and whole[4, 0] == 3 and whole[9, 11] == 8
     moved, _ = blocks_of((10, 12), 4, (2, 0))
     assert moved[1, 0] == 0 and moved[2, 0] == 3
+
+
+def test_pairs_of_codes_are_counted():
+    rng = np.random.default_rng(8)
+    first, second = rng.integers(0, 256, (2, 5, PIECE // 3)).astype("u1")  # more than is counted at once
+    expected = np.histogram2d(first.ravel(), second.ravel(), bins=np.arange(257))[0]
+    assert np.array_equal(joint_histogram(first, second), expected)

@@ -22,6 +22,7 @@ from imperv.layers.statistics.scores import (
     estimates,
     mask_scores,
     mask_scores_from,
+    percent_text,
     threshold_counts,
 )
 
@@ -171,3 +172,9 @@ def test_masks_of_thresholds_go_through_the_bootstrap():
     counts = threshold_counts(predicted.astype("u1"), truth >= 40, block, blocks)
     found = estimates([counts], mask_scores_from(40))["f1"]
     assert found.low < found.value < found.high
+
+
+def test_scores_are_written_in_percent():
+    assert percent_text({"value": 0.7812, "low": 0.7, "high": 0.85}) == "78.1 % [70.0, 85.0]"
+    assert percent_text({"value": 1.0, "low": None, "high": None}) == "100.0 %"
+    assert percent_text(None) == percent_text({"value": None, "low": None, "high": None}) == "–"

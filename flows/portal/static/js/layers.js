@@ -7,7 +7,7 @@ import { BASE, own } from "./server.js";
 /** Layers that are shown, the lowest first; says `changed` after every change. */
 export class Layers {
   constructor(map, site, changed) {
-    Object.assign(this, { map, site, changed, known: new Map(), shown: [], legends: new Map(), stale: () => {} });
+    Object.assign(this, { map, site, changed, known: new Map(), shown: [], legends: new Map(), stale: () => {}, watchers: [] });
     byId("filter").addEventListener("input", () => this.list());
   }
 
@@ -35,6 +35,11 @@ export class Layers {
     }
     this.list();
     this.draw();
+  }
+
+  /** Call after every change of what is shown. */
+  watch(listener) {
+    this.watchers.push(listener);
   }
 
   entry(id) {
@@ -130,6 +135,7 @@ export class Layers {
     this.shown.forEach((entry, place) => entry.raster.setZIndex(place));
     byId("shown").replaceChildren(...this.shown.toReversed().map((entry) => this.item(entry)));
     if (focused) byId("shown").querySelector(`[data-id="${focused[0]}"] [data-act="${focused[1]}"]`)?.focus();
+    for (const listener of this.watchers) listener();
   }
 
   item(entry) {

@@ -23,10 +23,11 @@ function say(text, bad = false) {
 /** Parts of the page that only some kinds of pages have. */
 const PARTS = { projects: ["./projects.js"], project: ["./project.js"] };
 
-/** Tabs of this kind of page by click and arrow keys; the function that shows one. */
-function tabs(kind) {
+/** Tabs of this page, of its kind and with what its site needs for them, by click and arrow keys; the function that shows one. */
+function tabs(site) {
   const all = [...document.querySelectorAll("[role=tab]")];
-  const buttons = all.filter((button) => button.dataset.of.split(" ").includes(kind));
+  const fits = ({ of, needs }) => of.split(" ").includes(site.kind) && (!needs || site[needs]);
+  const buttons = all.filter((button) => fits(button.dataset));
   for (const button of all) if (!buttons.includes(button)) button.remove();
   const show = (name, focus = false) => {
     for (const button of buttons) {
@@ -63,7 +64,7 @@ class Portal {
     this.tiles = new Tiles(map, new Outlines(map, lists.tiles), lists.tiles);
     this.lists = lists;
     this.say = say;
-    this.show = tabs(site.kind);
+    this.show = tabs(site);
     this.values = site.kind === "projects" ? null : new Values(map, this.layers, this.show);
     this.search = new Search(map, lists.tiles, places);
     this.layers.stale = () => this.renew();

@@ -6,7 +6,7 @@ import { byId } from "./dom.js";
 import { own } from "./server.js";
 
 /** Parts of the page, each with a tab of its own or a place in that of the project. */
-const PARTS = ["./work.js", "./draw.js"];
+const PARTS = ["./work.js", "./draw.js", "./teach.js"];
 
 export default class ProjectPage {
   constructor(portal) {

@@ -3,6 +3,7 @@
 /* global ol */
 
 import { Before } from "./before.js";
+import { Classes } from "./classes.js";
 import { byId, element, icon, iconButton } from "./dom.js";
 import { CRS } from "./map.js";
 import { ask, send } from "./server.js";
@@ -35,6 +36,7 @@ export default class ProjectsPage {
     }));
     this.held = new ol.source.Vector();
     this.map.addLayer(new ol.layer.Vector({ source: this.held, zIndex: 940, style: { "stroke-color": "#7a1f10", "stroke-width": 2 } }));
+    this.classes = new Classes(() => this.tell());
     this.months();
     this.regions();
     byId("create").addEventListener("submit", (event) => {
@@ -135,14 +137,19 @@ export default class ProjectsPage {
     const bbox = this.bbox();
     const template = byId("new-template").value;
     if (!template || bbox[0] >= bbox[2] || bbox[1] >= bbox[3]) return null;
-    return { template, bbox, span: byId("when").hidden ? "" : this.span() };
+    return { template, bbox, span: byId("when").hidden ? "" : this.span(), ...this.classes.wanted() };
   }
 
   changed() {
     const template = this.templates.find(({ name }) => name === byId("new-template").value);
     byId("when").hidden = Boolean(template) && !template.span;
+    this.classes.set(template?.classes || null);
     byId("days").hidden = byId("new-month").value !== "days";
     byId("new-year").parentElement.hidden = byId("new-month").value === "days";
+    this.tell();
+  }
+
+  tell() {
     for (const listener of this.listeners) listener(this.wanted());
   }
 
@@ -201,7 +208,7 @@ export default class ProjectsPage {
     const rename = element("button", { type: "button", onclick: () => this.rename(project), "aria-label": `Rename ${label}` }, "Rename");
     const away = iconButton("cross", `Put ${label} in the trash`, () => this.discard(project));
     const note = trouble || [template, span, (tiles || []).join(" ")].filter(Boolean).join(" \u00b7 ");
-    const [picture, word] = JOBS[run?.state] || ["wait", "not started"];
+    const [picture, word] = JOBS[run?.state] || ["dash", "not run here"];
     const said = element("span", { className: `state ${run?.state || ""}` });
     said.append(icon(picture), word);
     return element("li", {}, element("div", { className: "row" }, element("span", { className: "name" }, open), rename, away),

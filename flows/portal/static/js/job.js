@@ -1,0 +1,17 @@
+// Waiting for a job of a project.
+
+import { own } from "./server.js";
+
+const SOON = 700;
+
+/** The job when it is done; `told` hears of every look at it. An error with its line where it is not done. */
+export async function follow(job, told) {
+  let now = job;
+  while (now.active) {
+    told(now);
+    await new Promise((resolve) => { setTimeout(resolve, SOON); });
+    now = await own(`/api/jobs/${now.number}`);
+  }
+  if (now.state !== "done") throw new Error(now.line);
+  return now;
+}
