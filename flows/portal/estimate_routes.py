@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from imperv.flows.portal.class_lists import chosen
 from imperv.flows.portal.estimates import FIRST_YEAR, clear_looks, estimate, estimate_new
 from imperv.flows.portal.project_routes import ProjectOf, ProjectsOf, Wanted
 from imperv.flows.portal.projects import TEMPLATE
@@ -28,7 +29,8 @@ router = APIRouter()
 def before_creation(wanted: Wanted, projects: ProjectsOf, turn: LongTurn) -> dict[str, Any]:
     """What a project of this kind would take."""
     with turn():
-        return estimate_new(projects, wanted.template, wanted.bbox, wanted.span)
+        more = chosen(projects, wanted.template, wanted.classes, wanted.bbox, wanted.span)
+        return estimate_new(projects, wanted.template, wanted.bbox, wanted.span, more)
 
 
 @router.post("/api/calendar")

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 
-from imperv.flows.portal.jobs import Jobs, log_text
+from imperv.flows.portal.jobs import log_text
 from imperv.flows.portal.progress import Standings, main_map
-from imperv.flows.portal.project_routes import ProjectOf
+from imperv.flows.portal.project_routes import JobsOf, ProjectOf
 from imperv.flows.portal.projects import Project
 from imperv.flows.tile.progress_file import read_progress
 from imperv.tasks.errors import InputError
@@ -21,18 +21,9 @@ from imperv.tasks.secrets import redacted
 JobNumber = Annotated[int, Path(ge=1, le=999_999)]
 
 
-def _jobs(request: Request) -> Jobs:
-    found: Jobs = request.app.state.sites.jobs
-    return found
-
-
 def _standings(request: Request) -> Standings:
     found: Standings = request.app.state.standings
     return found
-
-
-JobsOf = Annotated[Jobs, Depends(_jobs)]
-"""The jobs of all projects."""
 
 
 class Wish(BaseModel, extra="forbid"):
@@ -71,7 +62,7 @@ def cancel(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any
 @router.get("/api/progress")
 def progress(project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)]) -> dict[str, Any]:
     """The last run of the project, all its nodes, and the layer that shows best what was made."""
-    last = next((job for job in jobs.every(project) if job["kind"] == "run"), None)
+    last = jobs.last(project, "run")
     said = read_progress(jobs.log(project, last["number"]).with_suffix(".progress")) if last else {}
     return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
 

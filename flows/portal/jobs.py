@@ -175,6 +175,10 @@ class Jobs:
             mine = self._of(project.id)
             return [self.told(project, mine[number]) for number in sorted(mine, reverse=True)]
 
+    def last(self, project: Project, kind: str) -> dict[str, Any] | None:
+        """The newest job of a kind; None if there is none."""
+        return next((job for job in self.every(project) if job["kind"] == kind), None)
+
     def find(self, project: Project, number: int) -> dict[str, Any]:
         """A job of a project; MissingError if there is none."""
         with self._guard:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, Field
 
 from imperv.flows.portal.class_lists import MOST, ClassOf, chosen, offered
+from imperv.flows.portal.jobs import Jobs
 from imperv.flows.portal.projects import ID, LABEL, TEMPLATE, Project, Projects
 from imperv.flows.portal.samples import sample_rules
 from imperv.tasks.errors import InputError
@@ -26,11 +27,19 @@ def _project(request: Request, name: ProjectId) -> Project:
     return found
 
 
+def _jobs(request: Request) -> Jobs:
+    found: Jobs = request.app.state.sites.jobs
+    return found
+
+
 ProjectsOf = Annotated[Projects, Depends(_projects)]
 """The folder of projects."""
 
 ProjectOf = Annotated[Project, Depends(_project)]
 """The project of an address; 404 where there is none."""
+
+JobsOf = Annotated[Jobs, Depends(_jobs)]
+"""The jobs of all projects."""
 
 
 class Wanted(BaseModel, extra="forbid"):
@@ -61,13 +70,13 @@ router = APIRouter()
 
 
 @router.get("/api/projects")
-def every(projects: ProjectsOf) -> dict[str, Any]:
-    """Projects, the newest first, and the templates of new ones."""
+def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
+    """Projects with their last run, the newest first, and the templates of new ones."""
     templates = [
         {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "classes": offered(t)}
         for t in projects.templates().values()
     ]
-    return {"projects": [_table(project) for project in projects.every()], "templates": templates}
+    return {"projects": [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()], "templates": templates}
 
 
 @router.post("/api/projects", status_code=201)
@@ -84,9 +93,9 @@ def rename(name: ProjectId, new: Label, projects: ProjectsOf) -> dict[str, Any]:
 
 
 @router.delete("/api/projects/{project}")
-def discard(name: ProjectId, projects: ProjectsOf, request: Request) -> dict[str, Any]:
+def discard(name: ProjectId, projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
     """Put a project in the trash, from where its owner can take it back."""
-    if request.app.state.sites.jobs.is_active(projects.find(name)):
+    if jobs.is_active(projects.find(name)):
         raise InputError("a job is at work for this project; cancel it first, or wait for it")
     projects.discard(name)
     return {"discarded": name}

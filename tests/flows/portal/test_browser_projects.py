@@ -48,7 +48,7 @@ def test_create_start_reload_cancel_go_on_and_see_the_map(browser, copied_town):
         page.locator("#new-month").select_option("01")
         june.press("Enter")
         assert page.locator("#new-month").input_value() == "06" and june.get_attribute("aria-pressed") == "true"
-        page.get_by_role("button", name="Create").click()
+        page.get_by_role("button", name="Create", exact=True).click()
 
         page.locator("#node-list li").first.wait_for()
         assert set(states(page)) == {"waiting"} and "town · 2021-06" in page.locator("#about").inner_text()
@@ -81,10 +81,10 @@ def test_create_start_reload_cancel_go_on_and_see_the_map(browser, copied_town):
 
 
 def test_the_page_of_a_project_and_the_form_are_accessible_and_fit(browser, copied_town):
-    """The form with its calendar, a finished project, and one that failed; on a phone, a tablet and a desk."""
+    """The form with its calendar, a project that fails, the list, a finished one; on a phone, a tablet and a desk."""
     town = next(iter(copied_town.every()))
-    broken = copied_town.create("Broken", "town", BBOX, "2021-06")
-    broken.config.write_text(broken.config.read_text().replace("clcplus.tif", "nothing.tif"))
+    template = copied_town.folder / "templates/town.toml"
+    template.write_text(template.read_text().replace("clcplus.tif", "nothing.tif"))
     with portal_on(f"--projects={copied_town.folder}") as portal, opened(browser, portal) as page:
 
         def fits(name: str) -> None:
@@ -95,6 +95,7 @@ def test_the_page_of_a_project_and_the_form_are_accessible_and_fit(browser, copi
                     page.screenshot(path=folder / f"{name}-{width}.png")
 
         page.locator("#new-template option").first.wait_for(state="attached")
+        page.locator("#new-label").fill("Broken")
         fill_region(page)
         page.locator("#new-year").fill("2021")
         page.keyboard.press("Tab")
@@ -102,12 +103,16 @@ def test_the_page_of_a_project_and_the_form_are_accessible_and_fit(browser, copi
         page.locator("#months button").nth(11).wait_for()
         page.locator("#estimate").wait_for()
         fits("form")
-        page.goto(f"{portal.origin}/projects/{town.id}/")
-        page.locator("#work-state", has_text="Everything is made. 34 of 34").wait_for()
-        fits("project")
-        page.goto(f"{portal.origin}/projects/{broken.id}/")
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Create and start").click()
         page.locator("#work-trouble", has_text="nothing.tif").wait_for(timeout=MINUTES)
         assert "\n" not in page.locator("#work-trouble").inner_text()
         page.get_by_role("link", name="Download the error report").wait_for()
         fits("failed")
+        page.get_by_role("link", name="All projects").click()
+        failed = page.locator("#project-list li", has_text="Broken")
+        failed.get_by_text("nothing.tif").wait_for()
+        assert failed.locator(".state").inner_text() == "failed"
+        fits("list")
+        page.goto(f"{portal.origin}/projects/{town.id}/")
+        page.locator("#work-state", has_text="Everything is made. 34 of 34").wait_for()
+        fits("project")

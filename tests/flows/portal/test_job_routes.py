@@ -90,6 +90,8 @@ def test_a_run_its_nodes_and_a_portal_that_is_killed(copied_town):
         assert next(node["note"] for node in done["nodes"] if node["state"] == "not made")
         assert [job["state"] for job in portal.get(f"/projects/{name}/api/jobs")["jobs"]] == ["done", "cancelled"]
         assert portal.get(f"/projects/{name}/api/estimate")["nodes"] == 0
+        listed = {project["label"]: project["run"] for project in portal.get("/api/projects")["projects"]}
+        assert listed["Town"] is None and listed["New"]["state"] == "done"
         assert send(portal, "DELETE", f"/api/projects/{name}")[0] == 200
 
 

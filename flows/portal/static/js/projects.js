@@ -4,13 +4,20 @@
 
 import { Before } from "./before.js";
 import { Classes } from "./classes.js";
-import { byId, element, iconButton } from "./dom.js";
+import { byId, element, icon, iconButton } from "./dom.js";
 import { CRS } from "./map.js";
 import { ask, send } from "./server.js";
 
 const KILOMETRE = 1000;
 const EDGES = ["left", "bottom", "right", "top"];
 export const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+
+/** Icon and word of the last run of a project. */
+const JOBS = {
+  waiting: ["wait", "waiting"], running: ["play", "running"], done: ["check", "done"], failed: ["cross", "failed"],
+  cancelled: ["dash", "cancelled"], lost: ["cross", "cut off"],
+};
+
 const AGAIN = 10_000;
 
 /** Bounds moved outward to whole kilometres, as the server does. */
@@ -34,7 +41,7 @@ export default class ProjectsPage {
     this.regions();
     byId("create").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.create();
+      this.create(event.submitter?.id === "create-start");
     });
     byId("new-template").addEventListener("change", () => this.changed());
     for (const id of ["new-year", "new-month", "new-from", "new-to"]) byId(id).addEventListener("change", () => this.changed());
@@ -151,17 +158,23 @@ export default class ProjectsPage {
     byId("create-trouble").hidden = !text;
   }
 
-  async create() {
+  enable(on) {
+    for (const id of ["create-now", "create-start"]) byId(id).disabled = !on;
+  }
+
+  async create(start) {
     const wanted = this.wanted();
     if (!wanted) return this.trouble("Give the project a region: draw it, take the view, or fill the four fields.");
-    byId("create-now").disabled = true;
+    this.enable(false);
     try {
       const made = await send("POST", "/api/projects", { ...wanted, label: byId("new-label").value });
+      // What keeps a run from being started is told on the page of the project, where it can be started again.
+      if (start) await send("POST", `/projects/${made.id}/api/jobs`, { kind: "run" }).catch(() => {});
       location.assign(`/projects/${made.id}/`);
     } catch (error) {
       this.trouble(error.message);
     } finally {
-      byId("create-now").disabled = false;
+      this.enable(true);
     }
     return undefined;
   }
@@ -174,7 +187,7 @@ export default class ProjectsPage {
       this.templates = templates;
       const kept = byId("new-template").value;
       byId("new-template").replaceChildren(...templates.map(({ name, title }) => element("option", { value: name, selected: name === kept }, `${title} (${name})`)));
-      byId("create-now").disabled = !templates.length;
+      this.enable(templates.length > 0);
       this.trouble(templates.length ? "" : "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.");
     }
     const shown = JSON.stringify(projects);
@@ -190,13 +203,16 @@ export default class ProjectsPage {
   }
 
   item(project) {
-    const { id, label, template, span, tiles, trouble } = project;
+    const { id, label, template, span, tiles, trouble, run } = project;
     const open = element("a", { href: `/projects/${id}/` }, label);
     const rename = element("button", { type: "button", onclick: () => this.rename(project), "aria-label": `Rename ${label}` }, "Rename");
     const away = iconButton("cross", `Put ${label} in the trash`, () => this.discard(project));
     const note = trouble || [template, span, (tiles || []).join(" ")].filter(Boolean).join(" \u00b7 ");
+    const [picture, word] = JOBS[run?.state] || ["dash", "not run here"];
+    const said = element("span", { className: `state ${run?.state || ""}` });
+    said.append(icon(picture), word);
     return element("li", {}, element("div", { className: "row" }, element("span", { className: "name" }, open), rename, away),
-      element("p", { className: trouble ? "trouble" : "note" }, note));
+      element("p", { className: trouble ? "trouble" : "note" }, note), said, ...(run?.line ? [element("p", { className: "note" }, run.line)] : []));
   }
 
   async rename({ id, label }) {

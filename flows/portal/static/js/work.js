@@ -29,18 +29,14 @@ export default class Work {
     byId("work-cancel").addEventListener("click", () => this.change(() => send("DELETE", `${BASE}/api/jobs/${this.job.number}`, {})));
   }
 
-  async begin() {
-    await this.renew();
-    this.watch();
+  begin() {
+    this.watch(); // the other parts of the page need not wait for a plan
   }
 
   async watch() {
     for (;;) {
-      await new Promise((resolve) => {
-        this.now = resolve;
-        setTimeout(resolve, this.job?.active ? SOON : LATER);
-      });
       if (!document.hidden) await this.renew();
+      await new Promise((resolve) => { setTimeout(resolve, this.job?.active ? SOON : LATER); });
     }
   }
 
