@@ -50,10 +50,12 @@ def visit(browser, running, project) -> Iterator[Visit]:
     with ExitStack() as stack:
 
         def visit(expected: str = "", page: Page = None, **context: Any) -> Page:
-            page = (
-                page.context.new_page() if page else stack.enter_context(opened(browser, running, expected=expected, **context))
-            )
-            page.set_default_timeout(12_000)
+            if page is None:
+                page = stack.enter_context(opened(browser, running, expected=expected, **context))
+                page.locator("#new-template option").wait_for(state="attached")  # the session is open
+            else:
+                page = page.context.new_page()
+            page.set_default_timeout(20_000)
             page.goto(f"{running.origin}/projects/{project.id}/#{AT}")
             page.get_by_role("tab", name="Draw").click()
             drawn(page)
