@@ -18,9 +18,9 @@ import pytest
 import shapely
 
 from imperv.flows.portal.projects import Project
-from imperv.flows.portal.samples import read
+from imperv.flows.portal.samples import check, read, save
 from tests.support.browser import screenshots
-from tests.support.drawn import LEFT, TOP, new_project, square, written
+from tests.support.drawn import LEFT, TOP, feature, new_project, square, written
 from tests.support.pages import Page, assert_fits, drawn, opened
 from tests.support.portal import Portal, portal_on
 
@@ -364,7 +364,8 @@ def test_two_windows(visit, project):
     assert second.locator("#draw-list > li").count() == 0
 
 
-def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running):
+@pytest.mark.parametrize("newer", [False, True], ids=["alone", "and somebody saved meanwhile"])
+def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running, newer):
     page = visit(expected="422")
     limits = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
     try:
@@ -381,8 +382,14 @@ def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running):
         assert asked == ["beforeunload"]
     finally:
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+    if newer:
+        save(project, 0, check(project, [feature(1, "water", square(1, 1))]), "drawn")
     again = visit(page=other)
-    saved(again, 1)
+    if newer:
+        again.get_by_text("was not saved before another window saved a newer version").wait_for()
+        assert list(shapes(project)) == ["water"]
+        again.get_by_role("button", name="Save mine over it").click()
+    saved(again, 2 if newer else 1)
     assert list(shapes(project)) == ["bare soil"]
 
 
