@@ -18,9 +18,9 @@ import pytest
 import shapely
 
 from imperv.flows.portal.projects import Project
-from imperv.flows.portal.samples import read
+from imperv.flows.portal.samples import check, read, save
 from tests.support.browser import screenshots
-from tests.support.drawn import LEFT, TOP, new_project, square, written
+from tests.support.drawn import LEFT, TOP, feature, new_project, square, written
 from tests.support.pages import Page, assert_fits, drawn, opened
 from tests.support.portal import Portal, portal_on
 
@@ -50,10 +50,12 @@ def visit(browser, running, project) -> Iterator[Visit]:
     with ExitStack() as stack:
 
         def visit(expected: str = "", page: Page = None, **context: Any) -> Page:
-            page = (
-                page.context.new_page() if page else stack.enter_context(opened(browser, running, expected=expected, **context))
-            )
-            page.set_default_timeout(12_000)
+            if page is None:
+                page = stack.enter_context(opened(browser, running, expected=expected, **context))
+                page.locator("#new-template option").wait_for(state="attached")  # the session is open
+            else:
+                page = page.context.new_page()
+            page.set_default_timeout(20_000)
             page.goto(f"{running.origin}/projects/{project.id}/#{AT}")
             page.get_by_role("tab", name="Draw").click()
             drawn(page)
@@ -362,7 +364,8 @@ def test_two_windows(visit, project):
     assert second.locator("#draw-list > li").count() == 0
 
 
-def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running):
+@pytest.mark.parametrize("newer", [False, True], ids=["alone", "and somebody saved meanwhile"])
+def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running, newer):
     page = visit(expected="422")
     limits = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
     try:
@@ -379,8 +382,14 @@ def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running):
         assert asked == ["beforeunload"]
     finally:
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+    if newer:
+        save(project, 0, check(project, [feature(1, "water", square(1, 1))]), "drawn")
     again = visit(page=other)
-    saved(again, 1)
+    if newer:
+        again.get_by_text("was not saved before another window saved a newer version").wait_for()
+        assert list(shapes(project)) == ["water"]
+        again.get_by_role("button", name="Save mine over it").click()
+    saved(again, 2 if newer else 1)
     assert list(shapes(project)) == ["bare soil"]
 
 
