@@ -33,5 +33,5 @@ export function compared({ classes, pixels, changed_share: changed, scores, roun
 function table(head, rows, label, wide = false) {
   const made = element("table", { className: wide ? "matrix" : "scores", "aria-label": label }, element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
     element("tbody", {}, ...rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((text) => element("td", {}, text))))));
-  return wide ? element("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": label }, made) : made;
+  return wide ? element("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": label }, made) : made;
 }
