@@ -85,7 +85,7 @@ def test_an_area_is_seen_raw_and_sharpened_and_taken_away(portal: Portal):
     raw, sharp = found["compared"][0]["left"], found["compared"][0]["right"]
     assert raw.startswith("SR_B10.") and sharp.startswith("SR5_laea.") and found["first"] == sharp
     status, _, body = portal.ask(f"{home}/file/{sharp}/{TILE}.tif", {"Authorization": f"Bearer {portal.token}"})
-    with rasterio.MemoryFile(body).open() as source:
+    with rasterio.MemoryFile(body) as file, file.open() as source:
         assert status == 200 and source.res == (5, 5) and source.count == 12 and source.bounds[:2] == (4_470_000, 2_750_000)
 
 
@@ -112,7 +112,7 @@ def test_a_town_is_taught_and_taken_away(portal: Portal):
     with zipfile.ZipFile(io.BytesIO(body)) as package:
         assert {"classification.tif", "classification.qml", "summary.txt", "training_polygons.geojson"} <= set(package.namelist())
         assert len(json.loads(package.read("training_polygons.geojson"))["features"]) == 14
-        with rasterio.MemoryFile(package.read("classification.tif")).open() as source:
+        with rasterio.MemoryFile(package.read("classification.tif")) as file, file.open() as source:
             assert set(np.unique(source.read(1))) <= {1, 2, 3, 4, 5, 6, 7, 255}
 
 

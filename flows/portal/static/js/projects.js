@@ -79,7 +79,7 @@ export default class ProjectsPage {
     byId("region-view").addEventListener("click", () => this.region(this.map.getView().calculateExtent()));
     byId("region-file").addEventListener("click", () => byId("region-upload").click());
     byId("region-upload").addEventListener("change", (event) => this.upload(event.target));
-    for (const edge of EDGES) byId(`region-${edge}`).addEventListener("change", () => this.region(this.bbox(), false));
+    for (const edge of EDGES) byId(`region-${edge}`).addEventListener("change", () => this.region(this.bbox()));
   }
 
   /** Take the bounds of what a GeoJSON file holds: degrees, or its own reference system where that is EPSG:3035. */
@@ -106,13 +106,13 @@ export default class ProjectsPage {
   }
 
   /** Show a region, and fill the fields with it. */
-  region(bounds, zoom = true) {
+  region(bounds) {
     if (!bounds.every(Number.isFinite) || bounds[0] >= bounds[2] || bounds[1] >= bounds[3]) return;
     const found = snapped(bounds);
     EDGES.forEach((edge, k) => { byId(`region-${edge}`).value = found[k]; });
     this.outline.clear();
     this.outline.addFeature(new ol.Feature(ol.geom.Polygon.fromExtent(found)));
-    if (zoom) this.map.getView().fit(found, { padding: [40, 40, 40, 40] });
+    this.map.getView().fit(found, { padding: [40, 40, 40, 40] });
     const area = ((found[2] - found[0]) / KILOMETRE) * ((found[3] - found[1]) / KILOMETRE);
     byId("region-note").textContent = `${(found[2] - found[0]) / KILOMETRE} x ${(found[3] - found[1]) / KILOMETRE} km, ${area} km\u00b2.`;
     this.changed();
