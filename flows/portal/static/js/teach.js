@@ -15,7 +15,7 @@ const WORDS = { tune: "The whole area is taught", restore: "The round is restore
 
 export default class Teach {
   constructor(portal, about) {
-    Object.assign(this, { portal, about, views: [], places: null, at: -1, busy: false });
+    Object.assign(this, { portal, about, views: [], places: null, at: -1, busy: 0, going: null });
     this.mark = new ol.source.Vector();
     portal.map.addLayer(new ol.layer.Vector({ source: this.mark, zIndex: 960, style: { "stroke-color": "#0b57d0", "stroke-width": 3 } }));
   }
@@ -36,18 +36,18 @@ export default class Teach {
     await this.tried(() => this.resume());
   }
 
-  /** Do something; what is refused is told in its line. */
+  /** Do something; what is refused is told in its line. While a job goes on, places and tables can be asked for. */
   async tried(action) {
     this.trouble("");
-    this.busy = true;
+    this.busy += 1;
     this.enable();
     try {
       await action();
     } catch (error) {
       this.trouble(error.message);
     } finally {
-      this.busy = false;
-      this.say("");
+      this.busy -= 1;
+      if (!this.busy) this.say("");
       this.enable();
     }
   }
@@ -86,13 +86,14 @@ export default class Teach {
 
   enable() {
     const can = this.ready && this.drawn && !this.known.tiles.some(({ trouble }) => trouble);
-    for (const id of ["teach-run", "teach-try"]) byId(id).disabled = this.busy || !can;
-    byId("teach-next").disabled = this.busy || !this.ready;
+    for (const id of ["teach-run", "teach-try"]) byId(id).disabled = this.busy > 0 || !can;
+    const short = this.busy > (this.going ? 1 : 0);
+    byId("teach-next").disabled = short || !this.ready;
     byId("teach-unsure").disabled = !this.known.layers.confidence;
     const two = this.maps().length > 1;
     byId("teach-swipe").disabled = !two;
-    byId("teach-table").disabled = this.busy || !two;
-    for (const button of byId("rounds").querySelectorAll("[data-job]")) button.disabled = this.busy;
+    byId("teach-table").disabled = short || !two;
+    for (const button of byId("rounds").querySelectorAll("[data-job]")) button.disabled = this.busy > 0;
   }
 
   /** The view at once, then the whole area. */
@@ -144,9 +145,11 @@ export default class Teach {
   async follow(job, what) {
     this.going = job;
     byId("teach-cancel").hidden = false;
+    this.enable();
     try {
       await follow(job, (now) => this.say(now.state === "waiting" ? `${what} when the job before it has ended …` : `${what} …`));
     } finally {
+      this.going = null;
       byId("teach-cancel").hidden = true;
     }
     if (job.kind === "package") this.download(job.arguments);
@@ -315,7 +318,7 @@ function about(one) {
   const when = new Date(one.created);
   const made = `${Number.isNaN(when.getTime()) ? one.created : when.toLocaleString()} · ${one.polygons} ${one.polygons === 1 ? "polygon" : "polygons"}`;
   if (!one.finished) return [element("p", { className: "note" }, `${made} · not finished: restore it to finish it`)];
-  const stale = one.layer ? [] : [element("p", { className: "note" }, "Its map is shown when it is restored: it is of another base map, or too large.")];
+  const stale = one.layer ? [] : [element("p", { className: "note" }, "Its map is shown when it is restored: it is of another base map, has networks of its own, or is too large.")];
   return [
     element("p", { className: "note" }, made),
     element("p", {}, `Accuracy on left-out polygons ${percent(one.scores.scores.oa)} · ${(100 * one.changed_share).toFixed(1)} % of the base map changed`),
