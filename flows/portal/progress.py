@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imperv.flows.portal.projects import Project
 from imperv.flows.runtime.journal import last_run
 from imperv.layers.catalogue import CATALOGUE, family_of, layers_of
+from imperv.tasks.families import family
 from imperv.tasks.job import Job
 
 if TYPE_CHECKING:
@@ -50,14 +51,13 @@ class Standings:
 
 
 def main_map(project: Project) -> str:
-    """Layer that shows best what a project is about: its first map of classes that is made, or its first map; else empty."""
+    """Layer that shows best what a project is about, of those that are made: one that is held against another, or else a map."""
     jobs = project.jobs()
-    made = [
-        layer for layer in layers_of(jobs[0].family).values()
-        if layer.delivery and any((record := job.record(layer.symbol)) is not None and record.made for job in jobs)
-    ]  # fmt: skip
-    coded = [layer for layer in made if layer.delivery and layer.delivery.palette and not layer.delivery.palette.anchors]
-    return next((layer.stem for layer in [*coded, *made]), "")
+    layers = layers_of(jobs[0].family)
+    best = [layers[symbol] for _, symbol in family(jobs[0].family).compared]
+    wanted = [*best, *(layer for layer in layers.values() if layer.delivery)]
+    made = (layer for layer in wanted if any((record := job.record(layer.symbol)) is not None and record.made for job in jobs))
+    return next((layer.stem for layer in made), "")
 
 
 def _nodes(project: Project, told: Mapping[str, Mapping[str, Any]], active: bool) -> list[dict[str, Any]]:

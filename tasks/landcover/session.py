@@ -25,9 +25,9 @@ from imperv.tasks.job import Job, utc_now
 from imperv.tasks.landcover.maps import Answers, Headed, Way, block_of_tile, classes_of, pieces_of
 from imperv.tasks.landcover.network_tuning import start_of
 from imperv.tasks.landcover.rounds import BULKY, choose, numbers, present, read_round, write_round
-from imperv.tasks.landcover.tuning import fit, present_change, scores_of_head, training_samples, way_of
-from imperv.tasks.nodes import make_node
-from imperv.tasks.samples import Sample, as_geojson, pixels_of, read_samples
+from imperv.tasks.landcover.tuning import fit, present_change, scores_of_head, way_of
+from imperv.tasks.nodes import make_node, standing
+from imperv.tasks.samples import Sample, as_geojson, of_store, pixels_of, read_samples
 
 TUNED = ("LC_training", "LC_tuned_model", "LC_tuned")
 """Layers of a round, in order."""
@@ -145,9 +145,20 @@ def _made(job: Job, number: int) -> dict[str, Any]:
     return found
 
 
+def shown(job: Job) -> int:
+    """Round that the layers of the store are of; 0 for the base map.
+
+    It is the present one, but for a switch that was killed: then the map is still that of the round before.
+    """
+    chosen, record = present(job), job.record(TUNED[-1])
+    if not chosen or standing(job, TUNED[-1]).state == "up to date":
+        return chosen
+    return int(record.statistics["round"]) if record is not None and record.made else 0
+
+
 def rounds(job: Job) -> list[dict[str, Any]]:
-    """All rounds of a tile without their polygons and heads, oldest first, with ``present``."""
-    now = present(job)
+    """All rounds of a tile without their polygons and heads, oldest first, with ``present``: the one that the map is of."""
+    now = shown(job)
     found = []
     for number in numbers(job):
         table = read_round(job, number)
@@ -236,7 +247,7 @@ def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Sugges
     """
     require_base(job)
     answers, classes = Answers.of(job), job.production.parameters.classes.classes
-    number = present(job)
+    number = shown(job)
     way = way_of_round(job, number)
     drawn = _drawn(job, number)
     found = []
@@ -274,9 +285,9 @@ def _drawn(job: Job, number: int) -> set[tuple[int, int]]:
     """Pixels of the polygons of a round."""
     if not number:
         return set()
-    grid = job.grid_of(CATALOGUE["LC_probability"])
+    grid, classes = job.grid_of(CATALOGUE["LC_probability"]), job.production.parameters.classes.classes
     return {
-        place for sample in training_samples(job)
+        place for sample in of_store(read_round(job, number)["polygons"], classes)
         for place in zip(*(v.tolist() for v in pixels_of(sample, grid)), strict=True)
     }  # fmt: skip
 

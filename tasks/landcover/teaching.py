@@ -20,8 +20,8 @@ from imperv.tasks.job import Job
 from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
 from imperv.tasks.landcover.maps import PIECE, Way, classes_of
 from imperv.tasks.landcover.reference import check_labels
-from imperv.tasks.landcover.rounds import FOLDER, numbers, present, read_round
-from imperv.tasks.landcover.session import compare, preview, read_polygons, rounds, suggest, way_of_round, without_base
+from imperv.tasks.landcover.rounds import FOLDER, numbers, read_round
+from imperv.tasks.landcover.session import compare, preview, read_polygons, rounds, shown, suggest, way_of_round, without_base
 from imperv.tasks.landcover.settings import ClassesParameters
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.settings.production import Production
@@ -67,7 +67,7 @@ def missing(job: Job) -> str:
 def state(job: Job) -> str:
     """Of the base map and the present round."""
     base = job.record(ANSWER)
-    return digest_of([base.version if base else "", present(job)])
+    return digest_of([base.version if base else "", shown(job)])
 
 
 def count(job: Job, path: Path) -> dict[str, int]:
@@ -186,7 +186,7 @@ def compared(job: Job, first: int, second: int) -> dict[str, Any]:
 
 def places(job: Job, most: int) -> list[dict[str, Any]]:
     """Where a polygon would tell most, as squares of three pixels."""
-    _require_head(job, present(job), f"imperv landcover suggest {job.tile}")
+    _require_head(job, shown(job), f"imperv landcover suggest {job.tile}")
     grid = job.grid_of(CATALOGUE[ANSWER])
     found = []
     for one in suggest(job, most, SPREAD):

@@ -62,6 +62,9 @@ SAMPLED = 9
 WINDOW = 500
 """Edge of the window in the middle of a tile that limits are taken from, pixels: one chunk of the store."""
 
+ENTRY = 200
+"""What a kept tile takes beside its bytes: an empty one is not free."""
+
 PNG_BYTES = 64 * 2**20
 """Drawn tiles that are kept, bytes."""
 
@@ -80,7 +83,7 @@ class GoneError(ImpervError):
 class MapTiles:
     """Draws tiles, for any number of threads."""
 
-    pictures: Kept = field(default_factory=lambda: Kept(PNG_BYTES, len))
+    pictures: Kept = field(default_factory=lambda: Kept(PNG_BYTES, lambda png: len(png) + ENTRY))
     overviews: Kept = field(default_factory=lambda: Kept(OVERVIEW_BYTES, lambda found: sum(a.nbytes for a in found.values())))
     arrays: Kept = field(default_factory=lambda: Kept(256, lambda found: 1))
     limits: Kept = field(default_factory=lambda: Kept(4096, lambda found: 1))

@@ -1,6 +1,6 @@
 // Waiting for a job of a project.
 
-import { own } from "./server.js";
+import { own, Refused } from "./server.js";
 
 const SOON = 700;
 
@@ -10,7 +10,12 @@ export async function follow(job, told) {
   while (now.active) {
     told(now);
     await new Promise((resolve) => { setTimeout(resolve, SOON); });
-    now = await own(`/api/jobs/${now.number}`);
+    try {
+      now = await own(`/api/jobs/${now.number}`);
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+      // The portal did not answer; the job goes on without it.
+    }
   }
   if (now.state !== "done") throw new Error(now.line);
   return now;

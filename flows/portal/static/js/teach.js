@@ -98,7 +98,9 @@ export default class Teach {
 
   /** The view at once, then the whole area. */
   async run() {
-    await this.view();
+    const seen = this.portal.map.getView().calculateExtent(this.portal.map.getSize());
+    if (!this.about.bbox || ol.extent.intersects(seen, this.about.bbox)) await this.view();
+    else await this.portal.draw?.samples.saved();
     await this.job("tune", {}, WORDS.tune);
   }
 
@@ -241,7 +243,8 @@ export default class Teach {
     const packed = element("button", { type: "button", "data-job": "package", "aria-label": `Package of ${name}`,
       onclick: () => this.tried(() => this.packed(tile, one.round)) }, "Package");
     const row = element("div", { className: "row" }, eye, element("span", { className: "name" }, name),
-      ...(one.present ? [element("span", { className: "state done" }, "present")] : [restore]), ...(one.finished ? [packed] : []));
+      ...(one.present ? [element("span", { className: "state done" }, "present")] : []),
+      ...(one.present && one.finished ? [] : [restore]), ...(one.finished ? [packed] : []));
     return element("li", {}, row, ...(one.round ? about(one) : []));
   }
 
