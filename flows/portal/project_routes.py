@@ -73,7 +73,7 @@ router = APIRouter()
 def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
     """Projects with their last run, the newest first, and the templates of new ones."""
     templates = [
-        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "classes": offered(t)}
+        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "begin": t.span, "classes": offered(t)}
         for t in projects.templates().values()
     ]
     return {"projects": [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()], "templates": templates}

@@ -71,6 +71,12 @@ class Template:
         """Whether a project has one span; else its periods are the template's."""
         return "span" in production_class(self.product, str(self.file)).model_fields["periods"].annotation.model_fields  # type: ignore[union-attr]
 
+    @property
+    def span(self) -> str:
+        """Span that its file names, which the form begins with; empty where it names none."""
+        periods = read_toml(self.file).get("periods")
+        return str(periods.get("span", "")) if isinstance(periods, dict) else ""
+
     def table(self, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Table of a production file for a place and period; InputError if the template cannot be read."""
         table = read_toml(self.file)

@@ -27,6 +27,9 @@ SCENE = """\
 # Sharpened Sentinel-2 of the simulated town, beside what was measured.
 product = "superresolution"
 
+[periods]
+span = "2021-06"
+
 [scenes]
 catalogue = "../simulation/items.json"
 
@@ -65,8 +68,8 @@ def make_demo(folder: Path, err: Console) -> None:
 
 def _write_templates(folder: Path) -> None:
     lines = TOWN.splitlines()
-    # A template names no tile and no period; its paths start from its own folder.
-    kept = [line for line in lines if not line.startswith(("tiles", "store", "bbox", "span", "[area]", "[periods]"))]
+    # A template names no tile; the form begins with its span. Paths start from its own folder.
+    kept = [line for line in lines if not line.startswith(("tiles", "store", "bbox", "[area]"))]
     text = re.sub(r'"(items\.json|reference/)', r'"../simulation/\1', "\n".join(kept))
     (folder / "town.toml").write_text(f"# Land cover of the simulated town.\n{text}\n", encoding="utf-8")
     (folder / "scene.toml").write_text(SCENE, encoding="utf-8")

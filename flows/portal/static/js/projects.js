@@ -43,7 +43,10 @@ export default class ProjectsPage {
       event.preventDefault();
       this.create(event.submitter?.id === "create-start");
     });
-    byId("new-template").addEventListener("change", () => this.changed());
+    byId("new-template").addEventListener("change", () => {
+      this.when();
+      this.changed();
+    });
     for (const id of ["new-year", "new-month", "new-from", "new-to"]) byId(id).addEventListener("change", () => this.changed());
     portal.search.went = (entry) => this.region(entry.bounds);
   }
@@ -125,6 +128,17 @@ export default class ProjectsPage {
     this.changed();
   }
 
+  /** Begin with the span that the template names. */
+  when() {
+    const span = this.templates.find(({ name }) => name === byId("new-template").value)?.begin || "";
+    const [from, to] = span.split("/");
+    const [year, month, day] = from.split("-");
+    if (!year) return;
+    byId("new-year").value = year;
+    byId("new-month").value = day ? "days" : month || "";
+    if (day) [byId("new-from").value, byId("new-to").value] = [from, to || from];
+  }
+
   /** The period as a production file has it. */
   span() {
     const month = byId("new-month").value;
@@ -187,6 +201,7 @@ export default class ProjectsPage {
       this.templates = templates;
       const kept = byId("new-template").value;
       byId("new-template").replaceChildren(...templates.map(({ name, title }) => element("option", { value: name, selected: name === kept }, `${title} (${name})`)));
+      if (byId("new-template").value !== kept) this.when();
       this.enable(templates.length > 0);
       this.trouble(templates.length ? "" : "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.");
     }
