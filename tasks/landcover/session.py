@@ -151,7 +151,7 @@ def shown(job: Job) -> int:
     It is the present one, but for a switch that was killed: then the map is still that of the round before.
     """
     chosen, record = present(job), job.record(TUNED[-1])
-    if not chosen or standing(job, TUNED[-1]).state == "up to date":
+    if all(standing(job, symbol).state == "up to date" for symbol in TUNED):
         return chosen
     return int(record.statistics["round"]) if record is not None and record.made else 0
 

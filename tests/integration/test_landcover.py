@@ -30,7 +30,7 @@ from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import network_tuning, session
-from imperv.tasks.landcover.rounds import present
+from imperv.tasks.landcover.rounds import choose, present
 from imperv.tasks.landcover.types import features_around, read_features
 from imperv.tasks.maps.tiles import GoneError
 from imperv.tasks.samples import pixels_of
@@ -141,6 +141,11 @@ def test_rounds_are_kept_compared_and_restored(tuned, tmp_path, capsys):
     assert present(job) == 1 and np.array_equal(job.array("LC_tuned")[:], wanted)
     with rasterio.open(product(file, "LC_tuned")) as source:
         assert np.array_equal(source.read(1), wanted)
+    # A switch that was killed has chosen another round, and the map is still of this one.
+    choose(job, 2)
+    assert [one["present"] for one in session.rounds(job)] == [True, False] and session.shown(job) == 1
+    assert session.suggest(job, 3)
+    choose(job, 1)
     found = session.compare(job, 0, 1)
     base = job.array("LC_base")[:]
     assert found["changed_share"] == pytest.approx((base != wanted)[base != 255].mean())
