@@ -207,7 +207,7 @@ def test_own_classes_in_the_form(browser, taught):
         page.get_by_label("Colour of class 8").fill("#00ff88")
         page.get_by_role("button", name="Remove class 1, bare soil").click()
         assert_fits(page, 1280)
-        page.get_by_role("button", name="Create").click()
+        page.get_by_role("button", name="Create", exact=True).click()
         page.wait_for_url("**/projects/*/**")
         tab(page)
         names = page.locator("#teach-samples li span:nth-child(2)").all_inner_texts()
