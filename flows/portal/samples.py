@@ -26,6 +26,7 @@ from imperv.grids import CRS
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import utc_now
+from imperv.tasks.maps.kept import Kept
 from imperv.tasks.samples import (
     MOST_FEATURES,
     MOST_VERTICES,
@@ -49,6 +50,9 @@ SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 _FILE = re.compile(r"^(\d{6})\.geojson$")
 
 _writing = threading.Lock()
+
+_told = Kept(64, lambda told: 1)
+"""Faults and notes of versions, by project, file and production file."""
 
 
 class NewerError(Exception):
@@ -140,6 +144,18 @@ def check(project: Project, features: Sequence[Mapping[str, Any]]) -> Checked:
     )
 
 
+def told_of(project: Project, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Faults and notes of a version that was read, which is checked once."""
+    told: dict[str, Any] = _told.made(_key(project, found["version"]), lambda: check(project, found["features"]).told())
+    return told
+
+
+def _key(project: Project, version: int) -> tuple[str, int, int, int]:
+    file = project.folder / FOLDER / f"{version:06d}.geojson"
+    written = file.stat().st_mtime_ns if version else 0
+    return str(project.folder), version, written, project.config.stat().st_mtime_ns
+
+
 def notes_of(counts: Mapping[str, int], names: Sequence[str]) -> list[str]:
     """What a person should know of the numbers of polygons by class."""
     if len(counts) == 1:
@@ -192,6 +208,7 @@ def save(project: Project, expected: int, found: Checked, how: str) -> dict[str,
             project.folder / FOLDER / f"{expected + 1:06d}.geojson",
             json.dumps({"type": "FeatureCollection", "crs": crs, "imperv": about, "features": found.features}),
         )
+        _told.put(_key(project, expected + 1), found.told())
         for number, file in _files(project).items():
             if number <= expected + 1 - KEPT:
                 file.unlink(missing_ok=True)

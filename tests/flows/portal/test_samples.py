@@ -25,7 +25,7 @@ import shapely
 from imperv.flows.portal import sample_files
 from imperv.flows.portal.projects import Project
 from imperv.flows.portal.sample_files import drawn_in
-from imperv.flows.portal.samples import KEPT, NewerError, check, present_file, read, save, versions
+from imperv.flows.portal.samples import KEPT, NewerError, check, present_file, read, save, told_of, versions
 from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.samples import of_store
@@ -118,7 +118,7 @@ def test_faults_are_kept_and_told_by_polygon(project):
     for (_, text), words in zip(
         told,
         ["unknown class 'gras'; did you mean grass?", "lies outside of the area", "holds the centre of no pixel of 5 m",
-         "polygon 1 (grass) of grass and polygon 2 (water) of water share 4 pixels; draw them apart"],
+         "polygon 1 (grass) and polygon 2 (water) share 4 pixels; draw them apart"],
         strict=True,
     ):  # fmt: skip
         assert words in text
@@ -131,6 +131,16 @@ def test_faults_are_kept_and_told_by_polygon(project):
     assert drawn(project, 0, *given)["version"] == 1 and len(read(project)["features"]) == 6
     assert check(project, given[:1]).notes == ["All polygons are of class grass; draw another class, or the map may turn to it."]
     assert check(project, []).notes == []
+
+
+def test_a_version_is_checked_once_for_the_same_classes(project):
+    drawn(project, 0, feature(1, "grass", square(1, 1)), feature(2, "water", square(2, 2)))
+    told = told_of(project, read(project))
+    assert "share 9 pixels" in told["faults"][0]["text"] and told_of(project, read(project)) is told
+    listed = '[[parameters.classes.list]]\ncode = 1\nname = "grass"\ncolour = "#00ff00"\n'
+    listed += '[[parameters.classes.list]]\ncode = 2\nname = "wood"\ncolour = "#008800"\n'
+    project.config.write_text(project.config.read_text() + listed)
+    assert "unknown class 'water'" in told_of(project, read(project))["faults"][0]["text"]
 
 
 def test_a_save_that_fails_leaves_the_version_before(project):
