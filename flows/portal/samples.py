@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import shapely
 from odc.geo.geobox import GeoBox
 
+from imperv.flows.portal.jobs import named
 from imperv.flows.portal.projects import MissingError, Project
 from imperv.grids import CRS
 from imperv.tasks.errors import InputError, WorkError
@@ -43,6 +45,10 @@ FOLDER = "samples"
 
 KEPT = 100
 """Versions that are kept, the newest ones; rounds of a map keep their polygons themselves."""
+
+LAST, STEP, PAUSE = 20, 10, timedelta(minutes=10)
+"""While somebody draws, every save is a version: the last ones are kept, before them every tenth, and the last one before a
+pause."""
 
 SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 """What can be drawn."""
@@ -188,12 +194,14 @@ def save(project: Project, expected: int, found: Checked, how: str) -> dict[str,
     Raises
     ------
     NewerError
-        If the present version is another one.
+        If the present version is another one, and not this save itself, asked for twice.
     WorkError
         If the disk is full, or cannot be written.
     """
     with _writing:
         now = read(project)
+        if now["version"] == expected + 1 and now["features"] == found.features:
+            return {key: now[key] for key in ("version", "created", "how")}  # the answer to the same save was lost
         if now["version"] != expected:
             raise NewerError(
                 f"version {now['version']} was saved by another window at {now['created']}; take it, or save yours over it"
@@ -209,10 +217,31 @@ def save(project: Project, expected: int, found: Checked, how: str) -> dict[str,
             json.dumps({"type": "FeatureCollection", "crs": crs, "imperv": about, "features": found.features}),
         )
         _told.put(_key(project, expected + 1), found.told())
-        for number, file in _files(project).items():
-            if number <= expected + 1 - KEPT:
-                file.unlink(missing_ok=True)
+        _thin_out(project)
         return {"version": expected + 1, **about}
+
+
+def _thin_out(project: Project) -> None:
+    """Leave the versions that are kept, and those that a job at work will read."""
+    files = _files(project)
+    numbers = sorted(files, reverse=True)
+    if len(numbers) <= LAST:
+        return
+    made = {number: _made(files[number]) for number in numbers}
+    kept = numbers[:LAST] + [
+        number for newer, number in zip(numbers[LAST - 1 :], numbers[LAST:], strict=False)
+        if number % STEP == 0 or made[number] is None or made[newer] is None or made[newer] - made[number] >= PAUSE
+    ]  # fmt: skip
+    spared = {*kept[:KEPT], *(int(name) for name in named(project, "samples"))}
+    for number in set(numbers) - spared:
+        files[number].unlink(missing_ok=True)
+
+
+def _made(file: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(_summary(file)["created"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def samples_of(project: Project, number: int | None = None) -> tuple[int, list[Sample]]:

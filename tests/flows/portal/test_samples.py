@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import resource
 import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ import numpy as np
 import pytest
 import shapely
 
-from imperv.flows.portal import sample_files
+from imperv.flows.portal import sample_files, samples
 from imperv.flows.portal.projects import Project
 from imperv.flows.portal.sample_files import drawn_in
-from imperv.flows.portal.samples import KEPT, NewerError, check, present_file, read, save, told_of, versions
+from imperv.flows.portal.samples import NewerError, check, present_file, read, save, told_of, versions
 from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.samples import of_store
@@ -99,11 +101,42 @@ def test_a_second_writer_is_told_who_is_newer(project):
         assert sum(pool.map(write, range(2, 10))) == 1
 
 
-def test_the_newest_versions_are_kept(project):
-    for number in range(KEPT + 3):
+def test_the_last_versions_are_kept_and_every_tenth_before(project):
+    """And what was there before a pause, and what a job that waits will read."""
+    for number in range(75):
         drawn(project, number, feature(1, "grass", square(1, 1 + number)))
-    kept = [v["version"] for v in versions(project)]
-    assert kept == list(range(KEPT + 3, 3, -1))
+        file = present_file(project)
+        if number + 1 <= 13:  # an hour before the others
+            file.write_text(
+                re.sub(
+                    '"created": "[^"]*"',
+                    f'"created": "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"',
+                    file.read_text(),
+                )
+            )
+        if number + 1 == 17:
+            (project.folder / "jobs").mkdir()
+            entry = {"number": 1, "kind": "tune", "arguments": {"samples": "000017"}, "process": None, "state": "waiting"}
+            (project.folder / "jobs/000001.json").write_text(json.dumps(entry))
+    assert sorted(v["version"] for v in versions(project)) == [10, 13, 17, 20, 30, 40, 50, *range(56, 76)]
+    (project.folder / "jobs/000001.json").write_text(json.dumps(entry | {"state": "done"}))
+    drawn(project, 75, feature(1, "grass", square(9, 9)))
+    assert sorted(v["version"] for v in versions(project)) == [10, 13, 20, 30, 40, 50, *range(57, 77)]
+
+
+def test_the_newest_versions_are_kept(project, monkeypatch):
+    monkeypatch.setattr(samples, "KEPT", 22)
+    for number in range(60):
+        drawn(project, number, feature(1, "grass", square(1, 1 + number)))
+    assert sorted(v["version"] for v in versions(project)) == [30, 40, *range(41, 61)]
+
+
+def test_a_save_whose_answer_was_lost_can_be_asked_for_again(project):
+    first = drawn(project, 0, feature(1, "grass", square(1, 1)))
+    assert drawn(project, 0, feature(1, "grass", square(1, 1))) == first and len(versions(project)) == 1
+    drawn(project, 1, feature(1, "grass", square(1, 2)))
+    with pytest.raises(NewerError):
+        drawn(project, 0, feature(1, "grass", square(1, 2)))
 
 
 def test_faults_are_kept_and_told_by_polygon(project):
