@@ -19,8 +19,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from imperv.flows.portal.jobs import named
 from imperv.flows.portal.projects import MissingError, Project
@@ -134,6 +136,7 @@ def check(project: Project, features: Sequence[Mapping[str, Any]]) -> Checked:
     shapes = [_shape(number, feature["geometry"]) for number, feature in enumerate(features, 1)]
     if (vertices := int(shapely.get_num_coordinates(shapes).sum())) > MOST_VERTICES:
         raise InputError(f"the polygons have {vertices} vertices, more than {MOST_VERTICES}; simplify them")
+    _require_places(shapes)
     about = [feature["properties"] for feature in features]
     drawn = [Drawn(s, a["class"], a["name"], a["weight"]) for s, a in zip(shapes, about, strict=True)]
     samples, faults = check_samples(drawn, rules.classes, grid)
@@ -293,6 +296,16 @@ def _shape(number: int, geometry: Any) -> shapely.Geometry:
     if shape is None or shape.is_empty or shape.geom_type not in SHAPES:
         raise InputError(f"polygon {number} is no polygon, rectangle or point; draw it anew")
     return shape
+
+
+def _require_places(shapes: Sequence[shapely.Geometry]) -> None:
+    """InputError where a corner lies beyond the projection: it has no degrees."""
+    corners, owners = shapely.get_coordinates(shapes, return_index=True)
+    turn = Transformer.from_crs(CRS, "OGC:CRS84", always_xy=True)
+    beyond = ~np.isfinite(turn.transform(*corners.T)).all(axis=0)
+    if beyond.any():
+        x, y = corners[beyond][0]
+        raise InputError(f"polygon {owners[beyond][0] + 1}: {x:g} {y:g} is no place of EPSG:3035; draw it inside of the area")
 
 
 def _write(file: Path, text: str) -> None:

@@ -232,6 +232,10 @@ BAD = {
         {"features": [feature(1, "grass", square(1, 1)) | {"geometry": {"type": "Point", "coordinates": ["a", 1]}}]},
         3, "polygon 1 is no polygon",
     ),
+    "beyond the projection": (
+        {"features": [feature(1, "grass", square(1, 1)), feature(2, "grass", shapely.Point(-1e8, 5))]}, 3,
+        "polygon 2: -1e+08 5 is no place of EPSG:3035",
+    ),
     "the same id": ({"features": [feature(1, "grass", square(1, 1)), feature(1, "grass", square(9, 9))]}, 3, "the same id"),
     "too many": ({"features": [feature(k, "grass", shapely.Point(LEFT + 5, TOP - 5)) for k in range(2001)]}, 3,
                  "2001 polygons, more than 2000"),
@@ -407,3 +411,10 @@ def test_the_process_keeps_to_its_memory(tmp_path, monkeypatch):
     path = written(tmp_path / "p.gpkg", ("grass", square(1, 1)), crs="EPSG:3035")
     with pytest.raises(InputError, match=r"p\.gpkg cannot be read within"):
         drawn_in("p.gpkg", path.read_bytes())
+
+
+def test_the_process_has_few_variables(tmp_path, monkeypatch):
+    """Credentials are none of them, nor settings of GDAL: with this one it would have no GeoPackage."""
+    path = written(tmp_path / "p.gpkg", ("grass", square(1, 1)), crs="EPSG:3035")
+    monkeypatch.setenv("GDAL_SKIP", "GPKG")
+    assert len(drawn_in("p.gpkg", path.read_bytes())[0]) == 1
