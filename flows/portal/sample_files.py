@@ -93,7 +93,8 @@ def _run(*arguments: str) -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", __spec__.name, str(SECONDS), str(MEMORY), *arguments], env=environment,
-            timeout=2 * SECONDS, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", start_new_session=True, check=False,
+            timeout=2 * SECONDS, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", start_new_session=True,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         done = None
