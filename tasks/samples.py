@@ -13,27 +13,19 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
-from rasterio.features import rasterize
 
-from imperv.grids import Block
 from imperv.layers.landcover.classes import LandClass, class_named
 from imperv.tasks.errors import InputError
+from imperv.tasks.shape_pixels import mask_of, pixels_in, shared_pixels, strips_of, window_of
 
 MOST_FEATURES, MOST_VERTICES = 2000, 200_000
 """Of a file."""
 
-MOST_PIXELS = 4_000_000
-"""That are looked at at once."""
-
 MOST_SHARED = 200
 """Pairs of polygons over one pixel that are named."""
-
-LEAST_AREA = 1e-4
-"""Of two polygons over each other, m2: less is what rounding leaves along a common edge."""
 
 SHOWN = 30
 """Faults of a file that are listed."""
@@ -85,6 +77,11 @@ class Sample:
 
     def __str__(self) -> str:
         return f"polygon {self.number} ({self.name or self.class_name})"
+
+    @property
+    def with_class(self) -> str:
+        """Its number, its name where it has one, and its class."""
+        return f"{self} of {self.class_name}" if self.name else str(self)
 
 
 @dataclass(frozen=True)
@@ -269,43 +266,13 @@ def _holds_pixel(sample: Sample, grid: GeoBox) -> bool:
     centre = grid.affine * (np.floor(column) + 0.5, np.floor(row) + 0.5)
     if shapely.contains_xy(sample.shape, *centre):
         return True
-    window = _window(sample.shape, grid)
-    return window is not None and any(_mask(sample.shape, grid, strip).any() for strip in _strips(window))
-
-
-def _strips(window: Block) -> Iterator[Block]:
-    """A window from the north to the south, as many rows at once as memory has room for."""
-    rows = max(MOST_PIXELS // (window.x1 - window.x0), 1)
-    for y in range(window.y0, window.y1, rows):
-        yield Block(y, window.x0, min(y + rows, window.y1), window.x1)
-
-
-def _mask(shape: shapely.Geometry, grid: GeoBox, block: Block) -> np.ndarray:
-    """Pixels of a block that a shape has, uint8."""
-    found: np.ndarray = rasterize(
-        [(shape, 1)], block.shape, transform=grid.affine * Affine.translation(block.x0, block.y0), dtype="uint8"
-    )
-    return found
+    window = window_of(sample.shape, grid)
+    return window is not None and any(mask_of(sample.shape, grid, strip).any() for strip in strips_of(window))
 
 
 def pixels_of(sample: Sample, grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels of a grid whose centre lies in a polygon, or that hold a point."""
-    window = _window(sample.shape, grid)
-    if window is None:
-        return np.empty(0, "i8"), np.empty(0, "i8")
-    rows, columns = np.nonzero(_mask(sample.shape, grid, window))
-    return rows + window.y0, columns + window.x0
-
-
-def _window(shape: shapely.Geometry, grid: GeoBox) -> Block | None:
-    """Pixels around a shape; None beside the grid."""
-    left, bottom, right, top = shape.bounds
-    x0, y0 = ~grid.affine * (left, top)
-    x1, y1 = ~grid.affine * (right, bottom)
-    rows, columns = grid.shape
-    top, first, bottom, last = (int(np.floor(v)) for v in (y0, x0, y1, x1))
-    block = Block(max(top, 0), max(first, 0), min(bottom + 1, rows), min(last + 1, columns))
-    return block if block.y0 < block.y1 and block.x0 < block.x1 else None
+    return pixels_in(sample.shape, grid)
 
 
 def rasterise(samples: Sequence[Sample], grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
@@ -321,34 +288,16 @@ def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[Fault]:
     """Polygons of two classes that share pixels."""
     if len({sample.code for sample in samples}) < 2:
         return
-    shapes, codes = np.array([sample.shape for sample in samples]), np.array([sample.code for sample in samples])
-    pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    pairs = pairs[:, (pairs[0] < pairs[1]) & (codes[pairs[0]] != codes[pairs[1]])]
-    told = 0
-    for a, b in pairs[:, np.lexsort(pairs[::-1])].T.tolist():
+    found = shared_pixels([sample.shape for sample in samples], [sample.code for sample in samples], grid)
+    for told, (a, b, count) in enumerate(found):
         one, other = samples[a], samples[b]
-        if not (count := _shared(one.shape, other.shape, grid)):
-            continue
         if told == MOST_SHARED:
             yield Fault((), "more polygons of two classes share pixels; draw them apart")
             return
-        told += 1
         yield Fault(
             (one.number, other.number),
-            f"{one} of {one.class_name} and {other} of {other.class_name} share {count} pixel{'s' if count > 1 else ''}; "
-            "draw them apart",
+            f"{one.with_class} and {other.with_class} share {count} pixel{'s' if count > 1 else ''}; draw them apart",
         )
-
-
-def _shared(one: shapely.Geometry, other: shapely.Geometry, grid: GeoBox) -> int:
-    """Pixels of both shapes; of more than `MOST_PIXELS` what their common area gives."""
-    both = shapely.intersection(one, other)
-    areas = min(shapely.get_dimensions([one, other])) == 2
-    if areas and both.area < LEAST_AREA or (window := _window(both, grid)) is None:
-        return 0
-    if (window.y1 - window.y0) * (window.x1 - window.x0) > MOST_PIXELS:
-        return round(both.area / grid.resolution.x**2)
-    return int(np.count_nonzero(_mask(one, grid, window) & _mask(other, grid, window)))
 
 
 def as_geojson(samples: Sequence[Sample], *, degrees: bool = True) -> str:

@@ -334,6 +334,11 @@ class Jobs:
                     _file(project, number, ending).unlink(missing_ok=True)
 
 
+def named(project: Project, argument: str) -> set[str]:
+    """What an argument of jobs that wait or run says."""
+    return {str(entry.arguments[argument]) for _, entry in _read(project) if entry.active and argument in entry.arguments}
+
+
 def log_text(path: Path, options: Mapping[str, Any] | None = None) -> str:
     """The end of a log, without secrets, those of `options` of a store among them; empty where there is none yet."""
     try:

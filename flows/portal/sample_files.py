@@ -30,6 +30,9 @@ SECONDS, MEMORY, WRITTEN = 60, 2 * 2**30, 64 * 2**20
 GEOPACKAGE = (b"SQLite format 3\0", (b"GPKG", b"GP10", b"GP11"))
 """First bytes, and those at 68: the application (OGC 12-128, requirement 2)."""
 
+PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "GDAL_DATA", "PROJ_DATA", "PROJ_LIB")
+"""Variables that the process has; no others, as credentials may be among them."""
+
 FORMS = {".geojson": "geojson", ".json": "geojson", ".gpkg": "gpkg"}
 
 
@@ -84,12 +87,14 @@ def _only_json(name: str, data: bytes) -> bytes:
 
 def _run(*arguments: str) -> str:
     """What the process prints; InputError with what it says, or where it reaches a limit."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     what = arguments[-1]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __spec__.name, str(SECONDS), str(MEMORY), *arguments], env=environment, timeout=2 * SECONDS,
-            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", start_new_session=True, check=False,
+            [sys.executable, "-P", "-m", __spec__.name, str(SECONDS), str(MEMORY), *arguments], env=environment,
+            timeout=2 * SECONDS, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", start_new_session=True,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         done = None

@@ -23,6 +23,7 @@ from imperv.flows.portal.samples import (
     rules_of,
     samples_of,
     save,
+    told_of,
     versions,
 )
 from imperv.flows.portal.turns import Turns
@@ -92,7 +93,7 @@ def present(project: ProjectOf, response: Response) -> dict[str, Any]:
     response.headers["etag"] = f'"{found["version"]}"'
     classes = [{"name": one.name, "code": one.code, "colour": one.colour} for one in rules.classes]
     limits = {"features": MOST_FEATURES, "vertices": MOST_VERTICES, "bytes": MOST_BYTES, "label": LABEL}
-    return found | check(project, found["features"]).told() | {"classes": classes, "limits": limits}
+    return found | told_of(project, found) | {"classes": classes, "limits": limits}
 
 
 @router.put("/samples")

@@ -14,18 +14,23 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
+from imperv.flows.portal.jobs import named
 from imperv.flows.portal.projects import MissingError, Project
 from imperv.grids import CRS
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import utc_now
+from imperv.tasks.maps.kept import Kept
 from imperv.tasks.samples import (
     MOST_FEATURES,
     MOST_VERTICES,
@@ -43,12 +48,19 @@ FOLDER = "samples"
 KEPT = 100
 """Versions that are kept, the newest ones; rounds of a map keep their polygons themselves."""
 
+LAST, STEP, PAUSE = 20, 10, timedelta(minutes=10)
+"""While somebody draws, every save is a version: the last ones are kept, before them every tenth, and the last one before a
+pause."""
+
 SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 """What can be drawn."""
 
 _FILE = re.compile(r"^(\d{6})\.geojson$")
 
 _writing = threading.Lock()
+
+_told = Kept(64, lambda told: 1)
+"""Faults and notes of versions, by project, file and production file."""
 
 
 class NewerError(Exception):
@@ -124,6 +136,7 @@ def check(project: Project, features: Sequence[Mapping[str, Any]]) -> Checked:
     shapes = [_shape(number, feature["geometry"]) for number, feature in enumerate(features, 1)]
     if (vertices := int(shapely.get_num_coordinates(shapes).sum())) > MOST_VERTICES:
         raise InputError(f"the polygons have {vertices} vertices, more than {MOST_VERTICES}; simplify them")
+    _require_places(shapes)
     about = [feature["properties"] for feature in features]
     drawn = [Drawn(s, a["class"], a["name"], a["weight"]) for s, a in zip(shapes, about, strict=True)]
     samples, faults = check_samples(drawn, rules.classes, grid)
@@ -138,6 +151,18 @@ def check(project: Project, features: Sequence[Mapping[str, Any]]) -> Checked:
         [{"ids": [about[n - 1]["id"] for n in fault.numbers], "text": fault.text} for fault in faults],
         notes_of(Counter(s.class_name for s in samples), [one.name for one in rules.classes]),
     )
+
+
+def told_of(project: Project, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Faults and notes of a version that was read, which is checked once."""
+    told: dict[str, Any] = _told.made(_key(project, found["version"]), lambda: check(project, found["features"]).told())
+    return told
+
+
+def _key(project: Project, version: int) -> tuple[str, int, int, int]:
+    file = project.folder / FOLDER / f"{version:06d}.geojson"
+    written = file.stat().st_mtime_ns if version else 0
+    return str(project.folder), version, written, project.config.stat().st_mtime_ns
 
 
 def notes_of(counts: Mapping[str, int], names: Sequence[str]) -> list[str]:
@@ -172,12 +197,14 @@ def save(project: Project, expected: int, found: Checked, how: str) -> dict[str,
     Raises
     ------
     NewerError
-        If the present version is another one.
+        If the present version is another one, and not this save itself, asked for twice.
     WorkError
         If the disk is full, or cannot be written.
     """
     with _writing:
         now = read(project)
+        if now["version"] == expected + 1 and now["features"] == found.features:
+            return {key: now[key] for key in ("version", "created", "how")}  # the answer to the same save was lost
         if now["version"] != expected:
             raise NewerError(
                 f"version {now['version']} was saved by another window at {now['created']}; take it, or save yours over it"
@@ -192,10 +219,32 @@ def save(project: Project, expected: int, found: Checked, how: str) -> dict[str,
             project.folder / FOLDER / f"{expected + 1:06d}.geojson",
             json.dumps({"type": "FeatureCollection", "crs": crs, "imperv": about, "features": found.features}),
         )
-        for number, file in _files(project).items():
-            if number <= expected + 1 - KEPT:
-                file.unlink(missing_ok=True)
+        _told.put(_key(project, expected + 1), found.told())
+        _thin_out(project)
         return {"version": expected + 1, **about}
+
+
+def _thin_out(project: Project) -> None:
+    """Leave the versions that are kept, and those that a job at work will read."""
+    files = _files(project)
+    numbers = sorted(files, reverse=True)
+    if len(numbers) <= LAST:
+        return
+    made = {number: _made(files[number]) for number in numbers}
+    kept = numbers[:LAST] + [
+        number for newer, number in zip(numbers[LAST - 1 :], numbers[LAST:], strict=False)
+        if number % STEP == 0 or made[number] is None or made[newer] is None or made[newer] - made[number] >= PAUSE
+    ]  # fmt: skip
+    spared = {*kept[:KEPT], *(int(name) for name in named(project, "samples"))}
+    for number in set(numbers) - spared:
+        files[number].unlink(missing_ok=True)
+
+
+def _made(file: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(_summary(file)["created"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def samples_of(project: Project, number: int | None = None) -> tuple[int, list[Sample]]:
@@ -247,6 +296,16 @@ def _shape(number: int, geometry: Any) -> shapely.Geometry:
     if shape is None or shape.is_empty or shape.geom_type not in SHAPES:
         raise InputError(f"polygon {number} is no polygon, rectangle or point; draw it anew")
     return shape
+
+
+def _require_places(shapes: Sequence[shapely.Geometry]) -> None:
+    """InputError where a corner lies beyond the projection: it has no degrees."""
+    corners, owners = shapely.get_coordinates(shapes, return_index=True)
+    turn = Transformer.from_crs(CRS, "OGC:CRS84", always_xy=True)
+    beyond = ~np.isfinite(turn.transform(*corners.T)).all(axis=0)
+    if beyond.any():
+        x, y = corners[beyond][0]
+        raise InputError(f"polygon {owners[beyond][0] + 1}: {x:g} {y:g} is no place of EPSG:3035; draw it inside of the area")
 
 
 def _write(file: Path, text: str) -> None:

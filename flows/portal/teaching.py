@@ -6,16 +6,20 @@ What changes a project runs as a job in a process of its own; what is computed h
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import shapely
+
 from imperv.flows.portal.jobs import Kind
 from imperv.flows.portal.projects import MissingError, Project
 from imperv.flows.portal.samples import FOLDER as SAMPLES
 from imperv.flows.portal.samples import present_file
+from imperv.flows.portal.samples import samples_of as stored
 from imperv.flows.portal.site import Site
 from imperv.flows.portal.turns import Turns
 from imperv.grids import Bounds
@@ -208,7 +212,7 @@ def lessons_of(project: Project, site: Site) -> dict[str, Any]:
     found = []
     for job in project.jobs():
         why = teaching.missing(job)
-        drawn, trouble = _counted(teaching, job, samples)
+        drawn, trouble = _counted(teaching, project, job, samples)
         found.append(
             {
                 "tile": str(job.tile), "missing": why, "samples": drawn, "trouble": trouble,
@@ -224,12 +228,20 @@ def lessons_of(project: Project, site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _counted(teaching: Teaching, job: Job, samples: Path | None) -> tuple[dict[str, int], str]:
-    """Polygons of a tile by class, and what is wrong with the file."""
+def _counted(teaching: Teaching, project: Project, job: Job, samples: Path | None) -> tuple[dict[str, int], str]:
+    """Polygons of a tile by class, and what is wrong with the file: where there are faults, as they were drawn."""
+    if samples is None:
+        return {}, ""
     try:
-        return (teaching.count(job, samples) if samples else {}), ""
+        return teaching.count(job, samples), ""
     except InputError as error:
-        return {}, str(error).replace(f"--polygons: {samples}: ", "")
+        trouble = str(error).replace(f"--polygons: {samples}: ", "")
+    area, known = (
+        shapely.box(*job.bounds),
+        {one["name"] for one in teaching.classes(project.production().model_dump(mode="json"))},
+    )
+    drawn = stored(project, int(samples.stem))[1]
+    return dict(Counter(one.class_name for one in drawn if one.class_name in known and one.shape.intersects(area))), trouble
 
 
 def _shown(site: Site, symbol: str, tile: str = "", number: int = 0) -> str:

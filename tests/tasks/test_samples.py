@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from imperv.layers.landcover.classes import FRAME
+from imperv.tasks import shape_pixels
 from imperv.tasks.errors import InputError
 from imperv.tasks.samples import MOST_SHARED, Drawn, as_geojson, check_samples, of_store, pixels_of, rasterise, read_samples
 
@@ -88,7 +89,7 @@ def test_all_faults_are_listed_at_once(tmp_path):
 
 def test_two_classes_over_one_pixel_are_refused_and_one_class_is_not(tmp_path):
     assert len(read(written(tmp_path, frame(("grass", square(10, 10)), ("grass", square(12, 12)))))) == 2
-    with pytest.raises(InputError, match=r"polygon 1 \(grass\) of grass and polygon 2 \(water\) of water share 4 pixels"):
+    with pytest.raises(InputError, match=r"polygon 1 \(grass\) and polygon 2 \(water\) share 4 pixels"):
         read(written(tmp_path, frame(("grass", square(10, 10)), ("water", square(12, 12)))))
     assert len(read(written(tmp_path, frame(("grass", square(10, 10)), ("water", square(10, 14)))))) == 2  # neighbours
 
@@ -116,6 +117,13 @@ def test_what_lies_in_heaps_is_told_in_a_moment():
     assert time.process_time() - start < 15 and len(samples) == 600
     assert len(faults) == MOST_SHARED + 1 and faults[0].numbers == (1, 2) and faults[-1].numbers == ()
     assert faults[-1].text == "more polygons of two classes share pixels; draw them apart"
+
+
+def test_few_cells_at_once_tell_the_same_faults(monkeypatch):
+    heap = [Drawn(square(10 + k * 3, 10 + k % 5, 6), ("grass", "water", "impervious")[k % 3]) for k in range(40)]
+    _, whole = check_samples(heap, FRAME, GRID)
+    monkeypatch.setattr(shape_pixels, "MOST_CELLS", 100)
+    assert len(whole) > 30 and check_samples(heap, FRAME, GRID)[1] == whole
 
 
 def test_what_covers_a_whole_tile_takes_no_memory_of_its_size():
@@ -193,3 +201,22 @@ def test_the_store_keeps_polygons_exactly_and_people_get_degrees(tmp_path):
         assert one.shape.hausdorff_distance(other.shape) < 0.01  # a centimetre
     with pytest.raises(InputError, match="polygon 2 of the round is of class water, which this production has not"):
         of_store(json.loads(as_geojson(samples, degrees=False)), FRAME[:6])
+
+
+def test_thin_polygons_that_cross_without_a_common_pixel_are_quick():
+    """A net of 14 400 crossings between the centres of pixels, and one that holds a centre."""
+    teeth = [
+        [shapely.union(shapely.box(x - 1, TOP - 1400, x + 1, TOP - 15), shapely.box(x - 3, TOP - 1399, x, TOP - 1391)),
+         shapely.union(shapely.box(LEFT + 10, y - 1, LEFT + 1400, y + 1), shapely.box(LEFT + 11, y - 3, LEFT + 14, y))]
+        for x, y in ((LEFT + 10 * k, TOP - 10 * k) for k in range(4, 124))
+    ]  # fmt: skip
+    net = [Drawn(shape, name) for two in teeth for shape, name in zip(two, ("water", "grass"), strict=True)]
+    grid = GeoBox.from_bbox((LEFT, TOP - 1500, LEFT + 1500, TOP), crs="EPSG:3035", resolution=5)
+    start = time.process_time()
+    samples, faults = check_samples(net, FRAME, grid)
+    assert time.process_time() - start < 5 and len(samples) == 240 and not faults
+    pond = Drawn(shapely.box(LEFT + 10, TOP - 45, LEFT + 15, TOP - 40), "water", "pond")
+    _, faults = check_samples([*net, pond], FRAME, grid)
+    assert [fault.text for fault in faults] == [
+        "polygon 2 (grass) and polygon 241 (pond) of water share 1 pixel; draw them apart"
+    ]

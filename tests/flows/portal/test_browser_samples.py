@@ -393,6 +393,29 @@ def test_a_full_disk_and_a_closed_window_lose_nothing(visit, project, running, n
     assert list(shapes(project)) == ["bare soil"]
 
 
+def test_a_save_whose_answer_was_lost_is_no_newer_version_of_another_window(visit, project):
+    def lose(route: Any) -> None:
+        if route.request.method == "PUT":
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page = visit(expected="ERR_FAILED")
+    page.route("**/api/samples", lose)
+    page.get_by_role("button", name="Point").click()
+    click(page, LEFT + 1100, TOP - 600)
+    page.get_by_text("It stays in this browser").wait_for()
+    assert list(shapes(project)) == ["bare soil"]
+    page.on("dialog", lambda dialog: dialog.accept())
+    other = page.context.new_page()
+    page.close(run_before_unload=True)
+    page.wait_for_event("close") if not page.is_closed() else None
+    again = visit(page=other)
+    saved(again, 1)
+    assert again.evaluate("() => [portal.draw.samples.newer, portal.draw.samples.past.length]") == ["", 0]
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_the_tab_is_accessible_and_fits(visit, tmp_path, width):
     page = visit(viewport={"width": width, "height": 844})

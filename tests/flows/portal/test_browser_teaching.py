@@ -15,6 +15,7 @@ import pytest
 import rasterio
 
 from imperv.flows.portal.projects import Project, Projects
+from imperv.flows.portal.samples import read
 from imperv.layers.colouring import colour_table
 from imperv.layers.landcover.classes import FRAME, palette_of
 from imperv.tasks.landcover import session
@@ -217,3 +218,24 @@ def test_own_classes_in_the_form(browser, taught):
             assert page.get_by_role("button", name=name, exact=True).is_disabled()
     made = next(p for p in Projects(project.folder.parent).every() if p.about["label"] == "Roofs")
     assert [(c.code, c.colour) for c in made.production().parameters.classes.classes][-1] == (8, (0, 255, 136))
+
+
+def test_faults_are_told_beside_the_counts(browser, taught):
+    """Until they are mended."""
+    from playwright.sync_api import expect
+
+    portal, project = taught
+    new = Projects(project.folder.parent).create("Faults", "town", BBOX, "2021-06")
+    drawn_there = read(project)["features"]
+    first, last = drawn_there[0], drawn_there[-1]
+    draw(new, [*drawn_there, {**first, "properties": {**last["properties"], "id": "f" * 12}}])
+    with opened(browser, portal) as page:
+        go(page, portal, new)
+        trouble = page.locator("#teach-trouble")
+        expect(trouble).to_contain_text("share 9 pixels; draw them apart")
+        counts = page.locator("#teach-samples li span:nth-child(3)").all_inner_texts()
+        assert sum(map(int, counts)) == len(drawn_there) + 1
+        draw(new, drawn_there)
+        page.reload()
+        tab(page)
+        expect(trouble).to_be_hidden()

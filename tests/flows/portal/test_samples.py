@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import resource
 import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ import numpy as np
 import pytest
 import shapely
 
-from imperv.flows.portal import sample_files
+from imperv.flows.portal import sample_files, samples
 from imperv.flows.portal.projects import Project
 from imperv.flows.portal.sample_files import drawn_in
-from imperv.flows.portal.samples import KEPT, NewerError, check, present_file, read, save, versions
+from imperv.flows.portal.samples import NewerError, check, present_file, read, save, told_of, versions
 from imperv.layers.landcover.classes import FRAME
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.samples import of_store
@@ -99,11 +101,42 @@ def test_a_second_writer_is_told_who_is_newer(project):
         assert sum(pool.map(write, range(2, 10))) == 1
 
 
-def test_the_newest_versions_are_kept(project):
-    for number in range(KEPT + 3):
+def test_the_last_versions_are_kept_and_every_tenth_before(project):
+    """And what was there before a pause, and what a job that waits will read."""
+    for number in range(75):
         drawn(project, number, feature(1, "grass", square(1, 1 + number)))
-    kept = [v["version"] for v in versions(project)]
-    assert kept == list(range(KEPT + 3, 3, -1))
+        file = present_file(project)
+        if number + 1 <= 13:  # an hour before the others
+            file.write_text(
+                re.sub(
+                    '"created": "[^"]*"',
+                    f'"created": "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"',
+                    file.read_text(),
+                )
+            )
+        if number + 1 == 17:
+            (project.folder / "jobs").mkdir()
+            entry = {"number": 1, "kind": "tune", "arguments": {"samples": "000017"}, "process": None, "state": "waiting"}
+            (project.folder / "jobs/000001.json").write_text(json.dumps(entry))
+    assert sorted(v["version"] for v in versions(project)) == [10, 13, 17, 20, 30, 40, 50, *range(56, 76)]
+    (project.folder / "jobs/000001.json").write_text(json.dumps(entry | {"state": "done"}))
+    drawn(project, 75, feature(1, "grass", square(9, 9)))
+    assert sorted(v["version"] for v in versions(project)) == [10, 13, 20, 30, 40, 50, *range(57, 77)]
+
+
+def test_the_newest_versions_are_kept(project, monkeypatch):
+    monkeypatch.setattr(samples, "KEPT", 22)
+    for number in range(60):
+        drawn(project, number, feature(1, "grass", square(1, 1 + number)))
+    assert sorted(v["version"] for v in versions(project)) == [30, 40, *range(41, 61)]
+
+
+def test_a_save_whose_answer_was_lost_can_be_asked_for_again(project):
+    first = drawn(project, 0, feature(1, "grass", square(1, 1)))
+    assert drawn(project, 0, feature(1, "grass", square(1, 1))) == first and len(versions(project)) == 1
+    drawn(project, 1, feature(1, "grass", square(1, 2)))
+    with pytest.raises(NewerError):
+        drawn(project, 0, feature(1, "grass", square(1, 2)))
 
 
 def test_faults_are_kept_and_told_by_polygon(project):
@@ -118,7 +151,7 @@ def test_faults_are_kept_and_told_by_polygon(project):
     for (_, text), words in zip(
         told,
         ["unknown class 'gras'; did you mean grass?", "lies outside of the area", "holds the centre of no pixel of 5 m",
-         "polygon 1 (grass) of grass and polygon 2 (water) of water share 4 pixels; draw them apart"],
+         "polygon 1 (grass) and polygon 2 (water) share 4 pixels; draw them apart"],
         strict=True,
     ):  # fmt: skip
         assert words in text
@@ -131,6 +164,16 @@ def test_faults_are_kept_and_told_by_polygon(project):
     assert drawn(project, 0, *given)["version"] == 1 and len(read(project)["features"]) == 6
     assert check(project, given[:1]).notes == ["All polygons are of class grass; draw another class, or the map may turn to it."]
     assert check(project, []).notes == []
+
+
+def test_a_version_is_checked_once_for_the_same_classes(project):
+    drawn(project, 0, feature(1, "grass", square(1, 1)), feature(2, "water", square(2, 2)))
+    told = told_of(project, read(project))
+    assert "share 9 pixels" in told["faults"][0]["text"] and told_of(project, read(project)) is told
+    listed = '[[parameters.classes.list]]\ncode = 1\nname = "grass"\ncolour = "#00ff00"\n'
+    listed += '[[parameters.classes.list]]\ncode = 2\nname = "wood"\ncolour = "#008800"\n'
+    project.config.write_text(project.config.read_text() + listed)
+    assert "unknown class 'water'" in told_of(project, read(project))["faults"][0]["text"]
 
 
 def test_a_save_that_fails_leaves_the_version_before(project):
@@ -188,6 +231,10 @@ BAD = {
     "not a number": (
         {"features": [feature(1, "grass", square(1, 1)) | {"geometry": {"type": "Point", "coordinates": ["a", 1]}}]},
         3, "polygon 1 is no polygon",
+    ),
+    "beyond the projection": (
+        {"features": [feature(1, "grass", square(1, 1)), feature(2, "grass", shapely.Point(-1e8, 5))]}, 3,
+        "polygon 2: -1e+08 5 is no place of EPSG:3035",
     ),
     "the same id": ({"features": [feature(1, "grass", square(1, 1)), feature(1, "grass", square(9, 9))]}, 3, "the same id"),
     "too many": ({"features": [feature(k, "grass", shapely.Point(LEFT + 5, TOP - 5)) for k in range(2001)]}, 3,
@@ -364,3 +411,10 @@ def test_the_process_keeps_to_its_memory(tmp_path, monkeypatch):
     path = written(tmp_path / "p.gpkg", ("grass", square(1, 1)), crs="EPSG:3035")
     with pytest.raises(InputError, match=r"p\.gpkg cannot be read within"):
         drawn_in("p.gpkg", path.read_bytes())
+
+
+def test_the_process_has_few_variables(tmp_path, monkeypatch):
+    """Credentials are none of them, nor settings of GDAL: with this one it would have no GeoPackage."""
+    path = written(tmp_path / "p.gpkg", ("grass", square(1, 1)), crs="EPSG:3035")
+    monkeypatch.setenv("GDAL_SKIP", "GPKG")
+    assert len(drawn_in("p.gpkg", path.read_bytes())[0]) == 1

@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,7 +85,9 @@ def test_what_cannot_be_done_yet_is_one_line(pupil, projects, town):
     # Faults of what was drawn are told beside the counts.
     shared = [*polygons_of(town), {**polygons_of(town)[0], "properties": {**polygons_of(town)[-1]["properties"], "id": "f" * 12}}]
     draw(new.project, shared)
-    assert "share 9 pixels; draw them apart" in new.ask("/api/teach")[1]["tiles"][0]["trouble"]
+    told = new.ask("/api/teach")[1]["tiles"][0]
+    assert "share 9 pixels; draw them apart" in told["trouble"]
+    assert told["samples"] == Counter(one["properties"]["class"] for one in shared)
 
 
 def test_without_a_session_nothing_is_told_or_taught(pupil):

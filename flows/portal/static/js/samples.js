@@ -10,7 +10,9 @@ const STEPS = 200;
 /** An id that no other polygon has. */
 const newId = () => [...crypto.getRandomValues(new Uint8Array(6))].map((v) => v.toString(16).padStart(2, "0")).join("");
 
-const recordOf = ({ properties, geometry }) => ({ ...properties, geometry });
+/** Keys have one order everywhere, so that equal records have equal JSON. */
+const ordered = ({ id, class: kind, name = "", weight = 1, geometry: { type, coordinates } }) => ({ id, class: kind, name, weight, geometry: { type, coordinates } });
+const recordOf = ({ properties, geometry }) => ordered({ ...properties, geometry });
 const featureOf = ({ geometry, ...properties }) => ({ type: "Feature", properties, geometry });
 
 /**
@@ -34,7 +36,7 @@ export class Samples {
     this.take(found);
     const draft = await this.drafts.left();
     if (!draft) return found;
-    const same = JSON.stringify(draft.records) === JSON.stringify(this.records);
+    const same = JSON.stringify(draft.records.map(ordered)) === JSON.stringify(this.records);
     if (!same) {
       this.change(draft.records);
       if (draft.version !== this.version) {
@@ -59,13 +61,13 @@ export class Samples {
   }
 
   add(...drawn) {
-    const made = drawn.map((record) => ({ id: newId(), name: "", weight: 1, ...record }));
+    const made = drawn.map((record) => ordered({ id: newId(), ...record }));
     this.change([...this.records, ...made]);
     return made;
   }
 
   replace(drawn) {
-    this.change(drawn.map((record) => ({ ...record, id: newId() })));
+    this.change(drawn.map((record) => ordered({ ...record, id: newId() })));
   }
 
   /** Change some properties, or the geometry, of one. */

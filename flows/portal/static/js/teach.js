@@ -15,7 +15,7 @@ const WORDS = { tune: "The whole area is taught", restore: "The round is restore
 
 export default class Teach {
   constructor(portal, about) {
-    Object.assign(this, { portal, about, views: [], places: null, at: -1, busy: 0, going: null });
+    Object.assign(this, { portal, about, views: [], places: null, at: -1, busy: 0, going: null, fault: "" });
     this.mark = new ol.source.Vector();
     portal.map.addLayer(new ol.layer.Vector({ source: this.mark, zIndex: 960, style: { "stroke-color": "#0b57d0", "stroke-width": 3 } }));
   }
@@ -52,9 +52,11 @@ export default class Teach {
     }
   }
 
+  /** What went wrong, or else what is wrong with what was drawn. */
   trouble(text) {
-    byId("teach-trouble").textContent = text;
-    byId("teach-trouble").hidden = !text;
+    const shown = text || this.fault;
+    byId("teach-trouble").textContent = shown;
+    byId("teach-trouble").hidden = !shown;
   }
 
   say(text) {
@@ -70,7 +72,11 @@ export default class Teach {
     const counts = new Map(classes.map(({ name }) => [name, 0]));
     for (const { samples } of tiles) for (const [name, count] of Object.entries(samples)) counts.set(name, (counts.get(name) || 0) + count);
     this.drawn = [...counts.values()].reduce((a, b) => a + b, 0);
-    const missing = tiles.map((tile) => tile.missing || tile.trouble).find(Boolean) || (this.drawn ? "" : "There are no samples yet: draw some of at least two classes.");
+    const [fault = "", ...more] = (tiles.map(({ trouble }) => trouble).find(Boolean) || "").split("\n");
+    const before = this.fault;
+    this.fault = more.length ? `${fault} (and ${more.length} more, see Draw)` : fault;
+    if (this.fault !== before) this.trouble("");
+    const missing = tiles.map((tile) => tile.missing).find(Boolean) || (this.drawn ? "" : "There are no samples yet: draw some of at least two classes.");
     const one = this.drawn && [...counts.values()].filter(Boolean).length === 1 ? "All samples are of one class; draw another, or the map may turn to it." : "";
     byId("teach-note").textContent = missing || one || "The view is taught at once, then the whole area in the background. The map that is there stays until the new one is done.";
     byId("teach-samples").replaceChildren(...classes.map(({ name, colour }) => {
