@@ -71,12 +71,17 @@ router = APIRouter()
 
 @router.get("/api/projects")
 def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
-    """Projects with their last run, the newest first, and the templates of new ones."""
-    templates = [
-        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "classes": offered(t)}
-        for t in projects.templates().values()
-    ]
-    return {"projects": [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()], "templates": templates}
+    """Projects with their last run, the newest first, the templates of new ones, and what is wrong with others."""
+    templates, wrong = [], []
+    for t in projects.templates().values():
+        try:
+            found = {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "classes": offered(t)}
+        except InputError as error:
+            wrong.append(_line(error))
+        else:
+            templates.append(found)
+    listed = [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()]
+    return {"projects": listed, "templates": templates, "wrong": wrong}
 
 
 @router.post("/api/projects", status_code=201)
@@ -109,11 +114,11 @@ def describe(project: ProjectOf) -> dict[str, Any]:
 
 def _table(project: Project) -> dict[str, Any]:
     """What the page knows of a project; what is wrong with its file is told instead of where and when it is."""
-    told: dict[str, Any] = {"id": project.id, **project.about}
+    told: dict[str, Any] = {**project.about, "id": project.id}
     try:
         production = project.production()
     except InputError as error:
-        return told | {"trouble": " ".join(str(error).split())}
+        return told | {"trouble": _line(error)}
     area = production.area
     span = getattr(production.periods, "span", None)
     return told | {
@@ -121,3 +126,7 @@ def _table(project: Project) -> dict[str, Any]:
         "bbox": list(area.bbox) if area is not None and area.bbox else None, "trouble": "",
         "draws": sample_rules(production) is not None,
     }  # fmt: skip
+
+
+def _line(error: InputError) -> str:
+    return " ".join(str(error).split())

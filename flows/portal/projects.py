@@ -45,6 +45,9 @@ MOST_AREA = 10_000
 LABEL = 80
 """Most characters of a label."""
 
+SOMEWHERE = (4_321_000, 3_210_000, 4_322_000, 3_211_000)
+"""On land, EPSG:3035: where templates are tried."""
+
 FREE = 2 * 2**30
 """Bytes of the disk that stay free."""
 
@@ -84,6 +87,10 @@ class Template:
             found["periods"] = {"span": span}
         return merged(found, more or {})
 
+    def check(self) -> None:
+        """InputError if it would be wrong wherever a project is."""
+        Production.of(self.table(SOMEWHERE, "2021"), self.file)
+
     def _path(self, text: str) -> str:
         return text if "://" in text or text.startswith("/vsi") else str((self.file.parent / text).absolute())
 
@@ -101,12 +108,15 @@ class Project:
         return self.folder / "production.toml"
 
     @cached_property
-    def about(self) -> dict[str, Any]:
-        """Label, template, and when it was made."""
+    def about(self) -> dict[str, str]:
+        """Label, template, and when it was made: texts, whatever its file holds."""
         try:
-            return dict(json.loads((self.folder / "project.json").read_text(encoding="utf-8")))
+            found = json.loads((self.folder / "project.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {"label": self.id, "template": "", "created": ""}
+            found = None
+        table = found if isinstance(found, dict) else {}
+        kept = {key: table.get(key) for key in ("label", "template", "created")}
+        return {"label": self.id, "template": "", "created": ""} | {k: v for k, v in kept.items() if isinstance(v, str)}
 
     def production(self) -> Production:
         """Its production; InputError if the file is wrong."""
@@ -142,7 +152,7 @@ class Projects:
         """All projects, the newest first."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         found = [Project(f.name, f) for f in folders if re.match(ID, f.name) and (f / "production.toml").is_file()]
-        return sorted(found, key=lambda project: (project.about.get("created", ""), project.id), reverse=True)
+        return sorted(found, key=lambda project: (project.about["created"], project.id), reverse=True)
 
     def find(self, name: str) -> Project:
         """The project of an id; MissingError if there is none."""

@@ -66,7 +66,7 @@ class Sites:
             if found is None or found.stamp != stamp:
                 if found is not None:
                     found.site.ended.set()
-                found = self.opened[name] = Opened(self._open(project.config, str(project.about.get("label", name))), stamp, 0)
+                found = self.opened[name] = Opened(self._open(project.config, project.about["label"]), stamp, 0)
             found.asked = time.monotonic()
             return found.site
 

@@ -180,15 +180,16 @@ export default class ProjectsPage {
   }
 
   async renew() {
-    const { projects, templates } = await ask("/api/projects");
-    const names = JSON.stringify(templates);
+    const { projects, templates, wrong } = await ask("/api/projects");
+    const names = JSON.stringify([templates, wrong]);
     if (names !== this.names) {
       this.names = names;
       this.templates = templates;
       const kept = byId("new-template").value;
       byId("new-template").replaceChildren(...templates.map(({ name, title }) => element("option", { value: name, selected: name === kept }, `${title} (${name})`)));
       this.enable(templates.length > 0);
-      this.trouble(templates.length ? "" : "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.");
+      const none = "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.";
+      this.trouble(wrong.length ? `Left out: ${wrong.join(" ")}` : templates.length ? "" : none);
     }
     const shown = JSON.stringify(projects);
     if (shown === this.shown) return;
