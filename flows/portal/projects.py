@@ -11,7 +11,8 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,7 +90,8 @@ class Template:
 
     def check(self) -> None:
         """InputError if it would be wrong wherever a project is."""
-        Production.of(self.table(SOMEWHERE, "2021"), self.file)
+        with shown_as(self.file, f"template {self.name}"):
+            Production.of(self.table(SOMEWHERE, "2021"), self.file)
 
     def _path(self, text: str) -> str:
         return text if "://" in text or text.startswith("/vsi") else str((self.file.parent / text).absolute())
@@ -120,7 +122,8 @@ class Project:
 
     def production(self) -> Production:
         """Its production; InputError if the file is wrong."""
-        return Production.read(self.config)
+        with shown_as(self.config, self.config.name):
+            return Production.read(self.config)
 
     def jobs(self) -> list[Job]:
         """The job of each of its tiles."""
@@ -165,7 +168,10 @@ class Projects:
         self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None, folder: Path | None = None
     ) -> Production:
         """The production that a project would have, in `folder`; nothing is written. InputError if anything is wrong with it."""
-        return Production.of(self._table(template, bbox, span, more), (folder or self.folder / "new") / "production.toml")
+        file = (folder or self.folder / "new") / "production.toml"
+        table = self._table(template, bbox, span, more)
+        with shown_as(file):
+            return Production.of(table, file)
 
     def create(
         self, label: str, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None
@@ -201,7 +207,8 @@ class Projects:
         try:
             about = {"label": _label(label), "template": template, "created": utc_now()}
             (making / "project.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-            write_production(table, making / "production.toml", f"A project of the portal, from the template {template}.")
+            with shown_as(making / "production.toml"):
+                write_production(table, making / "production.toml", f"A project of the portal, from the template {template}.")
             making.rename(self.folder / name)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
@@ -226,7 +233,17 @@ class Projects:
         known = self.templates()
         if template not in known:
             raise InputError(f"there is no template {template}; there are {', '.join(known) or 'none'}")
-        return known[template].table(region_of(bbox), span, more)
+        with shown_as(known[template].file, f"template {template}"):
+            return known[template].table(region_of(bbox), span, more)
+
+
+@contextmanager
+def shown_as(file: Path, name: str = "") -> Iterator[None]:
+    """In the block, lines about a file name it as people know it: where it lies is the server's affair."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).replace(f"{file}: ", f"{name}: " if name else "")) from None
 
 
 def merged(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imperv.flows.portal import teaching
 from imperv.flows.portal.jobs import KINDS, Jobs
-from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
+from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in, shown_as
 from imperv.flows.portal.site import NoSource, Site, site_of_production
 from imperv.tasks.maps.tiles import MapTiles
 
@@ -79,7 +79,8 @@ class Sites:
                 one.ended.set()
 
     def _open(self, config: Path, label: str) -> Site:
-        site = site_of_production(config, label, self.tiles)
+        with shown_as(config, config.name):
+            site = site_of_production(config, label, self.tiles)
         threading.Thread(target=site.watch, name="project", daemon=True).start()
         return site
 

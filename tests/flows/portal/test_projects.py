@@ -124,3 +124,18 @@ def test_a_project_shows_its_own_id(projects):
     made.config.write_text("product = []\n")
     (found,) = every(projects, Jobs(projects))["projects"]
     assert (found["id"], found["label"]) == (made.id, "Other") and "product" in found["trouble"]
+
+
+def test_lines_do_not_say_where_files_lie(projects):
+    """A page tells them to whoever has the link."""
+    with pytest.raises(InputError, match="^periods.span: ") as refused:
+        projects.create("a", "town", BBOX, "/")
+    assert str(projects.folder) not in str(refused.value)
+    made = projects.create("Old", "town", BBOX, "2021")
+    for text in ("= [", "product = 1\n", f"nothing = 1\n{made.config.read_text()}"):
+        made.config.write_text(text)
+        (listed,) = every(projects, Jobs(projects))["projects"]
+        assert listed["trouble"].startswith("production.toml: ") and str(projects.folder) not in listed["trouble"]
+    (projects.folder / "templates/town.toml").write_text(f"nothing = 1\n{TEMPLATE}")
+    (told,) = every(projects, Jobs(projects))["wrong"]
+    assert told.startswith("template town: nothing: unknown key")

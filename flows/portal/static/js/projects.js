@@ -125,10 +125,11 @@ export default class ProjectsPage {
     this.changed();
   }
 
-  /** The period as a production file has it. */
+  /** The period as a production file has it; empty while it is not complete. */
   span() {
     const month = byId("new-month").value;
-    if (month === "days") return `${byId("new-from").value}/${byId("new-to").value}`;
+    const [from, to] = [byId("new-from").value, byId("new-to").value];
+    if (month === "days") return from && to ? `${from}/${to}` : "";
     return month ? `${byId("new-year").value}-${month}` : byId("new-year").value;
   }
 
@@ -137,7 +138,9 @@ export default class ProjectsPage {
     const bbox = this.bbox();
     const template = byId("new-template").value;
     if (!template || bbox[0] >= bbox[2] || bbox[1] >= bbox[3]) return null;
-    return { template, bbox, span: byId("when").hidden ? "" : this.span(), ...this.classes.wanted() };
+    const span = this.span();
+    if (!byId("when").hidden && !span) return null;
+    return { template, bbox, span: byId("when").hidden ? "" : span, ...this.classes.wanted() };
   }
 
   changed() {
@@ -164,7 +167,7 @@ export default class ProjectsPage {
 
   async create(start) {
     const wanted = this.wanted();
-    if (!wanted) return this.trouble("Give the project a region: draw it, take the view, or fill the four fields.");
+    if (!wanted) return this.trouble(`Give the project ${!byId("when").hidden && !this.span() ? "a period: fill From and To, or choose a month." : "a region: draw it, take the view, or fill the four fields."}`);
     this.enable(false);
     try {
       const made = await send("POST", "/api/projects", { ...wanted, label: byId("new-label").value });
