@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from imperv.flows.portal.job_files import log_text, secret_options
 from imperv.flows.portal.progress import Standings, main_map
 from imperv.flows.portal.project_routes import JobsOf, ProjectOf
+from imperv.flows.portal.turns import PlanTurn
 from imperv.flows.tile.progress_file import read_progress
 from imperv.tasks.job import software
 from imperv.tasks.secrets import redacted
@@ -57,11 +58,14 @@ def cancel(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any
 
 
 @router.get("/api/progress")
-def progress(project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)]) -> dict[str, Any]:
+def progress(
+    project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)], turn: PlanTurn
+) -> dict[str, Any]:
     """The last run of the project, all its nodes, and the layer that shows best what was made."""
     last = jobs.last(project, "run")
     said = read_progress(jobs.log(project, last["number"]).with_suffix(".progress")) if last else {}
-    return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
+    with turn():
+        return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
 
 
 @router.get("/api/jobs/{number}/log")

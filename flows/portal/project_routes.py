@@ -42,11 +42,15 @@ JobsOf = Annotated[Jobs, Depends(_jobs)]
 """The jobs of all projects."""
 
 
+Metres = Annotated[float, Field(ge=-1e7, le=2e7, allow_inf_nan=False)]
+"""Of an easting or northing in EPSG:3035."""
+
+
 class Wanted(BaseModel, extra="forbid"):
     """What a project is made of."""
 
     template: str = Field(pattern=TEMPLATE)
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[Metres, Metres, Metres, Metres]
     """[left, bottom, right, top] in EPSG:3035; snapped outward to whole kilometres."""
     span: str = Field("", max_length=40)
     """Year, month or days, as in a production file."""

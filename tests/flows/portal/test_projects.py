@@ -92,6 +92,11 @@ def test_projects_by_requests(projects):
         for wrong in ({"bbox": [0, 0, 1, 1]}, {"span": "never"}, {"template": "../x"}, {"store": "/etc"}):
             status, _, found = portal.ask("/api/projects", script, "POST", json.dumps(json.loads(body) | wrong))
             assert status == 422 and "\n" not in json.loads(found)["detail"]
+        for huge in (1e308, -1e308, 1e11):
+            for path in ("/api/projects", "/api/estimate", "/api/calendar"):
+                wrong = {"template": "town", "bbox": [huge, 0, 1e308, 1]} | ({"year": 2021} if path.endswith("r") else {})
+                status, _, found = portal.ask(path, script, "POST", json.dumps(wrong))
+                assert status == 422 and b"than or equal" in found
         assert portal.ask(f"/api/projects/{name}", script, "PATCH", json.dumps({"label": "Other"}))[0] == 200
         listed = portal.get("/api/projects")
         assert [p["label"] for p in listed["projects"]] == ["Other"] and [t["name"] for t in listed["templates"]] == ["town"]
