@@ -106,7 +106,7 @@ class Jobs:
 
     def begin(self) -> None:
         """Take the folder, find the jobs that are there, and watch them from now on; InputError if another portal has it."""
-        self._lock = _taken(self.projects.folder / LOCK)
+        self._lock = locked(self.projects.folder / LOCK)
         for project in self.projects.every():
             self._of(project.id)
         threading.Thread(target=self._watch, name="jobs", daemon=True).start()
@@ -340,8 +340,8 @@ def _signal(entry: Entry, number: signal.Signals) -> None:
             os.killpg(entry.process.pid, number)
 
 
-def _taken(path: Path) -> IO[str]:
-    """The lock of a folder of projects, which goes with the process; InputError if another one has it."""
+def locked(path: Path) -> IO[str]:
+    """The lock of a folder of projects, which goes with its file and the process; InputError if another one has it."""
     try:
         file = path.open("a", encoding="utf-8")
     except OSError as error:
