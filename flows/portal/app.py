@@ -35,7 +35,7 @@ from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.samples import NewerError
 from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.teaching import Lessons
-from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, Turns
+from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, PLANS_AT_ONCE, PLANS_WAITING, Turns
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.maps.tiles import GoneError
 
@@ -89,7 +89,7 @@ def create_app(sites: Sites, access: Access) -> FastAPI:
     app = FastAPI(title="imperv portal", version=importlib.metadata.version("imperv"), docs_url=None, redoc_url=None,
                   openapi_url="/api/openapi.json")  # fmt: skip
     app.state.sites, app.state.turns, app.state.standings = sites, Turns(), Standings()
-    app.state.long_turns = Turns(LONG_AT_ONCE, LONG_WAITING)
+    app.state.long_turns, app.state.plan_turns = Turns(LONG_AT_ONCE, LONG_WAITING), Turns(PLANS_AT_ONCE, PLANS_WAITING)
     app.add_middleware(Bodies)
     app.add_middleware(Guard, access=access)  # type: ignore[arg-type]
     app.mount("/static", _Static(directory=STATIC), name="static")

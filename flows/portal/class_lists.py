@@ -27,7 +27,8 @@ class ClassOf(BaseModel, extra="forbid"):
 
 
 def offered(template: Template) -> list[dict[str, Any]] | None:
-    """Classes of the projects of a template; None where its product has none that a person names."""
+    """Classes of the projects of a template; None where its product has none that a person names. InputError if it is wrong."""
+    template.check()
     teaching = _teaching(template)
     return None if teaching is None else [dict(one) for one in teaching.classes(read_toml(template.file))]
 

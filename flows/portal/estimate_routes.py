@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from imperv.flows.portal.class_lists import chosen
 from imperv.flows.portal.estimates import FIRST_YEAR, clear_looks, estimate, estimate_new
-from imperv.flows.portal.project_routes import ProjectOf, ProjectsOf, Wanted
+from imperv.flows.portal.project_routes import Metres, ProjectOf, ProjectsOf, Wanted
 from imperv.flows.portal.projects import TEMPLATE
 from imperv.flows.portal.turns import LongTurn
 
@@ -18,7 +18,7 @@ class Looks(BaseModel, extra="forbid"):
     """A region and a year."""
 
     template: str = Field(pattern=TEMPLATE)
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[Metres, Metres, Metres, Metres]
     year: int = Field(ge=FIRST_YEAR, le=2100)
 
 

@@ -146,7 +146,11 @@ class Guard:
         if bearer and "origin" not in headers and "sec-fetch-site" not in headers:
             return None  # a script; a proxy may add the token to what browsers ask, whose pages are looked at all the same
         origin, host = headers.get("origin", ""), headers.get("host", "")
-        if urlsplit(origin).netloc.lower() != host.lower() or urlsplit(origin).scheme not in ("http", "https"):
+        try:
+            asked = urlsplit(origin)
+        except ValueError:  # such as an address of IPv6 without its end
+            asked = urlsplit("")
+        if asked.netloc.lower() != host.lower() or asked.scheme not in ("http", "https"):
             return 403, "changes come from the portal's own page only"
         if headers.get("sec-fetch-site", "same-origin") != "same-origin" or headers.get(MARK) != "1":
             return 403, "changes come from the portal's own page only"

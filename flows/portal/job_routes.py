@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 
-from imperv.flows.portal.jobs import log_text
+from imperv.flows.portal.job_files import log_text, secret_options
 from imperv.flows.portal.progress import Standings, main_map
 from imperv.flows.portal.project_routes import JobsOf, ProjectOf
-from imperv.flows.portal.projects import Project
+from imperv.flows.portal.turns import PlanTurn
 from imperv.flows.tile.progress_file import read_progress
-from imperv.tasks.errors import InputError
 from imperv.tasks.job import software
 from imperv.tasks.secrets import redacted
 
@@ -60,41 +58,38 @@ def cancel(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> dict[str, Any
 
 
 @router.get("/api/progress")
-def progress(project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)]) -> dict[str, Any]:
+def progress(
+    project: ProjectOf, jobs: JobsOf, standings: Annotated[Standings, Depends(_standings)], turn: PlanTurn
+) -> dict[str, Any]:
     """The last run of the project, all its nodes, and the layer that shows best what was made."""
     last = jobs.last(project, "run")
     said = read_progress(jobs.log(project, last["number"]).with_suffix(".progress")) if last else {}
-    return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
+    with turn():
+        return {"job": last, "nodes": standings.of(project, last, said), "map": main_map(project)}
 
 
 @router.get("/api/jobs/{number}/log")
 def log(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> Response:
     """What a job said, as a file; the end of a long one, without secrets."""
-    return _file(log_text(jobs.log(project, number), _options(project)), f"imperv-{project.id}-{number:06d}.log")
+    return _file(log_text(jobs.log(project, number), secret_options(project)), f"imperv-{project.id}-{number:06d}.log")
 
 
 @router.get("/api/jobs/{number}/report")
 def report(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> Response:
     """Everything that helps another to find out what went wrong, as one text without secrets."""
-    job, options = jobs.find(project, number), _options(project)
+    job, options = jobs.find(project, number), secret_options(project)
     text, production = log_text(jobs.log(project, number), options), project.config.read_text(encoding="utf-8", errors="replace")
     parts = {
-        "Job": json.dumps(job, indent=1), "Software": "\n".join(f"{name} {version}" for name, version in software().items()),
-        "Production file": redacted(production, options), "Log": "\n".join(text.splitlines()[-REPORTED:]),
+        "Job": json.dumps(job, indent=1, ensure_ascii=False),
+        "Software": "\n".join(f"{name} {version}" for name, version in software().items()), "Production file": production,
+        "Log": "\n".join(text.splitlines()[-REPORTED:]),
     }  # fmt: skip
-    return _file("\n\n".join(f"== {title} ==\n{part}" for title, part in parts.items()), f"imperv-{project.id}-{number:06d}.txt")
+    whole = redacted("\n\n".join(f"== {title} ==\n{part}" for title, part in parts.items()), options)
+    return _file(whole, f"imperv-{project.id}-{number:06d}.txt")
 
 
 REPORTED = 400
 """Last lines of a log in an error report."""
-
-
-def _options(project: Project) -> Mapping[str, Any]:
-    """Options of its store, which hold secrets; none where its file is wrong."""
-    try:
-        return project.production().store_options
-    except InputError:
-        return {}
 
 
 def _file(text: str, name: str) -> Response:

@@ -16,24 +16,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
+import psutil
+
+from imperv.flows.portal.job_files import (
+    FOLDER,
+    Entry,
+    State,
+    file_of,
+    last_line,
+    read_entries,
+    secret_options,
+    write_entry,
+)
 from imperv.flows.portal.projects import FREE, MissingError, Project, Projects, free_bytes
 from imperv.flows.tile.progress_file import read_progress
 from imperv.tasks.errors import InputError, disk_trouble
 from imperv.tasks.job import utc_now
 from imperv.tasks.secrets import redacted
-from imperv.tasks.store.lease import Process, process_of
+from imperv.tasks.store.lease import process_of
 
 log = logging.getLogger(__name__)
-
-FOLDER = "jobs"
-"""Below a project."""
 
 LOCK = ".portal.lock"
 """File in the folder of projects that one portal holds."""
@@ -59,11 +68,6 @@ KEPT = 30
 LONGEST_LINE = 600
 """Characters of a line that says why a job failed."""
 
-TAIL = 2**20
-"""Bytes of a log that are shown, the last ones."""
-
-State = Literal["waiting", "running", "done", "failed", "cancelled", "lost"]
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -84,31 +88,6 @@ KINDS: Mapping[str, Kind] = {"run": Kind(True, _run)}
 """Of every product."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What is known of a job: the content of its file."""
-
-    number: int
-    kind: str
-    arguments: Mapping[str, Any]
-    state: State = "waiting"
-    asked: str = ""
-    """When, UTC, fine enough to say who is first; so are `began`, `ended` and `cancelled`, to the second."""
-    began: str = ""
-    ended: str = ""
-    cancelled: str = ""
-    process: Process | None = None
-    code: int | None = None
-    """Exit code, where the process said one."""
-    line: str = ""
-    """Why it is not done, one line with the remedy."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in ("waiting", "running")
-
-
 @dataclass
 class Jobs:
     """The jobs of a folder of projects."""
@@ -127,7 +106,7 @@ class Jobs:
 
     def begin(self) -> None:
         """Take the folder, find the jobs that are there, and watch them from now on; InputError if another portal has it."""
-        self._lock = _taken(self.projects.folder / LOCK)
+        self._lock = locked(self.projects.folder / LOCK)
         for project in self.projects.every():
             self._of(project.id)
         threading.Thread(target=self._watch, name="jobs", daemon=True).start()
@@ -161,7 +140,7 @@ class Jobs:
                 raise InputError(f"the disk has less than {FREE // 2**30} GiB free; free space, such as in the folder trash")
             entry = Entry(max(mine, default=0) + 1, kind, dict(arguments), asked=datetime.now(UTC).isoformat())
             try:
-                _write(project, entry)
+                write_entry(project, entry)
             except OSError as error:
                 raise disk_trouble(error, f"{FOLDER}/{entry.number:06d}.json") from None
             mine[entry.number] = entry
@@ -200,7 +179,7 @@ class Jobs:
         """Where a job says what it does; the file may not be there yet. MissingError if there is no such job."""
         with self._guard:
             self._entry(project, number)
-        return _file(project, number, "log")
+        return file_of(project, number, "log")
 
     def is_active(self, project: Project) -> bool:
         """Whether a job of a project waits or runs."""
@@ -223,7 +202,7 @@ class Jobs:
     def _of(self, name: str) -> dict[int, Entry]:
         """Jobs of a project; read when it is first asked for, as a project may come from elsewhere."""
         if name not in self._entries:
-            self._entries[name] = dict(_read(self._project(name)))
+            self._entries[name] = dict(read_entries(self._project(name)))
         return self._entries[name]
 
     def _entry(self, project: Project, number: int) -> Entry:
@@ -265,12 +244,14 @@ class Jobs:
         return Project(name, self.projects.folder / name)
 
     def _launch(self, project: Project, entry: Entry) -> None:
-        """Begin the process of a job."""
+        """Begin the process of a job, which is running before there is one: what is cut off here never begins two."""
         environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
+        begun = replace(entry, state="running", began=utc_now())
         try:
             commands = json.dumps(self.kinds[entry.kind].commands(project, entry.arguments))
-            progress = str(_file(project, entry.number, "progress"))
-            with _file(project, entry.number, "log").open("ab") as said:
+            progress = str(file_of(project, entry.number, "progress"))
+            with file_of(project, entry.number, "log").open("ab") as said:
+                write_entry(project, begun)
                 child = subprocess.Popen(
                     [sys.executable, "-P", "-m", PROCESS, progress, commands], stdin=subprocess.DEVNULL, stdout=said,
                     stderr=subprocess.STDOUT, cwd=project.folder, env=environment | {"PYTHONUNBUFFERED": "1"},
@@ -280,22 +261,39 @@ class Jobs:
             self._end(project, entry, "failed", None, str(error))
         except OSError as error:
             self._end(project, entry, "failed", None, f"it could not be started ({error.strerror}); start it again")
+        except Exception as error:  # whatever it is, it would be the same at the next look
+            log.exception("job %d of project %s cannot be started", entry.number, project.id)
+            self._end(
+                project, entry, "failed", None, f"it could not be started ({type(error).__name__}); see what the portal says"
+            )
         else:
             self._children[project.id, entry.number] = child
-            self._save(project, replace(entry, state="running", began=utc_now(), process=process_of(child.pid)))
+            self._of(project.id)[entry.number] = begun
+            with suppress(psutil.Error):
+                self._save(project, replace(begun, process=process_of(child.pid)))
+
+    def _found(self, project: Project, entry: Entry) -> Entry:
+        """A job with its process as that says itself: its portal was killed before it could note which it had begun."""
+        process = read_progress(file_of(project, entry.number, "progress")).get("process")
+        if process is None:
+            return entry
+        self._save(project, found := replace(entry, process=process))
+        return found
 
     def _look(self, project: Project, entry: Entry) -> None:
         """Notice the end of a job; kill one that was cancelled and does not end."""
         child = self._children.get((project.id, entry.number))
+        if child is None and entry.process is None:
+            entry = self._found(project, entry)
         process = entry.process
-        gone = child.poll() is not None if child else process is None or not process.here or process.gone
+        gone = child.poll() is not None if child else not process.here or process.gone if process else not entry.young
         if not gone:
             if entry.cancelled and time.monotonic() > self._patience.setdefault(
                 (project.id, entry.number), time.monotonic() + GRACE
             ):
                 _signal(entry, signal.SIGKILL)
             return
-        code = read_progress(_file(project, entry.number, "progress")).get("code")
+        code = read_progress(file_of(project, entry.number, "progress")).get("code")
         if code is None and child is not None and child.returncode >= 0:
             code = child.returncode
         if code == 0:
@@ -305,14 +303,15 @@ class Jobs:
         elif code is None:
             self._end(project, entry, "lost", None)
         else:
-            self._end(project, entry, "failed", code, _last_line(_file(project, entry.number, "log")))
+            self._end(project, entry, "failed", code, last_line(file_of(project, entry.number, "log"), secret_options(project)))
 
     def _end(self, project: Project, entry: Entry, state: State, code: int | None, line: str = "") -> None:
         lines = {
             "done": "", "cancelled": "cancelled; what is finished is kept, start it again to go on",
             "lost": "was cut off; start it again to go on",
         }  # fmt: skip
-        said = lines.get(state, " ".join(redacted(line).split())[:LONGEST_LINE] or "failed without a word; its log may tell why")
+        told = " ".join(redacted(line, secret_options(project)).split())[:LONGEST_LINE]
+        said = lines.get(state, told or "failed without a word; its log may tell why")
         self._children.pop((project.id, entry.number), None)
         self._patience.pop((project.id, entry.number), None)
         self._save(project, replace(entry, state=state, ended=utc_now(), code=code, line=said))
@@ -321,7 +320,7 @@ class Jobs:
         """Keep what is known now; a file that cannot be written is what a new start makes of it."""
         self._of(project.id)[entry.number] = entry
         try:
-            _write(project, entry)
+            write_entry(project, entry)
         except OSError as error:
             log.warning("job %d of project %s cannot be kept: %s", entry.number, project.id, error)
 
@@ -331,52 +330,7 @@ class Jobs:
             del mine[number]
             for ending in ("log", "progress", "json"):
                 with suppress(OSError):
-                    _file(project, number, ending).unlink(missing_ok=True)
-
-
-def named(project: Project, argument: str) -> set[str]:
-    """What an argument of jobs that wait or run says."""
-    return {str(entry.arguments[argument]) for _, entry in _read(project) if entry.active and argument in entry.arguments}
-
-
-def log_text(path: Path, options: Mapping[str, Any] | None = None) -> str:
-    """The end of a log, without secrets, those of `options` of a store among them; empty where there is none yet."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            return redacted(file.read().decode("utf-8", "replace"), options)
-    except OSError:
-        return ""
-
-
-def _last_line(path: Path) -> str:
-    """What a command said of its failure: the last line of it, or of all."""
-    lines = [line for line in log_text(path).splitlines() if line.strip()]
-    said = [line.removeprefix("imperv: ") for line in lines if line.startswith("imperv: ")]
-    return (said or lines or [""])[-1]
-
-
-def _file(project: Project, number: int, ending: str) -> Path:
-    return project.folder / FOLDER / f"{number:06d}.{ending}"
-
-
-def _read(project: Project) -> Iterator[tuple[int, Entry]]:
-    """The jobs of a project by number; a file that cannot be read is passed over."""
-    for path in sorted((project.folder / FOLDER).glob("[0-9]*.json")):
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            process = Process(**table["process"]) if table["process"] else None
-            yield int(path.stem), Entry(**(table | {"process": process}))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            log.warning("%s cannot be read: %s", path, error)
-
-
-def _write(project: Project, entry: Entry) -> None:
-    path = _file(project, entry.number, "json")
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(asdict(entry)) + "\n", encoding="utf-8")
-    draft.replace(path)
+                    file_of(project, number, ending).unlink(missing_ok=True)
 
 
 def _signal(entry: Entry, number: signal.Signals) -> None:
@@ -386,8 +340,8 @@ def _signal(entry: Entry, number: signal.Signals) -> None:
             os.killpg(entry.process.pid, number)
 
 
-def _taken(path: Path) -> IO[str]:
-    """The lock of a folder of projects, which goes with the process; InputError if another one has it."""
+def locked(path: Path) -> IO[str]:
+    """The lock of a folder of projects, which goes with its file and the process; InputError if another one has it."""
     try:
         file = path.open("a", encoding="utf-8")
     except OSError as error:

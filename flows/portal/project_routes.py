@@ -42,11 +42,15 @@ JobsOf = Annotated[Jobs, Depends(_jobs)]
 """The jobs of all projects."""
 
 
+Metres = Annotated[float, Field(ge=-1e7, le=2e7, allow_inf_nan=False)]
+"""Of an easting or northing in EPSG:3035."""
+
+
 class Wanted(BaseModel, extra="forbid"):
     """What a project is made of."""
 
     template: str = Field(pattern=TEMPLATE)
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[Metres, Metres, Metres, Metres]
     """[left, bottom, right, top] in EPSG:3035; snapped outward to whole kilometres."""
     span: str = Field("", max_length=40)
     """Year, month or days, as in a production file."""
@@ -71,12 +75,20 @@ router = APIRouter()
 
 @router.get("/api/projects")
 def every(projects: ProjectsOf, jobs: JobsOf) -> dict[str, Any]:
-    """Projects with their last run, the newest first, and the templates of new ones."""
-    templates = [
-        {"name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "begin": t.span, "classes": offered(t)}
-        for t in projects.templates().values()
-    ]
-    return {"projects": [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()], "templates": templates}
+    """Projects with their last run, the newest first, the templates of new ones, and what is wrong with others."""
+    templates, wrong = [], []
+    for t in projects.templates().values():
+        try:
+            found = {
+                "name": t.name, "title": t.title, "product": t.product, "span": t.takes_span, "begin": t.span,
+                "classes": offered(t),
+            }  # fmt: skip
+        except InputError as error:
+            wrong.append(_line(error))
+        else:
+            templates.append(found)
+    listed = [_table(p) | {"run": jobs.last(p, "run")} for p in projects.every()]
+    return {"projects": listed, "templates": templates, "wrong": wrong}
 
 
 @router.post("/api/projects", status_code=201)
@@ -109,11 +121,11 @@ def describe(project: ProjectOf) -> dict[str, Any]:
 
 def _table(project: Project) -> dict[str, Any]:
     """What the page knows of a project; what is wrong with its file is told instead of where and when it is."""
-    told: dict[str, Any] = {"id": project.id, **project.about}
+    told: dict[str, Any] = {**project.about, "id": project.id}
     try:
         production = project.production()
     except InputError as error:
-        return told | {"trouble": " ".join(str(error).split())}
+        return told | {"trouble": _line(error)}
     area = production.area
     span = getattr(production.periods, "span", None)
     return told | {
@@ -121,3 +133,7 @@ def _table(project: Project) -> dict[str, Any]:
         "bbox": list(area.bbox) if area is not None and area.bbox else None, "trouble": "",
         "draws": sample_rules(production) is not None,
     }  # fmt: skip
+
+
+def _line(error: InputError) -> str:
+    return " ".join(str(error).split())

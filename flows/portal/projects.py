@@ -11,7 +11,8 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,9 @@ MOST_AREA = 10_000
 
 LABEL = 80
 """Most characters of a label."""
+
+SOMEWHERE = (4_321_000, 3_210_000, 4_322_000, 3_211_000)
+"""On land, EPSG:3035: where templates are tried."""
 
 FREE = 2 * 2**30
 """Bytes of the disk that stay free."""
@@ -90,6 +94,11 @@ class Template:
             found["periods"] = {"span": span}
         return merged(found, more or {})
 
+    def check(self) -> None:
+        """InputError if it would be wrong wherever a project is."""
+        with shown_as(self.file, f"template {self.name}"):
+            Production.of(self.table(SOMEWHERE, "2021"), self.file)
+
     def _path(self, text: str) -> str:
         return text if "://" in text or text.startswith("/vsi") else str((self.file.parent / text).absolute())
 
@@ -107,16 +116,20 @@ class Project:
         return self.folder / "production.toml"
 
     @cached_property
-    def about(self) -> dict[str, Any]:
-        """Label, template, and when it was made."""
+    def about(self) -> dict[str, str]:
+        """Label, template, and when it was made: texts, whatever its file holds."""
         try:
-            return dict(json.loads((self.folder / "project.json").read_text(encoding="utf-8")))
+            found = json.loads((self.folder / "project.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {"label": self.id, "template": "", "created": ""}
+            found = None
+        table = found if isinstance(found, dict) else {}
+        kept = {key: table.get(key) for key in ("label", "template", "created")}
+        return {"label": self.id, "template": "", "created": ""} | {k: v for k, v in kept.items() if isinstance(v, str)}
 
     def production(self) -> Production:
         """Its production; InputError if the file is wrong."""
-        return Production.read(self.config)
+        with shown_as(self.config, self.config.name):
+            return Production.read(self.config)
 
     def jobs(self) -> list[Job]:
         """The job of each of its tiles."""
@@ -148,7 +161,7 @@ class Projects:
         """All projects, the newest first."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         found = [Project(f.name, f) for f in folders if re.match(ID, f.name) and (f / "production.toml").is_file()]
-        return sorted(found, key=lambda project: (project.about.get("created", ""), project.id), reverse=True)
+        return sorted(found, key=lambda project: (project.about["created"], project.id), reverse=True)
 
     def find(self, name: str) -> Project:
         """The project of an id; MissingError if there is none."""
@@ -161,7 +174,10 @@ class Projects:
         self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None, folder: Path | None = None
     ) -> Production:
         """The production that a project would have, in `folder`; nothing is written. InputError if anything is wrong with it."""
-        return Production.of(self._table(template, bbox, span, more), (folder or self.folder / "new") / "production.toml")
+        file = (folder or self.folder / "new") / "production.toml"
+        table = self._table(template, bbox, span, more)
+        with shown_as(file):
+            return Production.of(table, file)
 
     def create(
         self, label: str, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None
@@ -197,7 +213,8 @@ class Projects:
         try:
             about = {"label": _label(label), "template": template, "created": utc_now()}
             (making / "project.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-            write_production(table, making / "production.toml", f"A project of the portal, from the template {template}.")
+            with shown_as(making / "production.toml"):
+                write_production(table, making / "production.toml", f"A project of the portal, from the template {template}.")
             making.rename(self.folder / name)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
@@ -222,7 +239,17 @@ class Projects:
         known = self.templates()
         if template not in known:
             raise InputError(f"there is no template {template}; there are {', '.join(known) or 'none'}")
-        return known[template].table(region_of(bbox), span, more)
+        with shown_as(known[template].file, f"template {template}"):
+            return known[template].table(region_of(bbox), span, more)
+
+
+@contextmanager
+def shown_as(file: Path, name: str = "") -> Iterator[None]:
+    """In the block, lines about a file name it as people know it: where it lies is the server's affair."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).replace(f"{file}: ", f"{name}: " if name else "")) from None
 
 
 def merged(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from imperv.flows.portal.jobs import named
+from imperv.flows.portal.job_files import named
 from imperv.flows.portal.projects import MissingError, Project
 from imperv.grids import CRS
 from imperv.tasks.errors import InputError, WorkError
@@ -231,10 +231,11 @@ def _thin_out(project: Project) -> None:
     if len(numbers) <= LAST:
         return
     made = {number: _made(files[number]) for number in numbers}
-    kept = numbers[:LAST] + [
-        number for newer, number in zip(numbers[LAST - 1 :], numbers[LAST:], strict=False)
-        if number % STEP == 0 or made[number] is None or made[newer] is None or made[newer] - made[number] >= PAUSE
-    ]  # fmt: skip
+    kept = numbers[:LAST]
+    for newer, number in zip(numbers[LAST - 1 :], numbers[LAST:], strict=False):
+        before, after = made[number], made[newer]
+        if number % STEP == 0 or before is None or after is None or after - before >= PAUSE:
+            kept.append(number)
     spared = {*kept[:KEPT], *(int(name) for name in named(project, "samples"))}
     for number in set(numbers) - spared:
         files[number].unlink(missing_ok=True)

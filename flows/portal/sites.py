@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imperv.flows.portal import teaching
 from imperv.flows.portal.jobs import KINDS, Jobs
-from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in
+from imperv.flows.portal.projects import MissingError, Project, Projects, projects_in, shown_as
 from imperv.flows.portal.site import NoSource, Site, site_of_production
 from imperv.tasks.maps.tiles import MapTiles
 
@@ -66,7 +66,7 @@ class Sites:
             if found is None or found.stamp != stamp:
                 if found is not None:
                     found.site.ended.set()
-                found = self.opened[name] = Opened(self._open(project.config, str(project.about.get("label", name))), stamp, 0)
+                found = self.opened[name] = Opened(self._open(project.config, project.about["label"]), stamp, 0)
             found.asked = time.monotonic()
             return found.site
 
@@ -79,7 +79,8 @@ class Sites:
                 one.ended.set()
 
     def _open(self, config: Path, label: str) -> Site:
-        site = site_of_production(config, label, self.tiles)
+        with shown_as(config, config.name):
+            site = site_of_production(config, label, self.tiles)
         threading.Thread(target=site.watch, name="project", daemon=True).start()
         return site
 

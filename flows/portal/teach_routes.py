@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from imperv.flows.portal.job_routes import JobsOf
 from imperv.flows.portal.map_routes import SiteOf, TileId
-from imperv.flows.portal.project_routes import ProjectOf
+from imperv.flows.portal.project_routes import Metres, ProjectOf
 from imperv.flows.portal.projects import MissingError
 from imperv.flows.portal.sample_routes import Nothing
 from imperv.flows.portal.teaching import Lessons, lessons_of, of_round, package_file, package_name, tuning
+from imperv.flows.portal.turns import PlanTurn
 
 TILE = r"^E[0-9]{2}N[0-9]{2}$"
 
@@ -21,7 +22,6 @@ MOST = 99_999
 """Largest number of a round."""
 
 TileOf = Annotated[str, Query(pattern=TILE)]
-Metres = Annotated[float, Field(ge=-1e7, le=2e7, allow_inf_nan=False)]
 Round = Annotated[int, Query(ge=0, le=MOST)]
 Key = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
@@ -53,11 +53,12 @@ router = APIRouter()
 
 
 @router.get("/api/teach")
-def known(project: ProjectOf, site: SiteOf, fresh: bool = False) -> dict[str, Any]:
+def known(project: ProjectOf, site: SiteOf, turn: PlanTurn, fresh: bool = False) -> dict[str, Any]:
     """Classes, samples by class, layers, and the rounds of each tile; those of this moment if `fresh`."""
-    if fresh:
-        site.look()
-    return lessons_of(project, site)
+    with turn():
+        if fresh:
+            site.look()
+        return lessons_of(project, site)
 
 
 @router.post("/api/teach/view")

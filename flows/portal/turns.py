@@ -9,14 +9,18 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 
-AT_ONCE = 64
-"""Map tiles and values that are asked for at once; more get 503."""
+AT_ONCE = 24
+"""Map tiles and values that are asked for at once; more get 503. All queues together are fewer than the 40 threads of AnyIO, in
+which requests wait for their turns: the others are always answered."""
 
 DRAWN_AT_ONCE = 4
 """Of these drawn at the same time: they share the interpreter."""
 
-LONG_AT_ONCE, LONG_WAITING = 2, 8
+LONG_AT_ONCE, LONG_WAITING = 2, 6
 """Of what takes seconds: estimates, and questions to catalogues."""
+
+PLANS_AT_ONCE, PLANS_WAITING = 2, 4
+"""Of what looks at all nodes of a project: its progress, and its rounds."""
 
 WAIT = 30.0
 """Longest that a request waits for its turn, seconds."""
@@ -60,3 +64,12 @@ def _long_turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
 
 LongTurn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_long_turn)]
 """The same for what takes seconds."""
+
+
+def _plan_turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
+    turns: Turns = request.app.state.plan_turns
+    return turns.taken
+
+
+PlanTurn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_plan_turn)]
+"""The same for what looks at all nodes of a project."""

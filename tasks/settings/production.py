@@ -282,7 +282,7 @@ def production_class(product: object, where: str) -> type[Production]:
         If there is no such product, or its graph cannot be.
     """
     known = packages()
-    if product not in known:
+    if not isinstance(product, str) or product not in known:
         close = difflib.get_close_matches(str(product).lower(), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
         raise InputError(f"{where}: there is no product {product!r}; {hint}")

@@ -16,6 +16,8 @@ import pytest
 import rasterio
 
 from imperv.flows.cli.landcover.portal_demo import make_demo
+from imperv.flows.portal.jobs import LOCK, locked
+from imperv.flows.portal.projects import projects_in
 from imperv.flows.runtime.console import err
 from imperv.tasks.errors import InputError
 from tests.support.browser import browser_path, chromium, screenshots
@@ -66,6 +68,17 @@ def test_a_folder_of_something_else_is_no_demo(tmp_path: Path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(InputError, match="is no demo; name an empty folder"):
         make_demo(tmp_path, err)
+
+
+def test_two_starts_at_once_make_one_demo(tmp_path: Path):
+    """The second one is refused before anything is written; what it leaves is no other's folder."""
+    demo = projects_in(tmp_path / "demo").folder
+    with locked(demo / LOCK), pytest.raises(InputError, match="another portal works on"):
+        make_demo(demo, err)
+    assert sorted(path.name for path in demo.iterdir()) == [LOCK, "templates"]
+    (demo / "templates/mine.toml").write_text("")
+    with pytest.raises(InputError, match="is no demo"):
+        make_demo(demo, err)
 
 
 def test_an_area_is_seen_raw_and_sharpened_and_taken_away(portal: Portal):

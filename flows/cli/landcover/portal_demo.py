@@ -14,7 +14,8 @@ from imperv.flows.cli.landcover.demo import PRODUCTION as TOWN
 from imperv.flows.cli.landcover.demo import SMALLEST, simulated_town
 from imperv.flows.cli.parts.demos import run_shown
 from imperv.flows.portal import samples
-from imperv.flows.portal.projects import TEMPLATES, Project, projects_in
+from imperv.flows.portal.jobs import LOCK, locked
+from imperv.flows.portal.projects import TEMPLATES, Project, Projects, projects_in
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.production import Production
 
@@ -46,24 +47,33 @@ def make_demo(folder: Path, err: Console) -> None:
     Raises
     ------
     InputError
-        If the folder holds something else.
+        If the folder holds something else, or another portal works on it.
     ImpervError
         If a layer of the ready project cannot be made.
     """
     simulation = folder / "simulation"
-    if folder.exists() and not simulation.exists() and any(folder.iterdir()):
+    if folder.exists() and not simulation.exists() and _others(folder):
         raise InputError(f"--projects: {folder} is no demo; name an empty folder, or one that is not there")
-    config = simulated_town(simulation, SMALLEST, err)
     projects = projects_in(folder)
-    if (folder / READY).exists():
-        return
+    with locked(folder / LOCK):  # two starts at once would write the same files
+        config = simulated_town(simulation, SMALLEST, err)
+        if not (folder / READY).exists():
+            _fill(projects, config, simulation, err)
+
+
+def _others(folder: Path) -> bool:
+    """Whether a folder holds more than a start that was cut off leaves."""
+    return any(file.name not in (LOCK, TEMPLATES) for file in folder.iterdir()) or any((folder / TEMPLATES).glob("*"))
+
+
+def _fill(projects: Projects, config: Path, simulation: Path, err: Console) -> None:
     town = Production.read(config)
-    _write_templates(folder / TEMPLATES)
+    _write_templates(projects.folder / TEMPLATES)
     assert town.area is not None and town.area.bbox is not None
     found = next((p for p in projects.every() if p.about["label"] == LABEL), None)
     project = found or projects.create(LABEL, "town", town.area.bbox, str(town.periods.span))  # type: ignore[attr-defined]
     _map(project, simulation / "training/polygons.geojson", err)
-    (folder / READY).touch()
+    (projects.folder / READY).touch()
 
 
 def _write_templates(folder: Path) -> None:

@@ -9,14 +9,19 @@ import json
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
+import anyio
 import psutil
 import pytest
 from fastapi import HTTPException
 
 from imperv.flows.cli.commands import main
-from imperv.flows.portal.app import Turns
-from imperv.flows.portal.guard import POLICY, host_name, is_loopback, known_hosts
+from imperv.flows.portal import sample_routes
+from imperv.flows.portal.app import Turns, create_app
+from imperv.flows.portal.guard import POLICY, Access, host_name, is_loopback, known_hosts
+from imperv.flows.portal.site import NoSource, Site
+from imperv.flows.portal.sites import Sites
 from tests.support.portal import portal_on, tile_at
 from tests.support.report_store import LEFT, TILE, TOP
 
@@ -92,7 +97,7 @@ def test_other_names_of_the_host_are_refused(portal, host, status):
      ({"Content-Type": "multipart/form-data; boundary=x"}, 415), ({"Origin": ""}, 403), ({"Origin": "null"}, 403),
      ({"Origin": "https://evil.example"}, 403), ({"Origin": "http://127.0.0.1:1"}, 403), ({"Origin": "http://localhost:PORT"},
      403),
-     ({"Origin": "ftp://127.0.0.1:PORT"}, 403),
+     ({"Origin": "http://["}, 403), ({"Origin": "http://[::1"}, 403), ({"Origin": "ftp://127.0.0.1:PORT"}, 403),
      ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403), ({"Sec-Fetch-Site": "none"}, 403),
      ({"X-Imperv": ""}, 403), ({"X-Imperv": "2"}, 403)],
 )  # fmt: skip
@@ -229,6 +234,23 @@ def test_many_at_once_take_no_more_memory(portal, layer):
         with turns.taken():
             raise AssertionError("two are there already")
     assert refused.value.status_code == 503 and refused.value.headers == {"retry-after": "1"}
+
+
+def test_waiting_takes_not_all_threads():
+    """Handlers share AnyIO's threads: what waits in all queues leaves some for the others."""
+
+    async def threads() -> float:
+        return anyio.to_thread.current_default_thread_limiter().total_tokens
+
+    app = create_app(Sites(Site(NoSource(), "none")), Access(frozenset(), "token"))
+    queues = [app.state.turns, app.state.long_turns, app.state.plan_turns, sample_routes.files]
+    places = 0
+    for queue in queues:
+        with ExitStack() as taken:
+            while queue.places.acquire(blocking=False):
+                taken.callback(queue.places.release)
+                places += 1
+    assert 30 <= places < anyio.run(threads)
 
 
 def test_a_report_is_in_a_sandbox(portal):

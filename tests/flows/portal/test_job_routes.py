@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tomli_w
 
+from imperv.flows.portal.estimates import START
 from imperv.flows.portal.projects import Projects
 from imperv.flows.runtime.journal import note_run
 from imperv.tasks.settings.toml_files import read_toml
@@ -142,7 +143,7 @@ def test_estimates_before_creation_and_before_start(portal, copied_town):
     status, found = send(portal, "POST", "/api/estimate", WANTED)
     assert status == 200 and found["nodes"] == 34 and found["tiles"] == 1 and not found["warnings"]
     assert 0 < found["hours"] <= found["core_hours"] < 1 and found["memory"] > 1e8 and found["stored"] > 1e5
-    assert found["decoded"] > found["read"] > 0 and found["free"] > 1e9
+    assert found["start"] == START and found["decoded"] > found["read"] > 0 and found["free"] > 1e9
     wider = send(portal, "POST", "/api/estimate", WANTED | {"bbox": [4_420_000, 2_590_000, 4_440_000, 2_599_000]})[1]
     assert wider["stored"] > 50 * found["stored"] and wider["core_hours"] > found["core_hours"]
     for wrong in ({"bbox": [0, 0, 1, 1]}, {"span": "never"}, {"template": "../x"}, {"store": "/etc"}):

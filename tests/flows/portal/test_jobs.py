@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,12 +21,17 @@ import pytest
 import tomli_w
 
 from imperv.flows.cli.commands import main
+from imperv.flows.portal import job_files
 from imperv.flows.portal import jobs as jobs_module
-from imperv.flows.portal.jobs import KINDS, Jobs, Kind, log_text
+from imperv.flows.portal.job_files import Entry, file_of, log_text, write_entry
+from imperv.flows.portal.job_routes import report
+from imperv.flows.portal.jobs import KINDS, Jobs, Kind
 from imperv.flows.portal.projects import MissingError, Project, Projects
 from imperv.flows.tile.progress_file import read_progress
 from imperv.tasks.errors import InputError
+from imperv.tasks.job import utc_now
 from imperv.tasks.settings.toml_files import read_toml
+from imperv.tasks.store.lease import Process, process_of, this_process
 from tests.support.portal import portal_on
 from tests.support.urban import BBOX
 
@@ -170,6 +178,100 @@ def test_what_ran_when_the_machine_went_down_is_lost(copied_town):
         for number in (1, 2, 3):
             assert until(found, project, number, lambda told: not told["active"])["state"] == "lost"
         assert [job["number"] for job in found.every(project)] == [3, 2, 1]
+    finally:
+        found.close()
+
+
+class KilledError(BaseException):
+    """What no handler catches: the portal is gone."""
+
+
+def test_a_portal_killed_at_a_launch_starts_no_second_process(copied_town, monkeypatch):
+    """Between the process and the note of it: the next portal waits for what it says, and takes it up."""
+    project = new(copied_town)
+
+    def killed(*arguments: Any, **named: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs_module.subprocess, "Popen", killed)
+        with pytest.raises(KilledError):
+            Jobs(copied_town).start(project, "run", {})
+    found = Jobs(copied_town)
+    monkeypatch.setattr(job_files, "APPEARING", 1000.0)
+    found.begin()
+    try:
+        time.sleep(3 * jobs_module.POLL)
+        assert found.find(project, 1)["state"] == "running" and not log_text(found.log(project, 1))
+        with subprocess.Popen(["sleep", "100"], start_new_session=True) as child:
+            said(found.log(project, 1).with_suffix(".progress"), process_of(child.pid))
+            time.sleep(3 * jobs_module.POLL)
+            assert found.cancel(project, 1)["cancelling"]
+            assert child.wait(timeout=SLOW) == -signal.SIGTERM
+        assert until(found, project, 1, lambda told: not told["active"])["state"] == "cancelled"
+    finally:
+        found.close()
+
+
+def test_one_that_never_appears_is_lost(copied_town, monkeypatch):
+    project = new(copied_town)
+    write_entry(project, Entry(1, "run", {}, "running", began=utc_now()))
+    monkeypatch.setattr(job_files, "APPEARING", 0.0)
+    found = Jobs(copied_town)
+    found.begin()
+    try:
+        assert until(found, project, 1, lambda told: not told["active"])["state"] == "lost"
+    finally:
+        found.close()
+
+
+def test_what_cannot_be_started_is_tried_once(copied_town):
+    """Not three times a second, and not in the way of the others."""
+    tried = []
+
+    def broken(project: Project, arguments: Any) -> Any:
+        if tried.append(1) or len(tried) > 1:
+            raise KeyError("tile")
+        return []
+
+    first, second = new(copied_town), new(copied_town)
+    found = Jobs(copied_town, {"broken": Kind(False, broken), "status": LIGHT})
+    found.begin()
+    try:
+        told = found.start(first, "broken", {})
+        assert told["state"] == "failed" and "could not be started (KeyError)" in told["line"]
+        time.sleep(3 * jobs_module.POLL)
+        assert len(tried) == 2 and found.start(second, "status", {})["state"] == "running"
+        until(found, second, 1, lambda told: not told["active"])
+    finally:
+        found.close()
+
+
+def said(path: Path, process: Process, code: int | None = None) -> None:
+    """A progress file of a process."""
+    path.write_text(json.dumps({"process": asdict(process), "now": {}, "nodes": {}, "ended": "", "code": code}))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_no_secret_of_the_store_is_told(copied_town, broken):
+    """In the line of a failure, the file of the job, and the report; also where the production file is wrong."""
+    project = new(copied_town)
+    table = read_toml(project.config) | {"store_options": {"client_kwargs": {"my_secret": "hunter22hunter22"}}}
+    project.config.write_text(tomli_w.dumps(table | ({"nothing": 1} if broken else {})))
+    write_entry(project, Entry(1, "run", {}, "running"))
+    said(file_of(project, 1, "progress"), replace(this_process(), started=1.0), 2)
+    file_of(project, 1, "log").write_text("imperv: the store refuses hunter22hunter22; see to it\n")
+    found = Jobs(copied_town)
+    found.begin()
+    try:
+        told = until(found, project, 1, lambda told: not told["active"])
+        assert (told["state"], told["line"]) == ("failed", "the store refuses ...; see to it")
+        assert "hunter22" not in file_of(project, 1, "json").read_text()
+        # As an earlier portal kept it.
+        write_entry(project, replace(Entry(2, "run", {}, "failed"), line="refuses hunter22hunter22"))
+        again = Jobs(copied_town)
+        answer = bytes(report(2, project, again).body).decode()
+        assert "refuses ..." in answer and "hunter22" not in answer and "== Log ==" in answer
     finally:
         found.close()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from imperv.flows.portal.jobs import Jobs
+from imperv.flows.portal.project_routes import every
 from imperv.flows.portal.projects import MissingError, Projects, projects_in
 from imperv.tasks.errors import InputError
 from imperv.tasks.settings.production import Production
@@ -90,8 +92,55 @@ def test_projects_by_requests(projects):
         for wrong in ({"bbox": [0, 0, 1, 1]}, {"span": "never"}, {"template": "../x"}, {"store": "/etc"}):
             status, _, found = portal.ask("/api/projects", script, "POST", json.dumps(json.loads(body) | wrong))
             assert status == 422 and "\n" not in json.loads(found)["detail"]
+        for huge in (1e308, -1e308, 1e11):
+            for path in ("/api/projects", "/api/estimate", "/api/calendar"):
+                wrong = {"template": "town", "bbox": [huge, 0, 1e308, 1]} | ({"year": 2021} if path.endswith("r") else {})
+                status, _, found = portal.ask(path, script, "POST", json.dumps(wrong))
+                assert status == 422 and b"than or equal" in found
         assert portal.ask(f"/api/projects/{name}", script, "PATCH", json.dumps({"label": "Other"}))[0] == 200
         listed = portal.get("/api/projects")
         assert [p["label"] for p in listed["projects"]] == ["Other"] and [t["name"] for t in listed["templates"]] == ["town"]
         assert portal.ask(f"/api/projects/{name}", script, "DELETE", "{}")[0] == 200
         assert portal.get("/api/projects")["projects"] == []
+
+
+@pytest.mark.parametrize("text", ["5", "[]", "{", '{"label": 5, "template": [], "created": 3}', '{"id": "x", "more": {}}'])
+def test_a_label_that_is_none_is_the_id(projects, text):
+    other, made = (projects.create("Old", "town", BBOX, "2021") for _ in range(2))
+    (made.folder / "project.json").write_text(text)
+    listed = {project.id: project.about for project in projects.every()}
+    assert listed[made.id] == {"label": made.id, "template": "", "created": ""} and listed[other.id]["label"] == "Old"
+
+
+@pytest.mark.parametrize("line", ["parameters = 5", "parameters.classes.list = 5", "product = []", "scenes = 1"])
+def test_a_template_that_is_wrong_is_told(projects, line):
+    text = "\n".join(part for part in TEMPLATE.splitlines() if not part.startswith("product") or "product" not in line)
+    (projects.folder / "templates/wrong.toml").write_text(f"{line}\n{text.split('[scenes]')[0] if 'scenes' in line else text}")
+    jobs = Jobs(projects)
+    found = every(projects, jobs)
+    assert [template["name"] for template in found["templates"]] == ["town"]
+    if "product" not in line:  # else it is of no product, as broken.toml
+        assert len(found["wrong"]) == 1 and line.partition(" ")[0] in found["wrong"][0] and "\n" not in found["wrong"][0]
+
+
+def test_a_project_shows_its_own_id(projects):
+    made = projects.create("Old", "town", BBOX, "2021")
+    (made.folder / "project.json").write_text('{"id": "0123456789ab", "label": "Other"}')
+    made.config.write_text("product = []\n")
+    (found,) = every(projects, Jobs(projects))["projects"]
+    assert (found["id"], found["label"]) == (made.id, "Other") and "product" in found["trouble"]
+
+
+def test_lines_do_not_say_where_files_lie(projects):
+    """A page tells them to whoever has the link."""
+    with pytest.raises(InputError, match="^periods.span: ") as refused:
+        projects.create("a", "town", BBOX, "/")
+    assert str(projects.folder) not in str(refused.value)
+    made = projects.create("Old", "town", BBOX, "2021")
+    for text in ("= [", "product = 1\n", f"nothing = 1\n{made.config.read_text()}"):
+        made.config.write_text(text)
+        (listed,) = every(projects, Jobs(projects))["projects"]
+        assert listed["trouble"].startswith("production.toml: ") and str(projects.folder) not in listed["trouble"]
+    (projects.folder / "templates/town.toml").write_text(f"nothing = 1\n{TEMPLATE}")
+    (told,) = every(projects, Jobs(projects))["wrong"]
+    assert told.startswith("template town: nothing: unknown key")

@@ -68,6 +68,10 @@ def test_the_portal_is_behind_a_proxy_that_asks_who_it_is():
     services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert "ports" not in services["portal"] and services["portal"]["command"][:2] == ["imperv", "portal"]
     assert all(str(v).startswith("${") for service in services.values() for v in service["environment"].values())
+    # A named volume takes its owner from the image; a folder that Docker makes is root's.
+    assert "${PROJECTS:-projects}:/projects" in services["portal"]["volumes"]
+    assert "projects" in yaml.safe_load((folder / "compose.yaml").read_text())["volumes"]
+    assert "--owner imperv --group imperv /projects" in (ROOT / "deployments/Dockerfile").read_text()
     pod, service, ingress = yaml.safe_load_all((folder / "kubernetes.yaml").read_text())
     portal, proxy = pod["spec"]["template"]["spec"]["containers"]
     assert "--host" not in portal["args"] and pod["spec"]["replicas"] == 1

@@ -62,7 +62,7 @@ export class Before {
 
   draw(year, days) {
     const known = new Map(days.map((day) => [day.day, day]));
-    const clear = days.filter((day) => day.clear >= FAIR).length;
+    const clear = days.filter((day) => day.clear >= CLEAR).length;
     const silent = days.every((day) => day.clear === null);
     const said = silent ? "; the catalogue does not say how clear" : `, ${clear} of them clear`;
     byId("calendar-note").textContent = days.length ? `${days.length} days with scenes in ${year}${said}. Choose a month.` : `The catalogue has no scenes of ${year} here.`;
@@ -81,7 +81,7 @@ export class Before {
       const said = found && (found.clear === null ? "scenes" : `${Math.round(100 * found.clear)} % clear`);
       cells.push(element("i", { className: found ? kind(found) : "", ...(said ? { title: `${day} ${name}: ${said}` } : {}) }));
     }
-    const clear = looks.filter((look) => look.clear >= FAIR);
+    const clear = looks.filter((look) => look.clear >= CLEAR);
     const grid = element("span", { className: "days", "aria-hidden": "true" }, ...cells);
     const best = clear.reduce((a, b) => (a && a.clear >= b.clear ? a : b), null);
     const made = element("button", {

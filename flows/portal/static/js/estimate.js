@@ -10,11 +10,11 @@ export function duration(seconds) {
 }
 
 /** An estimate in a few sentences. */
-export function sentences({ nodes, core_hours: core, hours, memory, stored, read, decoded, free, warnings }) {
+export function sentences({ nodes, core_hours: core, hours, start, memory, stored, read, decoded, free, warnings }) {
   if (!nodes) return "Everything is made.";
   const round = (bytes) => size(Number(bytes.toPrecision(2)));
   return [
-    `${nodes} nodes to make: about ${duration(hours * 3600)} on this machine, ${duration(core * 3600)} of one core.`,
+    `${nodes} nodes to make: about ${duration(hours * 3600)} on this machine, ${duration(core * 3600)} of one core, and a start of about ${duration(start)}.`,
     `Up to ${round(memory)} of memory, about ${round(stored)} in the store of ${round(free)} free.`,
     `Scenes: ${round(read)} to read, ${round(decoded)} decoded.`, ...warnings,
   ].join(" ");

@@ -139,10 +139,11 @@ export default class ProjectsPage {
     if (day) [byId("new-from").value, byId("new-to").value] = [from, to || from];
   }
 
-  /** The period as a production file has it. */
+  /** The period as a production file has it; empty while it is not complete. */
   span() {
     const month = byId("new-month").value;
-    if (month === "days") return `${byId("new-from").value}/${byId("new-to").value}`;
+    const [from, to] = [byId("new-from").value, byId("new-to").value];
+    if (month === "days") return from && to ? `${from}/${to}` : "";
     return month ? `${byId("new-year").value}-${month}` : byId("new-year").value;
   }
 
@@ -151,7 +152,9 @@ export default class ProjectsPage {
     const bbox = this.bbox();
     const template = byId("new-template").value;
     if (!template || bbox[0] >= bbox[2] || bbox[1] >= bbox[3]) return null;
-    return { template, bbox, span: byId("when").hidden ? "" : this.span(), ...this.classes.wanted() };
+    const span = this.span();
+    if (!byId("when").hidden && !span) return null;
+    return { template, bbox, span: byId("when").hidden ? "" : span, ...this.classes.wanted() };
   }
 
   changed() {
@@ -178,7 +181,7 @@ export default class ProjectsPage {
 
   async create(start) {
     const wanted = this.wanted();
-    if (!wanted) return this.trouble("Give the project a region: draw it, take the view, or fill the four fields.");
+    if (!wanted) return this.trouble(`Give the project ${!byId("when").hidden && !this.span() ? "a period: fill From and To, or choose a month." : "a region: draw it, take the view, or fill the four fields."}`);
     this.enable(false);
     try {
       const made = await send("POST", "/api/projects", { ...wanted, label: byId("new-label").value });
@@ -194,8 +197,8 @@ export default class ProjectsPage {
   }
 
   async renew() {
-    const { projects, templates } = await ask("/api/projects");
-    const names = JSON.stringify(templates);
+    const { projects, templates, wrong } = await ask("/api/projects");
+    const names = JSON.stringify([templates, wrong]);
     if (names !== this.names) {
       this.names = names;
       this.templates = templates;
@@ -203,7 +206,8 @@ export default class ProjectsPage {
       byId("new-template").replaceChildren(...templates.map(({ name, title }) => element("option", { value: name, selected: name === kept }, `${title} (${name})`)));
       if (byId("new-template").value !== kept) this.when();
       this.enable(templates.length > 0);
-      this.trouble(templates.length ? "" : "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.");
+      const none = "There is no template yet: write a production file into the folder templates, such as imperv init E43N32 --product landcover -o templates/landcover.toml.";
+      this.trouble(wrong.length ? `Left out: ${wrong.join(" ")}` : templates.length ? "" : none);
     }
     const shown = JSON.stringify(projects);
     if (shown === this.shown) return;

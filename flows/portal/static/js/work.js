@@ -84,7 +84,7 @@ export default class Work {
     const ready = nodes.filter(({ state }) => READY.includes(state)).length;
     const rest = nodes.length - ready;
     const state = !job ? "" : active ? this.going(job) : job.state === "done" ? "Done." : { failed: "Failed.", cancelled: "Cancelled.", lost: "Cut off." }[job.state];
-    say("work-state", `${state || (rest ? "Not started." : "Everything is made.")} ${ready} of ${nodes.length} nodes are ready.`);
+    say("work-state", `${state || (!rest ? "Everything is made." : ready ? "Partly made." : "Not started.")} ${ready} of ${nodes.length} nodes are ready.`);
     byId("work-bar").max = Math.max(1, nodes.length);
     byId("work-bar").value = ready;
     const start = byId("work-start");
