@@ -355,6 +355,7 @@ def test_polygons_teach_a_class_that_the_base_model_cannot_know(copied, capsys):
             colour = "#{:02x}{:02x}{:02x}".format(*one.colour)
             file.write(f'[[parameters.classes.list]]\nname = "{one.name}"\ncode = {one.code}\ncolour = "{colour}"\n')
         file.write('[[parameters.classes.list]]\nname = "green roof"\ncode = 9\ncolour = "#e8862e"\n')
+        file.write("[parameters.tuning]\nshares = 0\n")  # a class that the base map lacks weighs like the others
     polygons = copied.parent / "training/polygons.geojson"
     assert main(["landcover", "tune", TILE, "-c", str(copied), "-p", str(polygons)]) == 2
     assert "other classes or settings" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import typer
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import TileName, job_of
 from imperv.flows.runtime.console import Config, Json, err, out, say
-from imperv.layers.statistics.scores import percent_text
 from imperv.tasks.errors import InputError, writing
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def restore(tile: TileName, number: Round, config: Config = Path("production.tom
 @landcover_app.command()
 def rounds(tile: TileName, config: Config = Path("production.toml"), as_json: Json = False) -> None:
     """List the rounds of a tile with their scores on left-out polygons."""
+    from imperv.layers.statistics.scores import percent_text
     from imperv.tasks.landcover import session
 
     found = session.rounds(_job(config, tile))
@@ -152,6 +152,7 @@ def _write(text: str, output: Path | None, what: str) -> None:
 
 
 def _show_round(found: dict[str, Any], as_json: bool) -> None:
+    from imperv.layers.statistics.scores import percent_text
     from imperv.tasks.landcover.rounds import BULKY
 
     if as_json:
