@@ -19,7 +19,7 @@ from pyproj.exceptions import CRSError, ProjError
 
 from imperv.layers.landcover.classes import LandClass, class_named
 from imperv.tasks.errors import InputError
-from imperv.tasks.shape_pixels import mask_of, pixels_in, shared_pixels, strips_of, window_of
+from imperv.tasks.vectors.shape_pixels import mask_of, pixels_in, shared_pixels, strips_of, window_of
 
 MOST_FEATURES, MOST_VERTICES = 2000, 200_000
 """Of a file."""

@@ -48,7 +48,7 @@ PROJECT = "/projects/{project}"
 BODY, UPLOAD = 4096, 8 * 2**20
 """Most bytes of a request's body: of most, and of those that hold what a person drew or uploads."""
 
-_UPLOADS = re.compile(r"^/(projects/[0-9a-f]{12}/)?api/(samples|uploads|region)(/|$)")
+_UPLOADS = re.compile(r"^/projects/[0-9a-f]{12}/api/(samples|uploads)(/|$)")
 
 
 OF_A_SITE = (map_routes, tile_routes, file_routes)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from imperv.flows.portal.projects import Project
 from imperv.tasks.errors import InputError
+from imperv.tasks.files import write_whole
 from imperv.tasks.secrets import redacted
 from imperv.tasks.settings.toml_files import read_toml
 from imperv.tasks.store.lease import Process
@@ -77,9 +78,9 @@ def log_text(path: Path, options: Mapping[str, Any] | None = None) -> str:
         return ""
 
 
-def last_line(path: Path, options: Mapping[str, Any]) -> str:
-    """What a command said of its failure: the last line of it, or of all."""
-    lines = [line for line in log_text(path, options).splitlines() if line.strip()]
+def last_line(path: Path) -> str:
+    """What a command said of its failure: the last line of it, or of all; it may hold secrets of the store's options."""
+    lines = [line for line in log_text(path).splitlines() if line.strip()]
     said = [line.removeprefix("imperv: ") for line in lines if line.startswith("imperv: ")]
     return (said or lines or [""])[-1]
 
@@ -109,9 +110,7 @@ def write_entry(project: Project, entry: Entry) -> None:
     """Keep what a job is; OSError where it cannot be."""
     path = file_of(project, entry.number, "json")
     path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(asdict(entry)) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(asdict(entry)) + "\n")
 
 
 def secret_options(project: Project) -> Mapping[str, Any]:

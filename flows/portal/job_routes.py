@@ -16,6 +16,9 @@ from imperv.flows.tile.progress_file import read_progress
 from imperv.tasks.job import software
 from imperv.tasks.secrets import redacted
 
+REPORTED = 400
+"""Last lines of a log in an error report."""
+
 JobNumber = Annotated[int, Path(ge=1, le=999_999)]
 
 
@@ -86,10 +89,6 @@ def report(number: JobNumber, project: ProjectOf, jobs: JobsOf) -> Response:
     }  # fmt: skip
     whole = redacted("\n\n".join(f"== {title} ==\n{part}" for title, part in parts.items()), options)
     return _file(whole, f"imperv-{project.id}-{number:06d}.txt")
-
-
-REPORTED = 400
-"""Last lines of a log in an error report."""
 
 
 def _file(text: str, name: str) -> Response:

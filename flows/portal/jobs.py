@@ -303,7 +303,7 @@ class Jobs:
         elif code is None:
             self._end(project, entry, "lost", None)
         else:
-            self._end(project, entry, "failed", code, last_line(file_of(project, entry.number, "log"), secret_options(project)))
+            self._end(project, entry, "failed", code, last_line(file_of(project, entry.number, "log")))
 
     def _end(self, project: Project, entry: Entry, state: State, code: int | None, line: str = "") -> None:
         lines = {

@@ -22,6 +22,7 @@ from imperv.grids.tiles import NEWEST, Tile, official_tiles
 from imperv.grids.windows import snap_outward
 from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
+from imperv.tasks.files import write_whole
 from imperv.tasks.job import Job, utc_now
 from imperv.tasks.settings.files import write_production
 from imperv.tasks.settings.paths import resolve_paths
@@ -224,9 +225,7 @@ class Projects:
     def rename(self, name: str, label: str) -> Project:
         """Give a project another label."""
         project = self.find(name)
-        draft = project.folder / ".project.json"
-        draft.write_text(json.dumps(project.about | {"label": _label(label)}) + "\n", encoding="utf-8")
-        draft.replace(project.folder / "project.json")
+        write_whole(project.folder / "project.json", json.dumps(project.about | {"label": _label(label)}) + "\n")
         return self.find(name)
 
     def discard(self, name: str) -> None:

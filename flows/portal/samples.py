@@ -8,7 +8,6 @@ polygon must be is known to `imperv.tasks.samples`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections import Counter
@@ -29,6 +28,7 @@ from imperv.flows.portal.projects import MissingError, Project
 from imperv.grids import CRS
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
+from imperv.tasks.files import write_whole
 from imperv.tasks.job import utc_now
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.samples import (
@@ -122,7 +122,7 @@ def read(project: Project, number: int | None = None) -> dict[str, Any]:
 
 def versions(project: Project) -> list[dict[str, Any]]:
     """All versions that are kept, the newest first, with their polygons by class."""
-    return [{"version": number, **_summary(file)} for number, file in sorted(_files(project).items(), reverse=True)]
+    return [{"version": number, **_about(file)} for number, file in sorted(_files(project).items(), reverse=True)]
 
 
 def check(project: Project, features: Sequence[Mapping[str, Any]]) -> Checked:
@@ -243,7 +243,7 @@ def _thin_out(project: Project) -> None:
 
 def _made(file: Path) -> datetime | None:
     try:
-        return datetime.fromisoformat(_summary(file)["created"])
+        return datetime.fromisoformat(_about(file)["created"])
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -278,9 +278,18 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
+def _about(file: Path) -> dict[str, Any]:
+    """What the list of versions says of one."""
+    try:
+        written = file.stat().st_mtime_ns
+    except OSError:
+        written = 0  # it is gone: reading it tells so
+    return _summary(file, written)
+
+
 @lru_cache(1000)
-def _summary(file: Path) -> dict[str, Any]:
-    """What the list of versions says of one, which never changes."""
+def _summary(file: Path, written: int) -> dict[str, Any]:
+    """The same, which changes with the file only."""
     try:
         table = _read(file)
     except InputError as error:
@@ -311,14 +320,8 @@ def _require_places(shapes: Sequence[shapely.Geometry]) -> None:
 
 def _write(file: Path, text: str) -> None:
     """Write a version whole or not at all."""
-    draft = file.with_name(".saving")
     try:
         file.parent.mkdir(exist_ok=True)
-        with draft.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
+        write_whole(file, text, durable=True)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise WorkError(f"what was drawn cannot be saved ({error.strerror}); free space on the disk of the projects") from None

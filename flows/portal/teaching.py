@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -207,12 +207,12 @@ def require(teaching: Teaching, job: Job) -> None:
 
 def lessons_of(project: Project, site: Site) -> dict[str, Any]:
     """What a page knows: classes, samples by class, layers, and the rounds of each tile."""
-    teaching, samples = teaching_of(project), present_file(project)
-    production = project.production()
-    found = []
-    for job in project.jobs():
+    teaching, samples, jobs = teaching_of(project), present_file(project), project.jobs()
+    classes = teaching.classes(jobs[0].production.model_dump(mode="json"))
+    known, found = {one["name"] for one in classes}, []
+    for job in jobs:
         why = teaching.missing(job)
-        drawn, trouble = _counted(teaching, project, job, samples)
+        drawn, trouble = _counted(teaching, project, job, samples, known)
         found.append(
             {
                 "tile": str(job.tile), "missing": why, "samples": drawn, "trouble": trouble,
@@ -223,24 +223,22 @@ def lessons_of(project: Project, site: Site) -> dict[str, Any]:
         )  # fmt: skip
     named = {"base": teaching.base, "tuned": teaching.tuned, "confidence": teaching.confidence}
     return {
-        "classes": teaching.classes(production.model_dump(mode="json")), "version": samples.stem if samples else "",
+        "classes": classes, "version": samples.stem if samples else "",
         "layers": {what: _shown(site, symbol) for what, symbol in named.items()}, "tiles": found,
     }  # fmt: skip
 
 
-def _counted(teaching: Teaching, project: Project, job: Job, samples: Path | None) -> tuple[dict[str, int], str]:
-    """Polygons of a tile by class, and what is wrong with the file: where there are faults, as they were drawn."""
+def _counted(
+    teaching: Teaching, project: Project, job: Job, samples: Path | None, known: Container[str]
+) -> tuple[dict[str, int], str]:
+    """Polygons of a tile by class, and what is wrong with the file: where there are faults, those of known classes as drawn."""
     if samples is None:
         return {}, ""
     try:
         return teaching.count(job, samples), ""
     except InputError as error:
         trouble = str(error).replace(f"--polygons: {samples}: ", "")
-    area, known = (
-        shapely.box(*job.bounds),
-        {one["name"] for one in teaching.classes(project.production().model_dump(mode="json"))},
-    )
-    drawn = stored(project, int(samples.stem))[1]
+    area, drawn = shapely.box(*job.bounds), stored(project, int(samples.stem))[1]
     return dict(Counter(one.class_name for one in drawn if one.class_name in known and one.shape.intersects(area))), trouble
 
 

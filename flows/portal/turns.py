@@ -1,11 +1,11 @@
-"""A short queue for what is drawn: so many at work, so many waiting, the others are refused."""
+"""Short queues: so many at work, so many waiting, the others are refused."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 
@@ -48,28 +48,21 @@ class Turns:
             self.places.release()
 
 
-def _turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
-    turns: Turns = request.app.state.turns
-    return turns.taken
+def _of(queue: str) -> Any:
+    """A turn in a queue of the application, which is there under a name."""
+
+    def turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
+        turns: Turns = getattr(request.app.state, queue)
+        return turns.taken
+
+    return Depends(turn)
 
 
-Turn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_turn)]
-"""A turn in the queue of the application."""
+Turn = Annotated[Callable[[], AbstractContextManager[None]], _of("turns")]
+"""A turn of what is drawn or read for a map."""
 
-
-def _long_turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
-    turns: Turns = request.app.state.long_turns
-    return turns.taken
-
-
-LongTurn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_long_turn)]
+LongTurn = Annotated[Callable[[], AbstractContextManager[None]], _of("long_turns")]
 """The same for what takes seconds."""
 
-
-def _plan_turn(request: Request) -> Callable[[], AbstractContextManager[None]]:
-    turns: Turns = request.app.state.plan_turns
-    return turns.taken
-
-
-PlanTurn = Annotated[Callable[[], AbstractContextManager[None]], Depends(_plan_turn)]
+PlanTurn = Annotated[Callable[[], AbstractContextManager[None]], _of("plan_turns")]
 """The same for what looks at all nodes of a project."""

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from imperv.tasks.files import write_whole
 from imperv.tasks.job import utc_now
 from imperv.tasks.store.lease import Process, this_process
 
@@ -56,10 +57,8 @@ class ProgressFile:
             self._write()
 
     def _write(self) -> None:
-        draft = self.path.with_name(f".{self.path.name}")
         with suppress(OSError):
-            draft.write_text(json.dumps(self.table), encoding="utf-8")
-            draft.replace(self.path)
+            write_whole(self.path, json.dumps(self.table))
             self._written = time.monotonic()
 
 

@@ -6,7 +6,7 @@ The command line and a portal call these functions; the layers of the present ro
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,12 @@ def way_of_round(job: Job, number: int) -> Way:
     if number == 0:
         answers = Answers.of(job)
         return Headed(answers, answers.nothing)
-    table, base = read_round(job, number), job.record("LC_probability")
+    return way_of_table(job, number, read_round(job, number))
+
+
+def way_of_table(job: Job, number: int, table: Mapping[str, Any]) -> Way:
+    """The same of a round that was read."""
+    base = job.record("LC_probability")
     if not table["finished"]:
         raise InputError(f"round {number} of tile {job.tile} was not finished; `imperv landcover restore` finishes it")
     if base is not None and table["base"] != base.version:

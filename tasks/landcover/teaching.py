@@ -21,7 +21,7 @@ from imperv.tasks.landcover.delivery import BASE, TUNED, with_own_classes
 from imperv.tasks.landcover.maps import PIECE, Way, classes_of
 from imperv.tasks.landcover.reference import check_labels
 from imperv.tasks.landcover.rounds import FOLDER, numbers, read_round
-from imperv.tasks.landcover.session import compare, preview, read_polygons, rounds, shown, suggest, way_of_round, without_base
+from imperv.tasks.landcover.session import compare, preview, read_polygons, rounds, shown, suggest, way_of_table, without_base
 from imperv.tasks.landcover.settings import ClassesParameters
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.settings.production import Production
@@ -152,7 +152,7 @@ def _taught(job: Job, layer: Layer, number: int) -> Taught | None:
         table = read_round(job, number)
         if "networks" in table:
             return None
-        way = way_of_round(job, number)
+        way = way_of_table(job, number, table)
     except InputError:  # it was not finished, or is of another base map: restoring makes it
         return None
     version = digest_of([str(job.tile), base.version, table["head"], layer.codes, job.production.parameters.map.sieve])

@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from imperv.tasks.errors import InputError, writing
+from imperv.tasks.files import write_whole
 from imperv.tasks.settings.paths import resolve_paths
 from imperv.tasks.settings.production import Production
 from imperv.tasks.settings.toml_files import read_toml
@@ -51,14 +52,9 @@ def require_new(out: Path) -> None:
 def _write(text: str, out: Path) -> Path:
     """Write a file at once, or not at all where it cannot be read as a production."""
     Production.of(tomllib.loads(text), out)
-    draft = out.with_name(f".{out.name}.draft")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(out, text)
     return out
 
 

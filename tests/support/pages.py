@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,3 +85,25 @@ def assert_fits(page: Page, width: int) -> None:
     assert page.locator("#map").bounding_box()["height"] > 200
     sideways = "() => [...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(e => e.scrollWidth - e.clientWidth)"
     assert page.evaluate(sideways) == [0]
+
+
+def gestures(page: Page) -> Callable[..., None]:
+    """Moves fingers over a page, each from one place to another at the same time, and waits until the map is drawn."""
+    touch = page.context.new_cdp_session(page)
+
+    def gesture(*fingers: tuple[tuple[float, float], tuple[float, float]]) -> None:
+        def points(share: float) -> list[dict[str, float]]:
+            return [
+                {"x": a[0] + share * (b[0] - a[0]), "y": a[1] + share * (b[1] - a[1]), "id": k}
+                for k, (a, b) in enumerate(fingers)
+            ]
+
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points(0)})
+        for step in range(1, 7):
+            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points(step / 6)})
+            page.wait_for_timeout(30)
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.wait_for_timeout(500)
+        drawn(page)
+
+    return gesture

@@ -14,9 +14,9 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from imperv.layers.landcover.classes import FRAME
-from imperv.tasks import shape_pixels
 from imperv.tasks.errors import InputError
 from imperv.tasks.samples import MOST_SHARED, Drawn, as_geojson, check_samples, of_store, pixels_of, rasterise, read_samples
+from imperv.tasks.vectors import shape_pixels
 
 LEFT, TOP = 4_420_000, 2_600_000
 GRID = GeoBox.from_bbox((LEFT, TOP - 1000, LEFT + 1000, TOP), crs="EPSG:3035", resolution=5)

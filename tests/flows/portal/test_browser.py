@@ -21,7 +21,7 @@ from imperv.layers.palette import CHANGE, DENSITY
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
 from tests.support.browser import screenshots
-from tests.support.pages import Page, assert_fits, drawn, opened, places, screen
+from tests.support.pages import Page, assert_fits, drawn, gestures, opened, places, screen
 from tests.support.portal import Portal, portal_on
 from tests.support.report_store import LEFT, TILE, TOP, copied
 
@@ -362,25 +362,10 @@ def test_all_by_touch(visit, arrays):
     page = visit(
         f"{AT}&on={CHANGE_LAYER}:100,{DENSITY_LAYER}:100", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
-    touch = page.context.new_cdp_session(page)
+    gesture = gestures(page)
     box = page.locator("#map").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     view = "() => [portal.map.getView().getCenter()[0], portal.map.getView().getResolution()]"
-
-    def gesture(*fingers: tuple[tuple[float, float], tuple[float, float]]) -> None:
-        def points(share: float) -> list[dict[str, float]]:
-            return [
-                {"x": a[0] + share * (b[0] - a[0]), "y": a[1] + share * (b[1] - a[1]), "id": k}
-                for k, (a, b) in enumerate(fingers)
-            ]
-
-        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points(0)})
-        for step in range(1, 7):
-            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points(step / 6)})
-            page.wait_for_timeout(30)
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        page.wait_for_timeout(500)
-        drawn(page)
 
     page.touchscreen.tap(x, y)
     page.locator("#point tbody tr").first.wait_for()

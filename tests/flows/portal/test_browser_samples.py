@@ -21,7 +21,7 @@ from imperv.flows.portal.projects import Project
 from imperv.flows.portal.samples import check, read, save
 from tests.support.browser import screenshots
 from tests.support.drawn import LEFT, TOP, feature, new_project, square, written
-from tests.support.pages import Page, assert_fits, drawn, opened
+from tests.support.pages import Page, assert_fits, drawn, gestures, opened
 from tests.support.portal import Portal, portal_on
 
 AT = f"at={LEFT + 1000},{TOP - 500},2.5"
@@ -283,26 +283,11 @@ def test_all_by_keyboard(visit, project):
 def test_all_by_touch(visit, project):
     """A phone: tap corners, pinch in between, finish, drag a corner, erase."""
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    touch = page.context.new_cdp_session(page)
+    gesture = gestures(page)
 
     def tap(easting: float, northing: float) -> None:
         page.touchscreen.tap(*on_screen(page, easting, northing))
         page.wait_for_timeout(350)
-
-    def gesture(*fingers: tuple[tuple[float, float], tuple[float, float]]) -> None:
-        def points(share: float) -> list[dict[str, float]]:
-            return [
-                {"x": a[0] + share * (b[0] - a[0]), "y": a[1] + share * (b[1] - a[1]), "id": k}
-                for k, (a, b) in enumerate(fingers)
-            ]
-
-        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points(0)})
-        for step in range(1, 7):
-            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points(step / 6)})
-            page.wait_for_timeout(30)
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        page.wait_for_timeout(500)
-        drawn(page)
 
     page.get_by_label("grass").tap()
     tap(LEFT + 950, TOP - 450)

@@ -82,6 +82,16 @@ def test_versions_are_files_that_the_tasks_read(project):
     assert [(v["version"], v["counts"]) for v in versions(project)] == [(2, {"grass": 1, "water": 1}), (1, {"grass": 1})]
 
 
+def test_a_version_in_the_place_of_another_is_told_as_it_is(project):
+    """Somebody took the file of the present version out, and the next save has its number."""
+    drawn(project, 0, feature(1, "grass", square(1, 1)))
+    drawn(project, 1, feature(1, "grass", square(1, 1)), feature(2, "water", square(9, 9)))
+    assert versions(project)[0]["counts"] == {"grass": 1, "water": 1}
+    present_file(project).unlink()
+    drawn(project, 1, feature(2, "water", square(9, 9)))
+    assert versions(project)[0]["counts"] == {"water": 1}
+
+
 def test_a_second_writer_is_told_who_is_newer(project):
     drawn(project, 0, feature(1, "grass", square(1, 1)))
     with pytest.raises(NewerError, match=r"version 1 was saved by another window at 20\d\d-"):

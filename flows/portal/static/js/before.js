@@ -2,8 +2,9 @@
 
 import { byId, element } from "./dom.js";
 import { sentences } from "./estimate.js";
-import { MONTHS } from "./projects.js";
 import { send } from "./server.js";
+
+export const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
 const PAUSE = 500;
 const FAIR = 0.5;

@@ -49,6 +49,13 @@ export const byId = (id) => document.getElementById(id);
 
 export const css = ([red, green, blue]) => `rgb(${red},${green},${blue})`;
 
+/** A square in the colour of a class, as CSS writes it. */
+export function swatch(colour) {
+  const made = element("span", { className: "swatch", "aria-hidden": "true" });
+  made.style.background = colour;
+  return made;
+}
+
 /** Bytes as people say them. */
 export function size(bytes) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];

@@ -3,6 +3,9 @@
 const NAME = "imperv-portal";
 const STORE = "drafts";
 
+/** Random letters and digits: a name that nothing else has. */
+export const unique = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((v) => v.toString(16).padStart(2, "0")).join("");
+
 const done = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
   request.onerror = () => reject(request.error);
@@ -21,7 +24,7 @@ async function store(mode) {
 export class Drafts {
   constructor(place) {
     this.place = place;
-    this.window = `${place}#${[...crypto.getRandomValues(new Uint8Array(8))].map((v) => v.toString(16)).join("")}`;
+    this.window = `${place}#${unique(8)}`;
     // A lock lives as long as its window: without it a draft has been left behind.
     navigator.locks?.request(this.window, () => new Promise(() => {}));
   }

@@ -2,7 +2,7 @@
 
 /* global ol */
 
-import { byId, css, element, iconButton } from "./dom.js";
+import { byId, css, element, iconButton, swatch } from "./dom.js";
 import { CRS } from "./map.js";
 import { BASE, own, send } from "./server.js";
 import { Samples } from "./samples.js";
@@ -114,7 +114,7 @@ export default class Draw {
       radio.addEventListener("change", () => this.chooseClass(name));
       const amount = element("span", { className: "count" });
       amount.dataset.of = name;
-      return element("label", {}, radio, swatch(colour), element("span", { className: "name" }, name), amount);
+      return element("label", {}, radio, swatch(css(colour)), element("span", { className: "name" }, name), amount);
     }));
     this.tools.class = this.classes[0].name;
   }
@@ -191,7 +191,7 @@ export default class Draw {
     const go = element("button", { type: "button", className: "name", title: `Zoom to ${text}`, onclick: () => this.zoomTo(record.id) }, text);
     const off = iconButton("cross", `Delete ${text}`, () => this.remove(record.id));
     go.setAttribute("aria-expanded", String(chosen));
-    const made = element("li", { className: chosen ? "on" : "" }, element("div", { className: "row" }, swatch(this.tools.colour(record.class)), go, off),
+    const made = element("li", { className: chosen ? "on" : "" }, element("div", { className: "row" }, swatch(css(this.tools.colour(record.class))), go, off),
       ...(chosen ? [this.fields(record)] : []), ...faults.map((line) => element("p", { className: "trouble" }, line)));
     made.dataset.id = record.id;
     go.dataset.act = "go";
@@ -313,12 +313,6 @@ export default class Draw {
       }));
     });
   }
-}
-
-function swatch(colour) {
-  const made = element("span", { className: "swatch", "aria-hidden": "true" });
-  made.style.background = css(colour);
-  return made;
 }
 
 /** Bytes of a file as text. */

@@ -1,6 +1,6 @@
 // The panel of layers: the list of all by product and group, and those that are shown with eye, opacity, order and legend.
 
-import { byId, css, element, iconButton, short, size } from "./dom.js";
+import { byId, css, element, iconButton, short, size, swatch } from "./dom.js";
 import { rasterLayer } from "./map.js";
 import { BASE, own } from "./server.js";
 
@@ -226,11 +226,7 @@ function legendOf(found) {
     pen.fillRect(0, 0, 256, 1);
     return element("div", {}, canvas, element("div", { className: "ends" }, element("span", {}, end(bar.low)), element("span", {}, end(bar.high))));
   });
-  const classes = (found.classes || []).map(({ colour, text }) => {
-    const swatch = element("span", { className: "swatch", "aria-hidden": "true" });
-    swatch.style.background = css(colour);
-    return element("li", {}, swatch, element("span", {}, text));
-  });
+  const classes = (found.classes || []).map(({ colour, text }) => element("li", {}, swatch(css(colour)), element("span", {}, text)));
   const unit = [found.label, found.units].filter(Boolean).join(", ");
   return [...bars, ...(unit ? [element("div", { className: "detail" }, unit)] : []), ...(classes.length ? [element("ul", {}, ...classes)] : [])];
 }

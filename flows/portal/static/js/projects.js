@@ -2,7 +2,7 @@
 
 /* global ol */
 
-import { Before } from "./before.js";
+import { Before, MONTHS } from "./before.js";
 import { Classes } from "./classes.js";
 import { byId, element, icon, iconButton } from "./dom.js";
 import { CRS } from "./map.js";
@@ -10,7 +10,6 @@ import { ask, send } from "./server.js";
 
 const KILOMETRE = 1000;
 const EDGES = ["left", "bottom", "right", "top"];
-export const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
 /** Icon and word of the last run of a project. */
 const JOBS = {

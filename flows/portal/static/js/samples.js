@@ -1,6 +1,6 @@
 // Polygons that a person draws: the list, undo and redo, and saving, which tells a newer version of another window.
 
-import { Drafts } from "./drafts.js";
+import { Drafts, unique } from "./drafts.js";
 import { BASE, own, send } from "./server.js";
 
 const PAUSE = 700;
@@ -8,7 +8,7 @@ const AGAIN = 5000;
 const STEPS = 200;
 
 /** An id that no other polygon has. */
-const newId = () => [...crypto.getRandomValues(new Uint8Array(6))].map((v) => v.toString(16).padStart(2, "0")).join("");
+const newId = () => unique(6);
 
 /** Keys have one order everywhere, so that equal records have equal JSON. */
 const ordered = ({ id, class: kind, name = "", weight = 1, geometry: { type, coordinates } }) => ({ id, class: kind, name, weight, geometry: { type, coordinates } });

@@ -2,7 +2,7 @@
 
 /* global ol */
 
-import { byId, element, iconButton } from "./dom.js";
+import { byId, element, iconButton, swatch } from "./dom.js";
 import { CRS } from "./map.js";
 import { follow } from "./job.js";
 import { BASE, own, send } from "./server.js";
@@ -79,11 +79,8 @@ export default class Teach {
     const missing = tiles.map((tile) => tile.missing).find(Boolean) || (this.drawn ? "" : "There are no samples yet: draw some of at least two classes.");
     const one = this.drawn && [...counts.values()].filter(Boolean).length === 1 ? "All samples are of one class; draw another, or the map may turn to it." : "";
     byId("teach-note").textContent = missing || one || "The view is taught at once, then the whole area in the background. The map that is there stays until the new one is done.";
-    byId("teach-samples").replaceChildren(...classes.map(({ name, colour }) => {
-      const swatch = element("span", { className: "swatch", "aria-hidden": "true" });
-      swatch.style.background = colour;
-      return element("li", {}, swatch, element("span", {}, name), element("span", {}, String(counts.get(name))));
-    }));
+    byId("teach-samples").replaceChildren(...classes.map(({ name, colour }) =>
+      element("li", {}, swatch(colour), element("span", {}, name), element("span", {}, String(counts.get(name))))));
     this.ready = !tiles.some(({ missing: why }) => why);
     this.rounds();
     this.choices();
