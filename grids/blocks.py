@@ -1,6 +1,6 @@
 """Blocks of a pixel grid: the units of work inside a tile, with halo.
 
-Blocks are square, start at the grid's upper-left corner, and are cut at the lower and right edge.
+Blocks start at the grid's upper-left corner, and are cut at the lower and right edge.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ class Block:
         return grid.translate_pix(self.x0, self.y0).crop((self.y1 - self.y0, self.x1 - self.x0))
 
 
-def block_grid(grid: GeoBox, edge: int | None = None) -> Iterator[Block]:
-    """All blocks of a grid, row by row, `edge` pixels wide; 10 km by default."""
+def block_grid(grid: GeoBox, edge: int | tuple[int, int] | None = None) -> Iterator[Block]:
+    """All blocks of a grid, row by row, of `edge` pixels each way, or (rows, columns); 10 km by default."""
     rows, columns = grid.shape
     size = edge or max(1, round(BLOCK_METRES / abs(grid.resolution.x)))
-    for y in range(0, rows, size):
-        for x in range(0, columns, size):
-            yield Block(y, x, min(y + size, rows), min(x + size, columns))
+    down, across = (size, size) if isinstance(size, int) else size
+    for y in range(0, rows, down):
+        for x in range(0, columns, across):
+            yield Block(y, x, min(y + down, rows), min(x + across, columns))
 
 
 def pad_clipped(block: Block, halo: int, shape: tuple[int, int]) -> Block:

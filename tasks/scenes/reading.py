@@ -26,6 +26,7 @@ from imperv.grids.mapping import CELL, Mapping
 from imperv.layers.kernels.resampling import bilinear, nearest_weights
 from imperv.tasks.errors import SceneError
 from imperv.tasks.scenes.access import LOCAL, environment, gdal_path, patiently
+from imperv.tasks.scenes.streams import Layout, Stream, Streams
 from imperv.tasks.settings.scenes import SceneAccess
 
 TOLERANCE = 0.001
@@ -213,23 +214,48 @@ def read_window(
     *,
     classes: bool = False,
     access: SceneAccess = LOCAL,
+    streams: Streams | None = None,
 ) -> Window | None:
     """The part of a band that a grid needs, each block of the file decoded once; 0 where there is no data, None beside the grid.
 
     `cells` are those of the mapping that are wanted, all by default; `classes` is True for SCL, uint8, otherwise reflectance,
-    uint16. SceneError if the file is missing, cut short or otherwise unreadable; WorkError if the server of a remote file does
-    not answer.
+    uint16. With `streams` the readings of a file go down strip by strip, and none decodes again what another has. SceneError if
+    the file is missing, cut short or otherwise unreadable; WorkError if the server of a remote file does not answer.
     """
+    streams = {} if streams is None else streams
 
     def read() -> Window | None:
+        if path in streams:
+            return _streamed(streams[path], target, cells)
         with environment(access, path), open_full_resolution(path) as source:
-            return _window(source, path, scene, target, cells, classes)
+            return _window(source, path, scene, target, cells, classes, streams)
 
     return patiently(path, scene, access, read)
 
 
+def _streamed(stream: Stream, target: Target, cells: np.ndarray | None) -> Window | None:
+    """The part of a file that a grid needs beyond what has been read of it."""
+    layout = stream.layout
+    x, y = target.nodes(layout.crs, layout.affine)
+    if cells is None:
+        cells = np.ones((x.shape[0] - 1, x.shape[1] - 1), bool)
+    found = stream.window(x, y, cells, NEIGHBOURS)
+    if found is None:
+        return None
+    pixels, first, stored = found
+    if layout.nodata:
+        pixels[pixels == layout.nodata] = 0
+    return Window(pixels, first, layout.crs, layout.affine, stored)
+
+
 def _window(
-    source: rasterio.DatasetReader, path: str, scene: str, target: Target, cells: np.ndarray | None, classes: bool
+    source: rasterio.DatasetReader,
+    path: str,
+    scene: str,
+    target: Target,
+    cells: np.ndarray | None,
+    classes: bool,
+    streams: Streams,
 ) -> Window | None:
     """The part of an open band that a grid needs."""
     kind = "uint8" if classes else "uint16"
@@ -248,6 +274,10 @@ def _window(
             min(int(x.max()) + 1, source.width),
         )
         return Window(pixels, (0, 0), target.crs, target.grid.affine, stored_bytes(source, *corners))
+    layout = Layout.of(source, path, crs)
+    if layout is not None:
+        streams[path] = Stream(layout)
+        return _streamed(streams[path], target, cells)
     wanted = np.ones_like(x, bool) if cells is None else _corners(cells)
     top, left = (max(int(np.floor(v[wanted].min())) - NEIGHBOURS, 0) for v in (y, x))
     bottom = min(int(np.ceil(y[wanted].max())) + NEIGHBOURS, source.height)

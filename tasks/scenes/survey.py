@@ -21,6 +21,7 @@ from imperv.tasks.errors import SceneError, WorkError
 from imperv.tasks.scenes.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
 from imperv.tasks.scenes.reading import data_bands, extent, is_masked, read_valid
 from imperv.tasks.scenes.scenes import BANDS, SCL, Scene
+from imperv.tasks.scenes.streams import require_whole, streamable
 from imperv.tasks.settings.scenes import SceneAccess
 
 MARGIN = 100
@@ -89,7 +90,7 @@ class Survey:
 
 
 def survey(scenes: Iterable[Scene], workers: int, access: SceneAccess = LOCAL, needed: Sequence[str] = BANDS) -> Survey:
-    """Look at the header of every file, and at the last pixel of local ones, which those cut short lack.
+    """Look at the header of every file, and at the end of local ones, which those cut short lack.
 
     `workers` local files are opened at once, of remote files `access.concurrency`. WorkError if a server does not answer: no
     scene is lost by that.
@@ -157,7 +158,9 @@ def _header(scene: Scene, band: str, access: SceneAccess) -> Header:
                 raise SceneError(scene.id, f"{path} is a {source.driver}, neither GeoTIFF nor JPEG 2000")
             if max(source.shape) > LARGEST:
                 raise SceneError(scene.id, f"{path} has {source.width} x {source.height} pixels, a granule at most 10980 x 10980")
-            if not is_remote(path):
+            if streamable(path) and source.driver == "GTiff":
+                require_whole(source, path)
+            elif not is_remote(path):
                 read_valid(source, _last_pixel(source))
             crs = source.crs.to_wkt() if source.crs else ""
             masked = is_masked(source)

@@ -59,7 +59,7 @@ class _Block:
 
     def __call__(self, block: Block) -> Shard:
         here = block.geobox(self.grid)
-        arrays = assembled(here, self.edge, self.year)
+        arrays = assembled(here, (self.edge, self.edge), self.year)
         return write_shard(self.out, self.layer, self.land, arrays, block, Block(0, 0, *block.shape))
 
 

@@ -21,6 +21,7 @@ from imperv.layers.yearly import yearly_ndvi, yearly_quantile
 from imperv.tasks.scenes.access import LOCAL, files_at_once
 from imperv.tasks.scenes.reading import Target, Window, read_window
 from imperv.tasks.scenes.scenes import REFLECTANCE_20M, SCL, Scene, SceneList
+from imperv.tasks.scenes.streams import WAITING_BYTES, Streams, streamable
 from imperv.tasks.settings.periods import year_fraction
 from imperv.tasks.settings.scenes import SceneAccess
 
@@ -79,6 +80,11 @@ class Looks:
         """Scenes in all."""
         return sum(map(len, self.overpasses))
 
+    @property
+    def streamed(self) -> bool:
+        """True where no file is known to be other than a GeoTIFF on a disk: such files are read in strips, others in blocks."""
+        return all(streamable(path) for group in self.overpasses for scene in group for path in scene.bands.values())
+
     def readers(self, threads: int) -> int:
         """Files read at once by as many threads: more where they are waited for."""
         paths = (scene.bands.get(SCL, "") for group in self.overpasses for scene in group)
@@ -97,6 +103,27 @@ def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> in
     features = len(QUANTILE_BANDS) * 2 + 8 * 4 + 2
     reading = 2 * 1.2 + (2 + 1 + 1 if several else 0)
     return round(pixels * (overpasses * per_look + several * 1.2 / 4 + features + threads * reading))
+
+
+FILE_BLOCK = 1024
+"""Edge in pixels of the blocks of usual Cloud Optimized GeoTIFFs."""
+
+TURN = 0.14
+"""Angle, radians, between the axes of EPSG:3035 and of UTM up to which memory is planned for, 8 degrees: all of the Union but its
+far corners. Of a file that lies turned more, more rows wait."""
+
+
+def waiting_bytes(columns: int, overpasses: int, granules: int) -> int:
+    """Projected memory, bytes, of files that wait between a strip of so many `columns` of 10 m and the one below.
+
+    Of every file a block waits in each column of its blocks: its decompressor, and the rows of which the strip, as it lies
+    turned, needed a part.
+    """
+    found = 0.0
+    for files, pixel, size in ((4, 1, 2), (6, 2, 2), (1, 2, 1)):
+        blocks = overpasses * columns / pixel / FILE_BLOCK + granules
+        found += files * blocks * (WAITING_BYTES + TURN * FILE_BLOCK * FILE_BLOCK * size)
+    return round(found)
 
 
 @dataclass(frozen=True)
@@ -122,6 +149,7 @@ class _Observed:
     """(y, time, x) uint8 on each grid."""
     access: SceneAccess
     told: Callable[[int], None]
+    streams: Streams
 
 
 @dataclass(frozen=True)
@@ -151,6 +179,7 @@ def yearly_features(
     threads: int,
     done: Callable[[], None] = lambda: None,
     told: Callable[[int], None] = lambda count: None,
+    streams: Streams | None = None,
 ) -> dict[str, np.ndarray]:
     """Features of all pixels of a grid.
 
@@ -166,6 +195,8 @@ def yearly_features(
         Called after each of `STEPS`.
     told : callable
         Called with the bytes of a file that a reading took, from any thread.
+    streams : dict, optional
+        Files that were read for the grid above this one; they are left for the one below.
 
     Returns
     -------
@@ -187,7 +218,7 @@ def yearly_features(
     }
     looks = looks.at(grid)
     with ThreadPoolExecutor(looks.readers(threads), "read") as readers, ThreadPoolExecutor(threads, "compute") as kernels:
-        observed = _observe(looks, (fine, coarse), readers, told)
+        observed = _observe(looks, (fine, coarse), readers, told, {} if streams is None else streams)
         if observed.rows:
             times = np.array([looks.times[row] for row in observed.rows])
             for bands, stacks in _stacks(observed, fine, coarse, readers):
@@ -203,11 +234,13 @@ def yearly_features(
     return result
 
 
-def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor, told: Callable[[int], None]) -> _Observed:
+def _observe(
+    looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor, told: Callable[[int], None], streams: Streams
+) -> _Observed:
     """Read all classifications and bring their weights to both grids."""
     fine, coarse = targets
     scenes = [scene for group in looks.overpasses for scene in group]
-    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access, told), scenes), strict=True)
+    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access, told, streams), scenes), strict=True)
     windows = {scene.id: window for scene, window in read if window is not None}
     rows = [k for k, group in enumerate(looks.overpasses) if any(s.id in windows for s in group)]
     weights = {t: np.zeros((t.shape[0], len(rows), t.shape[1]), "uint8") for t in targets}
@@ -228,12 +261,12 @@ def _observe(looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolEx
         return tuple(found)
 
     groups = tuple(readers.map(weigh, range(len(rows))))
-    return _Observed(tuple(rows), groups, weights, looks.access, told)
+    return _Observed(tuple(rows), groups, weights, looks.access, told, streams)
 
 
-def _classes(scene: Scene, target: Target, access: SceneAccess, told: Callable[[int], None]) -> Window | None:
+def _classes(scene: Scene, target: Target, access: SceneAccess, told: Callable[[int], None], streams: Streams) -> Window | None:
     """Classification of a scene; None where it has no weight near the target."""
-    window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=access)
+    window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=access, streams=streams)
     told(window.stored if window is not None else 0)
     return window if window is not None and WEIGHT_OF_CLASS[window.pixels].any() else None
 
@@ -277,7 +310,9 @@ def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.nda
 
     def read(granule: _Granule) -> Window | None:
         path = granule.scene.bands[band]
-        window = read_window(path, granule.scene.id, target, granule.cells[target], access=observed.access)
+        window = read_window(
+            path, granule.scene.id, target, granule.cells[target], access=observed.access, streams=observed.streams
+        )
         observed.told(window.stored if window is not None else 0)
         return window
 

@@ -1,6 +1,7 @@
 """PP: yearly quantiles and harmonics of every pixel of a tile (ATBD 4.2.1): what is read in which blocks, and what is lost.
 
-Blocks are as large as memory allows: each block of a file is decoded again for every block of pixels that it touches.
+GeoTIFFs on disks are read in strips across the tile, from top to bottom, each block of a file once. Of other files each block is
+decoded again for every block of pixels that it touches: those are as large as memory allows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import psutil
 from odc.geo.geobox import GeoBox
 
@@ -24,15 +26,17 @@ from imperv.tasks.references.land import Land
 from imperv.tasks.scenes.access import ACCESS_REFUSED, RAN_OUT
 from imperv.tasks.scenes.offset_check import check_offsets
 from imperv.tasks.scenes.scenes import SceneList
+from imperv.tasks.scenes.streams import Streams
 from imperv.tasks.scenes.survey import Survey, damaged, readable, survey
 from imperv.tasks.store.records import Record
 from imperv.tasks.yearly.landsat import landsat_features, without_lost
 from imperv.tasks.yearly.lists import read_scene_list
-from imperv.tasks.yearly.looks import STEPS, Looks, block_bytes, yearly_features
+from imperv.tasks.yearly.looks import FILE_BLOCK, STEPS, Looks, block_bytes, waiting_bytes, yearly_features
 from imperv.tasks.yearly.shards import PARTS, SHARD, Shard, assembled, least_observed, sum_up, too_little, write_shard
 
-FILE_BLOCK = 1024
-"""Edge in pixels of the blocks of usual Cloud Optimized GeoTIFFs: about as many pixels more are decoded each way than wanted."""
+STRIPS = (1000, 500, 250, 100)
+"""Rows of the strips in which a row of shards is computed: the first that fits into memory. They end on nodes of the mapping at
+10 and at 20 m, so that the strip below begins on the same."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,27 @@ class Plan:
 
     blocks: tuple[Block, ...]
     """Units of work, of whole shards."""
-    edge: int | None
-    """Edge in pixels of the parts in which a block is computed, where even a shard takes too much."""
+    rows: int | None
+    """Rows of a block that are held and written at once; None for all."""
+    part: tuple[int, int] | None
+    """Rows and columns of what is computed at once; None for all."""
     bytes: int
     """Projected memory of one."""
     at_once: int
     """Blocks at the same time."""
     threads: int
     """Threads in each."""
+
+    @property
+    def parts(self) -> int:
+        """Parts of all blocks."""
+        found = 0
+        for block in self.blocks:
+            rows, columns = block.shape
+            held = self.rows or rows
+            down, across = self.part or (held, columns)
+            found += sum(-(-(min(first + held, rows) - first) // down) for first in range(0, rows, held)) * -(-columns // across)
+        return found
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,8 @@ class _Block:
     looks: Looks
     grid: GeoBox
     land: Land
-    edge: int | None
+    rows: int | None
+    part: tuple[int, int] | None
     threads: int
     out: Any
     layer: Layer
@@ -66,15 +84,22 @@ class _Block:
 
     def __call__(self, block: Block) -> tuple[list[Shard], int]:
         """Its shards, and the bytes of files that were read for them."""
-        here = block.geobox(self.grid)
         read: list[int] = []
-        done = self.done or (lambda: None)
-        arrays = assembled(
-            here, self.edge or max(block.shape), lambda part: yearly_features(self.looks, part, self.threads, done, read.append)
-        )
+        done, streams = self.done or (lambda: None), Streams()
+
+        def compute(part: GeoBox) -> dict[str, np.ndarray]:
+            return yearly_features(self.looks, part, self.threads, done, read.append, streams)
+
+        shards: list[Shard] = []
         with ThreadPoolExecutor(self.threads, "write") as pool:
-            write = partial(write_shard, self.out, self.layer, self.land, arrays, block)
-            return list(pool.map(write, block_grid(here, SHARD))), sum(read)
+            for held in block_grid(block.geobox(self.grid), (self.rows or block.shape[0], block.shape[1])):
+                place = Block(block.y0 + held.y0, block.x0, block.y0 + held.y1, block.x1)
+                here = place.geobox(self.grid)
+                arrays = assembled(here, self.part or place.shape, compute)
+                write = partial(write_shard, self.out, self.layer, self.land, arrays, place)
+                shards += pool.map(write, block_grid(here, SHARD))
+                del arrays, write
+        return shards, sum(read)
 
 
 def make_pp(job: Job, layer: Layer) -> Made:
@@ -127,10 +152,9 @@ def _compute(job: Job, layer: Layer, scenes: SceneList, found: Survey, land: Lan
     offsets = check_offsets(job, layer, scenes)
     plan, before = plan_blocks(job, looks), psutil.Process().memory_info().rss
     local = not engine.settings.dask_address
-    parts = sum(-(-b.shape[0] // plan.edge) * -(-b.shape[1] // plan.edge) if plan.edge else 1 for b in plan.blocks)
-    done = engine.counter(len(STEPS) * parts) if local else None
+    done = engine.counter(len(STEPS) * plan.parts) if local else None
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
-        work = _Block(looks, grid, land, plan.edge, plan.threads, out, layer, done)
+        work = _Block(looks, grid, land, plan.rows, plan.part, plan.threads, out, layer, done)
         made = engine.map(work, plan.blocks, plan.bytes, layer.symbol, most=plan.at_once, tell=not local)
         observed = sum_up(job, layer, land, [shard for block, _ in made for shard in block])
     statistics = observed.statistics | {
@@ -178,28 +202,60 @@ def plan_blocks(job: Job, looks: Looks) -> Plan:
                 break
         return needed
 
+    if looks.streamed:
+        for blocks, part in _strips(grid.shape.y, grid.shape.x, at_once):
+            held = block_bytes(SHARD * part[1], 0, 0, 0)
+            waiting = (
+                max(_waiting(looks, block.geobox(grid)) for block in blocks) if part[0] < max(b.shape[0] for b in blocks) else 0
+            )
+            strips = (strip for block in blocks for strip in _within(block, part))
+            if (needed := largest(strips) + held + waiting) <= allowed:
+                return Plan(blocks, SHARD, part, needed, at_once, threads)
     for blocks in _cuts(*grid.shape):
         if (needed := largest(blocks)) <= allowed:
-            return Plan(blocks, None, needed, at_once, threads)
+            return Plan(blocks, None, None, needed, at_once, threads)
     # Shards are computed in parts, and written when they are whole.
     shards = tuple(block_grid(grid, SHARD))
     whole = block_bytes(shards[0].shape[0] * shards[0].shape[1], 0, 0, 0)
     for edge in PARTS:
         if (needed := largest(block_grid(grid, edge)) + whole) <= allowed:
             break
-    return Plan(shards, edge, needed, at_once, threads)
+    return Plan(shards, None, (edge, edge), needed, at_once, threads)
+
+
+def _waiting(looks: Looks, grid: GeoBox) -> int:
+    here = looks.at(grid)
+    return waiting_bytes(grid.shape.x, len(here.overpasses), here.granules)
+
+
+def _within(block: Block, part: tuple[int, int]) -> Iterator[Block]:
+    """The strips of a block."""
+    for y in range(block.y0, block.y1, part[0]):
+        yield Block(y, block.x0, min(y + part[0], block.y1), block.x1)
+
+
+def _strips(rows: int, columns: int, at_once: int) -> Iterator[tuple[tuple[Block, ...], tuple[int, int]]]:
+    """Ways to cut a grid into blocks of whole shards, and those into strips; those first that decode fewest pixels."""
+    for across in range(1, -(-columns // SHARD) + 1):
+        x = _ends(columns, across)
+        y = _ends(rows, min(-(-at_once // (len(x) - 1)), -(-rows // SHARD)))
+        blocks = tuple(Block(top, left, bottom, right) for top, bottom in pairwise(y) for left, right in pairwise(x))
+        for strip in STRIPS:
+            yield blocks, (strip, max(right - left for left, right in pairwise(x)))
+
+
+def _ends(size: int, count: int) -> tuple[int, ...]:
+    """Where a side of a grid is cut into so many parts of whole shards."""
+    return tuple(sorted({*(round(size * k / count / SHARD) * SHARD for k in range(count)), size}))
 
 
 def _cuts(rows: int, columns: int) -> Iterator[tuple[Block, ...]]:
-    """Ways to cut a grid into blocks of whole shards, those first that decode fewest pixels."""
-
-    def ends(size: int, count: int) -> tuple[int, ...]:
-        return tuple(sorted({*(round(size * k / count / SHARD) * SHARD for k in range(count)), size}))
+    """Ways to cut a grid into blocks of whole shards, those first of which a reading block by block decodes fewest pixels."""
 
     def decoded(edges: tuple[int, ...]) -> int:
         return edges[-1] + FILE_BLOCK * (len(edges) - 1)
 
-    down, across = ({ends(n, k) for k in range(1, -(-n // SHARD) + 1)} for n in (rows, columns))
+    down, across = ({_ends(n, k) for k in range(1, -(-n // SHARD) + 1)} for n in (rows, columns))
     ways = sorted(((y, x) for y in down for x in across), key=lambda way: (decoded(way[0]) * decoded(way[1]), way))
     for y, x in ways:
         yield tuple(Block(top, left, bottom, right) for top, bottom in pairwise(y) for left, right in pairwise(x))

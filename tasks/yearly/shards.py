@@ -46,10 +46,12 @@ PARTS = (500, 250, 100)
 are never cut."""
 
 
-def assembled(here: GeoBox, edge: int, compute: Callable[[GeoBox], Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
-    """Arrays (..., y, x) of a block from those of its parts of `edge` pixels."""
+def assembled(
+    here: GeoBox, shape: tuple[int, int], compute: Callable[[GeoBox], Mapping[str, np.ndarray]]
+) -> Mapping[str, np.ndarray]:
+    """Arrays (..., y, x) of a block from those of its parts of (rows, columns) pixels, row by row of parts."""
     arrays: dict[str, np.ndarray] = {}
-    for part in block_grid(here, edge):
+    for part in block_grid(here, shape):
         found = compute(part.geobox(here))
         if part.shape == here.shape.yx:
             return found

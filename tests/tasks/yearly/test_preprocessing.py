@@ -37,7 +37,7 @@ from imperv.tasks.settings.periods import Period, year_fraction
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly import preprocessing
 from imperv.tasks.yearly.freezing import make_scene_list
-from imperv.tasks.yearly.looks import Looks, yearly_features
+from imperv.tasks.yearly.looks import Looks, waiting_bytes, yearly_features
 from imperv.tasks.yearly.preprocessing import make_pp, plan_blocks, read_scene_list
 from tests.support.hidden_pixels import HIDDEN, hide
 
@@ -341,8 +341,8 @@ def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
     whole = make_pp(job, PP)
     expected = stored(job)
     monkeypatch.setattr(
-        preprocessing, "plan_blocks", lambda job, looks: replace(plan_blocks(job, looks), edge=34)
-    )  # nine parts, cut at the edges
+        preprocessing, "plan_blocks", lambda job, looks: replace(plan_blocks(job, looks), part=(34, 34))
+    )  # nine parts, cut at the edges, which no strip goes down in order
     parts = make_pp(job, PP)
     assert parts.digest == whole.digest
     for name, array in stored(job).items():
@@ -595,13 +595,13 @@ def test_scenes_of_a_corner_fail_a_whole_tile_before_they_are_read(tile, monkeyp
     assert land.pixels == 6_100 and land.inside(coast, survey(read_scene_list(job, "S2_now").scenes, 1).bounds.values()) == 6_100
 
 
-def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = ""):
-    """Plan of a whole tile for 100 overpasses."""
+def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = "", path: str = "B04.jp2"):
+    """Plan of a whole tile for 100 overpasses, of files that are read block by block."""
     (tmp_path / "production.toml").write_text(
         '[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
         f'[engine]\nmemory = "{memory}"\nworkers = {workers}\n{more}'
     )
-    scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {}) for k in range(100)]
+    scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {"B04": path}) for k in range(100)]
     job = Job.of(Production.read(tmp_path), "E38N31")
     return job, plan_blocks(job, Looks.of(SceneList(tuple(scenes)), bounds))
 
@@ -618,7 +618,7 @@ def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = ""):
 def test_blocks_are_planned_within_memory(tmp_path, memory, workers, largest, count):
     """100 dates of 5.75 bytes a pixel, 54 of features, 2.4 a thread."""
     job, plan = planned(tmp_path, memory, workers)
-    assert (len(plan.blocks), plan.edge, plan.at_once, plan.threads) == (count, None, 1, workers)
+    assert (len(plan.blocks), plan.part, plan.at_once, plan.threads) == (count, None, 1, workers)
     assert max(sorted(b.shape) for b in plan.blocks) == sorted(largest)
     assert plan.bytes == pytest.approx(np.prod(largest) * (100 * 5.75 + 54 + 2.4 * workers))
     assert plan.bytes <= job.engine.budget
@@ -632,12 +632,34 @@ def test_blocks_are_planned_within_memory(tmp_path, memory, workers, largest, co
 @pytest.mark.parametrize(("memory", "workers", "edge"), [("1 GiB", 4, 500), ("256 MiB", 2, 250)])
 def test_shards_are_computed_in_parts_where_memory_is_short(tmp_path, memory, workers, edge):
     _, plan = planned(tmp_path, memory, workers)
-    assert (len(plan.blocks), plan.edge) == (100, edge)
+    assert (len(plan.blocks), plan.part, plan.parts) == (100, (edge, edge), 100 * (1000 // edge) ** 2)
     assert plan.bytes == pytest.approx(edge**2 * (100 * 5.75 + 54 + 2.4 * workers) + 54 * 1000**2)
 
 
-def test_every_worker_of_a_cluster_has_a_block(tmp_path):
-    job, plan = planned(tmp_path, "8 GiB", 4, more='dask_address = "tcp://elsewhere:8786"\n')
+@pytest.mark.parametrize(
+    ("memory", "columns", "strip", "parts"),
+    [("24 GiB", 1, 1000, 10), ("8 GiB", 1, 500, 20), ("4 GiB", 2, 250, 80), ("2 GiB", 5, 100, 500)],
+)
+def test_strips_of_files_on_disks_are_planned_within_memory(tmp_path, memory, columns, strip, parts):
+    """100 dates: a strip, a row of shards of features, and what waits of every file."""
+    job, plan = planned(tmp_path, memory, 2, path="B04.tif")
+    width = 10_000 // columns
+    assert [b.shape for b in plan.blocks] == [(10_000, width)] * columns
+    assert (plan.rows, plan.part, plan.parts) == (1000, (strip, width), parts)
+    waiting = waiting_bytes(width, 100, 100)
+    assert plan.bytes == pytest.approx(strip * width * (100 * 5.75 + 54 + 4.8) + 54 * 1000 * width + waiting)
+    assert 0.4 * job.engine.budget < plan.bytes <= job.engine.budget
+
+
+def test_files_on_disks_are_read_in_parts_of_shards_where_strips_do_not_fit(tmp_path):
+    _, plan = planned(tmp_path, "256 MiB", 2, path="B04.tif")
+    assert (len(plan.blocks), plan.part) == (100, (250, 250))
+
+
+@pytest.mark.parametrize("path", ["B04.tif", "B04.jp2"])
+def test_every_worker_of_a_cluster_has_a_block(tmp_path, path):
+    job, plan = planned(tmp_path, "8 GiB", 4, more='dask_address = "tcp://elsewhere:8786"\n', path=path)
+    assert len(plan.blocks) >= 4
     assert (plan.at_once, plan.threads) == (4, 1)
     assert job.engine.budget / 8 < plan.bytes <= job.engine.budget / 4
 

@@ -1,0 +1,210 @@
+"""GeoTIFFs on disks that strips of a grid go down: every block of a file is decoded once, a row at a time.
+
+A strip ends in the middle of blocks. What a whole reading decodes of them is thrown away, and decoded again for the strip below.
+Here a block is inflated as far as a strip needs it, and its decompressor waits for the next strip with the few rows that both
+need. Files of other kinds (JPEG 2000, other compressions, masks, remote ones) are left to GDAL.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from isal import igzip_lib
+from odc.geo.crs import CRS
+
+from imperv.layers.kernels.strips import rows_by_column, sum_differences
+
+PIECE = 1 << 16
+"""Bytes of a file that are read at once."""
+
+WAITING_BYTES = 100_000
+"""Memory of a decompressor that waits, bytes: 32 KiB of what it has given, its tables, and what it has read ahead."""
+
+KINDS = ("uint8", "uint16")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the pixels of a file lie in it."""
+
+    path: str
+    dtype: np.dtype
+    shape: tuple[int, int]
+    """(rows, columns) of the raster."""
+    block: tuple[int, int]
+    """The same of its blocks."""
+    places: np.ndarray
+    """(rows, columns, 2) of blocks, int64: offset in the file and size, bytes; 0 for a block without data, not stored."""
+    differences: bool
+    """True where rows are stored as differences between neighbours (predictor 2)."""
+    crs: CRS
+    affine: Affine
+    nodata: float | None
+
+    @classmethod
+    def of(cls, source: rasterio.DatasetReader, path: str, crs: CRS) -> Layout | None:
+        """Of an open file; None where it is none that can be streamed."""
+        if not streamable(path) or source.driver != "GTiff" or source.count != 1 or source.dtypes[0] not in KINDS:
+            return None
+        structure = source.tags(ns="IMAGE_STRUCTURE")
+        predictor = structure.get("PREDICTOR", "1")
+        usual = (
+            structure.get("COMPRESSION") == "DEFLATE"
+            and predictor in "12"
+            and "NBITS" not in source.tags(1, ns="IMAGE_STRUCTURE")
+        )
+        with Path(path).open("rb") as file:
+            usual = usual and file.read(2) == b"II"
+        if not usual or any("per_dataset" in flag.name or "alpha" in flag.name for flag in source.mask_flag_enums[0]):
+            return None
+        block = source.block_shapes[0]
+        return cls(
+            path, np.dtype(source.dtypes[0]), source.shape, block, places(source), predictor == "2", crs, source.transform,
+            source.nodata,
+        )  # fmt: skip
+
+
+def streamable(path: str) -> bool:
+    """True for a path that may be that of a GeoTIFF on a disk."""
+    return path.lower().endswith((".tif", ".tiff")) and "://" not in path and not path.startswith("/vsi")
+
+
+def places(source: rasterio.DatasetReader) -> np.ndarray:
+    """Offset and size of each block of an open GeoTIFF, (rows, columns, 2) of blocks, int64; 0 where there is none."""
+    height, width = source.block_shapes[0]
+    rows, columns = -(-source.height // height), -(-source.width // width)
+    return np.array(
+        [
+            [
+                [int(source.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", bidx=1) or 0) for what in ("OFFSET", "SIZE")]
+                for x in range(columns)
+            ]
+            for y in range(rows)
+        ],
+        "int64",
+    )
+
+
+class _Block:
+    """A block that is inflated row by row."""
+
+    def __init__(self, layout: Layout, row: int, column: int) -> None:
+        self.at, size = map(int, layout.places[row, column])
+        self.end = self.at + size
+        self.layout = layout
+        self.inflate = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_ZLIB) if size else None
+        self.first = 0
+        self.rows = np.empty((0, layout.block[1]), layout.dtype)
+
+    def upto(self, file: int, last: int) -> None:
+        """Decode the rows before `last`."""
+        count = last - self.first - len(self.rows)
+        if count <= 0:
+            return
+        rows = np.zeros((len(self.rows) + count, self.rows.shape[1]), self.rows.dtype)
+        rows[: len(self.rows)] = self.rows
+        if self.inflate is not None:
+            stored = np.frombuffer(self._inflated(file, count * rows.strides[0]), rows.dtype).reshape(count, -1)
+            if self.layout.differences:
+                sum_differences(stored, rows[len(self.rows) :])
+            else:
+                rows[len(self.rows) :] = stored
+        self.rows = rows
+
+    def _inflated(self, file: int, size: int) -> bytes:
+        """The next `size` bytes of a block; OSError if the file has no more, or its bytes are none of a block."""
+        found: list[bytes] = []
+        assert self.inflate is not None
+        while size:
+            piece = b""
+            if self.inflate.needs_input:
+                piece = os.pread(file, min(PIECE, self.end - self.at), self.at)
+                self.at += len(piece)
+            trouble = ""
+            try:
+                given = self.inflate.decompress(piece, max_length=size)
+            except igzip_lib.IsalError as error:  # type: ignore[misc]
+                trouble = str(error)
+            if trouble:
+                raise OSError(f"a block cannot be decoded: {trouble}")
+            if not given and (self.inflate.eof or (not piece and self.inflate.needs_input)):
+                raise OSError("a block ends too early")
+            size -= len(given)
+            found.append(given)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def forget(self, first: int) -> None:
+        """Drop the rows before `first`."""
+        dropped = min(first - self.first, len(self.rows))
+        if dropped > 0:
+            self.rows, self.first = self.rows[dropped:].copy(), self.first + dropped
+
+
+@dataclass(eq=False)
+class Stream:
+    """A file that is read from top to bottom; of use to one thread at a time."""
+
+    layout: Layout
+    _blocks: dict[tuple[int, int], _Block] = field(default_factory=dict)
+
+    def window(
+        self, x: np.ndarray, y: np.ndarray, cells: np.ndarray, reach: int
+    ) -> tuple[np.ndarray, tuple[int, int], int] | None:
+        """Pixels that the wanted cells of a mapping need, each block of the file as far as it is needed.
+
+        `x` and `y` are column and row of the nodes of the mapping in the raster, `cells` those that are wanted, `reach` the
+        pixels around them. The window (rows, columns) is 0 where nothing is needed; with it come row and column of its first
+        pixel, and the bytes of the blocks that were begun. None beside the raster. OSError if the file is damaged.
+        """
+        layout = self.layout
+        height, width = layout.block
+        count = layout.places.shape[1]
+        first, last, below, left, right = rows_by_column(x, y, cells, reach, width, count, layout.shape)
+        needed = np.flatnonzero(first < last)
+        if not needed.size:
+            return None
+        top, bottom, begun = int(first[needed].min()), int(last[needed].max()), 0
+        out = np.zeros((bottom - top, right - left), layout.dtype)
+        file = os.open(layout.path, os.O_RDONLY)
+        try:
+            for column in needed.tolist():
+                start, stop = max(column * width, left), min((column + 1) * width, right)
+                for row in range(int(first[column]) // height, (int(last[column]) - 1) // height + 1):
+                    a, b = max(int(first[column]) - row * height, 0), min(int(last[column]) - row * height, height)
+                    block = self._blocks.get((row, column))
+                    if block is None or block.first > a:
+                        block = self._blocks[row, column] = _Block(layout, row, column)
+                        begun += block.end - block.at
+                    block.upto(file, b)
+                    out[row * height + a - top : row * height + b - top, start - left : stop - left] = block.rows[
+                        a - block.first : b - block.first, start - column * width : stop - column * width
+                    ]
+        finally:
+            os.close(file)
+        self._forget(below)
+        return out, (top, int(left)), begun
+
+    def _forget(self, below: np.ndarray) -> None:
+        """Drop what the cells below do not reach."""
+        height = self.layout.block[0]
+        for (row, column), block in list(self._blocks.items()):
+            first = int(below[column]) - row * height
+            if first >= height:
+                del self._blocks[row, column]
+            else:
+                block.forget(first)
+
+
+Streams = dict[str, Stream]
+"""Files by their path that the next strip will go on with."""
+
+
+def require_whole(source: rasterio.DatasetReader, path: str) -> None:
+    """OSError if the last block of an open GeoTIFF on a disk lies beyond the end of the file."""
+    if places(source)[-1, -1].sum() > Path(path).stat().st_size:
+        raise OSError("the file ends before its last block")
