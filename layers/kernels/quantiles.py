@@ -79,7 +79,7 @@ class StripRoom(NamedTuple):
     found: np.ndarray
     """(STRIP,): digit of the quantile."""
     key: np.ndarray
-    """(STRIP,) uint16 or uint32: its digits so far."""
+    """(STRIP,) uint32: its digits so far."""
     total: np.ndarray
     """(STRIP,) uint16 or uint32: weight of all dates."""
     target: np.ndarray
@@ -90,13 +90,13 @@ class StripRoom(NamedTuple):
 
 @kernel
 def strip_room(time, key, digit, weight, total):
-    """Room for strips of `time` dates; the other arguments are arrays of the types that its fields shall have."""
+    """Room for strips of `time` dates, with keys as long as numbers of `key`; the others are arrays of its types."""
     size = -(-time // GROUP) * GROUP * STRIP
     count = key.itemsize // digit.itemsize
     return StripRoom(
         scratch(count * size, digit.dtype).reshape(count, size), scratch(size, weight.dtype), scratch(size, weight.dtype),
         np.empty(time, np.int64), scratch(STRIP, digit.dtype), scratch(STRIP, digit.dtype), scratch(STRIP, digit.dtype),
-        scratch(STRIP, key.dtype), scratch(STRIP, total.dtype), scratch(STRIP, total.dtype), scratch(STRIP, total.dtype),
+        scratch(STRIP, np.uint32), scratch(STRIP, total.dtype), scratch(STRIP, total.dtype), scratch(STRIP, total.dtype),
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def gather_integers(values, weights, at, stride, outside, flip, room):
             key = value ^ spread(flip, STRIP)
             for k in range(len(room.digits)):
                 shift = 8 * room.low.itemsize * (len(room.digits) - 1 - k)
-                store(room.digits[k], kept * STRIP, convert(key >> spread(room.key.dtype.type(shift), STRIP), room.low.dtype))
+                store(room.digits[k], kept * STRIP, convert(key >> spread(np.uint16(shift), STRIP), room.low.dtype))
             room.date[kept] = t
             seen = see(seen, w, room, kept)
             kept += 1
@@ -207,7 +207,7 @@ def reduce_integers(within, outside, flip, shares, tables, room, out, to):
     """Write the quantiles of a strip that is gathered to ``out[:, to : to + STRIP]``."""
     for k in range(shares.size):
         known = _find(within, shares[k], tables[k], room)
-        value = load(room.key, 0, STRIP) ^ spread(flip, STRIP)
+        value = convert(load(room.key, 0, STRIP), np.uint16) ^ spread(flip, STRIP)
         store(out, k * out.shape[1] + to, select(known, value, spread(outside, STRIP)))
 
 
@@ -229,14 +229,14 @@ def _find(within, share, table, room):
     targets(room.total, share, table, room.target)
     low, high = load(room.low, 0, STRIP), load(room.high, 0, STRIP)
     digits, weight = room.digits, room.weight
-    base = spread(room.key.dtype.type(0 if len(digits) == 1 else 1 << 8 * room.low.itemsize), STRIP)
-    store(room.key, 0, spread(room.key.dtype.type(0), STRIP))
+    base = spread(np.uint32(1 << 8 * room.low.itemsize), STRIP)
+    store(room.key, 0, spread(np.uint32(0), STRIP))
     for k in range(len(digits)):
         if k > 0:
             _keep(digits[k - 1], weight, digits[k], kept, room)
             weight = room.rest
         _halve(digits[k], weight, kept, heaviest, room)
-        key = load(room.key, 0, STRIP) * base | convert(load(room.found, 0, STRIP), room.key.dtype)
+        key = load(room.key, 0, STRIP) * base | convert(load(room.found, 0, STRIP), np.uint32)
         store(room.key, 0, key)
     # The next quantile of the strip begins with the first digit again.
     store(room.low, 0, low)
