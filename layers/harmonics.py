@@ -9,11 +9,13 @@ import numpy as np
 
 from imperv.layers.harmonic_plan import GROUP, basis_of, fit_plan
 from imperv.layers.kernels.lanes import (
+    AHEAD,
     STRIP,
     convert,
     kernel,
     largest,
     load,
+    prefetch,
     repeat,
     root,
     scratch,
@@ -73,7 +75,8 @@ def fit_harmonics(values: np.ndarray, weights: np.ndarray, time: np.ndarray, deg
     Notes
     -----
     ATBD 4.2.1. It prints "3N + 1" coefficients, which does not match its own list of a constant, N amplitudes and N
-    phases: a degree of 3 has 7. Sums are taken in float64. Non-contiguous input is copied.
+    phases: a degree of 3 has 7. Sums are taken in float64. Copied are non-contiguous input, and values of float32 whose
+    weights are not integers of 8 or 16 bits.
     """
     values = np.asarray(values)
     weights = np.asarray(weights)
@@ -95,6 +98,7 @@ def fit_harmonics(values: np.ndarray, weights: np.ndarray, time: np.ndarray, deg
     else:
         # Compiling once more for rare types would take longer than the copy.
         weights = weights.astype(np.float64, copy=False)
+        values = values.astype(np.float64, copy=False)
     flat = widened(values.reshape(count, -1))
     result = np.empty((2 * degree + 1, flat.shape[1]), dtype=np.float32)
     _fit(flat, widened(weights.reshape(count, -1)), plan, result)
@@ -173,30 +177,39 @@ def _checked(coefficients: np.ndarray) -> np.ndarray:
 
 @kernel
 def fit_room(time, plan):
-    """Arrays for a strip: weights and weighted values at each date, sums of both, factor, rank, and doubt about it."""
+    """Arrays for a strip: basis, weights and weighted values at its dates, sums of both, factor, rank, and doubt about it."""
     terms, rows = plan.first.shape[0], plan.basis.shape[1] + 2
     sums = scratch(rows * STRIP, np.float64)
     sums[:] = 0.0
     weight, product = scratch(time * LANES, np.float64), scratch(time * LANES, np.float64)
     right, factor = scratch((terms + GROUP) * STRIP, np.float64), scratch(terms * terms * STRIP, np.float64)
-    return weight, product, sums, right, factor, scratch(STRIP, np.float64), scratch(STRIP, np.float64)
+    basis = scratch(plan.basis.size, np.float64).reshape(plan.basis.shape)
+    return basis, weight, product, sums, right, factor, scratch(STRIP, np.float64), scratch(STRIP, np.float64)
 
 
 @kernel
-def fit_strip(values, weights, plan, room, out, to):
-    """Fit a strip, arrays of (time, STRIP), and write its coefficients to ``out[:, to : to + STRIP]``."""
-    weight, product, sums, right, factor, rank, doubt = room
-    terms = plan.first.shape[0]
+def fit_strip(values, weights, date, kept, plan, room, out, to):
+    """Fit a strip, arrays of (dates, STRIP) without NaN, and write its coefficients to ``out[:, to : to + STRIP]``.
+
+    The first `kept` of its dates are those with weight; `date` says which of the plan's they are.
+    """
+    compact, weight, product, sums, right, factor, rank, doubt = room
+    terms, basis = plan.first.shape[0], plan.basis
+    if kept < len(basis):
+        for t in range(kept):
+            for row in range(basis.shape[1]):
+                compact[t, row] = basis[date[t], row]
+        basis = compact
     for at in range(0, STRIP, LANES):
-        _weigh(values, weights, at, weight, product, sums, right)
+        _weigh(values, weights, at, kept, weight, product, sums, right)
         for row in range(0, 2 * (terms - 1), GROUP):
-            _add(weight, plan.basis, row, sums, at)
+            _add(weight, basis, kept, row, sums, at)
         for row in range(0, terms - 1, GROUP):
-            _add(product, plan.basis, row, right, at)
+            _add(product, basis, kept, row, right, at)
     if _factorise(sums, plan.first, plan.second, plan.sign, factor, rank, doubt):
         for at in range(0, STRIP, LANES):
             if doubt[at : at + LANES].any():
-                _shorten(values, weights, plan.order, plan.phase, at, doubt, rank)
+                _shorten(weights, date, kept, plan.order, plan.phase, at, doubt, rank)
     _solve(factor, rank, right, terms)
     known = load(sums, 0, STRIP) > spread(0.0, STRIP)
     for i in range(terms):
@@ -205,15 +218,14 @@ def fit_strip(values, weights, plan, room, out, to):
 
 
 @kernel
-def _weigh(values, weights, at, weight, product, sums, right):
-    """Weights, 0 where there is no value, and weighted values of `LANES` pixels, and the sums of both."""
+def _weigh(values, weights, at, kept, weight, product, sums, right):
+    """Weights and weighted values of `LANES` pixels, and the sums of both."""
     none = spread(0.0, LANES)
     whole, constant = none, none
-    for t in range(weight.size // LANES):
-        value = convert(load(values, t * STRIP + at, LANES), np.float64)
-        valid = value == value
-        w = select(valid, convert(load(weights, t * STRIP + at, LANES), np.float64), none)
-        weighted = w * select(valid, value, none)
+    for t in range(kept):
+        # Weights of 8 and 16 bits are exact as float32, from which the way to float64 is shorter.
+        w = convert(convert(load(weights, t * STRIP + at, LANES), values.dtype), np.float64)
+        weighted = w * convert(load(values, t * STRIP + at, LANES), np.float64)
         store(weight, t * LANES, w)
         store(product, t * LANES, weighted)
         whole = whole + w
@@ -223,10 +235,10 @@ def _weigh(values, weights, at, weight, product, sums, right):
 
 
 @kernel
-def _add(numbers, basis, row, out, at):
+def _add(numbers, basis, kept, row, out, at):
     """Sums over time of the products with `GROUP` rows of the basis, for `LANES` pixels."""
     a = b = c = d = e = f = spread(0.0, LANES)
-    for t in range(basis.shape[0]):
+    for t in range(kept):
         number, column = load(numbers, t * LANES, LANES), t * basis.shape[1] + row
         a = a + repeat(basis, column, LANES) * number
         b = b + repeat(basis, column + 1, LANES) * number
@@ -278,14 +290,18 @@ def _factorise(sums, first, second, sign, factor, rank, doubt):
 
 
 @kernel
-def _shorten(values, weights, order, phase, at, doubt, rank):
+def _shorten(weights, date, kept, order, phase, at, doubt, rank):
     """Leave only the constant to doubtful pixels whose dates lie within the shortest arc of the year, of `LANES` pixels."""
     none, never = spread(0.0, LANES), spread(2.0, LANES)
     first, last, gap = never, never, none
+    place = np.full(order.size, -1)
+    for t in range(kept):
+        place[date[t]] = t
     for i in range(order.size):
+        if place[order[i]] < 0:
+            continue
         now = repeat(phase, i, LANES)
-        value, w = load(values, order[i] * STRIP + at, LANES), load(weights, order[i] * STRIP + at, LANES)
-        seen = (value == value) & (convert(w, np.float64) > none)
+        seen = convert(load(weights, place[order[i]] * STRIP + at, LANES), np.float64) > none
         gap = select(seen & (now - last > gap), now - last, gap)
         first = select(seen & (first == never), now, first)
         last = select(seen, now, last)
@@ -314,13 +330,29 @@ def _solve(factor, rank, right, terms):
 
 @kernel
 def _fit(values, weights, plan, out):
-    """Fit all pixels, strip by strip: each is copied, because its dates lie far apart."""
+    """Fit all pixels, strip by strip."""
     time, pixels = values.shape
-    room = fit_room(time, plan)
+    room, date = fit_room(time, plan), np.empty(time, np.int64)
     value, weight = scratch(time * STRIP, values.dtype), scratch(time * STRIP, weights.dtype)
     for start in range(0, pixels, STRIP):
         at = min(start, pixels - STRIP)
-        for t in range(time):
-            store(value, t * STRIP, load(values, t * pixels + at, STRIP))
-            store(weight, t * STRIP, load(weights, t * pixels + at, STRIP))
-        fit_strip(value, weight, plan, room, out, at)
+        kept = _gather(values, weights, at, value, weight, date)
+        fit_strip(value, weight, date, kept, plan, room, out, at)
+
+
+@kernel
+def _gather(values, weights, at, value, weight, date):
+    """Values and weights of a strip, both 0 where there is no value or no weight, and the number of dates with weight."""
+    nothing, none = spread(value.dtype.type(0), STRIP), spread(weight.dtype.type(0), STRIP)
+    stride, kept = values.shape[1], 0
+    for t in range(date.size):
+        prefetch(values, at + t * stride + AHEAD, STRIP)
+        prefetch(weights, at + t * stride + AHEAD, STRIP)
+        v = load(values, at + t * stride, STRIP)
+        w = select(v == v, load(weights, at + t * stride, STRIP), none)
+        if largest(w > none):
+            store(value, kept * STRIP, select(w > none, v, nothing))
+            store(weight, kept * STRIP, w)
+            date[kept] = t
+            kept += 1
+    return kept

@@ -13,20 +13,30 @@ import numpy as np
 
 from imperv.layers.harmonic_plan import fit_plan
 from imperv.layers.harmonics import fit_harmonics, fit_room, fit_strip
-from imperv.layers.kernels.lanes import STRIP, convert, kernel, load, scratch, select, spread, store, widened
-from imperv.layers.quantiles import (
-    checked_shares,
+from imperv.layers.kernels.lanes import (
+    STRIP,
+    convert,
+    kernel,
+    largest,
+    load,
+    scratch,
+    select,
+    spread,
+    store,
+    widened,
+)
+from imperv.layers.kernels.quantiles import (
+    PIECE,
     extent,
-    float_key,
     gather_integers,
     nothing,
+    put_float,
     reduce_floats,
     reduce_integers,
     see,
     strip_room,
-    target_tables,
-    weighted_quantile,
 )
+from imperv.layers.quantiles import checked_shares, target_tables, weighted_quantile
 from imperv.layers.reflectance import NO_DATA, ndvi
 
 _NONE = np.uint16(NO_DATA)
@@ -109,7 +119,7 @@ def yearly_ndvi(
     bands, observations = np.empty((2, rows * width), np.uint16), np.empty(rows * width, np.uint16)
     index, coefficients = np.empty((1, rows * width), np.float32), np.empty((2 * degree + 1, rows * width), np.float32)
     _reduce_and_fit(
-        red, nir, red_weights, nir_weights, np.uint16(clear_weight), shares, target_tables(shares), plan,
+        red, nir, red_weights, nir_weights, np.uint8(clear_weight), shares, target_tables(shares), plan,
         bands, index.view(np.uint32), coefficients, observations,
     )  # fmt: skip
     planes = (a.reshape(-1, rows, width)[..., :columns] for a in (bands, index, observations))
@@ -161,7 +171,7 @@ def _one_after_the_other(
 @kernel
 def _reduce(values, weights, shares, tables, out):
     rows, time, columns = values.shape
-    room = strip_room(time, out)
+    room = strip_room(time, out, weights, weights, out)
     for y in range(rows):
         for start in range(0, columns, STRIP):
             x = min(start, columns - STRIP)
@@ -173,8 +183,8 @@ def _reduce(values, weights, shares, tables, out):
 def _reduce_and_fit(red, nir, red_weights, nir_weights, clear, shares, tables, plan, bands, index, coefficients, observations):
     """All statistics strip by strip: what follows the first reading of a strip finds it in the cache of the core."""
     rows, time, columns = red.shape
-    room, fitting = strip_room(time, bands), fit_room(time, plan)
-    value, lower, rest = scratch(time * STRIP, np.float32), scratch(time * STRIP, np.uint16), scratch(time * STRIP, np.uint16)
+    room, fitting = strip_room(time, bands, red_weights, red_weights, bands), fit_room(time, plan)
+    floats, value = strip_room(time, index, red_weights, red_weights, bands), scratch(time * STRIP, np.float32)
     for y in range(rows):
         for start in range(0, columns, STRIP):
             x = min(start, columns - STRIP)
@@ -183,39 +193,42 @@ def _reduce_and_fit(red, nir, red_weights, nir_weights, clear, shares, tables, p
             reduce_integers(within, _NONE, _NONE, shares[:1], tables[:1], room, bands[:1], to)
             within = gather_integers(nir, nir_weights, at, columns, _NONE, _NONE, room)
             reduce_integers(within, _NONE, _NONE, shares[:1], tables[:1], room, bands[1:], to)
-            within = _gather_ndvi(red, nir, red_weights, nir_weights, at, columns, room, lower, value)
-            reduce_floats(within, _NAN, shares[1:], tables[1:], room, lower, rest, index, to)
-            fit_strip(value, room[1], plan, fitting, coefficients, to)
-            _count(room[1], clear, observations, to)
+            within = _gather_ndvi(red, nir, red_weights, nir_weights, at, columns, floats, value)
+            reduce_floats(within, _NAN, shares[1:], tables[1:], floats, index, to)
+            fit_strip(value, floats.weight, floats.date, within[0], plan, fitting, coefficients, to)
+            _count(floats.weight, within[0], time, clear, observations, to)
 
 
 @kernel
-def _gather_ndvi(red, nir, red_weights, nir_weights, at, stride, room, lower, value):
-    """Like `quantiles.gather_floats`, of the index between two bands, which is kept as `value` too."""
-    keys, weight, total, _, _, _ = room
-    none = spread(_NONE, STRIP)
-    seen = nothing(none)
-    for t in range(keys.size // STRIP):
-        r, n = load(red, at + t * stride, STRIP), load(nir, at + t * stride, STRIP)
-        red_weight, nir_weight = load(red_weights, at + t * stride, STRIP), load(nir_weights, at + t * stride, STRIP)
-        w = convert(select(red_weight < nir_weight, red_weight, nir_weight), np.uint16)
-        w = select((r != none) & (n != none), w, none)
-        dark, bright = convert(r, np.float32), convert(n, np.float32)
-        index = (bright - dark) / (bright + dark)
-        key = float_key(index)
-        upper = convert(key >> spread(np.uint32(16), STRIP), np.uint16)
-        store(value, t * STRIP, index)
-        store(keys, t * STRIP, upper)
-        store(lower, t * STRIP, convert(key, np.uint16))
-        store(weight, t * STRIP, w)
-        seen = see(seen, upper, w, none)
-    return extent(seen, total)
+def _gather_ndvi(red, nir, red_weights, nir_weights, at, stride, room, value):
+    """Like `gather_floats` of the kernels of quantiles, of the index between two bands, which is kept as `value` too."""
+    absent, none = spread(_NONE, STRIP), spread(np.uint8(0), STRIP)
+    seen, kept = nothing(room), 0
+    for t in range(room.date.size):
+        first = at + t * stride
+        red_weight, nir_weight = load(red_weights, first, STRIP), load(nir_weights, first, STRIP)
+        w = select(red_weight < nir_weight, red_weight, nir_weight)
+        w = select((load(red, first, STRIP) != absent) & (load(nir, first, STRIP) != absent), w, none)
+        if largest(w > none):
+            for part in range(0, STRIP, PIECE):
+                dark, bright = load(red, first + part, PIECE), load(nir, first + part, PIECE)
+                # A sum of zero gives no number; its weight is 0, and a fit multiplies by it.
+                dark, bright = convert(dark, np.float32), convert(bright, np.float32)
+                index = (bright - dark) / (bright + dark)
+                index = select(index == index, index, spread(np.float32(0), PIECE))
+                store(value, kept * STRIP + part, index)
+                put_float(index, room, kept * STRIP + part)
+            room.date[kept] = t
+            seen = see(seen, w, room, kept)
+            kept += 1
+    return extent(seen, room, kept)
 
 
 @kernel
-def _count(weight, least, out, to):
-    """Number of dates with at least that weight."""
-    count, one, none = spread(_NONE, STRIP), spread(np.uint16(1), STRIP), spread(_NONE, STRIP)
-    for t in range(weight.size // STRIP):
+def _count(weight, kept, time, least, out, to):
+    """Number of dates with at least that weight; those that were not kept have none."""
+    one, none = spread(np.uint16(1), STRIP), spread(np.uint16(0), STRIP)
+    count = spread(np.uint16(0 if least > 0 else time - kept), STRIP)
+    for t in range(kept):
         count = count + select(load(weight, t * STRIP, STRIP) >= spread(least, STRIP), one, none)
     store(out, to, count)

@@ -187,6 +187,31 @@ def test_scale_of_weights_and_order_of_dates_do_not_matter(scale, seed):
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.nanmax(np.abs(expected))))
 
 
+def test_dates_without_weight_are_as_if_absent():
+    """Whatever value they have, and whether all neighbours lack them or some."""
+    values, weights, time = random_year(23, shape=(2, 128))
+    absent = np.arange(40) % 4 == 0
+    weights[absent, :, :64] = 0
+    weights[absent, :, 64::2] = 0
+    expected = fit_harmonics(values[~absent], weights[~absent], time[~absent])
+    values[0] = np.inf
+    weights[0] = 0
+    found = fit_harmonics(values, weights, time)
+    np.testing.assert_array_equal(found[..., :64], expected[..., :64])
+    np.testing.assert_array_equal(found[..., 64::2], expected[..., 64::2])
+    assert np.any(found[..., 65::2] != expected[..., 65::2])
+
+
+def test_dates_of_a_few_weeks_among_such_as_no_pixel_has():
+    rng = np.random.default_rng(24)
+    time = rng.permutation(np.arange(73) / 73)
+    values = rng.normal(0.5, 0.02, (73, 1, 64)).astype(np.float32)
+    weights = np.where(((time - 0.93) % 1 > 0.16)[:, None, None], 0, rng.integers(1, 50, values.shape))
+    fitted = fit_harmonics(values, weights, time)
+    assert np.all(fitted[1:] == 0)
+    np.testing.assert_allclose(fitted[0], np.average(values, axis=0, weights=weights), atol=1e-6)
+
+
 def test_no_dates_give_no_data():
     fitted = fit_harmonics(np.empty((0, 2, 2), np.float32), np.empty((0, 2, 2), np.int16), np.empty(0))
     assert fitted.shape == (7, 2, 2)

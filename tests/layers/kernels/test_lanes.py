@@ -16,8 +16,11 @@ from imperv.layers.kernels import lanes
 from imperv.layers.kernels.lanes import (
     bits,
     convert,
+    interleave,
     largest,
     load,
+    pairs,
+    prefetch,
     repeat,
     root,
     scratch,
@@ -172,6 +175,34 @@ def test_bit_patterns():
     a, out = numbers(np.float32, 6)[0], np.empty(LANES, np.uint32)
     see(a, out)
     np.testing.assert_array_equal(out, a.view(np.uint32))
+
+
+def test_neighbours_become_pairs_and_two_vectors_one():
+    @njit
+    def pair(a, out):
+        store(out, 0, pairs(load(a, 0, 16)))
+
+    @njit
+    def mix(a, b, out):
+        store(out, 0, interleave(load(a, 0, 8), load(b, 0, 8)))
+
+    a, out = np.arange(240, 256, dtype=np.uint8), np.empty(8, np.uint16)
+    pair(a, out)
+    np.testing.assert_array_equal(out, a[::2] + 256 * a[1::2].astype(np.uint16))
+    mixed = np.empty(16, np.uint16)
+    mix(out, out + np.uint16(1), mixed)
+    np.testing.assert_array_equal(mixed, np.stack([out, out + 1], axis=1).ravel())
+
+
+def test_what_is_prefetched_may_lie_outside():
+    @njit
+    def ask(a, at):
+        prefetch(a, at, 64)
+
+    a = np.arange(10, dtype=np.float64)
+    for at in (0, 5, 10**12, -(10**12)):
+        ask(a, at)
+    np.testing.assert_array_equal(a, np.arange(10))
 
 
 @njit
