@@ -1,27 +1,32 @@
 """A full tile of 10 000 x 10 000 pixels after pre-processing, through the real tasks and the real store.
 
-The inputs are made up block by block and written as the nodes before would leave them. Every step is timed in a process of its own:
-`python -m benchmarks.full_tile FOLDER NODE...`.
+The inputs are made up block by block and written as the nodes before would leave them. Every step runs in a process of its own,
+which is this module with the step's nodes: `python -m benchmarks.full_tile FOLDER NODE...`. Without them all steps run in turn and
+a table is printed: `python -m benchmarks.full_tile [FOLDER]`, ten minutes and 8 GB of disk; inputs in a named folder are kept.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.processes import told_by
+import imperv.flows  # noqa: F401 - what every process of a production assumes of its environment
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.tasks.delivery.delivery import deliver, delivered_symbols
-from imperv.tasks.engine import measured
+from imperv.tasks.delivery.delivery import deliver, delivered_symbols, places_of
+from imperv.tasks.engine import Usage, measured
+from imperv.tasks.imperviousness.assessment.maps import maps_of_files, validate
+from imperv.tasks.imperviousness.checks.verifying import require_local, verify
 from imperv.tasks.imperviousness.report.tile import write_tile_report
 from imperv.tasks.job import Job, attributes, report, summarise, utc_now
 from imperv.tasks.nodes import make_node
@@ -34,7 +39,7 @@ SMALL = (4_400_000, 2_698_000, 4_402_000, 2_700_000)
 """A window on which a process compiles, or loads what was compiled, before it measures."""
 MEMORY, WORKERS = "4 GiB", 2
 DELIVERED = "deliver:"
-REPORT = "report"
+REPORT, VERIFY, VALIDATE = "report", "verify", "validate"
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shift of the features between two years", ("PP_shift",)),
@@ -59,33 +64,29 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("delivery of a 10 m layer, check included", (f"{DELIVERED}IMD_now",)),
     ("delivery of the other 17", tuple(DELIVERED + symbol for symbol in delivered_symbols() if symbol != "IMD_now")),
     ("report of everything", (REPORT,)),
+    ("verification of the 18 files", (VERIFY,)),
+    ("validation of IMD_now against a raster of 10 m", (VALIDATE,)),
 )  # fmt: skip
 """What is told, and the nodes that it is made of, in order."""
 
 
-def full_tile_lines() -> list[tuple[str, float, float]]:
-    """Seconds and highest resident memory of every step.
-
-    Returns
-    -------
-    list of (str, float, float)
-        Step, seconds, and GiB of the whole process, libraries included. Takes ten minutes and 8 GB of disk.
-    """
-    lines = []
-    with tempfile.TemporaryDirectory(prefix="imperv-tile-") as name:
-        folder = Path(name)
-        for job in (_job(folder, small=True), _job(folder)):
-            for symbol, make in INPUTS.items():
+def table(folder: Path) -> None:
+    """Print seconds, processor seconds and highest resident memory, libraries included, of the process of every step."""
+    for job in (_job(folder, small=True), _job(folder)):
+        for symbol, make in INPUTS.items():
+            if job.record(symbol) is None:
                 _put(job, symbol, make)
-        for what, nodes in STEPS:
-            seconds, peak, size = told_by("benchmarks.full_tile", folder, *nodes)
-            lines.append((f"{what}, {size / 1e6:.1f} MB" if size else what, seconds, peak / 2**30))
-    return lines
+    print("| step, 10 000 x 10 000 pixels | s | processor s | peak GiB of the process |\n|---|---|---|---|")
+    for what, nodes in STEPS:
+        command = [sys.executable, "-m", "benchmarks.full_tile", str(folder), *nodes]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1])
+        found = Usage(**json.loads(done.stdout.splitlines()[-1]))
+        print(f"| {what} | {found.seconds:.1f} | {found.cpu_seconds:.1f} | {found.peak_memory / 2**30:.2f} |", flush=True)
 
 
 def _job(folder: Path, small: bool = False) -> Job:
     place = folder / ("small" if small else "full")
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     (place / "production.toml").write_text(
         f'tiles = ["{TILE}"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "none"\n'
         f'[engine]\nworkers = {WORKERS}\nmemory = "{MEMORY}"\n' + (f"[area]\nbbox = {list(SMALL)}\n" if small else "")
@@ -93,17 +94,20 @@ def _job(folder: Path, small: bool = False) -> Job:
     return Job.of(Production.read(place), TILE)
 
 
-def _run(job: Job, nodes: Sequence[str]) -> int:
-    """Do it; bytes of the report, 0 if it was not asked for."""
-    size = 0
+def _run(job: Job, nodes: Sequence[str]) -> None:
     for node in nodes:
         if node.startswith(DELIVERED):
             deliver(job, node.removeprefix(DELIVERED))
         elif node == REPORT:
-            size = job.store.measure(write_tile_report(job))[1]
+            write_tile_report(job)
+        elif node == VERIFY:
+            files = verify([require_local(job)])
+            assert files and all(finding.ok for findings in files.values() for finding in findings), files
+        elif node == VALIDATE:
+            path = job.store.full(places_of(job, "IMD_now").tif)
+            validate(maps_of_files([path], "IMD_now"), "IMD_now", path)
         else:
             make_node(job, node)
-    return size
 
 
 # inputs -----------------------------------------------------------------------------------------------------------
@@ -199,9 +203,19 @@ def _put(job: Job, symbol: str, make: Callable[[Block], dict[str, np.ndarray]]) 
     job.store.write_record(place.record, with_measured(record, job.store))
 
 
-if __name__ == "__main__":
-    _run(_job(Path(sys.argv[1]), small=True), sys.argv[2:])
-    whole = _job(Path(sys.argv[1]))
+def main(arguments: Sequence[str]) -> None:
+    """All steps with a table, or the nodes of one with its `Usage` as JSON."""
+    if len(arguments) < 2:
+        with tempfile.TemporaryDirectory(prefix="imperv-tile-") as name:
+            table(Path(arguments[0] if arguments else name))
+        return
+    folder, nodes = Path(arguments[0]), arguments[1:]
+    _run(_job(folder, small=True), nodes)
+    whole = _job(folder)
     with measured(0.01) as usage:
-        size = _run(whole, sys.argv[2:])
-    print(json.dumps([usage.seconds, usage.peak_memory, size]))
+        _run(whole, nodes)
+    print(json.dumps(asdict(usage)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

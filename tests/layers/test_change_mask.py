@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import ValidationError
 from scipy import ndimage
 
+from imperv.layers import change_mask as change_mask_module
 from imperv.layers.change_mask import ChangeMaskParameters, change_mask, sieve_mask, threshold_mask, thresholds
 from imperv.layers.harmonics import fit_harmonics
 from imperv.layers.reflectance import ndvi
@@ -98,6 +99,33 @@ def test_equals_scipy_labels(seed, lower, upper, sieve):
     expected = reference(values, lower, upper, sieve)
     assert 0 < np.count_nonzero(expected == 1) < np.count_nonzero(values >= np.nanpercentile(values, lower)) + 1
     assert np.array_equal(change_mask(values, lower, upper, sieve), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 64])
+def test_strips_leave_no_trace(monkeypatch, rows):
+    """Patches that wind through many strips, and meet in a later one, are what they are on the whole array."""
+    values = smooth_noise(5)
+    values[:, ::40] = 0
+    raw = threshold_mask(values, *thresholds(values, 60, 99.5))
+    whole = sieve_mask(raw, 30)
+    assert np.array_equal(whole, reference(values, 60, 99.5, 30))
+    monkeypatch.setattr(change_mask_module, "STRIP", rows)
+    assert np.array_equal(sieve_mask(raw, 30), whole)
+
+
+@given(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 0, 1, 2, 255])),
+    st.integers(1, 4),
+)
+def test_strips_are_those_of_scipy_labels(raw, rows):
+    labels, count = ndimage.label((raw == 1) | (raw == 2), structure=np.ones((3, 3)))
+    expected = np.where(raw == 255, 255, 0).astype(np.uint8)
+    for label in range(1, count + 1):
+        patch = labels == label
+        expected[patch] = patch.sum() >= 4 and (raw[patch] == 2).any()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(change_mask_module, "STRIP", rows)
+        assert np.array_equal(sieve_mask(raw, 4), expected)
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 0, 1, 2, 255])))

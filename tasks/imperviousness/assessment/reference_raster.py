@@ -23,8 +23,8 @@ from imperv.tasks.scenes.reading import warp
 BLOCK_METRES = 1000
 """Edge of the blocks, metres: our choice, beyond which errors of neighbouring pixels are hardly correlated."""
 
-STRIP_METRES = 5_000
-"""Height of a strip, whole blocks."""
+STRIP_METRES = BLOCK_METRES
+"""Height of a strip, whole blocks: some ten values of eight bytes are held of its every pixel."""
 
 
 def sample_of_raster(source: Source, reference: rasterio.DatasetReader, legend: Reading, path: Path) -> tuple[Sample, np.ndarray]:

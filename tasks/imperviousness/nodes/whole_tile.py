@@ -1,7 +1,7 @@
 """Layers that need the whole tile: thresholds and connected components of the change mask (ATBD 4.2.5).
 
 Percentiles are of the tile, from passes over the blocks. A patch must not be cut at a block edge, so that components
-need the whole tile: 0.7 GB at 10 000 x 10 000 pixels.
+need the whole tile: 0.2 GB of codes at 10 000 x 10 000 pixels, and nine bytes for each of their patches.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import zarr
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
-from imperv.layers.change_mask import counted_thresholds, sieve_mask, threshold_mask
+from imperv.layers.change_mask import STRIP, counted_thresholds, sieve_mask, threshold_mask
 from imperv.layers.kernels.percentiles import count_digits
 from imperv.tasks.errors import WorkError
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.memory import block_bytes
 
-BYTES_PER_PIXEL = {"CHM": 7.5}
-"""Projected memory of layers that hold a tile: codes and a copy, int32 labels, and OpenCV's table or the sizes of the patches."""
+BYTES_PER_PIXEL, BYTES_PER_STRIP_PIXEL = 4.5, 6
+"""Projected memory of CHM: codes, mask and the most patches there can be; candidates, labels and OpenCV's table of a strip."""
 
 COUNTERS = 8 * 2**20
 """Projected memory of the counters of a row of blocks: up to four prefixes, those added to them, and those of other rows."""
@@ -85,10 +85,15 @@ def make_chm_raw(job: Job, layer: Layer) -> Made:
     return Made(digest, {**statistics, "lower": low, "upper": high})
 
 
+def sieve_bytes(rows: int, columns: int) -> int:
+    """Projected memory of the patches of so many pixels."""
+    return int(columns * (rows * BYTES_PER_PIXEL + min(rows, STRIP) * BYTES_PER_STRIP_PIXEL))
+
+
 def make_chm(job: Job, layer: Layer) -> Made:
     """CHM: patches that pass the upper threshold and are large enough; InputError if the tile does not fit into memory."""
     rows, columns = job.grid(layer.resolution).shape
-    job.engine.at_once(int(rows * columns * BYTES_PER_PIXEL[layer.symbol]), layer.symbol)
+    job.engine.at_once(sieve_bytes(rows, columns), layer.symbol)
     mask = sieve_mask(job.array("CHM_raw")[:], job.production.parameters.change_mask.sieve)
     with job.store.writing_arrays(
         job.place(layer.symbol), job.grid(layer.resolution), layer.resolution, layer.variables, attributes(job, layer)

@@ -1,6 +1,7 @@
 """Maps against points and rasters: what NumPy finds in the same pixels, per tile and for all, and what is said of bad input."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -165,6 +166,20 @@ def test_a_raster_is_compared_pixel_by_pixel(tmp_path):
     residual = wrong - e.bias.value * n
     assert e.bias.se == pytest.approx(np.sqrt(4 / 3 * ((residual - residual.mean()) ** 2).sum()) / n.sum())
     assert found.notes == (f"the reference covers {100 * both.sum() / (mapped != 255).sum():.1f} % of the map",)
+
+
+def test_memory_of_a_raster_does_not_grow_with_its_height(tmp_path):
+    """Four times the rows hold no more at once than the strip of one block."""
+    peaks = []
+    for rows in (200, 800):
+        mapped = np.tile(land(7)[0], (rows // 200, 2))
+        maps = maps_of_files([write(tmp_path / str(rows), array=mapped)], "IMD_now")
+        reference = raster(tmp_path / f"{rows}.tif", mapped)
+        tracemalloc.start()
+        validate(maps, "IMD", reference)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_a_finer_raster_is_averaged(tmp_path):
