@@ -122,7 +122,13 @@ def simulate(
 
 
 def write_production(
-    out: Path, tiles: Sequence[str], years: tuple[int, int], area: str, folder: str = "", more: str = ""
+    out: Path,
+    tiles: Sequence[str],
+    years: tuple[int, int],
+    area: str,
+    folder: str = "",
+    more: str = "",
+    footprints: str = "footprints.geojson",
 ) -> Path:
     """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML."""
     path = out / "production.toml"
@@ -145,7 +151,7 @@ imd_then = "{folder}reference/imd_then.tif"
 ibu_then = "{folder}reference/ibu_then.tif"
 clcplus_then = "{folder}reference/clcplus_then.tif"
 clcplus_now = "{folder}reference/clcplus_now.tif"
-footprints = ["{folder}reference/footprints.geojson"]
+footprints = ["{folder}reference/{footprints}"]
 {more}""",
         encoding="utf-8",
     )
