@@ -130,8 +130,11 @@ def write_production(
     more: str = "",
     footprints: str = "footprints.geojson",
 ) -> Path:
-    """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML."""
-    path = out / "production.toml"
+    """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML.
+
+    Without `area` the tiles are whole.
+    """
+    path, chapter = out / "production.toml", f"\n[area]\n{area}\n" if area else ""
     path.write_text(
         f"""tiles = {json.dumps(list(tiles))}
 store = "store"
@@ -139,10 +142,7 @@ store = "store"
 [periods]
 then = "{years[0]}"
 now = "{years[1]}"
-
-[area]
-{area}
-
+{chapter}
 [scenes]
 catalogue = "{folder}items.json"
 

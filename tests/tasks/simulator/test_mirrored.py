@@ -13,9 +13,12 @@ import rasterio.vrt
 from rasterio.windows import from_bounds
 
 from imperv.grids import Tile
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 from imperv.tasks.simulator import simulate_mirrored
 from imperv.tasks.simulator.granules import real_granules
 from imperv.tasks.simulator.sampling import fold
+from imperv.tasks.simulator.simulation import write_production
 
 SIZE, EDGE = 300, 144
 
@@ -131,6 +134,13 @@ def test_a_call_that_was_killed_goes_on(folder):
     assert items(folder) == wanted
     assert [p.read_bytes() for p in mine] == before
     assert {p: p.stat().st_mtime_ns for p in others} == others
+
+
+def test_a_whole_tile_has_no_area(tmp_path):
+    (tmp_path / "items.json").write_text("{}")
+    production = Production.read(write_production(tmp_path, ["E42N26"], (2018, 2021), "", footprints="footprints.geojsonl"))
+    assert Job.of(production, "E42N26").grid(10).shape == (10_000, 10_000)
+    assert production.references.footprints[0].endswith("reference/footprints.geojsonl")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
