@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
 from imperv.layers.network.prediction import CPU_BYTES
 from imperv.layers.network.training import PASSES, STEPS
@@ -43,7 +46,7 @@ def training_cost(job: Job, layer: Layer) -> Cost:
 
 
 def prediction_cost(job: Job, layer: Layer) -> Cost:
-    """Of a tile with neighbours all around."""
+    """Of a tile whose neighbours in the production are trained."""
     unet = job.production.parameters.unet
     repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
     seconds = pixels_of(job) * repeated * _members(job) * _size(job) * PREDICT_NS / 1e9
@@ -74,9 +77,16 @@ DISTANCE_COST = only_for_proxy(by_block(80))
 
 
 def _members(job: Job) -> int:
-    """Networks that predict a tile with neighbours all around."""
-    own, most = job.production.parameters.unet.members, job.production.parameters.ensemble.members
-    return max(own, min(most, own * 9))
+    """Networks that predict a tile once all of its production are trained; where no tiles are named, all around it are."""
+    own, ensemble = job.production.parameters.unet.members, job.production.parameters.ensemble
+    others = _within(job.tile, job.production.tile_names, ensemble.reach) if job.production.tile_names else 8
+    return max(own, min(ensemble.members, own * (1 + others)))
+
+
+@cache
+def _within(tile: Tile, names: tuple[str, ...], reach: float) -> int:
+    """Number of other tiles within `reach` kilometres."""
+    return sum(name != str(tile) and tile.distance(Tile(name)) <= reach * 1000 for name in names)
 
 
 def _size(job: Job) -> float:
