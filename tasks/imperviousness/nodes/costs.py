@@ -9,7 +9,7 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.network.prediction import CPU_BYTES
 from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.engine import RESERVED
-from imperv.tasks.family.costs import BLOCK_BYTES, Cost, CostOf, by_block, pixels_of, resident
+from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
 from imperv.tasks.imperviousness.nodes.predicting import strip_bytes
@@ -26,6 +26,12 @@ BATCHES = 256 * 2**20
 """Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
 TRAINED_BYTE = 1.3
 """Memory over the bytes of the training regions: these, their masks and their normalisation; measured: 1.3."""
+
+FOOTPRINT_NS = 47_000.0
+"""Core nanoseconds to read a building of lines of GeoJSON and to draw it."""
+FOOTPRINTS = 47 / 1e4
+"""Buildings to a pixel of 10 m, the mean of the European Union and Switzerland (202 million, EUBUCCO); how many a tile has is not
+known before they are read, and towns have many times as many."""
 
 PROXY_SAMPLE_NS = 340.0
 """Core nanoseconds to read a pixel's features for the choice of samples."""
@@ -71,6 +77,9 @@ def proxy_training_cost(job: Job, layer: Layer) -> Cost:
     seconds = (pixels * PROXY_SAMPLE_NS + min(pixels, proxy.samples) * proxy.trees * proxy.depth * PROXY_TREE_NS) / 1e9
     return Cost(seconds, resident(job, min(pixels, 1000 * 1000 * job.engine.settings.workers) * BLOCK_BYTES))
 
+
+FOOTPRINTS_COST = by_block(REFERENCE_NS + FOOTPRINTS * FOOTPRINT_NS)
+"""Of a tile with as many buildings as Europe has on average."""
 
 DISTANCE_COST = only_for_proxy(by_block(80))
 """Without the drawing of shapes, whose number is not known here."""
