@@ -1,7 +1,7 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
 Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, only
-when named. What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
+when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -88,4 +88,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:2] == ["whole-tile"]:
+        import_module("benchmarks.whole_tile").main(sys.argv[2:])
+    else:
+        main(sys.argv[1:])

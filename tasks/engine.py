@@ -148,16 +148,21 @@ class Engine:
 
 @dataclass
 class Usage:
-    """Wall and processor seconds and highest resident memory of a stretch of work."""
+    """Wall and processor seconds, highest resident memory, and bytes read and written of a stretch of work."""
 
     seconds: float = 0
     cpu_seconds: float = 0
     peak_memory: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
 
 
 @contextmanager
 def measured(interval: float = 0.05) -> Iterator[Usage]:
-    """Measure what happens inside the block; the memory by sampling every `interval` seconds."""
+    """Measure what the process does inside the block; the memory by sampling every `interval` seconds.
+
+    Bytes are those of system calls, whether the page cache or a disk served them; 0 where the system does not count them.
+    """
     process, usage, stop = psutil.Process(), Usage(), threading.Event()
 
     def watch() -> None:
@@ -165,7 +170,7 @@ def measured(interval: float = 0.05) -> Iterator[Usage]:
             usage.peak_memory = max(usage.peak_memory, process.memory_info().rss)
             stop.wait(interval)
 
-    started, processor = time.perf_counter(), time.process_time()
+    started, processor, moved = time.perf_counter(), time.process_time(), _bytes_moved(process)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -175,3 +180,13 @@ def measured(interval: float = 0.05) -> Iterator[Usage]:
         watcher.join()
         usage.seconds = round(time.perf_counter() - started, 3)
         usage.cpu_seconds = round(time.process_time() - processor, 3)
+        usage.bytes_read, usage.bytes_written = (now - then for now, then in zip(_bytes_moved(process), moved, strict=True))
+
+
+def _bytes_moved(process: psutil.Process) -> tuple[int, int]:
+    """Bytes that a process has read and written."""
+    try:
+        count = process.io_counters()
+    except AttributeError:  # macOS has no such count
+        return 0, 0
+    return getattr(count, "read_chars", 0), getattr(count, "write_chars", 0)

@@ -151,6 +151,8 @@ def make_node(job: Job, symbol: str, force: bool = False) -> tuple[Record, bool]
         seconds=usage.seconds,
         cpu_seconds=usage.cpu_seconds,
         peak_memory=usage.peak_memory,
+        bytes_read=usage.bytes_read,
+        bytes_written=usage.bytes_written,
         software=software(),
         created=utc_now(),
     )

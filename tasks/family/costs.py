@@ -16,8 +16,8 @@ from imperv.tasks.job import Job
 BLOCK_NS = 12.0
 """Core nanoseconds by pixel of 10 m of a tile of layers made block by block that say nothing else."""
 
-REFERENCE_NS = 60.0
-"""Core nanoseconds to bring a pixel of a reference raster to the grid; footprints by their number, which is not known here."""
+REFERENCE_NS = 35.0
+"""Core nanoseconds to bring a pixel of a reference raster to the grid."""
 
 BLOCK_BYTES = 200
 """Bytes by pixel that is computed at once."""

@@ -4,6 +4,7 @@ from imperv.tasks.simulator.archive import write_catalogue, write_scenes
 from imperv.tasks.simulator.granules import Granule, granules
 from imperv.tasks.simulator.landscape import Landscape, build
 from imperv.tasks.simulator.many import simulate_many
+from imperv.tasks.simulator.mirrored import simulate_mirrored
 from imperv.tasks.simulator.references import Truth, truth, write_references, write_truth
 from imperv.tasks.simulator.simulation import VERSION, Simulation, simulate, site_bounds, site_landscape
 
@@ -17,6 +18,7 @@ __all__ = [
     "granules",
     "simulate",
     "simulate_many",
+    "simulate_mirrored",
     "site_bounds",
     "site_landscape",
     "truth",

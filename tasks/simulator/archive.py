@@ -101,7 +101,7 @@ def write_scenes(
     look = traits(land, index)
     items: list[dict[str, Any]] = []
     for number, granule in enumerate(parts):
-        outlines = [_outline(granule, land.extent, seen, corner) for seen in passes]
+        outlines = [granule_outline(granule, land.extent, seen, corner) for seen in passes]
         height = max(256, STRIP // granule.shape[1] // 256 * 256)
         totals = np.zeros((count, 2, 2))  # Cloudy and valid pixels of each processing's SCL.
         for strip, start in enumerate(range(0, granule.shape[0], height)):
@@ -116,7 +116,7 @@ def write_scenes(
                 clouds = weather(seen, elevation, azimuth, land.extent, land.seed)
                 picture = render(land, of, look, seen, clouds, elevation, 1000 * number + strip)
                 for version in versions(seen, index == 1):
-                    folder = out / "scenes" / _name(granule, seen, version)
+                    folder = out / "scenes" / item_id(granule, seen, version)
                     for key, band in ASSETS.items():
                         value = picture.reflectance[band]
                         dn = np.clip(np.rint(value * 1e4) + 1000 * version.shifted, 1, 65535)
@@ -134,7 +134,7 @@ def write_scenes(
             if outlines[k] is not None:
                 for version in versions(seen, index == 1):
                     cloudy, valid = totals[k, version.sequence]
-                    items.append(_item(granule, seen, version, outlines[k], suns[k], cloudy, valid, (lon, lat)))
+                    items.append(stac_item(granule, seen, version, outlines[k], suns[k], cloudy, valid, (lon, lat)))
     return items
 
 
@@ -165,11 +165,12 @@ def write_catalogue(out: Path, items: list[dict[str, Any]]) -> Path:
 def write_tif(path: Path, array: NDArray, left: float, top: float, pixel: float, crs: str, nodata: int) -> None:
     """Write one band as a tiled, deflated GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(path, "w", **_profile(array.shape, array.dtype, left, top, pixel, crs, nodata)) as target:
+    with rasterio.open(path, "w", **profile_of(array.shape, array.dtype, left, top, pixel, crs, nodata)) as target:
         target.write(array, 1)
 
 
-def _profile(shape: tuple[int, ...], dtype: Any, left: float, top: float, pixel: float, crs: str, nodata: int) -> dict:
+def profile_of(shape: tuple[int, ...], dtype: Any, left: float, top: float, pixel: float, crs: str, nodata: int) -> dict:
+    """Options of rasterio for a tiled, deflated GeoTIFF of one band."""
     return {
         "driver": "GTiff", "height": shape[0], "width": shape[1], "count": 1, "dtype": dtype, "crs": crs,
         "nodata": nodata, "transform": from_origin(left, top, pixel, pixel), "compress": "deflate", "predictor": 2,
@@ -181,18 +182,19 @@ def _write_rows(path: Path, array: NDArray, granule: Granule, rows: slice) -> No
     """Write a strip of a granule's asset; the first strip makes the file."""
     pixel = 10 * (rows.stop - rows.start) // array.shape[0]
     shape = granule.shape[0] * 10 // pixel, array.shape[1]
-    profile = _profile(shape, array.dtype, granule.left, granule.top, pixel, f"EPSG:{granule.epsg}", 0)
+    profile = profile_of(shape, array.dtype, granule.left, granule.top, pixel, f"EPSG:{granule.epsg}", 0)
     path.parent.mkdir(parents=True, exist_ok=True)
     opened = rasterio.open(path, "r+") if rows.start else rasterio.open(path, "w", **profile)
     with opened as target:
         target.write(array, 1, window=Window(0, rows.start * 10 // pixel, array.shape[1], array.shape[0]))
 
 
-def _name(granule: Granule, seen: Overpass, version: Version) -> str:
+def item_id(granule: Granule, seen: Overpass, version: Version) -> str:
+    """Id of a STAC item, and the name of its folder."""
     return f"S2{seen.satellite}_{granule.mgrs}_{seen.when:%Y%m%d}_{version.sequence}_L2A"
 
 
-def _outline(granule: Granule, extent: float, seen: Overpass, corner: tuple[float, float]) -> Polygon | None:
+def granule_outline(granule: Granule, extent: float, seen: Overpass, corner: tuple[float, float]) -> Polygon | None:
     """Where a granule of an overpass has data, longitude and latitude; None where it has none."""
     rows, columns = granule.shape
     frame = box(granule.left, granule.top - 10 * rows, granule.left + 10 * columns, granule.top).segmentize(max(500.0, columns))
@@ -218,12 +220,12 @@ def _local(to_laea: Transformer, e: Any, n: Any, corner: tuple[float, float]) ->
     return np.asarray(x) - corner[0], corner[1] - np.asarray(y)
 
 
-def _item(
+def stac_item(
     granule: Granule, seen: Overpass, version: Version, outline: Polygon, sun_at: tuple[float, float], cloudy: float,
     valid: float, place: tuple[float, float],
 ) -> dict[str, Any]:  # fmt: skip
-    """STAC item of a granule, as Earth Search v1 writes it."""
-    name, stamp = _name(granule, seen, version), f"{seen.when:%Y%m%dT%H%M%S}"
+    """STAC item of a granule, as Earth Search v1 writes it; `cloudy` and `valid` count pixels of 20 m."""
+    name, stamp = item_id(granule, seen, version), f"{seen.when:%Y%m%dT%H%M%S}"
     absolute = 13_000 + (seen.when.date() - dt.date(2018, 1, 1)).days * 143 // 10  # 14.3 orbits a day.
     published = f"{version.produced + dt.timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
     number = version.baseline.replace(".", "")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy.sparse import csr_array
+from shapely.geometry import Polygon, box
 
 from imperv.tasks.simulator.shapes import CELL, Drawing
 
@@ -22,6 +23,9 @@ OVERLAP = 300.0
 
 ZONE_REACH = 15_000.0
 """A zone border this near to the site brings granules of both zones, metres."""
+
+SQUARE, EXTENT = 100_000, 109_800
+"""Edges of the squares of MGRS and of the granules named after them, metres."""
 
 PSF_SIGMA = 0.49
 """Blur of the instrument, pixels: the Gaussian whose transfer at the Nyquist frequency is 0.3 (MSI: 0.15 to 0.30)."""
@@ -100,6 +104,32 @@ def granules(bounds: tuple[int, int, int, int]) -> list[Granule]:
         x0, y1 = math.floor((e.min() - 40) / 60) * 60, math.ceil((n.max() + 40) / 60) * 60
         columns, rows = 6 * math.ceil((e.max() + 40 - x0) / 60), 6 * math.ceil((y1 - n.min() + 40) / 60)
         found.append(Granule(name, 32600 + zone, x0, y1, (rows, columns)))
+    return found
+
+
+def real_granules(bounds: tuple[int, int, int, int]) -> list[Granule]:
+    """All granules of 109.8 km that a site of one UTM zone touches, as the tiling grid of Sentinel-2 has them.
+
+    `bounds` are EPSG:3035 metres. ValueError for a site that a border of zones crosses.
+    """
+    left, bottom, right, top = bounds
+    x, y = box(left, bottom, right, top).segmentize((right - left) / 32).exterior.coords.xy
+    lon, lat = transformer("EPSG:3035", "EPSG:4326").transform(np.asarray(x), np.asarray(y))
+    (zone, *others) = {int((value + 180) // 6) + 1 for value in lon}
+    if others:
+        raise ValueError(f"site {bounds} lies in more than one UTM zone")
+    site = Polygon(zip(*_to_utm(zone).transform(lon, lat), strict=True))
+    back = transformer(f"EPSG:{32600 + zone}", "EPSG:4326")
+    west, south, east, north = (int(value // SQUARE) for value in site.bounds)
+    found = []
+    for row in range(north, south - 2, -1):
+        for column in range(west - 1, east + 1):
+            # Corners are those of the squares, drawn out to multiples of 60 m.
+            e, n = column * SQUARE // 60 * 60, -(-(row + 1) * SQUARE // 60) * 60
+            if box(e, n - EXTENT, e + EXTENT, n).intersection(site).area > 0:
+                middle = (column + 0.5) * SQUARE, (row + 0.5) * SQUARE
+                name = _square(zone, back.transform(*middle)[1], *middle)
+                found.append(Granule(name, 32600 + zone, e, n, (EXTENT // 10, EXTENT // 10)))
     return found
 
 

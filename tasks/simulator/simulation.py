@@ -122,10 +122,19 @@ def simulate(
 
 
 def write_production(
-    out: Path, tiles: Sequence[str], years: tuple[int, int], area: str, folder: str = "", more: str = ""
+    out: Path,
+    tiles: Sequence[str],
+    years: tuple[int, int],
+    area: str,
+    folder: str = "",
+    more: str = "",
+    footprints: str = "footprints.geojson",
 ) -> Path:
-    """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML."""
-    path = out / "production.toml"
+    """Write the production file of simulated tiles, whose files lie in `folder`; `area` and `more` are lines of TOML.
+
+    Without `area` the tiles are whole.
+    """
+    path, chapter = out / "production.toml", f"\n[area]\n{area}\n" if area else ""
     path.write_text(
         f"""tiles = {json.dumps(list(tiles))}
 store = "store"
@@ -133,10 +142,7 @@ store = "store"
 [periods]
 then = "{years[0]}"
 now = "{years[1]}"
-
-[area]
-{area}
-
+{chapter}
 [scenes]
 catalogue = "{folder}items.json"
 
@@ -145,7 +151,7 @@ imd_then = "{folder}reference/imd_then.tif"
 ibu_then = "{folder}reference/ibu_then.tif"
 clcplus_then = "{folder}reference/clcplus_then.tif"
 clcplus_now = "{folder}reference/clcplus_now.tif"
-footprints = ["{folder}reference/footprints.geojson"]
+footprints = ["{folder}reference/{footprints}"]
 {more}""",
         encoding="utf-8",
     )

@@ -75,6 +75,10 @@ class Record:
     """Processor time of the process."""
     peak_memory: int = 0
     """Highest resident memory of the process meanwhile, bytes."""
+    bytes_read: int = 0
+    """Bytes that the process read meanwhile, from whatever file or connection."""
+    bytes_written: int = 0
+    """Bytes that it wrote, temporary files included."""
     software: Mapping[str, str] = field(default_factory=dict)
     """Versions."""
     created: str = ""

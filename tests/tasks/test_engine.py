@@ -122,6 +122,15 @@ def test_measuring():
     assert usage.peak_memory > 60 * MIB
 
 
+def test_measuring_counts_bytes_of_files(tmp_path):
+    with measured() as usage:
+        (tmp_path / "a").write_bytes(b"x" * 3 * MIB)
+        (tmp_path / "a").read_bytes()
+        (tmp_path / "a").read_bytes()
+    assert 3 * MIB <= usage.bytes_written < 3.5 * MIB
+    assert 6 * MIB <= usage.bytes_read < 6.5 * MIB
+
+
 def test_measuring_a_failure():
     with pytest.raises(ZeroDivisionError), measured() as usage:
         _ = 1 / 0

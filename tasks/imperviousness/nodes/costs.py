@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
 from imperv.layers.network.prediction import CPU_BYTES
 from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.engine import RESERVED
-from imperv.tasks.family.costs import BLOCK_BYTES, Cost, CostOf, by_block, pixels_of, resident
+from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
 from imperv.tasks.imperviousness.nodes.predicting import strip_bytes
@@ -23,6 +26,12 @@ BATCHES = 256 * 2**20
 """Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
 TRAINED_BYTE = 1.3
 """Memory over the bytes of the training regions: these, their masks and their normalisation; measured: 1.3."""
+
+FOOTPRINT_NS = 47_000.0
+"""Core nanoseconds to read a building of lines of GeoJSON and to draw it."""
+FOOTPRINTS = 47 / 1e4
+"""Buildings to a pixel of 10 m, the mean of the European Union and Switzerland (202 million, EUBUCCO); how many a tile has is not
+known before they are read, and towns have many times as many."""
 
 PROXY_SAMPLE_NS = 340.0
 """Core nanoseconds to read a pixel's features for the choice of samples."""
@@ -43,7 +52,7 @@ def training_cost(job: Job, layer: Layer) -> Cost:
 
 
 def prediction_cost(job: Job, layer: Layer) -> Cost:
-    """Of a tile with neighbours all around."""
+    """Of a tile whose neighbours in the production are trained."""
     unet = job.production.parameters.unet
     repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
     seconds = pixels_of(job) * repeated * _members(job) * _size(job) * PREDICT_NS / 1e9
@@ -69,14 +78,24 @@ def proxy_training_cost(job: Job, layer: Layer) -> Cost:
     return Cost(seconds, resident(job, min(pixels, 1000 * 1000 * job.engine.settings.workers) * BLOCK_BYTES))
 
 
+FOOTPRINTS_COST = by_block(REFERENCE_NS + FOOTPRINTS * FOOTPRINT_NS)
+"""Of a tile with as many buildings as Europe has on average."""
+
 DISTANCE_COST = only_for_proxy(by_block(80))
 """Without the drawing of shapes, whose number is not known here."""
 
 
 def _members(job: Job) -> int:
-    """Networks that predict a tile with neighbours all around."""
-    own, most = job.production.parameters.unet.members, job.production.parameters.ensemble.members
-    return max(own, min(most, own * 9))
+    """Networks that predict a tile once all of its production are trained; where no tiles are named, all around it are."""
+    own, ensemble = job.production.parameters.unet.members, job.production.parameters.ensemble
+    others = _within(job.tile, job.production.tile_names, ensemble.reach) if job.production.tile_names else 8
+    return max(own, min(ensemble.members, own * (1 + others)))
+
+
+@cache
+def _within(tile: Tile, names: tuple[str, ...], reach: float) -> int:
+    """Number of other tiles within `reach` kilometres."""
+    return sum(name != str(tile) and tile.distance(Tile(name)) <= reach * 1000 for name in names)
 
 
 def _size(job: Job) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imperv.tasks.family.costs import REFERENCE_NS, by_block, nothing
+from imperv.tasks.family.costs import by_block, nothing
 from imperv.tasks.family.findings import Remark, doubtful, fine
 from imperv.tasks.family.task import Task
 from imperv.tasks.imperviousness.nodes.alignment import make_shift
@@ -13,6 +13,7 @@ from imperv.tasks.imperviousness.nodes.calibration import calibrates_alone, cali
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_external, clcplus_missing, make_clcplus_now, not_needed
 from imperv.tasks.imperviousness.nodes.costs import (
     DISTANCE_COST,
+    FOOTPRINTS_COST,
     only_for_proxy,
     prediction_cost,
     proxy_training_cost,
@@ -102,7 +103,7 @@ TASKS: dict[str, Task] = {
         footprints_external,
         preflight=lambda job, symbol: check_footprints(job),
         look=look_at_footprints,
-        cost=by_block(REFERENCE_NS),
+        cost=FOOTPRINTS_COST,
     ),
     "CHM_raw": Task(make_chm_raw, not_needed=no_change, cost=by_block(17)),
     "CHM": Task(make_chm, not_needed=no_change, cost=whole_mask_cost),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS
 from imperv.tasks.yearly.preprocessing import FILE_BLOCK
+
+TILES_AROUND = ("E43N25", "E44N25", "E45N25", "E43N26", "E45N26")
 
 PROXY = ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
 
@@ -69,6 +72,18 @@ def test_training_grows_until_the_steps_are_enough(tmp_path):
     rows, columns = job(tmp_path, 1).grid(10).shape
     assert whole / small == pytest.approx(STEPS[1] / int(PASSES * rows * columns / (4 * 64 * 64)))
     assert node_cost(job(tmp_path, 40), "IMD_model").core_seconds == whole
+
+
+@pytest.mark.parametrize(
+    ("tiles", "members"),
+    [((), 10), (("E44N26",), 2), (("E44N26", "E45N26"), 4), (("E44N26", "E48N26"), 2), (("E42N25", *TILES_AROUND, "E44N26"), 10)],
+)
+def test_prediction_costs_the_members_that_the_production_has(tmp_path, tiles, members):
+    """Two members a tile, of at most five tiles within 300 km; E48N26 is 400 km away."""
+    here = job(tmp_path, None)
+    here = replace(here, production=here.production.model_copy(update={"tiles": tiles}))
+    own = (256 / 192) ** 2 * 1e8 * 1400 / 1e9
+    assert node_cost(here, "RIMD").core_seconds == pytest.approx(members * own)
 
 
 FLANDERS_PEAK = 1670 * 2**20

@@ -35,6 +35,8 @@ RECORD = Record(
     seconds=12.345,
     cpu_seconds=20.5,
     peak_memory=2**33,
+    bytes_read=123,
+    bytes_written=45,
     software={"python": "3.11.7", "numpy": "2.3.0"},
     created="2025-01-02T03:04:05Z",
 )  # fmt: skip
