@@ -29,10 +29,15 @@ def cells_with_weight(weights, overpass):
     """
     rows, _, columns = weights.shape
     found = np.zeros(((rows + CELL - 1) // CELL, (columns + CELL - 1) // CELL), np.bool_)
-    for y in range(rows):
-        for x in range(columns):
-            if weights[y, overpass, x]:
-                found[y // CELL, x // CELL] = True
+    for row in range(found.shape[0]):
+        for cell in range(found.shape[1]):
+            for y in range(row * CELL, min((row + 1) * CELL, rows)):
+                any_of_them = np.uint8(0)
+                for x in range(cell * CELL, min((cell + 1) * CELL, columns)):
+                    any_of_them |= weights[y, overpass, x]
+                if any_of_them:
+                    found[row, cell] = True
+                    break
     return found
 
 
@@ -126,7 +131,7 @@ def _among_valid(source, sx, sy):
 
 
 @njit(cache=True, nogil=True)
-def nearest_weights(source, first, nodes_x, nodes_y, table, out, overpass):
+def nearest_weights(source, first, nodes_x, nodes_y, cells, table, out, overpass):
     """Weights of one granule by the class of the nearest pixel, in place where they are higher.
 
     Outside of the raster nothing changes. `source` is the (rows, columns) uint8 scene classification, `table` the (256,) uint8
@@ -137,29 +142,60 @@ def nearest_weights(source, first, nodes_x, nodes_y, table, out, overpass):
     first_row, first_column = np.int64(first[0]), np.int64(first[1])
     for y in range(rows):
         row, share = y // CELL, (y % CELL) / CELL
-        for cell in range(nodes_x.shape[1] - 1):
+        for cell in range(cells.shape[1]):
+            if not cells[row, cell]:
+                continue
             sx, dx = _start_and_step(nodes_x, row, cell, share)
             sy, dy = _start_and_step(nodes_y, row, cell, share)
             sx -= first_column << 32
             sy -= first_row << 32
-            start = cell * CELL
-            for x in range(start, min(start + CELL, columns)):
+            line = out[y, overpass, cell * CELL : min((cell + 1) * CELL, columns)]
+            last = line.size - 1
+            west, east, north, south = sx >> 32, (sx + last * dx) >> 32, sy >> 32, (sy + last * dy) >> 32
+            if max(west, east) < 0 or min(west, east) >= width or max(north, south) < 0 or min(north, south) >= height:
+                continue
+            for x in range(line.size):
                 i, j = sy >> 32, sx >> 32
                 if 0 <= i < height and 0 <= j < width:
-                    out[y, overpass, x] = max(out[y, overpass, x], table[source[i, j]])
+                    line[x] = max(line[x], table[source[i, j]])
                 sx += dx
                 sy += dy
 
 
 @njit(cache=True, nogil=True)
-def take_better(values, weights, best, out, overpass):
+def take_better(values, weights, cells, best, out, overpass):
     """Put one granule's pixels where they are valid and weigh more than what is there, in place.
 
     `values` (uint16, 0 no data) and `weights` (uint8) of the granule and `best`, the weights (uint8) of what is there, are
-    (y, 1, x); `out` is (y, time, x) uint16 of all overpasses.
+    (y, 1, x); `out` is (y, time, x) uint16 of all overpasses. Only the `cells` of the mapping that are true are looked at; there
+    `out` is 0 where nothing weighs more than 0.
     """
     for y in range(values.shape[0]):
-        for x in range(values.shape[2]):
-            if values[y, 0, x] and weights[y, 0, x] > best[y, 0, x]:
-                best[y, 0, x] = weights[y, 0, x]
-                out[y, overpass, x] = values[y, 0, x]
+        for cell in range(cells.shape[1]):
+            if not cells[y // CELL, cell]:
+                continue
+            for x in range(cell * CELL, min((cell + 1) * CELL, values.shape[2])):
+                if values[y, 0, x] and weights[y, 0, x] > best[y, 0, x]:
+                    best[y, 0, x] = weights[y, 0, x]
+                    out[y, overpass, x] = values[y, 0, x]
+                elif not best[y, 0, x]:
+                    out[y, overpass, x] = 0
+
+
+@njit(cache=True, nogil=True)
+def other_weights(best, cells, weights, overpass):
+    """Weights (y, 1, x) of an overpass where `best` are those of what is there in some `cells`; empty where they are the same.
+
+    A granule that weighs less gives the pixels that one of more weight lacks. Where none has any nothing is there to weigh.
+    """
+    rows, _, columns = weights.shape
+    for y in range(rows):
+        for x in range(columns):
+            if cells[y // CELL, x // CELL] and best[y, 0, x] and best[y, 0, x] != weights[y, overpass, x]:
+                found = weights[:, overpass : overpass + 1].copy()
+                for i in range(rows):
+                    for j in range(columns):
+                        if cells[i // CELL, j // CELL] and best[i, 0, j]:
+                            found[i, 0, j] = best[i, 0, j]
+                return found
+    return np.zeros((0, 1, 0), np.uint8)

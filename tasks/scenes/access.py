@@ -42,7 +42,7 @@ LOCAL = SceneAccess()
 
 ALWAYS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_CACHEMAX": 64,
+    "GDAL_CACHEMAX": 64 * 2**20,
     "GDAL_NUM_THREADS": 1,
     "VSI_CACHE": False,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
@@ -50,7 +50,7 @@ ALWAYS = {
     "CPL_VSIL_CURL_CACHE_SIZE": 2**26,
 }
 """GDAL settings whatever is read: no directory listings and no search for side-car files (so that a list of allowed extensions,
-on which signed addresses would fail, is not needed), a small cache of pixels (megabytes), parallelism over files and not inside a
+on which signed addresses would fail, is not needed), a small cache of pixels (bytes), parallelism over files and not inside a
 read; adjoining blocks in one request, the header of a usual COG in one, and headers of a year of scenes kept (bytes)."""
 
 NAMED_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}

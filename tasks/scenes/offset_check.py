@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from imperv.grids import CRS
@@ -15,7 +14,7 @@ from imperv.layers.statistics.dark_end import DarkEnd, Verdict, dark_end, judge
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.access import environment, files_at_once, patiently
-from imperv.tasks.scenes.reading import extent, open_full_resolution, read_valid
+from imperv.tasks.scenes.reading import extent, moved, open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
 from imperv.tasks.settings.scenes import SceneAccess
 
@@ -103,7 +102,7 @@ def _read(scene: Scene, band: str, area: tuple[float, float, float, float], acce
 
     def read() -> np.ndarray | None:
         with environment(access, path), open_full_resolution(path) as source:
-            box, shown = transform_bounds(str(CRS), source.crs, *area), extent(source)
+            box, shown = moved(area, str(CRS), source.crs.to_wkt()), extent(source)
             left, right = max(box[0], shown[0]), min(box[2], shown[2])
             bottom, top = max(box[1], shown[1]), min(box[3], shown[3])
             if left >= right or bottom >= top:

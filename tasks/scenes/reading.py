@@ -22,6 +22,7 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as Area
 
+from imperv.grids import Bounds
 from imperv.grids.mapping import CELL, Mapping
 from imperv.layers.kernels.resampling import bilinear, nearest_weights
 from imperv.tasks.errors import SceneError
@@ -191,9 +192,11 @@ class Window:
         """Write reflectance on the target into one overpass of `out` (y, time, x)."""
         bilinear(self.pixels, self.first, *target.nodes(self.crs, self.affine), cells, subtract, out, overpass)
 
-    def weights(self, target: Target, table: np.ndarray, out: np.ndarray, overpass: int) -> None:
-        """Write weights of classes on the target into one overpass of `out` (y, time, x), where they are higher."""
-        nearest_weights(self.pixels, self.first, *target.nodes(self.crs, self.affine), table, out, overpass)
+    def weights(self, target: Target, table: np.ndarray, out: np.ndarray, overpass: int, cells: np.ndarray | None = None) -> None:
+        """Write weights of classes on the target, or on cells of it, into one overpass of `out` (y, time, x), where higher."""
+        x, y = target.nodes(self.crs, self.affine)
+        cells = np.ones((x.shape[0] - 1, x.shape[1] - 1), bool) if cells is None else cells
+        nearest_weights(self.pixels, self.first, x, y, cells, table, out, overpass)
 
 
 FILE_SHARE = 0.75
@@ -298,6 +301,18 @@ def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: in
         return int(FILE_SHARE * len(rows) * height * len(columns) * width * np.dtype(source.dtypes[0]).itemsize)
     # A block without any data has no place in the file, and no size.
     return sum(int(source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=1) or 0) for y in rows for x in columns)
+
+
+def moved(bounds: Bounds, source: str, target: str) -> Bounds:
+    """(left, bottom, right, top) in another reference system, wide enough for curved edges; ProjError where there is no way."""
+    found: Bounds = _between(source, target).transform_bounds(*bounds, densify_pts=21)
+    return found
+
+
+@functools.lru_cache(64)
+def _between(source: str, target: str) -> Transformer:
+    # Made once: PROJ looks for the ways between two systems for longer than a header takes to read.
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 @functools.cache

@@ -11,15 +11,14 @@ from typing import Protocol
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
+from pyproj.exceptions import ProjError
 from rasterio.shutil import copy
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from imperv.grids import CRS, Bounds
 from imperv.tasks.errors import SceneError, WorkError
 from imperv.tasks.scenes.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
-from imperv.tasks.scenes.reading import data_bands, extent, is_masked, read_valid
+from imperv.tasks.scenes.reading import data_bands, extent, is_masked, moved, read_valid
 from imperv.tasks.scenes.scenes import BANDS, SCL, Scene
 from imperv.tasks.scenes.streams import require_whole, streamable
 from imperv.tasks.settings.scenes import SceneAccess
@@ -236,8 +235,10 @@ def _on_the_grid(bands: dict[str, Header]) -> Bounds | None:
     """Extent of a scene in EPSG:3035, a little wider; None where unknown."""
     header = bands[SCL]
     try:
-        left, bottom, right, top = transform_bounds(header.crs, str(CRS), *header.bounds)
-    except RasterioError:
+        left, bottom, right, top = moved(header.bounds, header.crs, str(CRS))
+    except ProjError:
+        return None
+    if not np.isfinite((left, bottom, right, top)).all():
         return None
     return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from imperv.grids.mapping import CELL
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.layers.kernels.resampling import cells_with_weight, take_better
+from imperv.layers.kernels.resampling import cells_with_weight, other_weights, take_better
 from imperv.layers.scl import scl_weights
 from imperv.layers.yearly import yearly_ndvi, yearly_quantile
 from imperv.tasks.scenes.access import LOCAL, files_at_once
@@ -271,6 +272,11 @@ def _classes(scene: Scene, target: Target, access: SceneAccess, told: Callable[[
     return window if window is not None and WEIGHT_OF_CLASS[window.pixels].any() else None
 
 
+def _pixels(cells: np.ndarray, target: Target) -> np.ndarray:
+    """Pixels (y, x) of cells."""
+    return cells.repeat(CELL, axis=0).repeat(CELL, axis=1)[: target.shape[0], : target.shape[1]]
+
+
 def _empty(target: Target, dtype: str) -> np.ndarray:
     return np.zeros((target.shape[0], 1, target.shape[1]), dtype)
 
@@ -317,27 +323,24 @@ def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.nda
         return window
 
     group = [granule for granule in observed.groups[k] if granule.cells[target].any()]
-    if len(group) == 1 and len(observed.groups[k]) == 1:
-        granule = group[0]
-        window = read(granule)
-        if window is None:
-            values[:, k] = 0
-        else:
-            window.bilinear(target, granule.cells[target], granule.scene.subtract, values, k)
-        return None
-    values[:, k] = 0
+    shared = sum((granule.cells[target].astype("uint8") for granule in group), np.uint8(0)) > 1
     best = _empty(target, "uint8")
     for granule in group:
-        window = read(granule)
-        if window is not None:
-            own, seen = _empty(target, "uint16"), _empty(target, "uint8")
-            window.bilinear(target, granule.cells[target], granule.scene.subtract, own, 0)
-            if granule.classes is not None:
-                granule.classes.weights(target, WEIGHT_OF_CLASS, seen, 0)
-            take_better(own, seen, best, values, k)
-    expected = observed.weights[target][:, k]
-    # Where no granule has data nothing is there to weigh.
-    return best if ((best[:, 0] != expected) & (best[:, 0] > 0)).any() else None
+        window, cells = read(granule), granule.cells[target]
+        if window is None:
+            values[:, k][_pixels(cells, target) & (best[:, 0] == 0)] = 0
+            continue
+        window.bilinear(target, cells & ~shared, granule.scene.subtract, values, k)
+        if (own := cells & shared).any():
+            assert granule.classes is not None
+            pixels, seen = _empty(target, "uint16"), _empty(target, "uint8")
+            window.bilinear(target, own, granule.scene.subtract, pixels, 0)
+            granule.classes.weights(target, WEIGHT_OF_CLASS, seen, 0, own)
+            take_better(pixels, seen, own, best, values, k)
+    if not shared.any():
+        return None
+    others: np.ndarray = other_weights(best, shared, observed.weights[target], k)
+    return others if others.size else None
 
 
 def _ndvi(

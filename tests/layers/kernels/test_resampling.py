@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imperv.grids.mapping import CELL
-from imperv.layers.kernels.resampling import bilinear, cells_with_weight, nearest_weights, take_better
+from imperv.layers.kernels.resampling import bilinear, cells_with_weight, nearest_weights, other_weights, take_better
 from imperv.layers.reflectance import shift_offset
 
 
@@ -112,17 +112,31 @@ def test_classes_are_the_nearest_and_the_higher_weight_stays():
     table = np.arange(256, dtype="uint8")
     out = np.zeros((12, 2, 16), "uint8")
     out[0, 1, 0] = 200
-    nearest_weights(classes, (0, 0), *nodes((12, 16), 0.25, 0.25, scale=0.5), table, out, 1)
+    nearest_weights(classes, (0, 0), *nodes((12, 16), 0.25, 0.25, scale=0.5), everywhere((12, 16)), table, out, 1)
     expected = classes.repeat(2, axis=0).repeat(2, axis=1)
     expected[0, 0] = 200
     np.testing.assert_array_equal(out[:, 1], expected)
     assert not out[:, 0].any()
-    nearest_weights(classes, (100, 0), *nodes((12, 16), 0.25, 0.25, scale=0.5), table, out, 0)
+    nearest_weights(classes, (100, 0), *nodes((12, 16), 0.25, 0.25, scale=0.5), everywhere((12, 16)), table, out, 0)
     assert not out[:, 0].any()  # all of it lies beside the raster
 
 
 def test_the_better_pixel_is_taken():
     out = np.array([[[5, 6, 7, 8]]], "uint16")
     best = np.array([[[10, 10, 10, 0]]], "uint8")
-    take_better(np.array([[[1, 2, 0, 4]]], "uint16"), np.array([[[50, 10, 50, 0]]], "uint8"), best, out, 0)
-    assert out.tolist() == [[[1, 6, 7, 8]]] and best.tolist() == [[[50, 10, 10, 0]]]
+    values, weights = np.array([[[1, 2, 0, 4]]], "uint16"), np.array([[[50, 10, 50, 0]]], "uint8")
+    take_better(values, weights, np.zeros((1, 1), bool), best, out, 0)
+    assert out.tolist() == [[[5, 6, 7, 8]]]
+    take_better(values, weights, np.ones((1, 1), bool), best, out, 0)
+    assert out.tolist() == [[[1, 6, 7, 0]]] and best.tolist() == [[[50, 10, 10, 0]]]
+
+
+def test_weights_are_those_of_the_granule_that_gave_the_pixel():
+    weights = np.full((2, 3, 60), 50, "uint8")
+    cells, best = np.array([[True, False, True]]), np.full((2, 1, 60), 50, "uint8")
+    assert other_weights(best, cells, weights, 1).size == 0
+    best[0, 0, 3], best[0, 0, 5], best[0, 0, 30] = 10, 0, 10
+    found = other_weights(best, cells, weights, 1)
+    expected = np.full((2, 1, 60), 50)
+    expected[0, 0, 3] = 10
+    np.testing.assert_array_equal(found, expected)
