@@ -17,9 +17,9 @@ from benchmarks.timing import Row
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import ATBD12, FULL18
-from imperv.layers.network.prediction import window_bytes
-from imperv.layers.network.rows import Lattice
+from imperv.layers.network.prediction import AT_ONCE
 from imperv.layers.network.unet import CLIP, Normalisation, build_unet, configure_threads, join_members, save_model
+from imperv.layers.network.windows import Windows
 from imperv.tasks.imperviousness.nodes.predicting import make_prediction, plan_prediction
 from imperv.tasks.job import Job, attributes, utc_now
 from imperv.tasks.networks.registry import load
@@ -33,7 +33,7 @@ SMALL, LARGE = 100, 2000
 
 
 def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
-    """Seconds a window of a model of two members, by `make_prediction` and by the bare network, in turn."""
+    """Seconds a pixel of ground and member, by `make_prediction` and by the bare network, in turn."""
     configure_threads(WORKERS)
     small, large = (_job(folder / name, size) for name, size in (("small", SMALL), ("large", edge)))
     for job in (small, large):
@@ -42,12 +42,11 @@ def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
     unet, record = large.production.parameters.unet, large.record("IMD_model")
     assert record is not None
     model, normalisation = load(large.store, record)
-    at_once = plan_prediction(large, "RIMD", unet.members, window_bytes(model, unet.patch)).windows
-    shape = (4 * at_once, unet.patch, unet.patch, len(normalisation.names))
+    shape = (2 * AT_ONCE, *_windows(large).edges, len(normalisation.names))
     windows = np.random.default_rng(1).standard_normal(shape, dtype=np.float32).clip(-CLIP, CLIP)
     ways: dict[str, Callable[[], object]] = {
-        "the compiled network alone": _compiled(model, windows, at_once),
-        "model.predict": lambda: model.predict(windows, batch_size=at_once, verbose=0),
+        "the compiled network alone": _compiled(model, windows, AT_ONCE),
+        "model.predict": lambda: model.predict(windows, batch_size=AT_ONCE, verbose=0),
         "small": lambda: make_prediction(small, CATALOGUE["RIMD"]),
         "large": lambda: make_prediction(large, CATALOGUE["RIMD"]),
     }
@@ -58,15 +57,16 @@ def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
             function()
             times[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    ours = (medians["large"] - medians["small"]) / (_windows(large) - _windows(small))
-    what = f"make_prediction, {edge} x {edge} pixels, {at_once} windows at once"
-    return [Row(what, ours, peer, medians[peer] / len(windows), "window") for peer in list(ways)[:2]]
+    ours = (medians["large"] - medians["small"]) / ((edge**2 - SMALL**2) * unet.members)
+    what = f"make_prediction, {edge} x {edge} pixels of ground, windows of {shape[1]} x {shape[2]}"
+    peers = {peer: medians[peer] / (windows[..., 0].size * unet.members) for peer in list(ways)[:2]}
+    return [Row(what, ours, peer, seconds, "pixel and member") for peer, seconds in peers.items()]
 
 
-def _windows(job: Job) -> int:
-    unet, (height, width) = job.production.parameters.unet, job.grid(10).shape
-    lattice = Lattice((height, width), job.global_index(), unet.patch, unet.overlap)
-    return len(lattice.tops) * len(lattice.lefts)
+def _windows(job: Job) -> Windows:
+    unet = job.production.parameters.unet
+    (windows,) = plan_prediction(job, "RIMD", unet.depth, unet.base_filters).strips.values()
+    return windows
 
 
 def _compiled(model, windows: np.ndarray, at_once: int) -> Callable[[], object]:

@@ -188,6 +188,7 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
         "imperv.layers.network.heads",
         "imperv.layers.network.training",
         "imperv.layers.network.prediction",
+        "imperv.layers.network.unpadded",
         "imperv.layers.sharpening.composite_network",
         "imperv.layers.sharpening.date_network",
         "imperv.layers.sharpening.network",

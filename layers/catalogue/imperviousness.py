@@ -50,7 +50,7 @@ def _predicted(symbol: str) -> tuple[Variable, ...]:
 _PERCENT = DENSITY.codes
 _BINARY = BUILT_UP.codes
 _CLCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 253, 254, 255)
-_PREDICTION = ("unet.patch", "unet.overlap", "unet.align_years")
+_PREDICTION = ("unet.align_years",)
 _MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _PREDICTION)
 _BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
 _PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
@@ -83,11 +83,11 @@ _NODES: tuple[Layer, ...] = (
     Layer("IBUD_model", "IBUD_model", "U-Net for built-up density", "4.2.3", ("PP_then", "IBUD_ref"), "model", "then",
           parameters=_BUILT_UP_MODEL, version=6),
     Layer("RIMD", "RIMD_21", "Raw imperviousness density, mean of the models, percent", "4.2.3", ("PP_now", "IMD_model", "PP_shift"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIMD_now",), arrays=_predicted("RIMD")),
+          10, codes=_PERCENT, parameters=_PREDICT, version=4, aliases=("RIMD_now",), arrays=_predicted("RIMD")),
     Layer("RIMD_sd", "RIMD_21_sd", "Standard deviation of the models' imperviousness, fraction", "4.7", ("RIMD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIMD_now_sd",)),
     Layer("RIBUD", "RIBUD_21", "Raw built-up density, mean of the models, percent", "4.2.3", ("PP_now", "IBUD_model", "PP_shift"), "interim", "pair",
-          10, codes=_PERCENT, parameters=_PREDICT, version=3, aliases=("RIBUD_now",), arrays=_predicted("RIBUD")),
+          10, codes=_PERCENT, parameters=_PREDICT, version=4, aliases=("RIBUD_now",), arrays=_predicted("RIBUD")),
     Layer("RIBUD_sd", "RIBUD_21_sd", "Standard deviation of the models' built-up density, fraction", "4.7", ("RIBUD",), "interim", "pair",
           10, "float32", _NAN, aliases=("RIBUD_now_sd",)),
     Layer("OSM_distance", "", "Distance to roads and buildings of OpenStreetMap, metres; only where CLC+ of now is missing", "4.3.3",

@@ -27,8 +27,7 @@ _NAN = float("nan")
 _PROBABILITY = (Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME)),)
 """Of FRAME's classes; the arrays of a production are by its own (`tasks.landcover.predicting`)."""
 _CLCPLUS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, OUTSIDE)
-_PREDICTION = ("unet.patch", "unet.overlap")
-_MODEL = tuple(f"unet.{name}" for name in ClassNetworkParameters.model_fields if f"unet.{name}" not in _PREDICTION)
+_MODEL = tuple(f"unet.{name}" for name in ClassNetworkParameters.model_fields)
 _TYPES = tuple(f"types.{name}" for name in PatchParameters.model_fields)
 _MAP = ("classes", "map")
 
@@ -54,7 +53,7 @@ LAYERS = (
           "span", parameters=(*_MODEL, "classes"), model_file="model.keras", any_period=True),
     Layer("LC_probability", "", "Probability of each class, and what the networks see last", "Base model",
           ("LC_mosaic", "LC_season", "LC_model"), "interim", "span", 5, arrays=_PROBABILITY,
-          parameters=(*_PREDICTION, "ensemble", "classes")),
+          parameters=("ensemble", "classes"), version=2),
     Layer("LC_base", "", "Land cover of the base model", "Base model", ("LC_probability",), "final", "span", 5, parameters=_MAP,
           delivery=Delivery(URBAN, title="Urban land cover, base map", own_classes=True)),
     Layer("LC_confidence", "", "Probability of the class of the base map", "Base model", ("LC_probability",), "final", "span", 5,

@@ -14,10 +14,6 @@ class ClassNetworkParameters(NetworkParameters):
 
     features: Literal["urban24", "urban15"] = "urban24"
     """Feature set: bands of the span at 5 m, their indices, a local deviation, and seasons of the year; or without seasons."""
-    patch: int = Field(default=256, ge=2)
-    """Edge of a prediction window, pixels."""
-    overlap: int = Field(default=32, ge=0)
-    """Overlap of neighbouring prediction windows, pixels."""
     guard: int = Field(default=8, ge=1)
     """Width of the band between training and validation that is in neither, pixels."""
     balance: float = Field(default=0.5, ge=0, lt=1)

@@ -10,7 +10,7 @@ from imperv.layers.palette import OUTSIDE as NODATA
 class RunningEnsemble:
     """Sums over members of one shape that come one after another, so that they need not be held together."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = 0
         # Distances to the first member: equal members have a spread of exactly 0, and small spreads lose no digits.
         self._first = np.zeros(shape, "f8")
@@ -18,7 +18,7 @@ class RunningEnsemble:
         self._squares = np.zeros(shape, "f8")
 
     def add(self, member: np.ndarray) -> None:
-        """Add a member: (y, x) float32 fractions 0..1, NaN no data."""
+        """Add a member: float32 fractions 0..1 of that shape, NaN no data."""
         if self.count == 0:
             self._first[...] = member
         else:

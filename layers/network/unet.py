@@ -36,10 +36,6 @@ class NetworkParameters(BaseModel):
     """Times the image is halved."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of activations dropped while training (ATBD 4.3.1)."""
-    patch: int = Field(default=256, ge=2)
-    """Edge of a prediction window, pixels (ATBD 4.3.1)."""
-    overlap: int = Field(default=64, ge=0)
-    """Overlap of neighbouring prediction windows, pixels."""
     crop: int = Field(default=64, ge=2)
     """Edge of a training crop, pixels; less where no region holds that much valid ground."""
     batch: int = Field(default=4, ge=1)
@@ -81,14 +77,14 @@ class NetworkParameters(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        unit = 2**self.depth
-        if self.patch % unit:
-            raise ValueError(f"patch {self.patch} must be a multiple of {unit} (2 to the depth)")
-        if self.crop % unit or self.crop > self.patch:
-            raise ValueError(f"crop {self.crop} must be a multiple of {unit} (2 to the depth) and at most the patch")
-        if self.overlap > self.patch // 2:
-            raise ValueError(f"overlap {self.overlap} is more than half of the patch")
+        if self.crop % 2**self.depth:
+            raise ValueError(f"crop {self.crop} must be a multiple of {2**self.depth} (2 to the depth)")
         return self
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Self:
+        """Those of a model's record; what it has beside them is of an earlier version and left out."""
+        return cls.model_validate({name: value for name, value in values.items() if name in cls.model_fields})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -245,18 +241,6 @@ def split_members(model: Any) -> list[Any]:
     if not count:
         raise ValueError("it has no members")
     return [model.get_layer(f"member_{k}") for k in range(count)]
-
-
-def with_last_features(model: Any) -> Any:
-    """A joined model that gives what it gave and, after that, what its members' last layers see: (batch, y, x, channel)."""
-    import keras
-
-    members = [
-        keras.Model(member.inputs, [member.output, member.get_layer("up0_conv2").output]) for member in split_members(model)
-    ]
-    inputs = keras.layers.Input(model.input_shape[1:], name="features")
-    answers, seen = zip(*(member(inputs) for member in members), strict=True)
-    return keras.Model(inputs, keras.layers.Concatenate(name="channels")([*answers, *seen]), name="channels")
 
 
 def save_model(model: Any, path: Path | str) -> None:

@@ -197,7 +197,7 @@ def held_out(job: Job, path: str, progress: Callable[[str], None] = lambda line:
         regions = [Region(features, target, origin)]
         head = ClassHead.of(regions, len(classes), unet.class_power, unet.focal)
         trained = train(regions, unet, head=head)
-        answers = predict(trained.model, trained.normalisation, features, origin, unet.patch, unet.overlap)
+        answers = predict(trained.model, trained.normalisation, features, origin)
         shares = answers.reshape(unet.members, len(classes), *whole.shape).mean(axis=0)
         known = np.isfinite(shares[0])
         numbers = np.where(known, np.nan_to_num(shares).argmax(axis=0), -1)

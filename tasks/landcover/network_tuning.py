@@ -20,18 +20,19 @@ from imperv.layers.landcover.network import ClassNetworkParameters
 from imperv.layers.landcover.tuning import Polygons, by_shares, log_shares
 from imperv.layers.network.fitting import last
 from imperv.layers.network.heads import PolygonHead
-from imperv.layers.network.prediction import predict, window_bytes, window_function
+from imperv.layers.network.prediction import EDGES, predict
 from imperv.layers.network.sampling import VALIDATION, Region, choose_split
 from imperv.layers.network.training import Trained
 from imperv.layers.network.unet import Normalisation, configure_threads, rebuild
 from imperv.layers.network.weights import flat_weights
+from imperv.layers.network.windows import Windows
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.maps import NO_DATA, PIECE, Answers, map_bytes
 from imperv.tasks.landcover.model import NETWORKS, TRAIN_NS, TRAINING_SHARE, origin_of, training_regions
 from imperv.tasks.landcover.polygons import ground_pixels, polygon_pixels, scores_of
-from imperv.tasks.landcover.predicting import PREDICT_NS, predict_block
+from imperv.tasks.landcover.predicting import PREDICT_NS, Answering, predict_block, probability_bytes
 from imperv.tasks.landcover.reference import labels_of, with_gaps
 from imperv.tasks.landcover.rounds import present, read_round
 from imperv.tasks.networks.making import train_on, training_key
@@ -65,10 +66,10 @@ def parameters_of(job: Job, record: Record) -> ClassNetworkParameters:
     """Of the training: those of the model that it goes on from, but for few steps and one network a fold."""
     tuning, unet = job.production.parameters.tuning, job.production.parameters.unet
     members = min(tuning.folds, MOST)
-    return ClassNetworkParameters.model_validate(record.statistics["parameters"]).model_copy(update={
+    return ClassNetworkParameters.recorded(record.statistics["parameters"]).model_copy(update={
         "members": members, "validation_share": 1 / members, "epochs": tuning.epochs, "patience": tuning.epochs,
         "transfer_share": 1.0, "steps_per_epoch": tuning.steps, "learning_rate": tuning.learning_rate, "balance": unet.balance,
-        "patch": unet.patch, "overlap": unet.overlap, "precision": unet.precision, "seed": tuning.seed,
+        "precision": unet.precision, "seed": tuning.seed,
     })  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def answers_left_out(
     trained: Trained, regions: Sequence[Region], places: np.ndarray, origin: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of pixels (row, column) those that one network left out, as an index, and the class that it gives them."""
-    p = trained.parameters
+    p, edge = trained.parameters, EDGES[2]
     classes = trained.model.output_shape[-1] // p.members
     found = np.full(len(places), -1)
     for fold in range(p.members):
@@ -156,11 +157,11 @@ def answers_left_out(
             y, x = (places + np.array(origin) - np.array(region.origin)).T
             inside = (y >= 0) & (x >= 0) & (y < split.shape[0]) & (x < split.shape[1])
             mine = np.flatnonzero(inside)[split[y[inside], x[inside]] == VALIDATION]
-            for row, column in {(int(a) // p.patch, int(b) // p.patch) for a, b in zip(y[mine], x[mine], strict=True)}:
-                here = mine[(y[mine] // p.patch == row) & (x[mine] // p.patch == column)]
+            for row, column in {(int(a) // edge, int(b) // edge) for a, b in zip(y[mine], x[mine], strict=True)}:
+                here = mine[(y[mine] // edge == row) & (x[mine] // edge == column)]
                 top, left = int(y[here].min()), int(x[here].min())
                 inner = slice(top, int(y[here].max()) + 1), slice(left, int(x[here].max()) + 1)
-                answers = predict(trained.model, trained.normalisation, region.features, region.origin, p.patch, p.overlap, inner)
+                answers = predict(trained.model, trained.normalisation, region.features, region.origin, inner)
                 own = answers[fold * classes : (fold + 1) * classes, y[here] - top, x[here] - left]
                 found[here] = np.where(np.isfinite(own[0]), np.nan_to_num(own).argmax(axis=0), -1)
     known = np.flatnonzero(found >= 0)
@@ -172,10 +173,7 @@ class Networks:
     """A `maps.Way`: what networks answer that were trained on."""
 
     job: Job
-    model: Callable[[np.ndarray], np.ndarray]
-    """As of `window_function`."""
-    members: int
-    window_bytes: int
+    networks: Answering
     answers: Answers
     """Of the base model."""
 
@@ -183,12 +181,11 @@ class Networks:
     def of(cls, job: Job, table: Mapping[str, Any]) -> Networks:
         """From `train_networks`."""
         configure_threads(job.engine.settings.workers)
-        parameters = ClassNetworkParameters.model_validate(table["parameters"])
+        parameters = ClassNetworkParameters.recorded(table["parameters"])
         classes = len(job.production.parameters.classes.classes)
         model = rebuild(parameters, np.frombuffer(base64.b64decode(table["weights"]), "<f4"), classes)
-        patch = job.production.parameters.unet.patch
-        function = window_function(model, Normalisation.from_json(table["normalisation"]), patch)
-        return cls(job, function, parameters.members, window_bytes(model, patch), Answers.of(job))
+        loaded = [(model, Normalisation.from_json(table["normalisation"]))]
+        return cls(job, Answering.of(job, loaded, with_last=False), Answers.of(job))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -198,8 +195,7 @@ class Networks:
 
     def logits(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """As of `Way`."""
-        classes = self.answers.shares.shape[0]
-        shares, _ = predict_block(self.job, block, [self.model], [self.members], [0], classes, 1)
+        shares, _ = predict_block(self.job, block, self.networks)
         known = (shares[0] != NO_DATA) & (np.asarray(self.answers.shares[(0, *block.slices)]) != NO_DATA)
         return log_shares(shares[:, known].T), known
 
@@ -208,7 +204,7 @@ def in_turn(job: Job, way: Networks) -> Callable[..., list[Any]]:
     """A `map` of the engine for networks: TensorFlow uses all workers inside one call, so blocks follow one another."""
 
     def run(work: Callable[[Block], Any], blocks: Sequence[Block], block_bytes: int, what: str) -> list[Any]:
-        job.engine.at_once(block_bytes + way.window_bytes, what)
+        job.engine.at_once(block_bytes + probability_bytes(job, way.networks), what)
         one_more, found = job.engine.counter(len(blocks)), []
         for block in blocks:
             found.append(work(block))
@@ -221,7 +217,8 @@ def in_turn(job: Job, way: Networks) -> Callable[..., list[Any]]:
 def networks_map_cost(job: Job, layer: Layer) -> Cost:
     """Of the map by these networks, piece by piece: a piece is predicted with the windows around it."""
     unet, (rows, columns) = job.production.parameters.unet, job.grid_of(layer).shape
-    repeated = ((PIECE / (unet.patch - unet.overlap) + 1) * unet.patch / PIECE) ** 2
+    piece = Windows((PIECE, PIECE), (0, 0), unet.depth, EDGES[1])
+    repeated = piece.work / PIECE**2
     each = min(job.production.parameters.tuning.folds, MOST) * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9
     return Cost(rows * columns * repeated * each, resident(job, map_bytes(job, layer)) + NETWORKS)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer, Variable
 from imperv.layers.catalogue.landcover import SEEN
 from imperv.layers.landcover.tuning import STEPS
-from imperv.layers.network.prediction import bytes_at_once, window_bytes, window_function
-from imperv.layers.network.rows import Lattice, predict_channels
-from imperv.layers.network.unet import configure_threads, with_last_features
+from imperv.layers.network.prediction import AT_ONCE, EDGES, window_bytes, window_function
+from imperv.layers.network.rows import Model, predict_channels
+from imperv.layers.network.unet import Normalisation, configure_threads
+from imperv.layers.network.unpadded import depth_of, filters_of, unpadded, with_last_features
+from imperv.layers.network.windows import Windows
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
@@ -28,7 +31,7 @@ PREDICT_NS = 1600.0
 
 def make_probability(job: Job, layer: Layer) -> Made:
     """Probabilities of the mean of all networks, and their last features; WorkError if no model can be used."""
-    unet, classes = job.production.parameters.unet, job.production.parameters.classes.classes
+    classes = job.production.parameters.classes.classes
     found = ensemble_models(job, layer.inputs[-1])
     if not found.models:
         seen = "; ".join(f"{tile}: {why}" for tile, why in list(found.left_out.items())[:5]) or "there is none"
@@ -38,20 +41,16 @@ def make_probability(job: Job, layer: Layer) -> Made:
         )
     configure_threads(job.engine.settings.workers)
     loaded = [load(job.store, record) for record in found.models]
-    models = [window_function(with_last_features(model), normalisation, unet.patch) for model, normalisation in loaded]
-    members = [model.output_shape[-1] // len(classes) for model, _ in loaded]
-    widths = [count * _width(model) for count, (model, _) in zip(members, loaded, strict=True)]
-    channels = sum(widths)
+    answering = Answering.of(job, loaded, with_last=True)
+    channels = sum(answering.widths)
     variables = variables_of(job, channels)
-    window = max(window_bytes(model, unet.patch) for model, _ in loaded)
-    at_once = max(1, int(min(bytes_at_once(), 0.3 * job.engine.budget)) // window)
-    job.engine.at_once(probability_bytes(job, channels) + at_once * window, layer.symbol)
+    job.engine.at_once(probability_bytes(job, answering), layer.symbol)
     blocks, grid = job.blocks_of(layer), job.grid_of(layer)
     one_more = job.engine.counter(len(blocks))
     reports: list[BlockReport] = []
     with job.store.writing_arrays(job.place(layer.symbol), grid, layer.resolution, variables, attributes(job, layer)) as out:
         for block in blocks:  # TensorFlow uses all workers inside one call, so blocks follow one another
-            shares, seen_last = predict_block(job, block, models, members, widths, len(classes), at_once)
+            shares, seen_last = predict_block(job, block, answering)
             out[layer.symbol][(slice(None), *block.slices)] = shares
             out[SEEN][(slice(None), *block.slices)] = seen_last
             reports.append(report({layer.symbol: shares, SEEN: seen_last}, layer))
@@ -64,13 +63,6 @@ def make_probability(job: Job, layer: Layer) -> Made:
     )  # fmt: skip
 
 
-def _width(model: Any) -> int:
-    """Channels that a member of a joined model sees last."""
-    from imperv.layers.network.unet import split_members
-
-    return int(split_members(model)[0].get_layer("up0_conv2").filters)
-
-
 def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
     """Arrays of the layer, by the classes of the production and the channels of its models."""
     names = tuple(c.name for c in job.production.parameters.classes.classes)
@@ -80,20 +72,54 @@ def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
     )
 
 
-def predict_block(
-    job: Job, block: Block, models: list[Any], members: list[int], widths: list[int], classes: int, at_once: int
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Answering:
+    """Networks that answer for blocks."""
+
+    models: tuple[Model, ...]
+    """As of `window_function`."""
+    members: tuple[int, ...]
+    """Networks of each model."""
+    widths: tuple[int, ...]
+    """Channels that those see last, which may differ from model to model; 0 where they are not asked for."""
+    filters: int
+    """Most filters of a network's first level."""
+    depth: int
+    """Most halvings of a network."""
+    most: int
+    """Longest edge of a window, pixels."""
+
+    @classmethod
+    def of(cls, job: Job, loaded: Sequence[tuple[Any, Normalisation]], with_last: bool) -> Answering:
+        """Of joined models, with the largest windows that memory allows, 512 pixels at most."""
+        classes = len(job.production.parameters.classes.classes)
+        depth, filters = max(depth_of(model) for model, _ in loaded), [filters_of(model) for model, _ in loaded]
+        members = tuple(model.output_shape[-1] // classes for model, _ in loaded)
+        networks = [tuple(map(with_last_features, unpadded(model))) if with_last else unpadded(model) for model, _ in loaded]
+        models = tuple(
+            window_function(network, normalisation, depth) for network, (_, normalisation) in zip(networks, loaded, strict=True)
+        )
+        widths = tuple(with_last * count * width for count, width in zip(members, filters, strict=True))
+        ways = [cls(models, members, widths, max(filters), depth, most) for most in EDGES[1:]]
+        return next((way for way in ways if probability_bytes(job, way) <= job.engine.budget), ways[-1])
+
+    def windows(self, job: Job, block: Block) -> Windows:
+        """Those of a block."""
+        return Windows(block.shape, origin_of(job, block), self.depth, self.most)
+
+
+def predict_block(job: Job, block: Block, networks: Answering) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (class, y, x) and last features (channel, y, x) of a block, uint8, 255 no data.
 
-    `members` are the networks of each model, `widths` the channels that they see last, which may differ from model to model.
     A probability p is stored as round(254 p), a feature f as round(254 f / (1 + f)).
     """
     unet, grid = job.production.parameters.unet, job.grid_of(CATALOGUE["LC_mosaic"])
-    lattice = Lattice(block.shape, origin_of(job, block), unet.patch, unet.overlap)
-    left, right = (block.x0 + x for x in lattice.columns)
+    classes, members, widths = len(job.production.parameters.classes.classes), networks.members, networks.widths
+    windows = networks.windows(job, block)
+    left, right = (block.x0 + x for x in windows.columns)
 
     def read(first: int, end: int) -> np.ndarray:
-        """Rows of a lattice with the columns that its windows see."""
+        """Rows with the columns that windows see."""
         out = np.full((end - first, right - left, len(unet.names)), np.nan, "f4")
         top, bottom = max(block.y0 + first, 0), min(block.y0 + end, grid.shape.y)
         a, b = max(left, 0), min(right, grid.shape.x)
@@ -104,7 +130,7 @@ def predict_block(
 
     shares = np.full((classes, *block.shape), NO_DATA, "u1")
     seen = np.full((sum(widths), *block.shape), NO_DATA, "u1")
-    for row, answers, valid in predict_channels(read, models, lattice, at_once):
+    for row, answers, valid in predict_channels(read, networks.models, windows, AT_ONCE):
         if not len(answers) or not valid.any():
             continue
         rows = slice(row, row + len(valid))
@@ -125,21 +151,21 @@ def probability_external(job: Job, layer: Layer) -> Mapping[str, Any]:
     return {"models": ensemble_versions(job, layer.inputs[-1])}
 
 
-def probability_bytes(job: Job, channels: int) -> int:
-    """Memory of a block: what is stored of it, twice while it is encoded, and a row of windows in float32."""
+def probability_bytes(job: Job, networks: Answering) -> int:
+    """Memory of a block: what is stored of it, twice while it is encoded, a row of windows in float32, and the networks."""
     unet, classes = job.production.parameters.unet, len(job.production.parameters.classes.classes)
-    rows, columns = job.blocks_of(CATALOGUE["LC_probability"])[0].shape
-    reach = columns + 2 * unet.patch
-    each = classes + channels
-    return rows * columns * each * 2 + reach * unet.patch * 4 * (3 * len(unet.names) + 3 * each)
+    block = job.blocks_of(CATALOGUE["LC_probability"])[0]
+    windows = networks.windows(job, block)
+    (height, _), (first, end), around = windows.edges, windows.columns, 2 * windows.reach
+    each = classes + sum(networks.widths)
+    row = (end - first) * (height + around) * 3 * len(unet.names) + height * block.shape[1] * 3 * each
+    return block.shape[0] * block.shape[1] * each * 2 + 4 * row + window_bytes(len(unet.names), networks.filters, windows)
 
 
 def probability_cost(job: Job, layer: Layer) -> Cost:
     """Of a tile that is predicted by as many networks as it has members."""
     unet = job.production.parameters.unet
-    rows, columns = job.grid_of(layer).shape
-    stride = unet.patch - unet.overlap
-    edge = min(job.blocks_of(layer)[0].shape[0], rows)
-    repeated = ((edge / stride + 1) * unet.patch / edge) ** 2
-    seconds = rows * columns * repeated * unet.members * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9
-    return Cost(seconds, resident(job, probability_bytes(job, unet.members * unet.base_filters)) + NETWORKS)
+    networks = Answering((), (unet.members,), (unet.members * unet.base_filters,), unet.base_filters, unet.depth, EDGES[1])
+    work = sum(networks.windows(job, block).work for block in job.blocks_of(layer))
+    seconds = work * unet.members * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9
+    return Cost(seconds, resident(job, probability_bytes(job, networks)) + NETWORKS)

@@ -55,8 +55,6 @@ class Wanted:
     """Training parameters that it must share, by dotted name; None for any."""
     area: Area | None = None
     """Area of the production. Where parameters must agree, a model of a window must be of this one."""
-    patch: int = 0
-    """Edge of the windows that it is to predict, pixels; 0 for any."""
     outputs: tuple[str, ...] = ()
     """Classes that it tells apart; none where it answers with a fraction."""
 
@@ -75,7 +73,6 @@ class Wanted:
             period,
             parameters.pick(layer.parameters) if same else None,
             production.area,
-            parameters.unet.patch,
             tuple(family(production.product).outputs(production)),
         )
 
@@ -103,9 +100,6 @@ def trouble(record: Record, wanted: Wanted) -> str:
         return f"other classes: {has_classes}, expected {', '.join(wanted.outputs) or 'none'}"
     if wanted.period and period != wanted.period:
         return f"another year: {describe_period(*period)}, expected {describe_period(*wanted.period)}"
-    depth = has.get("unet.depth", 0)
-    if wanted.patch % 2**depth:
-        return f"its depth of {depth} does not fit windows of {wanted.patch} px"
     if wanted.parameters is None:
         return ""
     different = [k for k in sorted(set(has) | set(wanted.parameters)) if has.get(k) != wanted.parameters.get(k)]

@@ -27,7 +27,7 @@ def starting_model(job: Job, symbol: str) -> Record | None:
     ``parameters.ensemble.reach`` has the architecture asked for.
     """
     unet, reach = job.production.parameters.unet, job.production.parameters.ensemble.reach
-    wanted = replace(Wanted.of(job.production, symbol, same=False), patch=0)
+    wanted = Wanted.of(job.production, symbol, same=False)
     own = job.record(symbol)
     if own is not None and own.made and (own.start, own.end) != period_of(job.production, symbol):
         usable = _fits(own, unet) and not trouble(own, replace(wanted, period=None))

@@ -204,7 +204,7 @@ def plan_blocks(job: Job, looks: Looks) -> Plan:
 
     if looks.streamed:
         for blocks, part in _strips(grid.shape.y, grid.shape.x, at_once):
-            held = block_bytes(SHARD * part[1], 0, 0, 0)
+            held = block_bytes(SHARD * part[1], 0, 0, 0) if part[0] < SHARD else 0
             waiting = (
                 max(_waiting(looks, block.geobox(grid)) for block in blocks) if part[0] < max(b.shape[0] for b in blocks) else 0
             )

@@ -14,8 +14,6 @@ SMALL_UNET = """
 [parameters.unet]
 base_filters = 4
 depth = 1
-patch = 64
-overlap = 16
 crop = 32
 epochs = 2
 steps_per_epoch = 4

@@ -21,8 +21,6 @@ min_valid_share = 0
 [parameters.unet]
 base_filters = 2
 depth = 1
-patch = 32
-overlap = 8
 crop = 16
 epochs = 1
 steps_per_epoch = 2

@@ -21,7 +21,7 @@ from imperv.tasks.store.store import Store, with_measured
 
 TILE = "E44N27"
 ALGORITHM = f"IMD_model {CATALOGUE['IMD_model'].version}"
-UNET = "base_filters = 2\ndepth = 1\npatch = 16\noverlap = 4\ncrop = 8\nmembers = 2\n"
+UNET = "base_filters = 2\ndepth = 1\ncrop = 8\nmembers = 2\n"
 
 
 def production(folder: Path, more: str = "", unet: str = UNET, area: str = "", head: str = "") -> Production:
@@ -38,7 +38,7 @@ def production(folder: Path, more: str = "", unet: str = UNET, area: str = "", h
 @functools.cache
 def _network(features: str, members: int, seed: int) -> tuple[Path, str, Normalisation]:
     """File, digest and normalisation of a network, made once."""
-    parameters = UNetParameters(base_filters=2, depth=1, patch=16, overlap=4, crop=8, features=features, members=members)
+    parameters = UNetParameters(base_filters=2, depth=1, crop=8, features=features, members=members)
     model = join_members([build_unet(parameters, 100 * seed + k, name=f"member_{k}") for k in range(members)])
     names = FEATURE_SETS[features]
     rng = np.random.default_rng(seed)

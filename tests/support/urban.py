@@ -120,7 +120,7 @@ def small_production(folder: Path, more: str = "", references: bool = True) -> P
         f'product = "landcover"\ntiles = ["{TILE}"]\nstore = "store"\n[periods]\nspan = "2021-06"\n[area]\nbbox = {list(BBOX)}\n'
         f'[scenes]\ncatalogue = "{items}"\n[engine]\nworkers = 2\n[references]\n{named}'
         '[parameters.sharpening]\nmethod = "regression"\n'
-        '[parameters.unet]\nfeatures = "urban15"\nbase_filters = 6\ndepth = 2\npatch = 64\noverlap = 16\ncrop = 32\nmembers = 1\n'
+        '[parameters.unet]\nfeatures = "urban15"\nbase_filters = 6\ndepth = 2\ncrop = 32\nmembers = 1\n'
         f"epochs = 5\nsteps_per_epoch = 50\nbatch = 4\nsplit_block = 32\nlearning_rate = 0.02\n{more}"
     )
     return file

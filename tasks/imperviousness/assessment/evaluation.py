@@ -19,7 +19,8 @@ from imperv.layers.network.baselines import BASELINES, FOREST, fit_baseline, sam
 from imperv.layers.network.prediction import predict
 from imperv.layers.network.sampling import TRAINING, VALIDATION, Region, spatial_split
 from imperv.layers.network.unet import Normalisation, configure_threads
-from imperv.layers.network.windows import halo
+from imperv.layers.network.unpadded import depth_of
+from imperv.layers.network.windows import reach
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.assessment.block_sums import EDGE, Judged, Pixels
 from imperv.tasks.imperviousness.assessment.truth import OUTSIDE, Truth
@@ -189,17 +190,16 @@ def _judged_blocks(
 def require_memory(job: Job, arrays: int, what: str) -> None:
     """Raise InputError if predicting a block with its margin, so many float32 arrays, exceeds `engine.memory`."""
     settings = job.production.parameters.unet
-    rows, columns = (size + 2 * halo(settings.patch, settings.overlap) for size in next(block_grid(job.grid(10))).shape)
+    rows, columns = (size + 2 * reach(settings.depth) for size in next(block_grid(job.grid(10))).shape)
     job.engine.at_once(rows * columns * 4 * arrays, what)
 
 
 def predict_block(job: Job, year: Year, block: Block, model: Any, normalisation: Normalisation) -> tuple[np.ndarray, np.ndarray]:
     """Predicted fractions of a block, (member, y, x), and its features, (feature, y, x)."""
-    settings = job.production.parameters.unet
-    margin = halo(settings.patch, settings.overlap)
+    margin = reach(depth_of(model))
     outer = Block(block.y0 - margin, block.x0 - margin, block.y1 + margin, block.x1 + margin)
     features, inner = read_features(job, year, outer, normalisation.names), inner_slices(block, outer)
-    found = predict(model, normalisation, features, origin(job, outer), settings.patch, settings.overlap, inner)
+    found = predict(model, normalisation, features, origin(job, outer), inner)
     return found, features[(slice(None), *inner)]
 
 

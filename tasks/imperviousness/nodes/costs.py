@@ -6,19 +6,18 @@ from functools import cache
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
-from imperv.layers.network.prediction import CPU_BYTES
 from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
-from imperv.tasks.imperviousness.nodes.predicting import strip_bytes
+from imperv.tasks.imperviousness.nodes.predicting import cheapest_plan
 from imperv.tasks.job import Job
 
 TRAIN_NS = 6600.0
 """Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
-PREDICT_NS = 1400.0
-"""Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
+PREDICT_NS = 1100.0
+"""Core nanoseconds of prediction for a pixel of `Windows.work` and member, of the same network; measured: 870 and 1050."""
 
 NETWORKS = 768 * 2**20
 """Bytes that TensorFlow and compiled networks add to a process. Flanders took 1670 MiB at most, 780 before its first network."""
@@ -54,10 +53,9 @@ def training_cost(job: Job, layer: Layer) -> Cost:
 def prediction_cost(job: Job, layer: Layer) -> Cost:
     """Of a tile whose neighbours in the production are trained."""
     unet = job.production.parameters.unet
-    repeated = (unet.patch / (unet.patch - unet.overlap)) ** 2
-    seconds = pixels_of(job) * repeated * _members(job) * _size(job) * PREDICT_NS / 1e9
-    size = CPU_BYTES + strip_bytes(job, job.grid(layer.resolution).shape[1], _members(job))
-    return Cost(seconds, resident(job, size) + NETWORKS)
+    plan = cheapest_plan(job, unet.depth, unet.base_filters)
+    work = plan.work * _members(job) * _size(job)
+    return Cost(work * PREDICT_NS / 1e9, resident(job, plan.bytes) + NETWORKS)
 
 
 def whole_mask_cost(job: Job, layer: Layer) -> Cost:

@@ -10,17 +10,15 @@ import numpy as np
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.node import MEMBER_SD
-from imperv.layers.network.prediction import bytes_at_once, window_bytes, window_function
-from imperv.layers.network.rows import Lattice, predict_rows
+from imperv.layers.network.prediction import AT_ONCE, EDGES, window_bytes, window_function
+from imperv.layers.network.rows import predict_rows
 from imperv.layers.network.unet import configure_threads
-from imperv.layers.network.windows import halo
+from imperv.layers.network.unpadded import depth_of, filters_of, unpadded
+from imperv.layers.network.windows import Windows
 from imperv.tasks.errors import WorkError
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, halo_jobs, open_parts
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
-
-WINDOW_SHARE = 0.4
-"""Largest share of the memory for blocks that windows may take; one window is always predicted."""
 
 
 def halo_versions(job: Job) -> dict[str, str]:
@@ -33,41 +31,57 @@ def halo_versions(job: Job) -> dict[str, str]:
 class Plan:
     """Strips and windows of a prediction within memory."""
 
-    width: int
-    """Columns of a strip, whole blocks of the store."""
-    windows: int
-    """Windows of one call of a network."""
+    strips: dict[int, Windows]
+    """Windows of each strip, by its first column; strips end at blocks of the store."""
     bytes: int
     """Projected memory."""
 
+    @property
+    def work(self) -> float:
+        """As of `Windows.work`."""
+        return sum(windows.work for windows in self.strips.values())
 
-def plan_prediction(job: Job, what: str, members: int, window: int) -> Plan:
-    """Widest strips that fit into memory, so that few windows are predicted twice; InputError if not even one block fits."""
-    budget, columns, edge = job.engine.budget, job.grid(10).shape[1], job.blocks(10)[0].shape[1]
-    windows = max(1, int(min(bytes_at_once(), WINDOW_SHARE * budget)) // window)
+    @classmethod
+    def of(cls, job: Job, depth: int, filters: int, width: int, most: int) -> Plan:
+        """Strips of `width` columns with windows of up to `most` pixels, for networks of so many halvings and filters."""
+        (row, column), (rows, columns) = job.global_index(), job.grid(10).shape
+        strips = {
+            left: Windows((rows, min(width, columns - left)), (row, column + left), depth, most)
+            for left in range(0, columns, width)
+        }
+        features = len(job.production.parameters.unet.names)
+        return cls(
+            strips, max(window_bytes(features, filters, windows) + strip_bytes(job, windows) for windows in strips.values())
+        )
+
+
+def plan_prediction(job: Job, what: str, depth: int, filters: int) -> Plan:
+    """As of `cheapest_plan`; InputError if not even one block fits into memory."""
+    plan = cheapest_plan(job, depth, filters)
+    job.engine.at_once(plan.bytes, what)
+    return plan
+
+
+def cheapest_plan(job: Job, depth: int, filters: int) -> Plan:
+    """Windows and strips within memory that compute least, as what is around them is seen twice; the smallest if none fits."""
+    columns, edge = job.grid(10).shape[1], job.blocks(10)[0].shape[1]
     blocks = -(-columns // edge)
-    for strips in range(1, blocks + 1):
-        width = min(-(-blocks // strips) * edge, columns)
-        size = windows * window + strip_bytes(job, width, members)
-        if size <= budget:
-            break
-    else:
-        windows, size = 1, window + strip_bytes(job, width, members)
-    job.engine.at_once(size, what)
-    return Plan(width, windows, size)
+    widths = sorted({min(-(-blocks // strips) * edge, columns) for strips in range(1, blocks + 1)}, reverse=True)
+    plans = [Plan.of(job, depth, filters, width, most) for most in EDGES for width in widths]
+    fitting = [plan for plan in plans if plan.bytes <= job.engine.budget]
+    return min(fitting, key=lambda plan: plan.work) if fitting else min(plans, key=lambda plan: plan.bytes)
 
 
-def strip_bytes(job: Job, width: int, members: int) -> int:
-    """Memory of a strip: features with context, sums of each member, statistics, and rows that wait to be written."""
-    unet = job.production.parameters.unet
-    reach, stride, rows = width + 2 * halo(unet.patch, unet.overlap), unet.patch - unet.overlap, job.blocks(10)[0].shape[0]
-    features = FeatureRows.bytes(unet.names, reach, unet.patch, job.engine.settings.workers)
-    held = unet.patch * width * (len(unet.names) + 1)
-    # A model's own members are summed together: a row of windows, twice while it is added to.
-    sums = 4 * width * (members * unet.overlap + 2 * unet.patch * min(members, 10))
-    statistics = stride * width * 8 * 7
-    waiting = 2 * (rows + stride) * width * 5
-    return features + held + sums + statistics + waiting
+def strip_bytes(job: Job, windows: Windows) -> int:
+    """Memory of a strip: features with context, those that windows are cut from, answers, and rows that wait to be written."""
+    unet, (height, _), width = job.production.parameters.unet, windows.edges, windows.shape[1]
+    first, end = windows.columns
+    features = FeatureRows.bytes(unet.names, end - first, height + 2 * windows.reach, job.engine.settings.workers)
+    valid = height * width * (len(unet.names) + 1)
+    answers = height * width * 5
+    spread = AT_ONCE * windows.edges[0] * windows.edges[1] * 8 * 7
+    waiting = 2 * (job.blocks(10)[0].shape[0] + height) * width * 5
+    return features + valid + answers + spread + waiting
 
 
 def make_prediction(job: Job, layer: Layer) -> Made:
@@ -78,23 +92,21 @@ def make_prediction(job: Job, layer: Layer) -> Made:
         raise WorkError(_without_models(job, layer, symbol, found))
     configure_threads(job.engine.settings.workers)
     loaded = [load(job.store, record) for record in found.models]
-    models = [window_function(model, normalisation, unet.patch) for model, normalisation in loaded]
-    plan = plan_prediction(job, layer.symbol, found.members, max(window_bytes(model, unet.patch) for model, _ in loaded))
-    parts, (row, column), (rows, columns) = open_parts(job, "now"), job.global_index(), job.grid(10).shape
-    lattices = {
-        left: Lattice((rows, min(plan.width, columns - left)), (row, column + left), unet.patch, unet.overlap)
-        for left in range(0, columns, plan.width)
-    }
-    one_more = job.engine.counter(sum(len(lattice.tops) for lattice in lattices.values()))
+    depth = max(depth_of(model) for model, _ in loaded)
+    models = [window_function(unpadded(model), normalisation, depth) for model, normalisation in loaded]
+    plan = plan_prediction(job, layer.symbol, depth, max(filters_of(model) for model, _ in loaded))
+    parts = open_parts(job, "now")
+    one_more = job.engine.counter(sum(len(windows.tops) for windows in plan.strips.values()))
     reports: dict[Block, BlockReport] = {}
     with job.store.writing_arrays(job.place(layer.symbol), job.grid(10), 10, layer.variables, attributes(job, layer)) as out:
-        for left, lattice in lattices.items():
-            first, end = lattice.columns
-            read = FeatureRows(parts, unet.names, (left + first, left + end), unet.patch, job.engine.settings.workers)
-            mine = [block for block in job.blocks(10) if left <= block.x0 < left + plan.width]
+        for left, windows in plan.strips.items():
+            first, end = windows.columns
+            most = windows.edges[0] + 2 * windows.reach
+            read = FeatureRows(parts, unet.names, (left + first, left + end), most, job.engine.settings.workers)
+            mine = [block for block in job.blocks(10) if left <= block.x0 < left + windows.shape[1]]
             waiting = _Waiting(out, layer.symbol, left, mine, reports)
             # TensorFlow uses all workers inside one call, so windows follow one another.
-            for y, mean, deviation in predict_rows(read, models, lattice, plan.windows):
+            for y, mean, deviation in predict_rows(read, models, windows, AT_ONCE):
                 waiting.add(y, mean, deviation)
                 one_more()
     digest, statistics = summarise(layer, [reports[block] for block in job.blocks(10)])

@@ -14,7 +14,7 @@ from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.delivery.delivery import form_of
 from imperv.tasks.families import task_of
 from imperv.tasks.family.costs import Cost
-from imperv.tasks.imperviousness.nodes.costs import BATCHES, NETWORKS
+from imperv.tasks.imperviousness.nodes.costs import BATCHES, NETWORKS, PREDICT_NS
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS
@@ -82,12 +82,13 @@ def test_prediction_costs_the_members_that_the_production_has(tmp_path, tiles, m
     """Two members a tile, of at most five tiles within 300 km; E48N26 is 400 km away."""
     here = job(tmp_path, None)
     here = replace(here, production=here.production.model_copy(update={"tiles": tiles}))
-    own = (256 / 192) ** 2 * 1e8 * 1400 / 1e9
-    assert node_cost(here, "RIMD").core_seconds == pytest.approx(members * own)
+    work = node_cost(here, "RIMD").core_seconds / members / PREDICT_NS * 1e9
+    assert 1.0e8 < work < 1.1e8  # windows hardly overlap
 
 
-FLANDERS_PEAK = 1670 * 2**20
-"""Measured: highest resident memory of `imperv run` of the 2 km window of Flanders, `engine.memory` 8 GiB, two workers."""
+FLANDERS_PEAK = 1570 * 2**20
+"""Measured: highest resident memory of `imperv run` of the 2 km window of Flanders in its trainings, which need most;
+`engine.memory` 8 GiB, two workers."""
 
 
 def test_a_small_window_is_planned_as_small(tmp_path):

@@ -12,7 +12,7 @@ from imperv.layers.network.training import normalise, renormalised, train
 from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet
 
 SMALL = UNetParameters(
-    base_filters=4, depth=1, patch=32, overlap=8, crop=16, batch=4, epochs=4, steps_per_epoch=6, split_block=16,
+    base_filters=4, depth=1, crop=16, batch=4, epochs=4, steps_per_epoch=6, split_block=16,
     learning_rate=0.01, members=2, transfer=False,
 )  # fmt: skip
 ORIGIN = (-310_240, 382_980)

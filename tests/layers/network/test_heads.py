@@ -13,11 +13,11 @@ from imperv.layers.network.heads import ClassHead, FractionHead, PolygonHead, cl
 from imperv.layers.network.prediction import predict
 from imperv.layers.network.sampling import Region
 from imperv.layers.network.training import train
-from imperv.layers.network.unet import build_unet, join_members, rebuild, split_members, with_last_features
+from imperv.layers.network.unet import build_unet, join_members, rebuild, split_members
 from imperv.layers.network.weights import flat_weights
 
 QUICK = ClassNetworkParameters(
-    features="urban15", base_filters=4, depth=1, patch=32, overlap=8, crop=16, epochs=3, steps_per_epoch=25, members=2, batch=4,
+    features="urban15", base_filters=4, depth=1, crop=16, epochs=3, steps_per_epoch=25, members=2, batch=4,
     split_block=16, guard=2, learning_rate=2e-2,
 )  # fmt: skip
 
@@ -72,7 +72,7 @@ def trained():
 
 def test_a_training_tells_classes_apart(trained):
     asked = region(9)
-    answers = predict(trained.model, trained.normalisation, asked.features, (0, 0), QUICK.patch, QUICK.overlap)
+    answers = predict(trained.model, trained.normalisation, asked.features, (0, 0))
     assert answers.shape == (6, 64, 64)
     np.testing.assert_allclose(answers.reshape(2, 3, 64, 64).sum(axis=1), 1, atol=1e-4)
     found = answers.reshape(2, 3, 64, 64).mean(axis=0).argmax(axis=0)
@@ -97,19 +97,6 @@ def test_members_have_as_many_outputs_as_there_are_classes(trained):
     assert np.array_equal(again(x).numpy(), trained.model(x).numpy())
     with pytest.raises(ValueError, match="weights do not fit"):
         rebuild(QUICK, flat_weights(trained.model), 4)
-
-
-def test_the_last_features_come_after_the_answers(trained):
-    both = with_last_features(trained.model)
-    x = np.random.default_rng(0).normal(size=(1, 32, 32, 15)).astype("f4")
-    found = both(x).numpy()
-    assert found.shape[-1] == 6 + 2 * QUICK.base_filters
-    np.testing.assert_allclose(found[..., :6], trained.model(x).numpy(), atol=1e-6)
-    member = split_members(trained.model)[1]
-    kernel, bias = member.layers[-1].get_weights()
-    logits = found[..., -QUICK.base_filters :] @ kernel[0, 0] + bias
-    shares = np.exp(logits - logits.max(-1, keepdims=True))
-    np.testing.assert_allclose(shares / shares.sum(-1, keepdims=True), found[..., 3:6], atol=1e-5)
 
 
 def test_one_output_is_a_fraction():
@@ -151,5 +138,5 @@ def test_a_few_pixels_of_polygons_win_over_the_ground():
     drawn = Region(some.features, target, some.origin)
     head = PolygonHead.of([drawn], 3, (2,) * 6, (400.0,) * 6, 0.0, 0.0)
     found = train([drawn], QUICK.model_copy(update={"members": 1}), head=head)
-    answers = predict(found.model, found.normalisation, some.features, (0, 0), QUICK.patch, QUICK.overlap).argmax(axis=0)
+    answers = predict(found.model, found.normalisation, some.features, (0, 0)).argmax(axis=0)
     assert (answers[some.target == 1] == 2).mean() > 0.9 and (answers[some.target == 0] == 0).mean() > 0.6

@@ -21,14 +21,16 @@ from imperv.layers.network.unet import (
     UNetParameters,
     build_unet,
     configure_threads,
+    join_members,
     load_model,
     save_model,
     split_members,
 )
-from imperv.layers.network.windows import halo
+from imperv.layers.network.unpadded import unpadded
+from imperv.layers.network.windows import reach
 
 SMALL = UNetParameters(
-    base_filters=4, depth=2, patch=64, overlap=16, crop=32, batch=4, epochs=8, steps_per_epoch=16, split_block=32,
+    base_filters=4, depth=2, crop=32, batch=4, epochs=8, steps_per_epoch=16, split_block=32,
     learning_rate=0.01, members=2,
 )  # fmt: skip
 QUICK = SMALL.model_copy(update={"depth": 1, "epochs": 2, "steps_per_epoch": 3})
@@ -76,7 +78,7 @@ def test_learns_what_needs_the_neighbourhood(trained):
         assert member["best_epoch"] == int(np.argmin(member["validation"]))
     # Ground it never saw.
     other = texture(seed=1)
-    members = predict(trained.model, trained.normalisation, other.features, ORIGIN, 64, 16)
+    members = predict(trained.model, trained.normalisation, other.features, ORIGIN)
     valid = other.valid()
     right = (members[:, valid] > 0.5) == (other.target[valid] > 0.5)
     assert right.mean() > 0.9
@@ -104,7 +106,7 @@ def test_kept_weights_are_those_of_the_best_epoch():
 @pytest.mark.slow
 def test_no_data_is_kept_out_of_the_prediction(quick):
     region = texture(seed=1)
-    members = predict(quick.model, quick.normalisation, region.features, ORIGIN, 64, 16)
+    members = predict(quick.model, quick.normalisation, region.features, ORIGIN)
     assert members.dtype == np.float32
     missing = np.isnan(region.features).any(axis=0)
     for member in members:
@@ -188,19 +190,19 @@ def test_network_keeps_the_size_and_has_the_classical_parts():
 @pytest.mark.slow
 def test_blocks_equal_the_whole(quick):
     features = texture(seed=2).features
-    whole = predict(quick.model, quick.normalisation, features, ORIGIN, 64, 16)
-    h = halo(64, 16)
-    part = predict(quick.model, quick.normalisation, features[:, : 80 + h], ORIGIN, 64, 16, np.s_[:80, :])
-    np.testing.assert_allclose(part, whole[:, :80], atol=1e-5)
+    whole = predict(quick.model, quick.normalisation, features, ORIGIN)
+    h = reach(QUICK.depth)
+    part = predict(quick.model, quick.normalisation, features[:, : 80 + h], ORIGIN, np.s_[:80, :])
+    np.testing.assert_array_equal(part, whole[:, :80])
 
 
 @pytest.mark.slow
 def test_many_areas_one_trace(quick):
     for rows in (30, 64, 100):
         features = np.zeros((FEATURES, rows, 70), "f4")
-        predict(quick.model, quick.normalisation, features, (rows, 3), 32, 8)
+        predict(quick.model, quick.normalisation, features, (rows, 3))
     before = window_function.cache_info()
-    predict(quick.model, quick.normalisation, np.zeros((FEATURES, 40, 50), "f4"), (7, 3), 32, 8)
+    predict(quick.model, quick.normalisation, np.zeros((FEATURES, 40, 50), "f4"), (7, 3))
     assert window_function.cache_info().misses == before.misses
 
 
@@ -213,9 +215,7 @@ def test_save_and_load(quick, tmp_path):
     assert normalisation == quick.normalisation
     assert UNetParameters(**metadata["parameters"]) == QUICK
     features = texture(seed=3).features
-    before, after = (
-        predict(m, n, features, ORIGIN, 64, 16) for m, n in ((quick.model, quick.normalisation), (model, normalisation))
-    )
+    before, after = (predict(m, n, features, ORIGIN) for m, n in ((quick.model, quick.normalisation), (model, normalisation)))
     np.testing.assert_array_equal(before, after)
 
 
@@ -264,7 +264,7 @@ def test_a_site_as_small_as_a_village():
         region.features[:, 40:104, 40:102],
         region.target[40:104, 40:102],
     )
-    result = train([Region(features, target, ORIGIN)], QUICK.model_copy(update={"depth": 2, "patch": 256, "crop": 128}))
+    result = train([Region(features, target, ORIGIN)], QUICK.model_copy(update={"depth": 2, "crop": 128}))
     assert result.crop == 60
     assert all(member["split_block"] < 32 and member["training_pixels"] > 1500 for member in result.history)
     assert all(np.isfinite(h["validation"]).all() for h in result.history)
@@ -286,10 +286,7 @@ def test_normalisation_is_that_of_the_training_pixels():
 @pytest.mark.parametrize(
     "bad",
     [
-        {"patch": 250},
         {"crop": 60},
-        {"crop": 512},
-        {"overlap": 129},
         {"filters": 3},
         {"features": "all"},
         {"dropout": 1.0},
@@ -321,8 +318,9 @@ def test_many_networks_are_no_reason_for_a_warning():
     logging.getLogger("tensorflow").addHandler(handler)
     try:
         for k in range(8):
-            run = window_function(build_unet(SMALL, k), normalisation, SMALL.patch)
-            assert run(np.zeros((1, SMALL.patch, SMALL.patch, FEATURES), "f4")).shape == (1, SMALL.patch, SMALL.patch, 1)
+            run = window_function(unpadded(join_members([build_unet(SMALL, k, "member_0")])), normalisation, SMALL.depth)
+            edge = 32 + 2 * reach(SMALL.depth)
+            assert run(np.zeros((1, edge, edge, FEATURES), "f4")).shape == (1, 32, 32, 1)
     finally:
         logging.getLogger("tensorflow").removeHandler(handler)
     assert not told

@@ -118,7 +118,7 @@ def test_defaults_of_the_algorithms_are_those_of_the_atbd():
     assert parameters.calibration.step == 6
     assert (parameters.calibration.minimum_samples, parameters.calibration.fallback_samples) == (200, 20)
     assert (parameters.change.loss_sensitivity, parameters.change.minimum) == (0.1, 1)
-    assert (parameters.ensemble.members, parameters.unet.patch, parameters.unet.dropout) == (10, 256, 0.1)
+    assert (parameters.ensemble.members, parameters.unet.dropout) == (10, 0.1)
 
 
 def test_a_folder_stands_for_the_file_in_it(tmp_path, read):

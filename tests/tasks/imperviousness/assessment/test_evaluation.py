@@ -57,7 +57,7 @@ def site(tmp_path_factory, ground) -> Path:
     (folder / "production.toml").write_text(
         'tiles = ["E38N31"]\n[periods]\nthen = "2018"\nnow = "2021"\n[scenes]\ncatalogue = "items.json"\n'
         f"[area]\nbbox = [{LEFT}, {TOP - 10 * EDGE}, {LEFT + 10 * EDGE}, {TOP}]\n[engine]\nworkers = 1\n"
-        "[parameters.unet]\nbase_filters = 2\ndepth = 1\npatch = 32\noverlap = 8\ncrop = 16\nepochs = 1\n"
+        "[parameters.unet]\nbase_filters = 2\ndepth = 1\ncrop = 16\nepochs = 1\n"
         "steps_per_epoch = 4\nmembers = 1\n"
     )
     job, rng = job_of(folder), np.random.default_rng(2)

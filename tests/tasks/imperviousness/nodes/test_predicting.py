@@ -9,9 +9,8 @@ from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.network.ensemble import ensemble
-from imperv.layers.network.rows import Lattice, predict_rows
-from imperv.layers.network.unet import UNetParameters, build_unet
-from imperv.layers.network.windows import halo
+from imperv.layers.network.unet import UNetParameters
+from imperv.layers.network.windows import reach
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.nodes import predicting
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, Part, open_parts, read_features
@@ -19,7 +18,7 @@ from imperv.tasks.imperviousness.nodes.predicting import Plan, halo_versions, ma
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
-from tests.support.blending import predict_blended
+from tests.support.endless import predict_endless
 from tests.support.small_models import TILE, production, put_features, put_model, record_of
 
 EAST = "E45N27"
@@ -27,7 +26,7 @@ ACROSS = "[4498000, 2700000, 4502000, 2702000]"
 """2 x 2 km of each of two tiles."""
 LONG = "[4488000, 2700000, 4500000, 2701000]"
 """1200 x 100 pixels: two blocks."""
-UNET = "base_filters = 2\ndepth = 1\npatch = 32\noverlap = 8\ncrop = 8\nmembers = 2\n"
+UNET = "base_filters = 2\ndepth = 1\ncrop = 8\nmembers = 2\n"
 RIMD = CATALOGUE["RIMD"]
 
 
@@ -47,22 +46,18 @@ def predicted(job: Job) -> tuple[np.ndarray, np.ndarray]:
     return group["RIMD"][:], group[MEMBER_SD][:]
 
 
+def endless(job: Job, record, shape: tuple[int, int]) -> np.ndarray:
+    """The other implementation, of an area from the first pixel of a tile on: every member, padded, on all features at once."""
+    names = job.production.parameters.unet.names
+    model, normalisation = load(job.store, record)
+    return predict_endless(
+        model, normalisation, lambda *box: read_features(job, "now", Block(*box), names), shape, job.global_index()
+    )
+
+
 def expected(job: Job, records) -> tuple[np.ndarray, np.ndarray]:
-    """The other implementation: all features of the area in memory, every member of the whole, then mean and spread."""
-    unet, (rows, columns), (row, column) = job.production.parameters.unet, job.grid(10).shape, job.global_index()
-    h = halo(unet.patch, unet.overlap)
-    features = read_features(job, "now", Block(-h, -h, rows + h, columns + h), unet.names)
-    members = []
-    for record in records:
-        model, normalisation = load(job.store, record)
-
-        def run(windows, model=model, normalisation=normalisation):
-            values = model(normalisation.apply(np.moveaxis(windows, 1, -1)), training=False)
-            return np.moveaxis(np.asarray(values), -1, 1)
-
-        inner = np.s_[h : h + rows, h : h + columns]
-        members.append(predict_blended(features, run, (row - h, column - h), unet.patch, unet.overlap, inner, 64))
-    return ensemble(np.concatenate(members))
+    """Mean and spread of every member of the whole tile."""
+    return ensemble(np.concatenate([endless(job, record, job.grid(10).shape) for record in records]))
 
 
 def assert_same(found, wanted):
@@ -98,20 +93,12 @@ def test_the_halo_comes_from_the_neighbour(tmp_path):
     put_model(job.store, record_of(job.production, TILE))
     assert set(halo_versions(job)) == {EAST} and set(halo_versions(other)) == {TILE}
     both = [predicted(one) for one in (job, other)]
-    unet, h = job.production.parameters.unet, halo(32, 8)
-    row, column = job.global_index()
-    features = read_features(job, "now", Block(-h, -h, 200 + h, 400 + h), unet.names)
-    assert np.isfinite(features[:, h : h + 200, h + 200 : h + 400]).any()
-    model, normalisation = load(job.store, job.record("IMD_model"))
-
-    def run(windows):
-        return np.moveaxis(np.asarray(model(normalisation.apply(np.moveaxis(windows, 1, -1)))), -1, 1)
-
-    one = predict_blended(features, run, (row - h, column - h), 32, 8, np.s_[h : h + 200, h : h + 400], 64)
+    one = endless(job, job.record("IMD_model"), (200, 400))
+    assert np.isfinite(one[:, :, 200:]).any()
     # Both tiles use the same network twice, so mean and spread are those of one.
     assert_same([np.concatenate([a, b], axis=1) for a, b in zip(*both, strict=True)], ensemble(one))
     changed = np.abs(alone[1] - both[0][1]) > 1e-4
-    assert changed[:, -32:].any() and not changed[:, : 200 - 64].any()
+    assert changed[:, -reach(1) :].any() and not changed[:, : 200 - reach(1)].any()
 
 
 @pytest.mark.slow
@@ -119,43 +106,11 @@ def test_strips_and_batches_leave_no_trace(tmp_path, monkeypatch):
     job = prepared(tmp_path, LONG)
     whole = make_prediction(job, RIMD)
     first = [job.group("RIMD")[name][:] for name in ("RIMD", MEMBER_SD)]
-    monkeypatch.setattr(predicting, "plan_prediction", lambda *_: Plan(1000, 3, 0))
+    monkeypatch.setattr(predicting, "plan_prediction", lambda *_: Plan.of(job, 1, 2, 1000, 64))
     cut = make_prediction(job, RIMD)
     for before, name in zip(first, ("RIMD", MEMBER_SD), strict=True):
-        np.testing.assert_allclose(job.group("RIMD")[name][:], before, atol=1e-6 if name == MEMBER_SD else 1)
-    assert cut.statistics["RIMD"]["pixels"] == whole.statistics["RIMD"]["pixels"] == 120_000
-
-
-def seams(overlap: int) -> tuple[float, float]:
-    """Steps where windows meet over those elsewhere, and the largest change when the lattice is moved by half of its stride."""
-    size, patch, stride, h = 240, 64, 64 - overlap, halo(64, overlap)
-    network = build_unet(UNetParameters(base_filters=4, depth=1, patch=patch, overlap=overlap, crop=8), 3)
-    smooth = np.kron(np.random.default_rng(2).standard_normal((12, 60, 60)), np.ones((1, 8, 8)))
-    for axis in (1, 2):
-        smooth = sum(np.roll(smooth, k, axis) for k in range(-6, 7)) / 13
-    features = np.ascontiguousarray(np.moveaxis(smooth, 0, -1)).astype("f4")
-
-    def at(origin: int) -> np.ndarray:
-        lattice = Lattice((size, size), (origin, origin), patch, overlap)
-        first, end = lattice.columns
-        # Of a member and of zeros the deviation is half of the member: the prediction, not rounded to percent.
-        models = [lambda w: np.asarray(network(w, training=False)), lambda w: np.zeros((*w.shape[:3], 1), "f4")]
-        pieces = predict_rows(lambda a, b: features[h + a : h + b, h + first : h + end], models, lattice, 16)
-        return np.concatenate([2 * deviation for _, _, deviation in pieces])
-
-    here, moved = at(0), at(stride // 2)
-    step = np.abs(np.diff(here, axis=1)).mean(axis=0)
-    starts = np.arange(stride, size - overlap - 1, stride)
-    edges = np.unique(np.concatenate([starts, starts + overlap]))
-    return float(step[edges - 1].mean() / np.median(step)), float(np.abs(here - moved).max())
-
-
-def test_the_window_grid_does_not_show():
-    """With the blend, what lies where windows meet is like elsewhere, and moving their lattice changes little."""
-    step, shift = seams(16)
-    step_without, shift_without = seams(0)
-    assert abs(step - 1) < 0.1 and abs(step_without - 1) > 0.3
-    assert shift < 0.05 and shift < 0.2 * shift_without
+        np.testing.assert_array_equal(job.group("RIMD")[name][:], before)
+    assert cut.digest == whole.digest and cut.statistics["RIMD"]["pixels"] == 120_000
 
 
 @pytest.mark.slow
@@ -206,19 +161,21 @@ def test_rows_of_features_are_those_of_blocks_and_are_read_once(tmp_path, monkey
     assert sum(b.shape[0] * b.shape[1] for _, b in pieces) == 200 * 200 + 200 * 130
 
 
-def test_a_full_tile_fits_into_memory_with_twenty_members(tmp_path):
-    def plan(memory: str, window: int) -> tuple[Plan, int]:
+def test_a_full_tile_fits_into_memory(tmp_path):
+    def plan(memory: str, filters: int = 16) -> tuple[Plan, int]:
         production(tmp_path, unet="")
         config = tmp_path / "production.toml"
         config.write_text(config.read_text().replace("2 GiB", memory))
         job = Job.of(Production.read(tmp_path), TILE)
-        return plan_prediction(job, "RIMD", 20, window), job.engine.budget
+        return plan_prediction(job, "RIMD", 3, filters), job.engine.budget
 
-    widths = {}
+    work = {}
     for memory in ("1 GiB", "2 GiB", "4 GiB", "8 GiB"):
-        found, budget = plan(memory, 57 * 2**20)
-        assert found.bytes <= budget and found.width % 1000 == 0 and found.windows >= 1
-        widths[memory] = found.width
-    assert widths["1 GiB"] < widths["4 GiB"] == widths["8 GiB"] == 10_000
+        found, budget = plan(memory)
+        assert found.bytes <= budget and all(left % 1000 == 0 for left in found.strips)
+        assert sum(windows.shape[1] for windows in found.strips.values()) == 10_000
+        work[memory] = found.work / 10_000**2
+    assert 1.5 > work["1 GiB"] > work["2 GiB"] > work["8 GiB"] and len(found.strips) == 1
+    assert work["8 GiB"] < 1.08
     with pytest.raises(InputError, match="engine.memory: RIMD needs"):
-        plan("256 MiB", 400 * 2**20)
+        plan("256 MiB", 256)

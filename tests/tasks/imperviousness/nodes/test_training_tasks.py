@@ -24,8 +24,6 @@ UNET = """
 [parameters.unet]
 base_filters = 4
 depth = 1
-patch = 32
-overlap = 8
 crop = 16
 epochs = 3
 steps_per_epoch = 4
