@@ -33,7 +33,7 @@ SMALL, LARGE = 100, 2000
 
 
 def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
-    """Seconds a pixel of ground and member, by `make_prediction` and by the bare network, in turn."""
+    """Processor seconds a pixel of ground and member, by `make_prediction` and by the bare network, in turn."""
     configure_threads(WORKERS)
     small, large = (_job(folder / name, size) for name, size in (("small", SMALL), ("large", edge)))
     for job in (small, large):
@@ -53,9 +53,9 @@ def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs + 1):  # the first warms up
         for name, function in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()  # of all threads: other work on the machine counts little
             function()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(time.process_time() - start)
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     ours = (medians["large"] - medians["small"]) / ((edge**2 - SMALL**2) * unet.members)
     what = f"make_prediction, {edge} x {edge} pixels of ground, windows of {shape[1]} x {shape[2]}"

@@ -21,7 +21,7 @@ CODE = (
 @pytest.mark.parametrize(
     ("section", "edge", "peers"),
     [
-        ("prediction", 300, ["the compiled network alone", "model.predict"]),
+        ("prediction", 1000, ["the compiled network alone", "model.predict"]),
         ("sharpening", 256, ["model.predict", "model.predict"]),
     ],
 )
