@@ -57,7 +57,7 @@ class NetworkParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default ten passes over the training pixels, but 10 to `most_steps`."""
+    """Training steps in an epoch; by default ten passes over the training pixels, 10 at least, 200 at most (classes: 400)."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of the optimizer, Muon: warmed up over the first steps, then lowered to 0 along a cosine."""
     weight_decay: float = Field(default=0.5, ge=0)
@@ -123,6 +123,9 @@ class NetworkParameters(BaseModel):
 
 class UNetParameters(NetworkParameters):
     """Parameters of the networks of sealed and built-up fractions."""
+
+    most_steps: ClassVar[int] = 200
+    """Twice as many cost twice as much and gain half a point of F1 at most (docs/accuracy.md)."""
 
     features: Literal["atbd12", "full18"] = "atbd12"
     """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""

@@ -12,7 +12,7 @@ from imperv.tasks.imperviousness.nodes.predicting import strip_bytes
 from imperv.tasks.job import Job
 from imperv.tasks.networks.starting import has_start
 
-TRAIN_NS = 6600.0
+TRAIN_NS = 6100.0
 """Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
 PREDICT_NS = 1400.0
 """Core nanoseconds of prediction for a pixel of a window and member, of the same network."""
