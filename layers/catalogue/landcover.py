@@ -50,7 +50,7 @@ LAYERS = (
     Layer("LC_reference", "", "Labels that the base model learns from", "Labels",
           ("LC_mosaic", "LC_clcplus", "LC_density", "LC_footprints"), "reference", "span", 5, parameters=("labels", "classes")),
     Layer("LC_model", "", "Networks that tell classes apart", "Base model", ("LC_mosaic", "LC_season", "LC_reference"), "model",
-          "span", parameters=(*_MODEL, "classes"), model_file="model.keras", any_period=True),
+          "span", parameters=(*_MODEL, "classes"), model_file="model.keras", any_period=True, version=2),
     Layer("LC_probability", "", "Probability of each class, and what the networks see last", "Base model",
           ("LC_mosaic", "LC_season", "LC_model"), "interim", "span", 5, arrays=_PROBABILITY,
           parameters=("ensemble", "classes"), version=2),

@@ -32,6 +32,20 @@ def make_optimizer(rate: Any, weight_decay: float, last: str) -> Any:
                 variable.assign_sub(learning_rate * weight_decay * variable)
             super().update_step(gradient, variable, learning_rate)
 
+        def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+            """Keras' iteration X <- (a + b A + c A A) X with A = X X', on A alone: X enters twice instead of twice a step."""
+            if tall := x.shape[0] > x.shape[1]:
+                x = keras.ops.transpose(x)
+            x = x / (keras.ops.norm(x) + 1e-7)
+            gram, product = x @ keras.ops.transpose(x), None
+            for step in range(steps):
+                factor = self.muon_a * keras.ops.eye(x.shape[0]) + self.muon_b * gram + self.muon_c * gram @ gram
+                product = factor if product is None else factor @ product
+                if step + 1 < steps:
+                    gram = factor @ gram @ factor
+            x = product @ x
+            return keras.ops.transpose(x) if tall else x
+
         def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
             running = m.assign(self.momentum * m + gradient)
             flat = keras.ops.reshape(gradient + self.momentum * running, (-1, variable.shape[-1]))

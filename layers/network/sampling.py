@@ -237,6 +237,10 @@ class CropSampler:
         """Go on with the crops of an epoch, whatever was drawn before."""
         self._rng = np.random.default_rng([self._seed, 7, epoch])
 
+    def let_go(self) -> None:
+        """Forget the regions: TensorFlow keeps whom it has drawn from as long as the process lives."""
+        self._regions, self._masks, self._any, self._special = [], [], [], []
+
     def draw(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A batch of features (count, size, size, feature), target and weight (count, size, size), all float32.
 

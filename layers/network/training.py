@@ -36,12 +36,6 @@ from imperv.layers.network.unet import (
 Progress = Callable[[int, int, float, float], None]
 """Called after each epoch: member, epoch (both from 0), training loss, validation loss."""
 
-PASSES = 10.0
-"""Passes over the training pixels in an epoch, within `STEPS`."""
-
-STEPS = (10, 400)
-"""Fewest and most steps of an epoch when they follow from the number of pixels."""
-
 RUINED = 5.0
 """Times the validation loss of a constant above which a training has diverged though its loss is finite; our choice."""
 
@@ -132,14 +126,17 @@ def train(
         if not initial:
             _start_at(member, head.start(regions, learning))
         pixels, held_pixels = (sum(int(np.count_nonzero(m)) for m in masks) for masks in (learning, held))
-        steps = parameters.steps_per_epoch or int(np.clip(PASSES * pixels // (parameters.batch * size**2), *STEPS))
+        steps = parameters.steps(pixels, size)
         checks = _validation_crops(regions, held, size, parameters.validation_pixels, seed)
         sampler = CropSampler(regions, learning, size, parameters.balance, seed, head.special)
         inner = state["member"] if state and k == len(done) else None
-        record = fit(
-            member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k), inner,
-            _keeper(keep, members, history), head, choice,
-        )  # fmt: skip
+        try:
+            record = fit(
+                member, sampler, checks, normalisation, parameters, steps, seed, _report(progress, k), inner,
+                _keeper(keep, members, history), head, choice,
+            )  # fmt: skip
+        finally:
+            sampler.let_go()
         constant = head.constant(regions, learning, *checks[1:])
         if min(record["validation"]) > constant * RUINED:
             reached = min(record["validation"])

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,10 +23,20 @@ CLIP = 8.0
 """Standardised features are cut here, in standard deviations, so that a cloud that got through saturates nothing."""
 
 
+PASSES = 10.0
+"""Passes over the training pixels in an epoch, within the fewest and the most steps."""
+
+FEWEST_STEPS = 10
+"""Fewest steps of an epoch when they follow from the number of pixels."""
+
+
 class NetworkParameters(BaseModel):
     """What shapes a U-Net and its training, whatever it answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most_steps: ClassVar[int] = 400
+    """Most steps of an epoch when they follow from the number of pixels."""
 
     features: str
     """Name of a feature set."""
@@ -43,7 +53,7 @@ class NetworkParameters(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Most epochs a member is trained; validation follows each."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Training steps in an epoch; by default ten passes over the training pixels, but 10 to 400."""
+    """Training steps in an epoch; by default ten passes over the training pixels, 10 at least, 200 at most (classes: 400)."""
     learning_rate: float = Field(default=6e-3, gt=0)
     """Highest learning rate of the optimizer, Muon: warmed up over the first steps, then lowered to 0 along a cosine."""
     weight_decay: float = Field(default=0.5, ge=0)
@@ -96,6 +106,11 @@ class NetworkParameters(BaseModel):
         """Most epochs of a training that starts from another model."""
         return max(1, round(self.epochs * self.transfer_share))
 
+    def steps(self, pixels: int, crop: int) -> int:
+        """Steps of an epoch on so many training pixels with crops of that edge."""
+        passes = int(PASSES * pixels / (self.batch * crop**2))
+        return self.steps_per_epoch or min(self.most_steps, max(FEWEST_STEPS, passes))
+
     @property
     def architecture(self) -> tuple[str, int, int]:
         """Features, filters and depth, which a network shares with the one that it starts from."""
@@ -104,6 +119,9 @@ class NetworkParameters(BaseModel):
 
 class UNetParameters(NetworkParameters):
     """Parameters of the networks of sealed and built-up fractions."""
+
+    most_steps: ClassVar[int] = 200
+    """Twice as many cost twice as much and gain half a point of F1 at most (docs/accuracy.md)."""
 
     features: Literal["atbd12", "full18"] = "atbd12"
     """Feature set: the twelve of ATBD 4.1.2, or all of ATBD 4.2.3."""

@@ -13,7 +13,6 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.landcover.features import REACH, stack_features
 from imperv.layers.network.heads import ClassHead, class_frequency
 from imperv.layers.network.sampling import Region
-from imperv.layers.network.training import PASSES, STEPS
 from imperv.layers.network.unet import configure_threads
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, resident
@@ -132,8 +131,7 @@ def training_cost(job: Job, layer: Layer) -> Cost:
     """Of the networks of a tile."""
     unet = job.production.parameters.unet
     rows, columns = job.grid_of(CATALOGUE["LC_mosaic"]).shape
-    step = unet.batch * unet.crop**2
-    steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * rows * columns / step)))
-    seconds = steps * step * unet.epochs * unet.members * (unet.base_filters / 16) ** 2 * TRAIN_NS / 1e9
+    steps = unet.steps(rows * columns, unet.crop)
+    seconds = steps * unet.batch * unet.crop**2 * unet.epochs * unet.members * (unet.base_filters / 16) ** 2 * TRAIN_NS / 1e9
     regions = min(rows * columns * 4 * (len(unet.names) + 1), int(TRAINING_SHARE * job.engine.budget))
     return Cost(seconds, resident(job, int(1.3 * regions)) + NETWORKS)

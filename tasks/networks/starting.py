@@ -20,6 +20,13 @@ def starts_anew(tile: Tile) -> bool:
     return all(number % 2 == 0 for number in tile.index)
 
 
+def has_start(job: Job) -> bool:
+    """Whether a plan may expect a neighbour of the production to start from."""
+    planned = set(job.production.tile_names)
+    near = any(str(tile) in planned and starts_anew(tile) for tile in job.tile.neighbours())
+    return near and not starts_anew(job.tile)
+
+
 def starting_model(job: Job, symbol: str) -> Record | None:
     """The model to start from: the tile's own of another year, as in a yearly update, else the nearest of the same year.
 

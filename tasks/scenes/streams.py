@@ -100,49 +100,62 @@ class _Block:
         self.inflate = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_ZLIB) if size else None
         self.first = 0
         self.rows = np.empty((0, layout.block[1]), layout.dtype)
+        """Rows from the `first` on that the strip below needs again."""
 
-    def upto(self, file: int, last: int) -> None:
-        """Decode the rows before `last`."""
-        count = last - self.first - len(self.rows)
-        if count <= 0:
-            return
-        rows = np.zeros((len(self.rows) + count, self.rows.shape[1]), self.rows.dtype)
-        rows[: len(self.rows)] = self.rows
-        if self.inflate is not None:
-            stored = np.frombuffer(self._inflated(file, count * rows.strides[0]), rows.dtype).reshape(count, -1)
+    def decode(self, file: int, last: int, room: np.ndarray) -> np.ndarray:
+        """Rows from the first that is kept to `last`, in `room`, which holds a block."""
+        kept = len(self.rows)
+        rows = room[: max(last - self.first, kept)]
+        rows[:kept] = self.rows
+        if self.inflate is None:
+            rows[kept:] = 0
+            return rows
+        at_once = max(PIECE // rows.strides[0], 1)
+        for start in range(kept, len(rows), at_once):
+            piece = rows[start : start + at_once]
+            stored = np.frombuffer(self._inflated(file, piece.nbytes), rows.dtype).reshape(piece.shape)
             if self.layout.differences:
-                sum_differences(stored, rows[len(self.rows) :])
+                sum_differences(stored, piece)
             else:
-                rows[len(self.rows) :] = stored
-        self.rows = rows
+                piece[:] = stored
+        if self.first + len(rows) == self.layout.block[0] and len(rows) > kept:
+            while not self.inflate.eof:
+                if self._more(file, 1):
+                    raise OSError("a block holds more than its rows")
+        return rows
 
     def _inflated(self, file: int, size: int) -> bytes:
         """The next `size` bytes of a block; OSError if the file has no more, or its bytes are none of a block."""
         found: list[bytes] = []
         assert self.inflate is not None
         while size:
-            piece = b""
-            if self.inflate.needs_input:
-                piece = os.pread(file, min(PIECE, self.end - self.at), self.at)
-                self.at += len(piece)
-            trouble = ""
-            try:
-                given = self.inflate.decompress(piece, max_length=size)
-            except igzip_lib.IsalError as error:  # type: ignore[misc]
-                trouble = str(error)
-            if trouble:
-                raise OSError(f"a block cannot be decoded: {trouble}")
-            if not given and (self.inflate.eof or (not piece and self.inflate.needs_input)):
+            given = self._more(file, size)
+            if not given and self.inflate.eof:
                 raise OSError("a block ends too early")
             size -= len(given)
             found.append(given)
         return found[0] if len(found) == 1 else b"".join(found)
 
-    def forget(self, first: int) -> None:
-        """Drop the rows before `first`."""
-        dropped = min(first - self.first, len(self.rows))
-        if dropped > 0:
-            self.rows, self.first = self.rows[dropped:].copy(), self.first + dropped
+    def _more(self, file: int, most: int) -> bytes:
+        """At most so many bytes of a block, or none if its decompressor has to be fed first; it checks the sum at the end."""
+        assert self.inflate is not None
+        piece = b""
+        if self.inflate.needs_input:
+            piece = os.pread(file, min(PIECE, self.end - self.at), self.at)
+            self.at += len(piece)
+            if not piece:
+                raise OSError("a block ends too early")
+        trouble = ""
+        try:
+            return self.inflate.decompress(piece, max_length=most)
+        except igzip_lib.IsalError as error:  # type: ignore[misc]
+            trouble = str(error)
+        raise OSError(f"a block cannot be decoded: {trouble}")
+
+    def keep(self, first: int, rows: np.ndarray) -> None:
+        """Keep the rows from `first` on of those that are decoded; those before are not needed again."""
+        dropped = min(max(first - self.first, 0), len(rows))
+        self.rows, self.first = rows[dropped:].copy(), self.first + dropped
 
 
 @dataclass(eq=False)
@@ -169,7 +182,7 @@ class Stream:
         if not needed.size:
             return None
         top, bottom, begun = int(first[needed].min()), int(last[needed].max()), 0
-        out = np.zeros((bottom - top, right - left), layout.dtype)
+        out, room = np.zeros((bottom - top, right - left), layout.dtype), np.empty(layout.block, layout.dtype)
         file = os.open(layout.path, os.O_RDONLY)
         try:
             for column in needed.tolist():
@@ -180,24 +193,16 @@ class Stream:
                     if block is None or block.first > a:
                         block = self._blocks[row, column] = _Block(layout, row, column)
                         begun += block.end - block.at
-                    block.upto(file, b)
-                    out[row * height + a - top : row * height + b - top, start - left : stop - left] = block.rows[
+                    rows = block.decode(file, b, room)
+                    out[row * height + a - top : row * height + b - top, start - left : stop - left] = rows[
                         a - block.first : b - block.first, start - column * width : stop - column * width
                     ]
+                    block.keep(int(below[column]) - row * height, rows)
         finally:
             os.close(file)
-        self._forget(below)
+        # Blocks of which the cells below reach nothing.
+        self._blocks = {place: block for place, block in self._blocks.items() if below[place[1]] < (place[0] + 1) * height}
         return out, (top, int(left)), begun
-
-    def _forget(self, below: np.ndarray) -> None:
-        """Drop what the cells below do not reach."""
-        height = self.layout.block[0]
-        for (row, column), block in list(self._blocks.items()):
-            first = int(below[column]) - row * height
-            if first >= height:
-                del self._blocks[row, column]
-            else:
-                block.forget(first)
 
 
 Streams = dict[str, Stream]

@@ -24,12 +24,16 @@ LANDSAT_OVERPASSES = 30
 DECODED_BYTES = 4 * 2 + 6 * 2 / 4 + 1 / 4
 """Bytes of a look at a pixel of 10 m: four bands at 10 m, six and the classification at 20 m."""
 
-DECODE_NS = 20.0
+DECODE_NS = 22.0
 """Core nanoseconds to decode all bands of one look at a pixel of 10 m, deflate with predictor, by ISA-L."""
-LOOK_NS = 24.0
-"""Core nanoseconds for what else a look takes: mapping, interpolation, weights, quantiles and harmonics."""
-STORE_NS = 450.0
-"""Core nanoseconds to compress and write the features of a pixel."""
+LOOK_NS = 90.0
+"""Core nanoseconds for what else a look takes: mapping, interpolation, weights, quantiles and harmonics; on AVX2, with AVX-512 a
+third."""
+STORE_NS = 750.0
+"""Core nanoseconds for a pixel however many looks it has: to solve, to compress and to write its features."""
+
+OVERLAP = 0.07
+"""Share of the ground that each further granule of an overpass shows again."""
 
 
 def features_cost(job: Job, layer: Layer) -> Cost:
@@ -80,6 +84,7 @@ def _looked_at(job: Job, looks: Looks) -> Cost:
         pixels += rows * columns
         decoded += (rows + FILE_BLOCK * again[0]) * (columns + FILE_BLOCK * again[1])
     count = len(looks.overpasses)
+    decoded = round(decoded * (1 + OVERLAP * (looks.granules / max(count, 1) - 1)))
     seconds = (count * (decoded * DECODE_NS + pixels * LOOK_NS) + pixels * STORE_NS) / 1e9
     return Cost(seconds, RESERVED + plan.bytes * plan.at_once, int(count * decoded * DECODED_BYTES))
 

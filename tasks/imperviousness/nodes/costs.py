@@ -6,15 +6,15 @@ from functools import cache
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
-from imperv.layers.network.training import PASSES, STEPS
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
 from imperv.tasks.imperviousness.nodes.predicting import cheapest_plan
 from imperv.tasks.job import Job
+from imperv.tasks.networks.starting import has_start
 
-TRAIN_NS = 6600.0
+TRAIN_NS = 6100.0
 """Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
 PREDICT_NS = 1100.0
 """Core nanoseconds of prediction for a pixel of `Windows.work` and member, of the same network; measured: 870 and 1050."""
@@ -41,9 +41,8 @@ PROXY_TREE_NS = 23.0
 def training_cost(job: Job, layer: Layer) -> Cost:
     """Of a density model."""
     unet, pixels = job.production.parameters.unet, pixels_of(job)
-    step = unet.batch * unet.crop**2
-    steps = unet.steps_per_epoch or min(STEPS[1], max(STEPS[0], int(PASSES * pixels / step)))
-    seconds = steps * step * unet.epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+    epochs = unet.transfer_epochs if unet.transfer and has_start(job) else unet.epochs
+    seconds = unet.steps(pixels, unet.crop) * unet.batch * unet.crop**2 * epochs * unet.members * _size(job) * TRAIN_NS / 1e9
     tiles = 1 + len(job.area_neighbours()) if is_small(job) else 1
     regions = tiles * pixels * 4 * (len(unet.names) + 1)
     memory = resident(job, BATCHES + int(TRAINED_BYTE * min(regions, TRAINING_SHARE * job.engine.budget)))

@@ -10,7 +10,7 @@ import pytest
 from imperv.flows.plan.planning import plan_tile, stages_of
 from imperv.flows.plan.targets import steps
 from imperv.layers.catalogue import CATALOGUE, DEFAULT
-from imperv.layers.network.training import PASSES, STEPS
+from imperv.layers.network.unet import PASSES, UNetParameters
 from imperv.tasks.delivery.delivery import form_of
 from imperv.tasks.families import task_of
 from imperv.tasks.family.costs import Cost
@@ -70,7 +70,7 @@ def test_twice_the_area_takes_twice_the_time(tmp_path, symbol):
 def test_training_grows_until_the_steps_are_enough(tmp_path):
     small, whole = (node_cost(job(tmp_path, km), "IMD_model").core_seconds for km in (1, None))
     rows, columns = job(tmp_path, 1).grid(10).shape
-    assert whole / small == pytest.approx(STEPS[1] / int(PASSES * rows * columns / (4 * 64 * 64)))
+    assert whole / small == pytest.approx(UNetParameters.most_steps / int(PASSES * rows * columns / (4 * 64 * 64)))
     assert node_cost(job(tmp_path, 40), "IMD_model").core_seconds == whole
 
 
@@ -84,6 +84,19 @@ def test_prediction_costs_the_members_that_the_production_has(tmp_path, tiles, m
     here = replace(here, production=here.production.model_copy(update={"tiles": tiles}))
     work = node_cost(here, "RIMD").core_seconds / members / PREDICT_NS * 1e9
     assert 1.0e8 < work < 1.1e8  # windows hardly overlap
+
+
+def test_a_tile_that_will_find_a_start_is_planned_with_fewer_epochs(tmp_path):
+    """E44N26 starts anew, E45N26 from it, and anew where it is alone."""
+    seconds = {}
+    for tiles in (("E44N26", "E45N26"), ("E45N26",)):
+        job(tmp_path, None)
+        file = tmp_path / "production.toml"
+        file.write_text(f"tiles = {list(tiles)}\n{file.read_text()}")
+        production = Production.read(tmp_path)
+        seconds |= {(tile, len(tiles)): node_cost(Job.of(production, tile), "IMD_model").core_seconds for tile in tiles}
+    whole = seconds["E44N26", 2]
+    assert seconds == {("E44N26", 2): whole, ("E45N26", 2): whole / 2, ("E45N26", 1): whole}
 
 
 FLANDERS_PEAK = 1570 * 2**20

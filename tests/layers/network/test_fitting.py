@@ -1,6 +1,8 @@
 """Fitting a network: averaged weights, going on where it was cut off, mixed precision, divergence, another start."""
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -172,3 +174,14 @@ def test_validation_scores_are_those_of_the_kept_network():
     assert scores["f1"]["value"] == pytest.approx(2 * (built & found).sum() / (built.sum() + found.sum()), abs=0.1)
     for score in ("mae", "rmse", "f1", "iou"):
         assert scores[score]["low"] <= scores[score]["value"] <= scores[score]["high"]
+
+
+@pytest.mark.slow
+def test_the_ground_of_a_training_is_let_go():
+    """A tile trains two models one after the other; of a whole tile each reads gigabytes."""
+    region = ground()
+    there = weakref.ref(region)
+    train([region], SMALL.model_copy(update={"epochs": 1, "members": 1}))
+    del region
+    gc.collect()
+    assert there() is None

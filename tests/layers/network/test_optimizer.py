@@ -35,6 +35,20 @@ def test_a_step_of_a_kernel_turns_its_gradient_into_alike_singular_values(shape)
         before = kernel.numpy()
 
 
+@pytest.mark.parametrize("shape", [(108, 16), (18, 32)])
+def test_the_iteration_is_that_of_keras(shape):
+    """Of tall and wide matrices, with a singular value a thousandth of the largest."""
+    import keras
+
+    u, s, v = np.linalg.svd(np.random.default_rng(5).standard_normal(shape), full_matrices=False)
+    s[-1] = s[0] / 1000
+    matrix = keras.ops.convert_to_tensor(((u * s) @ v).astype("f4"))
+    optimizer = make_optimizer(0.01, 0.0, "fraction")
+    ours = keras.ops.convert_to_numpy(optimizer.zeropower_via_newtonschulz5(matrix, 5))
+    theirs = keras.ops.convert_to_numpy(keras.optimizers.Muon.zeropower_via_newtonschulz5(optimizer, matrix, 5))
+    assert np.allclose(ours, theirs, atol=1e-4) and np.abs(theirs).max() > 0.1
+
+
 def test_the_size_of_a_step_does_not_depend_on_the_gradient():
     sizes = []
     for scale in (1e-6, 1e-2):

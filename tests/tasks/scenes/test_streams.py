@@ -116,6 +116,15 @@ def test_each_block_is_decoded_once(tmp_path, monkeypatch):
     assert max(waiting) <= 2 * 128 * (128 * np.sin(np.radians(4)) + 10) * 7
 
 
+@pytest.mark.parametrize("piece", [1, 100, 5000])
+def test_files_may_come_in_small_pieces(tmp_path, by_gdal, monkeypatch, piece):
+    """A decompressor may give nothing and ask for more, wherever a piece of a file ends."""
+    path = tmp_path / "B04.tif"
+    write(path, angle=4, blockxsize=256, blockysize=256)
+    monkeypatch.setattr(streams, "PIECE", piece)
+    np.testing.assert_array_equal(in_strips(path, GRID, 100)[0], by_gdal(path, GRID))
+
+
 def test_cells_without_weight_are_not_decoded(tmp_path):
     path = tmp_path / "B04.tif"
     pixels = write(path)
@@ -188,6 +197,10 @@ def test_damaged_blocks_are_the_trouble_of_their_scene(tmp_path):
         path.write_bytes(sound[:offset] + damage + sound[offset + size :])
         with pytest.raises(SceneError, match="B04.tif cannot be read .*block"):
             read_window(str(path), "s", target)
+    # The last bytes of a block are the sum of its pixels.
+    path.write_bytes(sound[: offset + size - 1] + bytes([sound[offset + size - 1] ^ 1]) + sound[offset + size :])
+    with pytest.raises(SceneError, match="B04.tif cannot be read .*block"):
+        read_window(str(path), "s", target)
     path.write_bytes(sound)
     upper = Target(GRID[:50])
     assert read_window(str(path), "s", upper, streams=kept) is not None
