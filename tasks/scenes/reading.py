@@ -277,7 +277,7 @@ def _window(
             min(int(x.max()) + 1, source.width),
         )
         return Window(pixels, (0, 0), target.crs, target.grid.affine, stored_bytes(source, *corners))
-    layout = Layout.of(source, path, crs)
+    layout = None if is_masked(source) else Layout.of(source, path, crs)
     if layout is not None:
         streams[path] = Stream(layout)
         return _streamed(streams[path], target, cells)

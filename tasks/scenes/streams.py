@@ -48,7 +48,7 @@ class Layout:
 
     @classmethod
     def of(cls, source: rasterio.DatasetReader, path: str, crs: CRS) -> Layout | None:
-        """Of an open file; None where it is none that can be streamed."""
+        """Of an open file without a mask; None where it is none that can be streamed."""
         if not streamable(path) or source.driver != "GTiff" or source.count != 1 or source.dtypes[0] not in KINDS:
             return None
         structure = source.tags(ns="IMAGE_STRUCTURE")
@@ -60,7 +60,7 @@ class Layout:
         )
         with Path(path).open("rb") as file:
             usual = usual and file.read(2) == b"II"
-        if not usual or any("per_dataset" in flag.name or "alpha" in flag.name for flag in source.mask_flag_enums[0]):
+        if not usual:
             return None
         block = source.block_shapes[0]
         return cls(
