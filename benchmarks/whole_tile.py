@@ -145,7 +145,9 @@ class Halfway:
             return False
         if self.begun is None:
             self.begun = cpu_seconds
-        return cpu_seconds - self.begun >= HALFWAY * projected(self.job, self.symbol).core_seconds
+        whole = projected(self.job, self.symbol).core_seconds
+        # One that is over before the next look is killed at once.
+        return whole < LEAST or cpu_seconds - self.begun >= HALFWAY * whole
 
 
 def now_at_work(job: Job) -> str:
