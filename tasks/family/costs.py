@@ -13,7 +13,7 @@ from imperv.layers.catalogue import Layer
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.job import Job
 
-BLOCK_NS = 12.0
+BLOCK_NS = 18.0
 """Core nanoseconds by pixel of 10 m of a tile of layers made block by block that say nothing else."""
 
 REFERENCE_NS = 35.0

@@ -39,7 +39,7 @@ from imperv.tasks.store.records import Record, digest_of
 VERSION = 3
 """Raised when the same layer would give other files."""
 
-DELIVERY_NS: dict[float, float] = {10: 60.0, 20: 13.0, 100: 1.0}
+DELIVERY_NS: dict[float, float] = {10: 52.0, 20: 21.0, 100: 9.0}
 """Core nanoseconds by pixel of 10 m of a tile to write and check a product with all its files, by its resolution."""
 
 PREFIX = "CLMS_"

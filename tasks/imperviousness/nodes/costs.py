@@ -16,6 +16,8 @@ from imperv.tasks.networks.starting import has_start
 
 TRAIN_NS = 6100.0
 """Core nanoseconds of training a pixel, step and member without AVX-512: 16 filters, three levels; grows with their square."""
+LEARN_NS = 480.0
+"""Core nanoseconds to read a pixel of the ground, and for what else a training does beside its steps; of a whole tile."""
 PREDICT_NS = 1100.0
 """Core nanoseconds of prediction for a pixel of `Windows.work` and member, of the same network; measured: 870 and 1050."""
 
@@ -42,7 +44,8 @@ def training_cost(job: Job, layer: Layer) -> Cost:
     """Of a density model."""
     unet, pixels = job.production.parameters.unet, pixels_of(job)
     epochs = unet.transfer_epochs if unet.transfer and has_start(job) else unet.epochs
-    seconds = unet.steps(pixels, unet.crop) * unet.batch * unet.crop**2 * epochs * unet.members * _size(job) * TRAIN_NS / 1e9
+    drawn = unet.steps(pixels, unet.crop) * unet.batch * unet.crop**2 * epochs * unet.members
+    seconds = (drawn * _size(job) * TRAIN_NS + pixels * LEARN_NS) / 1e9
     tiles = 1 + len(job.area_neighbours()) if is_small(job) else 1
     regions = tiles * pixels * 4 * (len(unet.names) + 1)
     memory = resident(job, BATCHES + int(TRAINED_BYTE * min(regions, TRAINING_SHARE * job.engine.budget)))
@@ -60,7 +63,7 @@ def prediction_cost(job: Job, layer: Layer) -> Cost:
 def whole_mask_cost(job: Job, layer: Layer) -> Cost:
     """Of the change mask, which is sieved in one piece."""
     pixels = pixels_of(job)
-    return Cost(pixels * 16 / 1e9, resident(job, pixels * 8))
+    return Cost(pixels * 28 / 1e9, resident(job, pixels * 8))
 
 
 def only_for_proxy(cost: CostOf) -> CostOf:

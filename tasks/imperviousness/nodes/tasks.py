@@ -76,10 +76,10 @@ _MODEL = Task(
 _PREDICTION = Task(make_prediction, prediction_external, cost=prediction_cost, network=True)
 
 RECIPE_NS: dict[str, float] = {
-    "RMSD": 80, "NDVI_p0_then": 40, "NDVI_p0_now": 40, "CHM_resampled": 11, "IMDC": 19, "IMDCS": 20, "IBUDC": 20, "IBUDCS": 20,
-    "IMCC": 5, "IMCCS": 5, "IBUC": 5, "IBUCS": 5, "IMDC_resampled": 2, "IMDCS_resampled": 2, "SBUC": 2, "SBUCS": 2, "SBCC": 0.3,
-    "SBCCS": 0.3, "IBUD_now_resampled": 4, "IMD_now_resampled": 4, "SBU_then": 4, "SBU": 4, "RIMD_sd": 17, "RIBUD_sd": 17,
-    "IMDCL": 17, "IBUCL": 17,
+    "RMSD": 160, "NDVI_p0_then": 36, "NDVI_p0_now": 36, "CHM_resampled": 19, "IMDC": 34, "IMDCS": 32, "IBUDC": 32, "IBUDCS": 32,
+    "IMCC": 18, "IMCCS": 18, "IBUC": 17, "IBUCS": 17, "IMDC_resampled": 3, "IMDCS_resampled": 3, "SBUC": 3, "SBUCS": 3, "SBCC": 1,
+    "SBCCS": 1, "IBUD_now_resampled": 6, "IMD_now_resampled": 6, "SBU_then": 5, "SBU": 5, "RIMD_sd": 39, "RIBUD_sd": 39,
+    "IMDCL": 36, "IBUCL": 36, "IMD_MSK_then": 28, "IMD_MSK_now": 28, "IMD_now": 34,
 }  # fmt: skip
 """Core nanoseconds by pixel of 10 m of recipes other than `BLOCK_NS`."""
 
@@ -88,7 +88,7 @@ TASKS: dict[str, Task] = {
     "S2_now": _SCENES,
     "PP_then": _FEATURES,
     "PP_now": _FEATURES,
-    "PP_shift": Task(make_shift, cost=by_block(45)),
+    "PP_shift": Task(make_shift, cost=by_block(32)),
     "IMD_then": reference_task(),
     "IBU_then": reference_task(),
     "CLCP_then": reference_task(),
@@ -105,14 +105,14 @@ TASKS: dict[str, Task] = {
         look=look_at_footprints,
         cost=FOOTPRINTS_COST,
     ),
-    "CHM_raw": Task(make_chm_raw, not_needed=no_change, cost=by_block(17)),
+    "CHM_raw": Task(make_chm_raw, not_needed=no_change, cost=by_block(46)),
     "CHM": Task(make_chm, not_needed=no_change, cost=whole_mask_cost),
     "IMD_model": _MODEL,
     "IBUD_model": _MODEL,
     "RIMD": _PREDICTION,
     "RIBUD": _PREDICTION,
     "IMD_calibration": Task(
-        make_calibration, calibration_external, history=("neighbours",), alone=calibrates_alone, cost=by_block(9)
+        make_calibration, calibration_external, history=("neighbours",), alone=calibrates_alone, cost=by_block(37)
     ),
     **{
         symbol: Task(make_by_recipe, cost=by_block(RECIPE_NS[symbol]) if symbol in RECIPE_NS else by_block())
