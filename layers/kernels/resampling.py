@@ -188,14 +188,10 @@ def other_weights(best, cells, weights, overpass):
 
     A granule that weighs less gives the pixels that one of more weight lacks. Where none has any nothing is there to weigh.
     """
-    rows, _, columns = weights.shape
-    for y in range(rows):
-        for x in range(columns):
-            if cells[y // CELL, x // CELL] and best[y, 0, x] and best[y, 0, x] != weights[y, overpass, x]:
-                found = weights[:, overpass : overpass + 1].copy()
-                for i in range(rows):
-                    for j in range(columns):
-                        if cells[i // CELL, j // CELL] and best[i, 0, j]:
-                            found[i, 0, j] = best[i, 0, j]
-                return found
-    return np.zeros((0, 1, 0), np.uint8)
+    found, differs = weights[:, overpass : overpass + 1].copy(), False
+    for y in range(found.shape[0]):
+        for x in range(found.shape[2]):
+            if cells[y // CELL, x // CELL] and best[y, 0, x]:
+                differs |= found[y, 0, x] != best[y, 0, x]
+                found[y, 0, x] = best[y, 0, x]
+    return found if differs else np.zeros((0, 1, 0), np.uint8)

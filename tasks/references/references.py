@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 import zarr
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 
@@ -26,7 +26,7 @@ from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.scenes.access import PASSING, environment, is_remote
-from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
+from imperv.tasks.scenes.reading import data_bands, extent, moved, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.surroundings import foreign_data
 
 SEA_BUFFER = 253
@@ -195,8 +195,7 @@ def covered_share(job: Job, symbol: str, source: rasterio.DatasetReader, path: s
 
 def _bounds_of(source: rasterio.DatasetReader) -> tuple[float, float, float, float]:
     """Extent of a raster in EPSG:3035."""
-    to_grid = Transformer.from_crs(source.crs, "EPSG:3035", always_xy=True)
-    return to_grid.transform_bounds(*extent(source), densify_pts=21)
+    return moved(extent(source), source.crs.to_wkt(), "EPSG:3035")
 
 
 def _first_line(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from imperv.grids.mapping import CELL, Mapping
 from imperv.layers.kernels.resampling import bilinear, nearest_weights
 from imperv.tasks.errors import SceneError
 from imperv.tasks.scenes.access import LOCAL, environment, gdal_path, patiently
-from imperv.tasks.scenes.streams import Layout, Stream, Streams
+from imperv.tasks.scenes.streams import Layout, Stream, Streams, place
 from imperv.tasks.settings.scenes import SceneAccess
 
 TOLERANCE = 0.001
@@ -128,8 +128,7 @@ def _cleaned(
     source: rasterio.DatasetReader, grid: GeoBox, nodata: float, others: Collection[float]
 ) -> Iterator[rasterio.DatasetReader]:
     """The part of a raster that a grid needs, with one value for all that is no data: GDAL's warper knows one, or a mask."""
-    to_source = Transformer.from_crs(str(grid.crs), source.crs, always_xy=True)
-    west, south, east, north = to_source.transform_bounds(*grid.boundingbox.bbox, densify_pts=21)
+    west, south, east, north = moved(grid.boundingbox.bbox, str(grid.crs), source.crs.to_wkt())
     corners = [~source.transform @ corner for corner in ((west, south), (west, north), (east, south), (east, north))]
     # A kernel reaches farther where many source pixels fall into one.
     fine = abs(grid.resolution.x) / source.res[0] if source.crs.is_projected else 1
@@ -299,20 +298,19 @@ def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: in
     rows, columns = range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
     if source.driver != "GTiff":
         return int(FILE_SHARE * len(rows) * height * len(columns) * width * np.dtype(source.dtypes[0]).itemsize)
-    # A block without any data has no place in the file, and no size.
-    return sum(int(source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=1) or 0) for y in rows for x in columns)
+    return sum(place(source, y, x)[1] for y in rows for x in columns)
+
+
+@functools.cache
+def transformer(source: str, target: str) -> Transformer:
+    """Transformer of coordinates in x, y order; kept, because making one takes much longer than using it."""
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def moved(bounds: Bounds, source: str, target: str) -> Bounds:
     """(left, bottom, right, top) in another reference system, wide enough for curved edges; ProjError where there is no way."""
-    found: Bounds = _between(source, target).transform_bounds(*bounds, densify_pts=21)
+    found: Bounds = transformer(source, target).transform_bounds(*bounds, densify_pts=21)
     return found
-
-
-@functools.lru_cache(64)
-def _between(source: str, target: str) -> Transformer:
-    # Made once: PROJ looks for the ways between two systems for longer than a header takes to read.
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 @functools.cache

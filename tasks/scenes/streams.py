@@ -78,16 +78,13 @@ def places(source: rasterio.DatasetReader) -> np.ndarray:
     """Offset and size of each block of an open GeoTIFF, (rows, columns, 2) of blocks, int64; 0 where there is none."""
     height, width = source.block_shapes[0]
     rows, columns = -(-source.height // height), -(-source.width // width)
-    return np.array(
-        [
-            [
-                [int(source.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", bidx=1) or 0) for what in ("OFFSET", "SIZE")]
-                for x in range(columns)
-            ]
-            for y in range(rows)
-        ],
-        "int64",
-    )
+    return np.array([[place(source, y, x) for x in range(columns)] for y in range(rows)], "int64")
+
+
+def place(source: rasterio.DatasetReader, row: int, column: int) -> tuple[int, int]:
+    """Offset and size of a block of an open GeoTIFF, bytes; 0 for a block without any data, which has no place in the file."""
+    offset, size = (int(source.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1) or 0) for what in ("OFFSET", "SIZE"))
+    return offset, size
 
 
 class _Block:
@@ -211,5 +208,6 @@ Streams = dict[str, Stream]
 
 def require_whole(source: rasterio.DatasetReader, path: str) -> None:
     """OSError if the last block of an open GeoTIFF on a disk lies beyond the end of the file."""
-    if places(source)[-1, -1].sum() > Path(path).stat().st_size:
+    height, width = source.block_shapes[0]
+    if sum(place(source, (source.height - 1) // height, (source.width - 1) // width)) > Path(path).stat().st_size:
         raise OSError("the file ends before its last block")

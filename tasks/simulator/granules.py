@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import numba
 import numpy as np
@@ -16,6 +15,7 @@ from pyproj import Transformer
 from scipy.sparse import csr_array
 from shapely.geometry import Polygon, box
 
+from imperv.tasks.scenes.reading import transformer
 from imperv.tasks.simulator.shapes import CELL, Drawing
 
 OVERLAP = 300.0
@@ -61,12 +61,6 @@ def _square(zone: int, latitude: float, easting: float, northing: float) -> str:
     rows = "ABCDEFGHJKLMNPQRSTUV"
     row = rows[(int(northing // 100_000) + (0 if zone % 2 else 5)) % 20]
     return f"{zone:02d}{band}{column}{row}"
-
-
-@cache
-def transformer(source: str, target: str) -> Transformer:
-    """Transformer of coordinates in x, y order; kept, because making one takes much longer than using it."""
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _to_utm(zone: int) -> Transformer:

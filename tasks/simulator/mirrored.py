@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from imperv.layers.palette import OUTSIDE
+from imperv.tasks.scenes.reading import transformer
 from imperv.tasks.simulator.archive import (
     ASSETS,
     THREADS,
@@ -36,7 +37,7 @@ from imperv.tasks.simulator.archive import (
     write_tif,
 )
 from imperv.tasks.simulator.covers import BANDS
-from imperv.tasks.simulator.granules import Granule, local_coordinates, real_granules, transformer
+from imperv.tasks.simulator.granules import Granule, local_coordinates, real_granules
 from imperv.tasks.simulator.landscape import MARGIN, Landscape
 from imperv.tasks.simulator.references import truth, write_references
 from imperv.tasks.simulator.sampling import fold, sample_band, sample_classes, sample_sky

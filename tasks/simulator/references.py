@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imperv.layers.palette import OUTSIDE
+from imperv.tasks.scenes.reading import transformer
 from imperv.tasks.simulator.archive import write_tif
 from imperv.tasks.simulator.changes import SEALING
 from imperv.tasks.simulator.covers import CLCPLUS, ROOF, SEALED, Cover
-from imperv.tasks.simulator.granules import transformer
 from imperv.tasks.simulator.landscape import Landscape
 from imperv.tasks.simulator.settlement import BUILDING, ROAD, STREET, TRACK, TRUNK
 from imperv.tasks.simulator.shapes import CELL, THEN

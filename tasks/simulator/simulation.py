@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from imperv.grids import Tile
+from imperv.tasks.scenes.reading import transformer
 from imperv.tasks.simulator.archive import write_catalogue, write_scenes
-from imperv.tasks.simulator.granules import granules, transformer
+from imperv.tasks.simulator.granules import granules
 from imperv.tasks.simulator.landscape import Landscape, build
 from imperv.tasks.simulator.references import truth, write_references, write_truth
 

@@ -80,7 +80,7 @@ def _looked_at(job: Job, looks: Looks) -> Cost:
     for block in plan.blocks:
         rows, columns = block.shape
         down, across = plan.part or block.shape
-        again = (1 if looks.streamed and plan.rows else -(-rows // down), -(-columns // across))
+        again = (1 if plan.rows else -(-rows // down), -(-columns // across))
         pixels += rows * columns
         decoded += (rows + FILE_BLOCK * again[0]) * (columns + FILE_BLOCK * again[1])
     count = len(looks.overpasses)
