@@ -10,6 +10,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -166,6 +167,12 @@ def test_the_tests_do_not_import_the_benchmarks():
         if re.search(r"^\s*(from|import) benchmarks\b", path.read_text(), re.M)
     }
     assert not found
+
+
+def test_a_wheel_holds_every_package():
+    """The list stands in pyproject.toml by hand, as the folders of the top level lie beside `imperv` and not in it."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert set(named) == {name for name, path in modules().items() if path.name == "__init__.py"}
 
 
 def test_science_knows_no_files_network_or_orchestration():

@@ -31,8 +31,8 @@ from imperv.layers.landsat import (
 )
 from imperv.tasks.errors import SceneError
 from imperv.tasks.landsat.scenes import LandsatScene
+from imperv.tasks.native.pixels import overlap
 from imperv.tasks.scenes.access import LOCAL, environment, patiently
-from imperv.tasks.scenes.native import overlap
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid, warp
 from imperv.tasks.settings.scenes import SceneAccess
 

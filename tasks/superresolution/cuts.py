@@ -13,8 +13,8 @@ from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.reflectance import NO_DATA, REFLECTANCE_10M
 from imperv.tasks.delivery.cog import CUT
 from imperv.tasks.job import Job
+from imperv.tasks.native.looks import shows_ground
 from imperv.tasks.scenes.bands import PIXEL
-from imperv.tasks.superresolution.looks import shows_ground
 from imperv.tasks.superresolution.windows import MEASURED, reflectance
 
 STRONGEST = 0.7

@@ -19,10 +19,10 @@ from imperv.layers.sharpening.registration import Registration, shift_between
 from imperv.layers.sharpening.scene import Dates
 from imperv.tasks.family.costs import Cost, pixels_of, resident
 from imperv.tasks.job import Job, Made
+from imperv.tasks.native.looks import CLEAR, Look, bands_of, mask_of
 from imperv.tasks.settings.scenes import SceneAccess
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.superresolution.input import ranked_looks
-from imperv.tasks.superresolution.looks import CLEAR, Look, bands_of, mask_of
 from imperv.tasks.superresolution.windows import Outlook, reflectance
 
 LARGEST = 2400

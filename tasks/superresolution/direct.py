@@ -21,15 +21,15 @@ from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
 from imperv.layers.sharpening.steps import STEPS
+from imperv.tasks.delivery.drafts import drafts, require_room
 from imperv.tasks.errors import InputError
+from imperv.tasks.native.area import Area, read_area
+from imperv.tasks.native.finding import find_scenes, native_grid, require_clear
+from imperv.tasks.native.looks import NO_DATA, Look, looks_of, rank_looks, shows_ground
+from imperv.tasks.native.pixels import grid_epsg
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.scenes.bands import PIXEL
-from imperv.tasks.scenes.native import grid_epsg
-from imperv.tasks.superresolution.area import Area, read_area
 from imperv.tasks.superresolution.dates import ReadDates, register
-from imperv.tasks.superresolution.drafts import drafts, require_room
-from imperv.tasks.superresolution.finding import find_scenes, native_grid, require_clear
-from imperv.tasks.superresolution.looks import NO_DATA, Look, looks_of, rank_looks, shows_ground
 from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlarged, surroundings
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,

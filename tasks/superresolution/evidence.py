@@ -18,11 +18,11 @@ from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.wald import degraded_scores
 from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.job import Job
+from imperv.tasks.native.looks import shows_ground
 from imperv.tasks.report.page import css, gradient, number
 from imperv.tasks.report.pictures import Legend, Map, data_uri, grades, indexed_png, scale_bar
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.superresolution.cuts import limits_of, measured_cut, sharp_cut
-from imperv.tasks.superresolution.looks import shows_ground
 from imperv.tasks.superresolution.models import digest_of_model, measured_bands, scene_model
 from imperv.tasks.superresolution.windows import Outlook, window
 

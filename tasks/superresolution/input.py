@@ -13,10 +13,10 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.native.looks import CLEAR, RESAMPLED, Look, bands_of, looks_of, mask_of, rank_looks
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.settings.scenes import SceneAccess
 from imperv.tasks.store.records import digest_of
-from imperv.tasks.superresolution.looks import CLEAR, RESAMPLED, Look, bands_of, looks_of, mask_of, rank_looks
 from imperv.tasks.superresolution.mosaics import mosaic_mask, mosaic_of
 
 MOSAIC = "mosaic"

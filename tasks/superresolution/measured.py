@@ -14,8 +14,8 @@ from imperv.grids.specs import UTM_STEP
 from imperv.layers.reflectance import NO_DATA
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.scene import MARGIN
+from imperv.tasks.native.looks import Look, bands_of, saturated
 from imperv.tasks.scenes.access import LOCAL, files_at_once
-from imperv.tasks.superresolution.looks import Look, bands_of, saturated
 from imperv.tasks.superresolution.mosaics import STRIP_BYTES, mosaic_of
 from imperv.tasks.superresolution.request import Request, Tell, engine_of
 from imperv.tasks.superresolution.windows import MEASURED, Outlook, read_block, reflectance

@@ -10,9 +10,9 @@ from odc.geo.geobox import GeoBox
 from imperv.grids import factor
 from imperv.layers.reflectance import median_of_data
 from imperv.layers.scl import scl_weights
+from imperv.tasks.native.looks import CLEAR, CLOUD, CODES, NO_DATA, RESAMPLED, Look, bands_of, mask_of, shows_ground
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.settings.scenes import SceneAccess
-from imperv.tasks.superresolution.looks import CLEAR, CLOUD, CODES, NO_DATA, RESAMPLED, Look, bands_of, mask_of, shows_ground
 
 CLEAR_WEIGHT = 50
 """SCL weight of vegetation, soil and water (ATBD Table 6)."""

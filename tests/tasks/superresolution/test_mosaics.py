@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from imperv.grids import snap_utm
 from imperv.layers.reflectance import median_of_data
+from imperv.tasks.native.finding import find_scenes
+from imperv.tasks.native.looks import looks_of
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.superresolution import mosaics
-from imperv.tasks.superresolution.finding import find_scenes
-from imperv.tasks.superresolution.looks import looks_of
 from imperv.tasks.superresolution.mosaics import mosaic_mask, mosaic_of
 from tests.support.native_granules import Granule, write_granules
 

@@ -17,10 +17,10 @@ from odc.geo.geobox import GeoBox
 
 from imperv.layers.reflectance import REFLECTANCE_20M, SCL, shift_offset
 from imperv.tasks.errors import InputError, SceneError
+from imperv.tasks.native.pixels import CIRRUS, OPAQUE, SNOWY, grid_epsg, place_of, read_classi, read_native
 from imperv.tasks.scenes.access import LOCAL, files_at_once
 from imperv.tasks.scenes.bands import CLASSI, PIXEL
 from imperv.tasks.scenes.identifiers import OWN_BASELINE
-from imperv.tasks.scenes.native import CIRRUS, OPAQUE, SNOWY, grid_epsg, place_of, read_classi, read_native
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.scenes import SceneAccess
 

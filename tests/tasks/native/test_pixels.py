@@ -11,7 +11,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 
 from imperv.grids import snap_utm
-from imperv.tasks.scenes.native import Place, overlap, place_of, read_classi, read_native
+from imperv.tasks.native.pixels import Place, overlap, place_of, read_classi, read_native
 from tests.support.native_granules import Granule, write_granule
 
 EDGES = st.integers(-40, 40)

@@ -18,12 +18,8 @@ from scipy.ndimage import map_coordinates
 
 from imperv.grids import snap_utm
 from imperv.tasks.errors import InputError, SceneError
-from imperv.tasks.scenes.bands import PIXEL
-from imperv.tasks.scenes.item_files import ItemFiles
-from imperv.tasks.scenes.scenes import BANDS, SceneList, select_scenes
-from imperv.tasks.settings.periods import Period
-from imperv.tasks.superresolution.finding import find_scenes
-from imperv.tasks.superresolution.looks import (
+from imperv.tasks.native.finding import find_scenes
+from imperv.tasks.native.looks import (
     CODES,
     SATURATED,
     Look,
@@ -34,6 +30,10 @@ from imperv.tasks.superresolution.looks import (
     rank_looks,
     saturated,
 )  # fmt: skip
+from imperv.tasks.scenes.bands import PIXEL
+from imperv.tasks.scenes.item_files import ItemFiles
+from imperv.tasks.scenes.scenes import BANDS, SceneList, select_scenes
+from imperv.tasks.settings.periods import Period
 from tests.support.hidden_pixels import HIDDEN, hide
 from tests.support.native_granules import Granule, write_granules
 from tests.support.safe_products import Product, write_product, zipped

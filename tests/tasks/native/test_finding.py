@@ -18,16 +18,16 @@ from pyproj import Transformer
 from rasterio.warp import transform_bounds
 
 from imperv.tasks.errors import InputError
+from imperv.tasks.native.finding import ALWAYS, EVERYWHERE, find_scenes, native_grid, nearest_days, require_clear
+from imperv.tasks.native.looks import Look, bands_of, looks_of, mask_of, rank_looks
 from imperv.tasks.scenes.item_files import ItemFiles
 from imperv.tasks.scenes.scenes import SceneList, select_scenes
 from imperv.tasks.settings.periods import Period
-from imperv.tasks.superresolution.finding import ALWAYS, EVERYWHERE, find_scenes, native_grid, nearest_days, require_clear
-from imperv.tasks.superresolution.looks import Look, bands_of, looks_of, mask_of, rank_looks
 from imperv.tasks.superresolution.mosaics import mosaic_of
 from tests.support.native_granules import Granule, write_granule, write_granules
 from tests.support.safe_products import write_product, zipped
 from tests.support.stac_server import StacServer, serving
-from tests.tasks.superresolution.test_looks import BY_SIZE, PRODUCT, plain, safe_pixels
+from tests.tasks.native.test_looks import BY_SIZE, PRODUCT, plain, safe_pixels
 
 HERE = transform_bounds("EPSG:32632", "EPSG:4326", 677900, 5152600, 678300, 5152900)
 JUNE = Period.parse("2021-06")

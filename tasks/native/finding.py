@@ -15,14 +15,14 @@ from shapely.ops import unary_union
 from imperv.grids import Bounds, snap_utm, utm_code, utm_geobox
 from imperv.layers.reflectance import REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.errors import InputError
+from imperv.tasks.native.looks import Look, data_band
+from imperv.tasks.native.pixels import Place, place_of
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.scenes.catalogues import open_source
 from imperv.tasks.scenes.items import time_of
-from imperv.tasks.scenes.native import Place, place_of
 from imperv.tasks.scenes.scenes import Level, SceneCatalogue, SceneList, select_scenes
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.scenes import SceneAccess
-from imperv.tasks.superresolution.looks import Look, data_band
 
 NEEDED = (*REFLECTANCE_10M, *REFLECTANCE_20M)
 """Bands without which nothing is sharpened."""
