@@ -11,9 +11,10 @@ from imperv.tasks.job import Job
 from imperv.tasks.landsat.scenes import LandsatList, frozen_list
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.scenes import LANDSAT
+from imperv.tasks.yearly.features import KEPT_BYTES
 from imperv.tasks.yearly.landsat import landsat_cost
 from imperv.tasks.yearly.looks import FILE_BLOCK, Looks
-from imperv.tasks.yearly.preprocessing import plan_blocks
+from imperv.tasks.yearly.strips import plan_blocks
 
 OVERPASSES = 100
 """Looks at a pixel in a year where no scene list is frozen yet."""
@@ -75,7 +76,7 @@ _UNSEEN: dict[Any, Cost] = {}
 
 
 def _looked_at(job: Job, looks: Looks) -> Cost:
-    plan = plan_blocks(job, looks)
+    plan = plan_blocks(job, looks, KEPT_BYTES)
     pixels = decoded = 0
     for block in plan.blocks:
         rows, columns = block.shape
