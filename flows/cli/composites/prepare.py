@@ -75,9 +75,15 @@ def prepare(
     land_sea_mask: Annotated[LandSea, typer.Option(help="Take out land, or the sea.")] = LandSea.NONE,
     dem: Annotated[Path | None, typer.Option(help="Elevation that tells them apart: 0 and no data are sea.")] = None,
     land: Annotated[Path | None, typer.Option(help="Polygons of land, in its place.")] = None,
-    upsampling: Annotated[Up, typer.Option(help="How bands come to smaller pixels.")] = Up.NEAREST,
-    downsampling: Annotated[Down, typer.Option(help="How bands come to larger pixels.")] = Down.FIRST,
-    flag_downsampling: Annotated[Flags, typer.Option(help="How masks come to larger pixels.")] = Flags.FIRST,
+    upsampling: Annotated[
+        Up, typer.Option(metavar="WAY", help=f"How bands come to smaller pixels: {', '.join(Up)}.")
+    ] = Up.NEAREST,
+    downsampling: Annotated[
+        Down, typer.Option(metavar="WAY", help=f"How bands come to larger pixels: {', '.join(Down)}.")
+    ] = Down.FIRST,
+    flag_downsampling: Annotated[
+        Flags, typer.Option(metavar="WAY", help=f"How masks come to larger pixels: {', '.join(Flags)}.")
+    ] = Flags.FIRST,
     projection: Annotated[
         str,
         typer.Option(metavar="CRS", help="Reference system, such as EPSG:4326; default: UTM of the scene.", show_default=False),
