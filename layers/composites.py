@@ -41,10 +41,8 @@ def metrics_of_looks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _ranked(values: np.ndarray, weights: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     values, weights = np.asarray(values), np.asarray(weights)
     if values.ndim != 3 or values.shape != weights.shape or values.dtype != np.uint16 or weights.dtype != np.uint8:
-        raise ValueError(
-            f"values {values.shape} {values.dtype} and weights {weights.shape} {weights.dtype} must be uint16 and uint8 of one shape "
-            "(y, time, x)"
-        )
+        given = f"values {values.shape} {values.dtype} and weights {weights.shape} {weights.dtype}"
+        raise ValueError(f"{given} must be uint16 and uint8 of one shape (y, time, x)")
     columns = values.shape[2]
     if not values.size:
         return np.zeros((len(names), values.shape[0], columns), np.uint16)

@@ -1,7 +1,7 @@
 """Values of some ranks among the looks at each pixel: the looks are sorted, a strip of pixels at once.
 
-Batcher's odd-even merge sort compares the same pairs of dates whatever the values are, so that all pixels of a strip go through it
-side by side, in registers as wide as the processor's; n dates take about n log² n / 4 comparisons.
+Batcher's odd-even merge sort compares the same pairs of dates whatever the values are, so that all pixels of a strip go through
+it side by side, in registers as wide as the processor's; n dates take about n log² n / 4 comparisons.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LAST = np.uint16(0xFFFF)
 
 @kernel
 def select_ranks(values, weights, ranks, out):
-    """Write to ``out[k, y, x]`` the mean, halves up, of the looks of two ranks ``ranks[k, n]`` among the n at a pixel; 0 if n is 0.
+    """Write to ``out[k, y, x]`` the mean, halves up, of the looks of two ranks ``ranks[k, n]`` among the n of a pixel; 0 of none.
 
     `values` are (y, time, x) uint16, 0 no data, `weights` (y, time, x) uint8, 0 where a look does not count, both as of
     `lanes.widened`; `ranks` (k, time + 1, 2) integers from 0 on; `out` (k, y, x) uint16.
