@@ -1,7 +1,8 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, only
-when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
+Sections: kernels, preprocessing, prediction, sharpening, composites; these by default, about fifteen minutes on two cores; accuracy,
+which trains models for hours, only when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is compared is
+checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SECTIONS = {
     "preprocessing": "Pre-processing",
     "prediction": "Prediction, two threads",
     "sharpening": "Networks of super-resolution, two threads",
+    "composites": "Composites, two threads",
 }
 """Title of each module whose ``rows(folder)`` are measured."""
 
