@@ -35,7 +35,8 @@ from imperv.tasks.landsat.sharpening import Sharpened, fine_geobox, register
 from imperv.tasks.scenes.item_files import ItemFiles
 from imperv.tasks.scenes.scenes import select_scenes
 from imperv.tasks.settings.periods import Period
-from imperv.tasks.yearly.looks import Looks, yearly_features
+from imperv.tasks.yearly.features import yearly_features
+from imperv.tasks.yearly.looks import Looks
 
 SENSORS = {2021: "oli", 2005: "etm+"}
 MEDIAN, LOW = 0.5, 0.2

@@ -45,7 +45,7 @@ class LandsatYear:
     """Lines of `NAMES` to the scale of Sentinel-2; None leaves that of the sensor."""
 
     def __call__(self, here: GeoBox) -> dict[str, np.ndarray]:
-        """Arrays on a grid of 10 m in any reference system, as of `tasks.yearly.looks.yearly_features`; the red edge has no data.
+        """Arrays on a grid of 10 m in any reference system, as of `yearly_features`; the red edge has no data.
 
         SceneError if a file cannot be read.
         """

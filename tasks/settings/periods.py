@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import re
 from collections.abc import Sequence
@@ -25,6 +26,18 @@ def _next_year(day: dt.date) -> dt.date:
 def _next_month(day: dt.date) -> dt.date:
     """First day of the next month."""
     return (day.replace(day=1) + dt.timedelta(days=31)).replace(day=1)
+
+
+def _months_later(day: dt.date, months: int) -> dt.date:
+    """The same day of another month, or its last day where it has none."""
+    year, month = divmod(12 * day.year + day.month - 1 + months, 12)
+    return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _longer(period: Period) -> Period:
+    """A month more at either end."""
+    day = dt.timedelta(days=1)
+    return Period(_months_later(period.start, -1), _months_later(period.end + day, 1) - day)
 
 
 @dataclass(frozen=True)
@@ -194,6 +207,41 @@ class OneSpan(Periods):
 
     span: Period
     """Such as ``"2021-06"`` or ``"2021-05-15/2021-07-15"``."""
+
+
+MONTHS = tuple("ABCDEFGHIJKL")
+"""Roles of the months of a span, in order of time."""
+
+
+class MonthsOfSpan(OneSpan):
+    """One span with its months: ``A`` begins on its first day, ``B`` a month later, and so on; the span may end before ``L``."""
+
+    roles: ClassVar[dict[str, tuple[str, str]]] = dict.fromkeys((*MONTHS, "around"), ("span", "span"))
+
+    def of(self, role: str) -> tuple[Period, Period]:
+        """As `Periods.of`; a month ends with the span, if it begins in it; ``around`` is a month longer at either end."""
+        if role == "around":
+            found = _longer(self.span)
+        elif role in MONTHS:
+            first, following = (_months_later(self.span.start, MONTHS.index(role) + k) for k in (0, 1))
+            last = following - dt.timedelta(days=1)
+            found = Period(first, min(last, self.span.end) if first <= self.span.end else last)
+        else:
+            return super().of(role)
+        return found, found
+
+    def around(self, month: str) -> Period:
+        """A month with the one before and the one after."""
+        return _longer(self.of(month)[0])
+
+    @property
+    def monthly(self) -> bool:
+        """True where the span has no more months than there are roles."""
+        return self.span.end < _months_later(self.span.start, len(MONTHS))
+
+    def within(self, month: str) -> bool:
+        """True for a month that begins in the span."""
+        return self.of(month)[0].start <= self.span.end
 
 
 class OneMonth(Periods):

@@ -11,9 +11,10 @@ from imperv.tasks.job import Job
 from imperv.tasks.landsat.scenes import LandsatList, frozen_list
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.settings.scenes import LANDSAT
+from imperv.tasks.yearly.features import KEPT_BYTES
 from imperv.tasks.yearly.landsat import landsat_cost
 from imperv.tasks.yearly.looks import FILE_BLOCK, Looks
-from imperv.tasks.yearly.preprocessing import plan_blocks
+from imperv.tasks.yearly.strips import plan_blocks
 
 OVERPASSES = 100
 """Looks at a pixel in a year where no scene list is frozen yet."""
@@ -62,11 +63,10 @@ def features_made(job: Job, layer: Layer) -> Cost:
 
 
 def _unseen(job: Job, overpasses: int, scenes: int) -> Cost:
-    """Cost of the features of so many scenes, which may lie anywhere: all tiles of one shape cost the same."""
+    """Cost of the features of so many scenes: all tiles of one shape cost the same."""
     key = (*job.grid(10).shape, job.engine.settings.model_dump_json(), overpasses, scenes)
     if key not in _UNSEEN:
-        someone = tuple(_someone(k, k % overpasses) for k in range(scenes))
-        _UNSEEN[key] = _looked_at(job, Looks.of(SceneList(someone)))
+        _UNSEEN[key] = _looked_at(job, unseen(overpasses, scenes))
     return _UNSEEN[key]
 
 
@@ -75,7 +75,12 @@ _UNSEEN: dict[Any, Cost] = {}
 
 
 def _looked_at(job: Job, looks: Looks) -> Cost:
-    plan = plan_blocks(job, looks)
+    return looking_cost(job, looks, KEPT_BYTES, LOOK_NS, STORE_NS)
+
+
+def looking_cost(job: Job, looks: Looks, kept: int, look_ns: float, store_ns: float) -> Cost:
+    """What it takes to read all bands of some looks, and to keep `kept` bytes of each pixel: rates as `LOOK_NS`, `STORE_NS`."""
+    plan = plan_blocks(job, looks, kept)
     pixels = decoded = 0
     for block in plan.blocks:
         rows, columns = block.shape
@@ -85,10 +90,14 @@ def _looked_at(job: Job, looks: Looks) -> Cost:
         decoded += (rows + FILE_BLOCK * again[0]) * (columns + FILE_BLOCK * again[1])
     count = len(looks.overpasses)
     decoded = round(decoded * (1 + OVERLAP * (looks.granules / max(count, 1) - 1)))
-    seconds = (count * (decoded * DECODE_NS + pixels * LOOK_NS) + pixels * STORE_NS) / 1e9
+    seconds = (count * (decoded * DECODE_NS + pixels * look_ns) + pixels * store_ns) / 1e9
     return Cost(seconds, RESERVED + plan.bytes * plan.at_once, int(count * decoded * DECODED_BYTES))
 
 
+def unseen(overpasses: int, scenes: int) -> Looks:
+    """So many scenes of which nothing is known but their number: they may lie anywhere."""
+    return Looks.of(SceneList(tuple(_someone(k, k % overpasses) for k in range(scenes))))
+
+
 def _someone(k: int, overpass: int) -> Scene:
-    """A scene of which nothing is known but its overpass."""
     return Scene(str(k), "2021-01-01T00:00:00+00:00", str(overpass), "", "", None, 0, "", {})

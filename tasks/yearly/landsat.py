@@ -30,9 +30,10 @@ from imperv.tasks.scenes.access import files_at_once
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.scenes.survey import damaged, survey
 from imperv.tasks.settings.scenes import LANDSAT
+from imperv.tasks.yearly.features import NDVI_QUANTILE, QUANTILE
 from imperv.tasks.yearly.landsat_lines import fit_lines
 from imperv.tasks.yearly.lists import read_scene_list
-from imperv.tasks.yearly.looks import NDVI_QUANTILE, QUANTILE, Looks
+from imperv.tasks.yearly.looks import Looks
 from imperv.tasks.yearly.shards import PARTS, SHARD, Shard, assembled, sum_up, write_shard
 
 VERSION = 1

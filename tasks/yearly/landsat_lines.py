@@ -23,7 +23,8 @@ from imperv.tasks.landsat.features import NAMES, planes_of
 from imperv.tasks.landsat.metrics import Metrics, metrics_bytes
 from imperv.tasks.landsat.sharpening import fine_geobox, windows
 from imperv.tasks.scenes.scenes import SceneList
-from imperv.tasks.yearly.looks import NDVI_QUANTILE, Looks, block_bytes, yearly_features
+from imperv.tasks.yearly.features import KEPT_BYTES, NDVI_QUANTILE, yearly_features
+from imperv.tasks.yearly.looks import Looks, block_bytes
 
 EDGE = 128
 """Edge of a window, pixels of 30 m: a few square kilometres, less than two blocks of a file of Sentinel-2 across."""
@@ -76,7 +77,7 @@ def fit_lines(
     """Lines of `NAMES`; InputError if they cannot be fitted, SceneError if a file of a scene cannot be read."""
     threads = job.engine.settings.workers
     blocks, pixels = windows(metrics.grid, EDGE, ALONG), EDGE**2
-    size = block_bytes(FACTOR**2 * pixels, len(other.overpasses), len(other.scenes), looks.readers(threads))
+    size = block_bytes(FACTOR**2 * pixels, len(other.overpasses), len(other.scenes), looks.readers(threads), KEPT_BYTES)
     size += metrics_bytes(pixels, len(metrics.overpasses), 1, metrics.threads)
     work = _Window(metrics, looks, spread_of_sensor(sensor), threads)
     found = job.engine.map(work, blocks, size, layer.symbol, most=1)

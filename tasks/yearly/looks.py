@@ -1,4 +1,4 @@
-"""Yearly features of a block from all looks at it: what is read when (ATBD 4.2.1; docs/dev/algorithms.md, sections 1 to 3).
+"""All looks at a block, band after band: what is read when (ATBD 4.2.1; docs/dev/algorithms.md, sections 1 to 3).
 
 Each file is read once a block. First the classification of all scenes, which tells the weights and what need not be read; then
 band after band, the next one being read while the present one is computed. Stacks are (y, time, x): a row of pixels lies
@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,10 +15,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from imperv.grids.mapping import CELL
-from imperv.layers.features import QUANTILE_BANDS
 from imperv.layers.kernels.resampling import cells_with_weight, other_weights, take_better
 from imperv.layers.scl import scl_weights
-from imperv.layers.yearly import yearly_ndvi, yearly_quantile
 from imperv.tasks.scenes.access import LOCAL, files_at_once
 from imperv.tasks.scenes.reading import Target, Window, read_window
 from imperv.tasks.scenes.scenes import REFLECTANCE_20M, SCL, Scene, SceneList
@@ -26,19 +24,8 @@ from imperv.tasks.scenes.streams import WAITING_BYTES, Streams, streamable
 from imperv.tasks.settings.periods import year_fraction
 from imperv.tasks.settings.scenes import SceneAccess
 
-QUANTILE = 0.2
-"""Quantile of reflectance (ATBD Table 3)."""
-NDVI_QUANTILE = 0.9
-"""Quantile of NDVI (ATBD Table 3)."""
 CLEAR_WEIGHT = 50
 """SCL weight of vegetation, soil and water (ATBD Table 6)."""
-
-STEPS = (("B04", "B08"), ("B05",), ("B06",), ("B07",), ("B8A",), ("B11",), ("B12",), ("B02",), ("B03",))
-"""Bands in the order in which they are read; those of one step are in memory together, with those of the next. NDVI, the largest
-step, is followed by 20 m bands, which are small."""
-
-ROWS = 16
-"""Rows of pixels in one call of a kernel: enough to keep all threads busy to the end of a small block."""
 
 WEIGHT_OF_CLASS = scl_weights(np.arange(256, dtype="uint8")).astype("uint8")
 
@@ -92,18 +79,17 @@ class Looks:
         return files_at_once(paths, threads, self.access)
 
 
-def block_bytes(pixels: int, overpasses: int, granules: int, threads: int) -> int:
-    """Projected memory, bytes, of a block of `pixels` pixels of 10 m, with `threads` files read at once.
+def block_bytes(pixels: int, overpasses: int, granules: int, threads: int, kept: int) -> int:
+    """Projected memory, bytes, of a block of `pixels` pixels of 10 m, of which `kept` bytes each are left.
 
     It counts weights at 10 and 20 m; red, near infrared and the next band at 20 m; the classification of overpasses in several
-    granules; features; and for each thread a window of a file (a fifth more pixels than the block), a granule on the grid and two
-    arrays of weights.
+    granules; what is kept; and for each of `threads` files that are read at once a window (a fifth more pixels than the block), a
+    granule on the grid and two arrays of weights.
     """
     per_look = 1 + 1 / 4 + 2 * 2 + 2 / 4
     several = min(granules, 2 * (granules - overpasses))
-    features = len(QUANTILE_BANDS) * 2 + 8 * 4 + 2
     reading = 2 * 1.2 + (2 + 1 + 1 if several else 0)
-    return round(pixels * (overpasses * per_look + several * 1.2 / 4 + features + threads * reading))
+    return round(pixels * (overpasses * per_look + several * 1.2 / 4 + kept + threads * reading))
 
 
 FILE_BLOCK = 1024
@@ -139,6 +125,16 @@ class _Granule:
 
 
 @dataclass(frozen=True)
+class _Reading:
+    """How files are read, and classes weighed."""
+
+    access: SceneAccess
+    told: Callable[[int], None]
+    streams: Streams
+    table: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Observed:
     """Weights of a block."""
 
@@ -148,14 +144,12 @@ class _Observed:
     """Their granules with weight."""
     weights: Mapping[Target, np.ndarray]
     """(y, time, x) uint8 on each grid."""
-    access: SceneAccess
-    told: Callable[[int], None]
-    streams: Streams
+    reading: _Reading
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """One band of a block."""
+class Stack:
+    """One band of all looks at a block."""
 
     values: np.ndarray
     """(y, time, x) uint16, 0 where there is no data; undefined where there is no weight."""
@@ -174,15 +168,24 @@ class _Stack:
         return self.values[first:last], weights
 
 
-def yearly_features(
+Use = Callable[[tuple[str, ...], "list[Stack]", np.ndarray, ThreadPoolExecutor], None]
+"""Gets the bands of a step, their stacks, the time of each date as a fraction of its year, and a pool to compute in."""
+
+
+def read_stacks(
     looks: Looks,
     grid: GeoBox,
     threads: int,
+    steps: Sequence[tuple[str, ...]],
+    use: Use,
+    *,
+    table: np.ndarray = WEIGHT_OF_CLASS,
+    within: np.ndarray | None = None,
     done: Callable[[], None] = lambda: None,
     told: Callable[[int], None] = lambda count: None,
     streams: Streams | None = None,
-) -> dict[str, np.ndarray]:
-    """Features of all pixels of a grid.
+) -> np.ndarray | None:
+    """Give the bands of all looks at a grid to `use`, step by step; it is not called where no look has weight.
 
     Parameters
     ----------
@@ -192,8 +195,16 @@ def yearly_features(
         10 m pixels, an even number of rows and columns, edges on 20 m pixels.
     threads : int
         Threads that compute, and as many that read local files; of remote ones more are read at once.
+    steps : sequence of tuples of bands
+        Bands of one step are in memory together, with those of the next.
+    use : callable
+        See `Use`. Bands of 20 m come on a grid of half as many rows and columns.
+    table : ndarray (256,) uint8
+        Weight of each class of SCL.
+    within : ndarray (y, x) bool, optional
+        Pixels that are wanted; others have no weight, and where none is near nothing is read.
     done : callable
-        Called after each of `STEPS`.
+        Called after each step.
     told : callable
         Called with the bytes of a file that a reading took, from any thread.
     streams : dict, optional
@@ -201,9 +212,8 @@ def yearly_features(
 
     Returns
     -------
-    dict
-        ``quantiles`` (10, y, x) uint16, ``ndvi_q90`` (y, x) float32, ``harmonics`` (7, y, x) float32 and ``observations``
-        (y, x) uint16: number of overpasses with a clear look.
+    ndarray (y, time, x) uint8, or None
+        Weights of the looks on the grid; None where no look has any.
 
     Raises
     ------
@@ -211,40 +221,33 @@ def yearly_features(
         If a band of a scene cannot be read.
     """
     fine, coarse = Target(grid), Target(grid.zoom_out(2))
-    result = {
-        "quantiles": np.zeros((len(QUANTILE_BANDS), *fine.shape), "uint16"),
-        "ndvi_q90": np.full(fine.shape, np.nan, "float32"),
-        "harmonics": np.full((7, *fine.shape), np.nan, "float32"),
-        "observations": np.zeros(fine.shape, "uint16"),
-    }
     looks = looks.at(grid)
     with ThreadPoolExecutor(looks.readers(threads), "read") as readers, ThreadPoolExecutor(threads, "compute") as kernels:
-        observed = _observe(looks, (fine, coarse), readers, told, {} if streams is None else streams)
-        if observed.rows:
-            times = np.array([looks.times[row] for row in observed.rows])
-            for bands, stacks in _stacks(observed, fine, coarse, readers):
-                if len(stacks) == 2:
-                    _ndvi(bands, stacks, times, result, kernels)
-                else:
-                    _quantile(bands[0], stacks[0], result, kernels)
-                del stacks
+        reading = _Reading(looks.access, told, {} if streams is None else streams, table)
+        observed = _observe(looks, (fine, coarse), readers, reading, within)
+        if not observed.rows:
+            for _ in steps:
                 done()
-        else:
-            for _ in STEPS:
-                done()
-    return result
+            return None
+        times = np.array([looks.times[row] for row in observed.rows])
+        for bands, stacks in _stacks(observed, fine, coarse, readers, steps):
+            use(bands, stacks, times, kernels)
+            del stacks
+            done()
+        return observed.weights[fine]
 
 
 def _observe(
-    looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor, told: Callable[[int], None], streams: Streams
+    looks: Looks, targets: tuple[Target, Target], readers: ThreadPoolExecutor, reading: _Reading, within: np.ndarray | None
 ) -> _Observed:
     """Read all classifications and bring their weights to both grids."""
     fine, coarse = targets
     scenes = [scene for group in looks.overpasses for scene in group]
-    read = zip(scenes, readers.map(lambda s: _classes(s, fine, looks.access, told, streams), scenes), strict=True)
+    read = zip(scenes, readers.map(lambda s: _classes(s, fine, reading), scenes), strict=True)
     windows = {scene.id: window for scene, window in read if window is not None}
     rows = [k for k, group in enumerate(looks.overpasses) if any(s.id in windows for s in group)]
     weights = {t: np.zeros((t.shape[0], len(rows), t.shape[1]), "uint8") for t in targets}
+    wanted = {} if within is None else {fine: within, coarse: within.reshape(coarse.shape[0], 2, coarse.shape[1], 2).any((1, 3))}
 
     def weigh(k: int) -> tuple[_Granule, ...]:
         shown = [s for s in looks.overpasses[rows[k]] if s.id in windows]
@@ -253,7 +256,9 @@ def _observe(
             window, cells = windows.pop(scene.id), {}
             for target in targets:
                 own, place = (weights[target], k) if len(shown) == 1 else (_empty(target, "uint8"), 0)
-                window.weights(target, WEIGHT_OF_CLASS, own, place)
+                window.weights(target, reading.table, own, place)
+                if within is not None:
+                    own[:, place] *= wanted[target]
                 cells[target] = cells_with_weight(own, place)
                 if len(shown) > 1:
                     np.maximum(weights[target][:, k], own[:, 0], out=weights[target][:, k])
@@ -262,14 +267,14 @@ def _observe(
         return tuple(found)
 
     groups = tuple(readers.map(weigh, range(len(rows))))
-    return _Observed(tuple(rows), groups, weights, looks.access, told, streams)
+    return _Observed(tuple(rows), groups, weights, reading)
 
 
-def _classes(scene: Scene, target: Target, access: SceneAccess, told: Callable[[int], None], streams: Streams) -> Window | None:
+def _classes(scene: Scene, target: Target, reading: _Reading) -> Window | None:
     """Classification of a scene; None where it has no weight near the target."""
-    window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=access, streams=streams)
-    told(window.stored if window is not None else 0)
-    return window if window is not None and WEIGHT_OF_CLASS[window.pixels].any() else None
+    window = read_window(scene.bands[SCL], scene.id, target, classes=True, access=reading.access, streams=reading.streams)
+    reading.told(window.stored if window is not None else 0)
+    return window if window is not None and reading.table[window.pixels].any() else None
 
 
 def _pixels(cells: np.ndarray, target: Target) -> np.ndarray:
@@ -282,8 +287,8 @@ def _empty(target: Target, dtype: str) -> np.ndarray:
 
 
 def _stacks(
-    observed: _Observed, fine: Target, coarse: Target, readers: ThreadPoolExecutor
-) -> Iterator[tuple[tuple[str, ...], list[_Stack]]]:
+    observed: _Observed, fine: Target, coarse: Target, readers: ThreadPoolExecutor, steps: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], list[Stack]]]:
     """Bands step by step; while one is in use the next is read."""
 
     def start(bands: tuple[str, ...]) -> list[tuple[np.ndarray, Target, list[Future[np.ndarray | None]]]]:
@@ -295,14 +300,14 @@ def _stacks(
             begun.append((values, target, jobs))
         return begun
 
-    following = start(STEPS[0])
+    following = start(steps[0])
     try:
-        for n, bands in enumerate(STEPS):
+        for n, bands in enumerate(steps):
             ready = []
             for values, target, jobs in following:
                 others = {k: other for k, job in enumerate(jobs) if (other := job.result()) is not None}
-                ready.append(_Stack(values, observed.weights[target], others))
-            following = start(STEPS[n + 1]) if n + 1 < len(STEPS) else []
+                ready.append(Stack(values, observed.weights[target], others))
+            following = start(steps[n + 1]) if n + 1 < len(steps) else []
             yield bands, ready
             del ready, values, jobs
     finally:
@@ -314,12 +319,13 @@ def _stacks(
 def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.ndarray) -> np.ndarray | None:
     """Read one band of an overpass; returns its weights (y, 1, x) where they are not those of the classification."""
 
+    reading = observed.reading
+
     def read(granule: _Granule) -> Window | None:
         path = granule.scene.bands[band]
-        window = read_window(
-            path, granule.scene.id, target, granule.cells[target], access=observed.access, streams=observed.streams
-        )
-        observed.told(window.stored if window is not None else 0)
+        cells = granule.cells[target]
+        window = read_window(path, granule.scene.id, target, cells, access=reading.access, streams=reading.streams)
+        reading.told(window.stored if window is not None else 0)
         return window
 
     group = [granule for granule in observed.groups[k] if granule.cells[target].any()]
@@ -335,43 +341,9 @@ def _fill(band: str, observed: _Observed, k: int, target: Target, values: np.nda
             assert granule.classes is not None
             pixels, seen = _empty(target, "uint16"), _empty(target, "uint8")
             window.bilinear(target, own, granule.scene.subtract, pixels, 0)
-            granule.classes.weights(target, WEIGHT_OF_CLASS, seen, 0, own)
+            granule.classes.weights(target, reading.table, seen, 0, own)
             take_better(pixels, seen, own, best, values, k)
     if not shared.any():
         return None
     others: np.ndarray = other_weights(best, shared, observed.weights[target], k)
     return others if others.size else None
-
-
-def _ndvi(
-    bands: tuple[str, ...], stacks: list[_Stack], times: np.ndarray, result: dict[str, np.ndarray], kernels: ThreadPoolExecutor
-) -> None:
-    """Reflectance of red and near infrared, NDVI, its harmonics and the clear looks, from one reading of memory."""
-    places = [QUANTILE_BANDS.index(band) for band in bands]
-
-    def compute(first: int) -> None:
-        rows = slice(first, first + ROWS)
-        (red, red_weights), (nir, nir_weights) = (stack.part(first, first + ROWS) for stack in stacks)
-        found = yearly_ndvi(
-            red, nir, red_weights, nir_weights, times,
-            reflectance_quantile=QUANTILE, ndvi_quantile=NDVI_QUANTILE, clear_weight=CLEAR_WEIGHT,
-        )  # fmt: skip
-        result["quantiles"][places[0], rows], result["quantiles"][places[1], rows] = found.red, found.nir
-        result["ndvi_q90"][rows] = found.ndvi
-        result["harmonics"][:, rows] = found.harmonics
-        result["observations"][rows] = found.observations
-
-    list(kernels.map(compute, range(0, len(stacks[0].values), ROWS)))
-
-
-def _quantile(band: str, stack: _Stack, result: dict[str, np.ndarray], kernels: ThreadPoolExecutor) -> None:
-    """Reflectance of one band; a 20 m pixel gives its value to four of 10 m."""
-    out = result["quantiles"][QUANTILE_BANDS.index(band)]
-    factor = len(out) // len(stack.values)
-
-    def compute(first: int) -> None:
-        values, weights = stack.part(first, first + ROWS)
-        reduced = yearly_quantile(values, weights, QUANTILE)
-        out[factor * first : factor * (first + ROWS)] = reduced.repeat(factor, axis=0).repeat(factor, axis=1)
-
-    list(kernels.map(compute, range(0, len(stack.values), ROWS)))

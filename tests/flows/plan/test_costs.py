@@ -18,7 +18,7 @@ from imperv.tasks.imperviousness.nodes.costs import BATCHES, LEARN_NS, NETWORKS,
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS
-from imperv.tasks.yearly.preprocessing import FILE_BLOCK
+from imperv.tasks.yearly.looks import FILE_BLOCK
 
 TILES_AROUND = ("E43N25", "E44N25", "E45N25", "E43N26", "E45N26")
 

@@ -27,8 +27,9 @@ from imperv.tasks.scenes.safe import SafeProducts
 from imperv.tasks.scenes.scenes import SceneList, select_scenes
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import Production
+from imperv.tasks.yearly.features import yearly_features
 from imperv.tasks.yearly.freezing import make_scene_list, open_catalogue
-from imperv.tasks.yearly.looks import Looks, yearly_features
+from imperv.tasks.yearly.looks import Looks
 from tests.support.safe_products import Product, write_product, zipped
 
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)

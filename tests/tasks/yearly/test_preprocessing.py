@@ -36,9 +36,11 @@ from imperv.tasks.scenes.survey import survey
 from imperv.tasks.settings.periods import Period, year_fraction
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly import preprocessing
+from imperv.tasks.yearly.features import KEPT_BYTES, yearly_features
 from imperv.tasks.yearly.freezing import make_scene_list
-from imperv.tasks.yearly.looks import Looks, waiting_bytes, yearly_features
-from imperv.tasks.yearly.preprocessing import make_pp, plan_blocks, read_scene_list
+from imperv.tasks.yearly.looks import Looks, waiting_bytes
+from imperv.tasks.yearly.preprocessing import make_pp, read_scene_list
+from imperv.tasks.yearly.strips import plan_blocks
 from tests.support.hidden_pixels import HIDDEN, hide
 
 WEIGHTS = np.array([0, 0, 0, 10, 50, 50, 50, 10, 5, 1, 1, 1])
@@ -341,7 +343,7 @@ def test_the_edge_of_computation_does_not_change_the_result(tile, monkeypatch):
     whole = make_pp(job, PP)
     expected = stored(job)
     monkeypatch.setattr(
-        preprocessing, "plan_blocks", lambda job, looks: replace(plan_blocks(job, looks), part=(34, 34))
+        preprocessing, "plan_blocks", lambda job, looks, kept: replace(plan_blocks(job, looks, kept), part=(34, 34))
     )  # nine parts, cut at the edges, which no strip goes down in order
     parts = make_pp(job, PP)
     assert parts.digest == whole.digest
@@ -603,7 +605,7 @@ def planned(tmp_path, memory: str, workers: int, bounds=None, more: str = "", pa
     )
     scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {"B04": path}) for k in range(100)]
     job = Job.of(Production.read(tmp_path), "E38N31")
-    return job, plan_blocks(job, Looks.of(SceneList(tuple(scenes)), bounds))
+    return job, plan_blocks(job, Looks.of(SceneList(tuple(scenes)), bounds), KEPT_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -671,7 +673,7 @@ def test_blocks_of_an_area_leave_no_thin_rest(tmp_path):
         "[area]\nbbox = [3800000, 3100000, 3841000, 3141000]\n"
     )
     scenes = [Scene(str(k), "2021-01-01T10:00:00+00:00", str(k), "", "", None, 0, "", {}) for k in range(60)]
-    plan = plan_blocks(Job.of(Production.read(tmp_path), "E38N31"), Looks.of(SceneList(tuple(scenes))))
+    plan = plan_blocks(Job.of(Production.read(tmp_path), "E38N31"), Looks.of(SceneList(tuple(scenes))), KEPT_BYTES)
     assert min(min(b.shape) for b in plan.blocks) >= 1000
     assert max(max(b.shape) for b in plan.blocks) > 2000
 
