@@ -67,7 +67,13 @@ def write_folders(root: Path, series: Series, tiles: tuple[str, ...] = ("33UVP",
 
 
 def write_parcels(
-    file: Path, series: Series, codes: tuple[int, ...] = (11, 12, 13), *, year: int = 2023, nested: bool = False, **columns: object
+    file: Path,
+    series: Series,
+    codes: tuple[int, ...] = (11, 12, 13),
+    *,
+    year: int = 2023,
+    nested: bool = False,
+    **columns: object,
 ) -> Path:
     """Parquet of parcels, a row for each step, whole numbers with 65535 for no data; gaps are rows that are not there."""
     start = dt.date(year - 1, series.calendar.first_month, 1)
