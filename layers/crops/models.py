@@ -151,6 +151,6 @@ def trees_answer(kind: str, body: Any) -> Answer:
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """(sample,) float64: samples over classes, over the samples of its class; their mean is 1."""
-    counts = np.bincount(labels, minlength=classes).clip(1)
-    return np.asarray((len(labels) / (counts > 0).sum() / counts)[labels])
+    """(sample,) float64: samples over classes that there are, over the samples of its own; their mean is 1."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.asarray(len(labels) / (counts > 0).sum() / counts[labels])

@@ -111,7 +111,8 @@ class Trainer:
 
         parameters = self.parameters
         start = build_network(parameters.kind, *self.shape, seed)
-        self.network.set_weights(start.get_weights())
+        for variable, first in zip(self.network.variables, start.variables, strict=True):  # the states of dropout are among them
+            variable.assign(first)
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros_like(variable))
         random = np.random.default_rng([seed, 29])

@@ -94,7 +94,6 @@ def in_reflectance(values: np.ndarray) -> np.ndarray:
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """Of TimeSen2Crop for sixteen classes at most, else numbers."""
-    if count <= len(TIMESEN2CROP):
-        return tuple(one.name for one in TIMESEN2CROP)
-    return tuple(f"class {k}" for k in range(count))
+    """Of TimeSen2Crop for sixteen classes, else numbers."""
+    names = tuple(one.name for one in TIMESEN2CROP)
+    return names if count == len(names) else tuple(f"class {k}" for k in range(count))

@@ -21,6 +21,7 @@ from imperv.layers.network.unet import configure_threads
 from imperv.tasks.crops.model_files import ModelFile, file_digest, inputs_of, load_model, read_record
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, pixels_of, resident
+from imperv.tasks.family.findings import Remark, fine
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.settings.production import Production
 
@@ -70,6 +71,12 @@ def check_fits(inputs: Inputs, first_month: int, where: str) -> None:
 def check_model(job: Job, symbol: str) -> None:
     """Refuse a model that is not there, or does not fit the composites."""
     opened(job)
+
+
+def look_at_model(job: Job, symbol: str) -> Iterator[Remark]:
+    """What `imperv config check` says of the model."""
+    path, inputs = model_path(job.production), opened(job)
+    yield fine(f"references.model: {path}, {len(model_classes(job.production)) or len(TIMESEN2CROP)} classes, {inputs.calendar}")
 
 
 def opened(job: Job) -> Inputs:

@@ -54,13 +54,21 @@ def check_codes(job: Job, layer: Layer, path: Path) -> list[Finding]:
     assert delivered.delivery is not None and delivered.delivery.palette is not None
     palette = delivered.delivery.palette
     with rasterio.open(path) as source:
+        table = _colours(source)
         found = {int(code) for _, window in source.block_windows(1) for code in np.unique(source.read(1, window=window))}
-        table = source.colormap(1)
     if wrong := sorted(found - set(palette.codes)):
         return [failed("classes", f"codes that the model does not have: {wrong[:8]}")]
-    if any(tuple(table[code][:3]) != palette.colours[code] for code in palette.codes):
+    if any(tuple(table.get(code, ())[:3]) != palette.colours[code] for code in palette.codes):
         return [failed("classes", "colours are not those of the model's classes; deliver the layer again")]
     return [passed("classes", f"{len(found)} of {len(palette.codes)} codes")]
+
+
+def _colours(source: Any) -> dict[int, tuple[int, ...]]:
+    """Colour table of a file; empty where it has none."""
+    try:
+        return dict(source.colormap(1))
+    except ValueError:
+        return {}
 
 
 ADDITIONS = Additions(version=1, properties=properties_of, layer=with_own_classes, check=check_codes)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from imperv.tasks.crops.classifying import (
     check_model,
+    look_at_model,
     make_confidence,
     make_map,
     make_probability,
@@ -39,7 +40,9 @@ TASKS = {
         preflight=lambda job, symbol: _MASK.preflight(job, symbol) if _has_mask(job) else None,
         look=lambda job, symbol: _MASK.look(job, symbol) if _has_mask(job) else iter(()),
     ),
-    "CR_probability": Task(make_probability, model_external, preflight=check_model, cost=probability_cost, network=True),
+    "CR_probability": Task(
+        make_probability, model_external, preflight=check_model, look=look_at_model, cost=probability_cost, network=True
+    ),
     "CR_map": Task(make_map, cost=map_cost),
     "CR_confidence": Task(make_confidence, cost=map_cost),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.crops.classes import TIMESEN2CROP
 from imperv.layers.crops.series import Calendar, Series, to_steps
 from imperv.tasks.crops.arrays import TABLE8, class_names, labels_checked
 from imperv.tasks.crops.samples import Codes, Read, Request, require_bands
@@ -52,7 +53,7 @@ def read_folders(request: Request, codes: Codes | None) -> Read:
     if not values:
         raise InputError(f"{root}: holds no sample; TimeSen2Crop's form is tile/class/n.csv")
     number = labels_checked(np.array(labels), root)
-    classes = codes.classes if codes and codes.classes else class_names(int(number.max()) + 1)
+    classes = codes.classes if codes and codes.classes else class_names(max(len(TIMESEN2CROP), int(number.max()) + 1))
     if number.max() >= len(classes):
         raise InputError(f"{root}: has the class {int(number.max())}; the model has {len(classes)}, 0 to {len(classes) - 1}")
     alone = len(tiles) == 1

@@ -162,7 +162,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{beside}: is no record of a model of crops; train it again, or write classes, bands and calendar")
     if record.get("version", VERSION) > VERSION:
         raise InputError(f"{beside}: is of a later version of imperv")
-    if record.get("digest", "") not in ("", _digest(path)):
+    if record.get("digest") and path.is_file() and record["digest"] != _digest(path):
         raise InputError(f"{path}: is not the model that {beside.name} speaks of; copy both files again")
     return record
 
