@@ -107,9 +107,9 @@ def _scores(series: Series) -> dict:
 
 
 def write(path: Path, pixels: np.ndarray, box, crs, **more) -> None:
-    profile = {"driver": "GTiff", "width": pixels.shape[2], "height": pixels.shape[1], "count": len(pixels), "dtype": pixels.dtype, "crs": crs,
-                   "transform": from_origin(box[0], box[3], 10, 10)} | more  # fmt: skip
-    with rasterio.open(path, "w", **profile) as out:
+    count, rows, columns = pixels.shape
+    form = {"driver": "GTiff", "width": columns, "height": rows, "count": count, "dtype": pixels.dtype, "crs": crs} | more
+    with rasterio.open(path, "w", transform=from_origin(box[0], box[3], 10, 10), **form) as out:
         out.write(pixels)
 
 
