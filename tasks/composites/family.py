@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from imperv.layers.catalogue.composites import MONTHLY
 from imperv.tasks.composites.costs import composite_cost, looks_cost
-from imperv.tasks.composites.making import make_composite, make_looks
+from imperv.tasks.composites.making import make_composite, make_list, make_looks
 from imperv.tasks.composites.starting import STARTING_FILE
 from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family
 from imperv.tasks.family.costs import nothing
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
-from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_external
+from imperv.tasks.yearly.freezing import require_any, scenes_external
 
 
 def _no_months(job: Job, symbol: str) -> str:
@@ -31,7 +31,7 @@ def _no_metrics(job: Job, symbol: str) -> str:
 
 
 TASKS = {
-    "CO_S2": Task(freeze_scenes, scenes_external, require=require_any, cost=nothing),
+    "CO_S2": Task(make_list, scenes_external, require=require_any, cost=nothing),
     **{symbol: Task(make_composite, not_needed=_no_month, cost=composite_cost) for symbol in MONTHLY},
     "CO_looks": Task(make_looks, not_needed=_no_months, cost=looks_cost),
     "CO_metrics": Task(make_composite, not_needed=_no_metrics, cost=composite_cost),

@@ -24,6 +24,7 @@ from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.scenes.streams import Streams
 from imperv.tasks.scenes.survey import damaged, survey
 from imperv.tasks.settings.periods import Period
+from imperv.tasks.yearly.freezing import freeze_scenes
 from imperv.tasks.yearly.landsat import without_lost
 from imperv.tasks.yearly.lists import read_scene_list
 from imperv.tasks.yearly.looks import Bounds, Looks, Stack, read_stacks
@@ -155,11 +156,22 @@ def looks_between(scenes: SceneList, period: Period, bounds: Mapping[str, Bounds
     return Looks.of(some, bounds, job.production.scenes.of(layer.role).access)
 
 
+def make_list(job: Job, layer: Layer) -> Made:
+    """Freeze the list of scenes; InputError where there is none, or the offset of some was decided wrongly."""
+    lost: dict[str, str] = {}
+    made = freeze_scenes(job, layer)
+    scenes = read_scene_list(job, layer.symbol)
+    # What cannot be read is no matter of offsets: the layers that need it say so.
+    offsets = without_lost(scenes, lost, lambda kept: check_offsets(job, layer, kept), lambda left: {})
+    warnings = (*made.warnings, *filter(None, [offsets["doubt"]]))
+    return replace(made, statistics={**made.statistics, "offset_check": offsets}, warnings=warnings)
+
+
 def make_composite(job: Job, layer: Layer) -> Made:
     """The composite of a month, or the metrics of the span.
 
-    WorkError if too many scenes cannot be read, or a server does not answer; InputError if no look of the span shows the ground,
-    or the offset of some scenes was decided wrongly. A month without any clear look is no data, and a warning.
+    WorkError if too many scenes cannot be read, or a server does not answer; InputError if no look of the span shows the ground.
+    A month without any clear look is no data, and a warning.
     """
     workers, access = job.production.engine.workers, job.production.scenes.of(layer.role).access
     everything = read_scene_list(job, layer.inputs[0])
@@ -189,7 +201,6 @@ def _make(
 ) -> Made:  # fmt: skip
     engine, grid = job.engine, job.grid(10)
     table = clear_table(job.production.parameters.composites.clear_weight)
-    offsets = check_offsets(job, layer, scenes)
     every = Looks.of(scenes, bounds, own.access)
     plan, before = plan_blocks(job, every, kept_bytes(layer)), psutil.Process().memory_info().rss
     local = not engine.settings.dask_address
@@ -205,11 +216,11 @@ def _make(
         observed = _observed(job, layer, parts)
     statistics |= observed | {
         "overpasses": len(own.overpasses), "scenes": own.granules, "lost_scenes": lost, "lost_items": scenes.reasons,
-        "offset_check": offsets, "bytes_read": sum(read for _, read in made), "planned_block_bytes": plan.bytes,
+        "bytes_read": sum(read for _, read in made), "planned_block_bytes": plan.bytes,
         "projected_memory": before + plan.bytes * plan.at_once, "blocks": len(plan.blocks), "blocks_at_once": plan.at_once,
     }  # fmt: skip
     warnings = [f"scene {name} left out: {why}" for name, why in (lost | scenes.reasons).items()]
-    return Made(digest, statistics, (*warnings, *_told(job, layer, own, observed), *filter(None, [offsets["doubt"]])))
+    return Made(digest, statistics, (*warnings, *_told(job, layer, own, observed)))
 
 
 def _observed(job: Job, layer: Layer, parts: Sequence[_Written]) -> dict[str, Any]:

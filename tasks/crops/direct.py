@@ -188,11 +188,11 @@ def _write(request: Request, file: ModelFile, months: Sequence[Any], places: Seq
             (folder / path.name).replace(path)
     tell(len(blocks), len(blocks))
     histogram = found[request.output].histogram
-    pixels = {name: histogram.get(code, 0) for code, name in enumerate(model.classes)}
+    counted = {name: histogram.get(code, 0) for code, name in enumerate(model.classes)}
     warnings = list(file.warnings)
-    if not any(pixels.values()):
+    if not any(counted.values()):
         warnings.append("no pixel was classified: the months have no data, or the mask leaves nothing")
-    return Outcome(tuple(reversed(wanted)), grid.shape.yx, pixels, histogram.get(NO_DATA, 0), tuple(warnings))
+    return Outcome(tuple(reversed(wanted)), grid.shape.yx, counted, histogram.get(NO_DATA, 0), tuple(warnings))
 
 
 def _window(block: Block) -> Window:

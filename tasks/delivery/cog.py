@@ -137,6 +137,13 @@ def rows_at_once(layer: Layer, columns: int) -> int:
     return max(1, int(STRIP_BYTES // (row * BLOCK))) * BLOCK
 
 
+def bands_at_once(layer: Layer, columns: int) -> int:
+    """Bands of a strip within `STRIP_BYTES`: all, unless there are so many that not even a row of blocks has room."""
+    variable = layer.variables[0]
+    band = rows_at_once(layer, columns) * columns * np.dtype(variable.dtype).itemsize
+    return min(variable.bands, max(1, STRIP_BYTES // band))
+
+
 def cog_places(job: Job, layer: Layer, additions: Additions = PLAIN) -> Places:
     """Places of a product and of what belongs to it, relative to the store."""
     label = job.production.periods.label(layer.role)
@@ -176,15 +183,17 @@ def write_cog(path: Path, job: Job, layer: Layer, palette: Palette | None, tags:
     variable, grid = layer.variables[0], job.grid_of(layer)
     array = job.array(layer.symbol)
     bands, draft = variable.bands, path.with_suffix(".draft")
-    found, rows = _summaries(layer), rows_at_once(layer, grid.shape.x)
+    found, rows, some = _summaries(layer), rows_at_once(layer, grid.shape.x), bands_at_once(layer, grid.shape.x)
+    form = draft_form(grid, bands, variable.dtype, variable.nodata) | ({"INTERLEAVE": "BAND"} if some < bands else {})
     try:
-        with rasterio.open(draft, "w", **draft_form(grid, bands, variable.dtype, variable.nodata)) as out:
-            for first in range(0, grid.shape.y, rows):
-                strip = np.ascontiguousarray(array[..., first : first + rows, :])
-                strip = strip.reshape(bands, *strip.shape[-2:])
-                out.write(strip, window=Window(0, first, grid.shape.x, strip.shape[-2]))
-                for band, pixels in zip(found, strip, strict=True):
-                    band.add(pixels)
+        with rasterio.open(draft, "w", **form) as out:
+            for first, low in ((y, k) for y in range(0, grid.shape.y, rows) for k in range(0, bands, some)):
+                numbers, place = range(low, min(low + some, bands)), slice(first, first + rows)
+                strip = np.ascontiguousarray(array[..., place, :] if some == bands else array[low : low + some, place, :])
+                strip = strip.reshape(len(numbers), *strip.shape[-2:])
+                out.write(strip, [n + 1 for n in numbers], window=Window(0, first, grid.shape.x, strip.shape[-2]))
+                for number, pixels in zip(numbers, strip, strict=True):
+                    found[number].add(pixels)
             out.update_tags(**tags)
             scale = layer.delivery.scale if layer.delivery else 1.0
             out.scales, out.units = (scale,) * bands, (units_of(layer),) * bands
@@ -278,8 +287,8 @@ def _settings(additions: Additions, job: Job, layer: Layer) -> dict[str, Any]:
 def _cost(job: Job, layer: Layer) -> Cost:
     rows, columns = job.grid_of(layer).shape
     variable = layer.variables[0]
-    bands = variable.bands
-    strip = min(rows, rows_at_once(layer, columns)) * columns * bands * np.dtype(variable.dtype).itemsize
+    bands, some = variable.bands, bands_at_once(layer, columns)
+    strip = min(rows, rows_at_once(layer, columns)) * columns * some * np.dtype(variable.dtype).itemsize
     return Cost(rows * columns * bands * DELIVERY_NS / 1e9, RESERVED + COUNTING * strip)
 
 

@@ -37,13 +37,13 @@ class Draft:
         self.out, self.lock = rasterio.open(path.with_suffix(".draft"), "w", **form), Lock()
         self.found = [Summary(nodata, False) for _ in names]
 
-    def write(self, block: Block, pixels: np.ndarray) -> None:
-        """Pixels of a block, (band, y, x) uint16."""
-        rows, columns = block.shape
+    def write(self, block: Block, pixels: np.ndarray, bands: Sequence[int] | None = None) -> None:
+        """Pixels of a block, (band, y, x) uint16: of all bands, or of those with some numbers, from 0 on."""
+        (rows, columns), numbers = block.shape, range(len(self.names)) if bands is None else bands
         with self.lock:
-            self.out.write(pixels, window=Window(block.x0, block.y0, columns, rows))
-            for band, values in zip(self.found, pixels, strict=True):
-                band.add(values)
+            self.out.write(pixels, [n + 1 for n in numbers], window=Window(block.x0, block.y0, columns, rows))
+            for number, values in zip(numbers, pixels, strict=True):
+                self.found[number].add(values)
 
     def finish(self, tags: Mapping[str, str], threads: int) -> None:
         """Make the cloud-optimised file of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,22 @@ class Area:
         return found
 
 
-def read_area(path: Path) -> Area:
-    """Polygons of a vector file; without a reference system its coordinates are degrees. InputError where it has none."""
+def area_of(text: str) -> Area:
+    """The area of WKT in degrees, or of a vector file (`read_area`); InputError for others."""
+    if not re.match(r"\s*(multi)?polygon\b", text, re.IGNORECASE):
+        return read_area(Path(text))
+    try:
+        shape = shapely.from_wkt(text)
+    except shapely.errors.ShapelyError as error:
+        raise InputError(f"--aoi: {text[:40]}... is no WKT ({' '.join(str(error).split())}); correct it") from None
+    return _area(shape, DEGREES, True, "--aoi", "WKT")
+
+
+def read_area(path: Path, option: str = "--aoi") -> Area:
+    """Polygons of a vector file; without a reference system its coordinates are degrees. InputError where it has none.
+
+    `option` is what names the file, for messages.
+    """
     import geopandas  # takes a second to import
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
@@ -77,22 +92,25 @@ def read_area(path: Path) -> Area:
     try:
         found: Any = pyogrio.read_dataframe(ogr_name(str(path)), columns=[], force_2d=True, use_arrow=False)
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise InputError(f"--aoi: {path} cannot be read ({str(error).splitlines()[0]}); name a vector file") from None
+        raise InputError(f"{option}: {path} cannot be read ({str(error).splitlines()[0]}); name a vector file") from None
     shapes = list(found.geometry) if isinstance(found, geopandas.GeoDataFrame) else []
     parts = [p for s in shapes if s is not None for p in shapely.get_parts(shapely.make_valid(s)) if p.geom_type == "Polygon"]
-    shape = shapely.union_all(parts)
-    if shape.is_empty:
-        raise InputError(f"--aoi: {path} holds no polygon; draw the area as one")
-    left, bottom, right, top = shape.bounds
     crs = found.crs.to_wkt() if found.crs is not None else DEGREES
-    geographic = found.crs is None or found.crs.is_geographic
+    return _area(shapely.union_all(parts), crs, found.crs is None or found.crs.is_geographic, option, str(path))
+
+
+def _area(shape: shapely.Geometry, crs: str, geographic: bool, option: str, name: str) -> Area:
+    """Polygons that a person named, checked and with close corners."""
+    if shape.is_empty:
+        raise InputError(f"{option}: {name} holds no polygon; draw the area as one")
+    left, bottom, right, top = shape.bounds
     if geographic and (max(abs(left), abs(right)) > 360 or max(abs(bottom), abs(top)) > 90):
-        raise InputError(f"--aoi: {path}: {left:g} {bottom:g} are no degrees; write the file with its reference system")
-    area = Area(shapely.segmentize(shape, max(right - left, top - bottom) / PIECES), crs, str(path))
+        raise InputError(f"{option}: {name}: {left:g} {bottom:g} are no degrees; write the file with its reference system")
+    area = Area(shapely.segmentize(shape, max(right - left, top - bottom) / PIECES), crs, name)
     try:
         degrees = area.to(DEGREES).bounds
     except ProjError:
         degrees = (np.inf,)
     if not np.isfinite(degrees).all():
-        raise InputError(f"--aoi: {path}: lies outside of its reference system; correct the file")
+        raise InputError(f"{option}: {name}: lies outside of its reference system; correct the file")
     return area

@@ -12,10 +12,12 @@ from odc.geo.geobox import GeoBox
 
 from imperv.flows.cli.commands import main
 from imperv.grids.mapping import CELL
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.composites import FILLED, LOOKS, METRIC_BANDS, NO_LOOK
 from imperv.layers.composites import METRICS, clear_table, median_of_looks, metrics_of_looks
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.layers.reflectance import REFLECTANCE_10M
+from imperv.tasks.delivery import cog
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.item_files import ItemFiles
 from imperv.tasks.scenes.reading import read_band
@@ -209,3 +211,14 @@ def test_a_span_without_clear_looks_is_refused(shared_data, tmp_path, capsys):
     assert main(["run", "--config", str(file), "--target", "CO_metrics"]) != 0
     assert "no look of" in (said := capsys.readouterr().err) and "choose another span" in said
     assert not list((tmp_path / "store").rglob("CO_metrics*.tif"))
+
+
+def test_files_are_the_same_in_strips_of_some_bands(production, tmp_path, monkeypatch):
+    job, layer = Job.of(Production.read(production), "E38N31"), CATALOGUE["CO_metrics"]
+    whole = cog.write_cog(tmp_path / "whole.tif", job, layer, None, {"a": "b"})
+    columns = job.grid(10).shape.x
+    monkeypatch.setattr(cog, "STRIP_BYTES", 3 * cog.BLOCK * columns * 2)
+    assert cog.bands_at_once(layer, columns) == 3
+    parts = cog.write_cog(tmp_path / "parts.tif", job, layer, None, {"a": "b"})
+    assert [(band.valid, band.values) for band in whole] == [(band.valid, band.values) for band in parts]
+    assert (tmp_path / "whole.tif").read_bytes() == (tmp_path / "parts.tif").read_bytes()
