@@ -37,18 +37,32 @@ TIMESEN2CROP = (
 )
 """Classes of TimeSen2Crop, 0 to 15 (AI4Copernicus, table 8); colours are our choice."""
 
+WORDS: dict[str, Rgb] = {
+    **{one.name.lower(): one.colour for one in TIMESEN2CROP},
+    **{
+        word: TIMESEN2CROP[number].colour
+        for word, number in {
+            "legume": 0, "grass": 1, "maize": 2, "corn": 2, "potato": 3, "sunflower": 4, "soy": 5, "barley": 6, "rye": 8,
+            "rapeseed": 9, "beet": 10, "oats": 11, "wheat": 12, "triticale": 13,
+        }.items()
+    },
+    "no crop": (206, 206, 200),
+}  # fmt: skip
+"""Colour of a class by a word in its name."""
+
 GOLDEN = 0.618034
 """Step of the hue from one class to the next: neighbours in a list differ, however long it is."""
 
 
 def classes_named(names: Sequence[str]) -> tuple[CropClass, ...]:
-    """Classes in the order of their names: those of TimeSen2Crop with its colours, others with hues of their own."""
-    known = {one.name.lower(): one.colour for one in TIMESEN2CROP}
-    found = []
+    """Classes in the order of their names: names that speak of a crop of TimeSen2Crop have its colour, others hues of their own."""
+    found: list[CropClass] = []
     for number, name in enumerate(names):
         red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1, 0.55 + 0.3 * (number % 2), 0.9 - 0.25 * (number % 3 == 2))
-        made = (round(255 * red), round(255 * green), round(255 * blue))
-        found.append(CropClass(name, known.get(name.lower(), made)))
+        colour = next((rgb for word, rgb in WORDS.items() if word in name.lower().replace("_", " ")), None)
+        if colour is None or colour in {one.colour for one in found}:
+            colour = (round(255 * red), round(255 * green), round(255 * blue))
+        found.append(CropClass(name, colour))
     return tuple(found)
 
 

@@ -28,14 +28,14 @@ from imperv.tasks.settings.production import Production
 PIECE = 500
 """Edge of what is read at once, pixels: a chunk of the store."""
 
-MODEL_NS = {"tempcnn": 30_000.0, "lstm": 40_000.0, "forest": 12_000.0, "boosting": 12_000.0, "other": 40_000.0}
+MODEL_NS = {"tempcnn": 21_000.0, "lstm": 42_000.0, "forest": 14_000.0, "boosting": 9_500.0, "other": 42_000.0}
 """Core nanoseconds of a pixel, of networks for each member."""
 
-READ_NS = 900.0
-"""Core nanoseconds to read a pixel of all months."""
+READ_NS = 4_500.0
+"""Core nanoseconds to read a pixel of all months, to fill its gaps and to make its features."""
 
-MAP_NS = 120.0
-"""Core nanoseconds of a pixel of a map, and for each pixel of its filter's edge and class a hundredth of it."""
+MAP_NS, MAJORITY_NS = 60.0, 9.0
+"""Core nanoseconds of a pixel of a map, and of its filter for each class."""
 
 SEASON = Calendar("months", len(MONTHLY))
 """Steps that are planned for where a model has no record."""
@@ -261,6 +261,6 @@ def probability_cost(job: Job, layer: Layer) -> Cost:
 
 def map_cost(job: Job, layer: Layer) -> Cost:
     """Of a map."""
-    majority = job.production.parameters.map.majority if layer.symbol == "CR_map" else 0
-    ns = MAP_NS * (1 + 0.01 * majority * _classes(job))
+    filtered = layer.symbol == "CR_map" and job.production.parameters.map.majority
+    ns = MAP_NS + (MAJORITY_NS * _classes(job) if filtered else 0)
     return Cost(pixels_of(job) * ns / 1e9, resident(job, map_bytes(job, layer) * job.engine.settings.workers))

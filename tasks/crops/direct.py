@@ -79,16 +79,17 @@ def classify_folder(request: Request, tell: Tell = lambda *_: None) -> Outcome:
         configure_threads(request.workers)
     file = load_model(request.model)
     with ExitStack() as stack:
-        months = [stack.enter_context(_open(path)) for path in files]
-        places = require_alike(months, file, request.model)
+        months = [stack.enter_context(_open(path)) if path is not None else None for path in files]
+        there = [month for month in months if month is not None]
+        places = require_alike(there, file, request.model)
         mask = stack.enter_context(_open(request.mask)) if request.mask is not None else None
         if mask is not None:
-            require_mask(mask, months[0])
+            require_mask(mask, there[0])
         return _write(request, file, months, places, mask, tell)
 
 
-def month_files(folder: Path) -> list[Path]:
-    """The months of a folder in order: by their letters A to L, else by name."""
+def month_files(folder: Path) -> list[Path | None]:
+    """The months of a folder in order: by their letters A to L, of which some may be missing, else twelve files by name."""
     if not folder.is_dir():
         what = "is a production file: imperv run -c makes its map" if folder.suffix == ".toml" else "is no folder"
         raise InputError(f"{folder}: {what}; name a folder of twelve GeoTIFFs")
@@ -97,11 +98,13 @@ def month_files(folder: Path) -> list[Path]:
     for path in found:
         for letter in MONTH.findall(path.stem)[:1]:
             lettered.setdefault(letter, []).append(path)
-    if len(lettered) == MONTHS and all(len(paths) == 1 for paths in lettered.values()):
-        return [lettered[letter][0] for letter in sorted(lettered)]
+    if lettered:
+        if twice := next((paths for paths in lettered.values() if len(paths) > 1), None):
+            raise InputError(f"{folder}: {twice[0].name} and {twice[1].name} are of one month; keep one of them")
+        return [next(iter(lettered.get(letter, ())), None) for letter in "ABCDEFGHIJKL"]
     if len(found) != MONTHS:
         raise InputError(f"{folder}: holds {len(found)} GeoTIFFs; twelve months are needed, named in order or with A to L")
-    return found
+    return list(found)
 
 
 def _open(path: Path) -> Any:
@@ -143,7 +146,9 @@ def require_mask(mask: Any, month: Any) -> None:
 
 
 def _read(month: Any, places: Sequence[int], window: Window) -> np.ndarray:
-    """Bands as (band, y, x) uint16, reflectance x 10 000, 0 no data."""
+    """Bands as (band, y, x) uint16, reflectance x 10 000, 0 no data; of a month that is missing nothing has data."""
+    if month is None:
+        return np.zeros((len(places), window.height, window.width), "uint16")
     pixels = month.read(places, window=window)
     if month.nodata is not None:
         pixels = np.where(pixels == month.nodata, 0, pixels)
@@ -153,7 +158,7 @@ def _read(month: Any, places: Sequence[int], window: Window) -> np.ndarray:
 
 
 def _write(request: Request, file: ModelFile, months: Sequence[Any], places: Sequence[int], mask: Any, tell: Tell) -> Outcome:
-    model, first = file.model, months[0]
+    model, first = file.model, next(month for month in months if month is not None)
     grid = GeoBox(first.shape, first.transform, first.crs)
     crops = palette_of(classes_named(model.classes))
     wanted = {request.output: (crops, "crop types")}
@@ -190,6 +195,8 @@ def _write(request: Request, file: ModelFile, months: Sequence[Any], places: Seq
     histogram = found[request.output].histogram
     counted = {name: histogram.get(code, 0) for code, name in enumerate(model.classes)}
     warnings = list(file.warnings)
+    if missing := [letter for letter, month in zip("ABCDEFGHIJKL", months, strict=True) if month is None]:
+        warnings.append(f"months {', '.join(missing)} are missing: straight lines from the months around take their place")
     if not any(counted.values()):
         warnings.append("no pixel was classified: the months have no data, or the mask leaves nothing")
     return Outcome(tuple(reversed(wanted)), grid.shape.yx, counted, histogram.get(NO_DATA, 0), tuple(warnings))

@@ -74,13 +74,18 @@ def _picture(job: Job, symbol: str, title: str, colours: Any, legend: Legend) ->
     return Map(title, indexed_png(codes, colours), title, legend, note, width, height, share, text, symbol)
 
 
+def shown(name: str) -> str:
+    """A class as people write it."""
+    return name.replace("_", " ")
+
+
 def crop_map(job: Job, names: tuple[str, ...]) -> Map:
     """The map, with the classes that it has in its legend."""
     classes = classes_named(names)
     record = job.record("CR_map")
     assert record is not None
     there = record.statistics["CR_map"]["histogram"]
-    legend = Legend(classes=tuple((css(one.colour), one.name) for code, one in enumerate(classes) if str(code) in there))
+    legend = Legend(classes=tuple((css(one.colour), shown(one.name)) for code, one in enumerate(classes) if str(code) in there))
     return _picture(job, "CR_map", "Crop types", palette_of(classes).colours, legend)
 
 
@@ -101,7 +106,7 @@ def areas(job: Job, names: tuple[str, ...]) -> list[dict[str, Any]]:
     total = max(sum(counts.values()), 1)
     classes = classes_named(names)
     return [
-        {"name": classes[code].name, "colour": css(classes[code].colour), "km2": count * pixel, "share": count / total}
+        {"name": shown(classes[code].name), "colour": css(classes[code].colour), "km2": count * pixel, "share": count / total}
         for code, count in sorted(counts.items(), key=lambda pair: -pair[1])
         if count
     ]

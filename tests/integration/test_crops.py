@@ -223,6 +223,21 @@ def test_twelve_files_without_a_production_give_the_same_map(site, tmp_path):
         assert not np.array_equal(source.read(1)[:, 190:], np.full((100, 10), 255)) and source.overviews(1) is not None
 
 
+def test_a_month_that_is_missing_is_a_gap(site, tmp_path):
+    file, others, place, months = site
+    for k, month in enumerate(months):
+        if k != 4:
+            write(tmp_path / f"33UVP_{'ABCDEFGHIJKL'[k]}_2022.tif", month, BOX, "EPSG:3035", nodata=0)
+    made = classify_folder(Direct(tmp_path, file.parent / "forest.npz", tmp_path / "map.tif"))
+    assert made.warnings == ("months E are missing: straight lines from the months around take their place",)
+    gone = others.values.copy()
+    gone[:, 4] = np.nan
+    stored = np.rint(gone * 1e4).astype("f4") * np.float32(1e-4)
+    said = load_model(file.parent / "forest.npz").model.probabilities(stored).argmax(axis=1)
+    with rasterio.open(tmp_path / "map.tif") as source:
+        assert np.array_equal(source.read(1)[5:], said[place][5:])
+
+
 def refused(request: Direct) -> str:
     with pytest.raises(InputError) as found:
         classify_folder(request)
@@ -244,7 +259,11 @@ def test_folders_and_masks_that_do_not_fit(site, tmp_path):
     assert "03.tif: its transform is not that of 00.tif" in refused(request)
     write(folder / "03.tif", months[3, :4], BOX, "EPSG:3035")
     assert "03.tif: its count" in refused(request)
-    (folder / "03.tif").unlink()
+    write(folder / "a_B_c.tif", months[3], BOX, "EPSG:3035")
+    write(folder / "B.tif", months[3], BOX, "EPSG:3035")
+    assert "are of one month" in refused(request)
+    for name in ("a_B_c.tif", "B.tif", "03.tif"):
+        (folder / name).unlink()
     assert "holds 11 GeoTIFFs" in refused(request)
     assert "imperv run -c" in refused(Direct(file, model, tmp_path / "map.tif"))
     for k in range(12):
