@@ -55,7 +55,7 @@ GOLDEN = 0.618034
 
 
 def classes_named(names: Sequence[str]) -> tuple[CropClass, ...]:
-    """Classes in the order of their names: names that speak of a crop of TimeSen2Crop have its colour, others hues of their own."""
+    """Classes in the order of their names: in the colour of the crop of TimeSen2Crop that a name speaks of, or in hues."""
     found: list[CropClass] = []
     for number, name in enumerate(names):
         red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1, 0.55 + 0.3 * (number % 2), 0.9 - 0.25 * (number % 3 == 2))

@@ -108,10 +108,10 @@ class Learner:
         if self.trainer is None:
             return self._trees(plain, series.labels, seed, workers)
         size = plain.shape[-1]
-        flat = plain.reshape(-1, size).astype("f8")
+        flat = plain.reshape(-1, size)
         inputs = Inputs(
             self.inputs.bands, self.inputs.calendar, self.inputs.indices,
-            tuple(flat.mean(axis=0).tolist()), tuple(np.maximum(flat.std(axis=0), 1e-6).tolist()),
+            tuple(flat.mean(axis=0, dtype="f8").tolist()), tuple(np.maximum(flat.std(axis=0, dtype="f8"), 1e-6).tolist()),
         )  # fmt: skip
         draw = drawing(values, seen, inputs.prepare, self.parameters.variants)
         weights = class_weights(series.labels, len(self.classes)) if self.parameters.class_weights else np.ones(len(values))

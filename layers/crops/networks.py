@@ -31,8 +31,11 @@ WEIGHT_DECAY = 0.01
 WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 
-Draw = Callable[[np.random.Generator], np.ndarray]
-"""Gives the standardised features of one pass over the samples, (sample, step, feature)."""
+AT_ONCE = 2**16
+"""Samples whose variants are made at once."""
+
+Draw = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+"""Gives the standardised features of some samples, by number, for one pass: (sample, step, feature)."""
 
 
 def build_network(kind: str, steps: int, features: int, classes: int, seed: int, name: str = "crops") -> Any:
@@ -116,18 +119,21 @@ class Trainer:
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros_like(variable))
         random = np.random.default_rng([seed, 29])
-        steps = -(-len(labels) // parameters.batch_size)
+        size, shards = parameters.batch_size, -(-len(labels) // AT_ONCE)
+        steps = sum(-(-len(part) // size) for part in np.array_split(labels, shards))
         rates = iter(_rates(parameters.learning_rate, steps * parameters.n_epochs))
         for epoch in range(parameters.n_epochs):
-            features, order = draw(random), random.permutation(len(labels))
-            # The last batch is filled with others, so that its mean and its step are like those of all.
-            order = np.concatenate([order, random.permutation(len(labels))])[: max(steps * parameters.batch_size, len(labels))]
-            losses = []
-            for first in range(0, steps * parameters.batch_size, parameters.batch_size):
-                some = order[first : first + parameters.batch_size]
-                self.optimizer.learning_rate.assign(next(rates))
-                losses.append(self.learn(features[some], labels[some].astype("i4"), weights[some].astype("f4")))
-            if not np.isfinite(float(losses[-1])):
+            every = random.permutation(len(labels)) if shards > 1 else np.arange(len(labels))
+            for shard in np.array_split(every, shards):
+                features, order = draw(random, shard), random.permutation(len(shard))
+                # The last batch is filled with others, so that its mean and its step are like those of all.
+                order = np.concatenate([order, random.permutation(len(shard))])
+                for first in range(0, len(shard), size):
+                    here = order[first : first + size]
+                    some = shard[here]
+                    self.optimizer.learning_rate.assign(next(rates))
+                    loss = self.learn(features[here], labels[some].astype("i4"), weights[some].astype("f4"))
+            if not np.isfinite(float(loss)):
                 raise ValueError(f"the loss of epoch {epoch + 1} is not finite; lower the learning rate")
             told(epoch + 1)
         return list(self.network.get_weights())
@@ -148,11 +154,13 @@ def _rates(highest: float, steps: int) -> Iterator[float]:
 
 def drawing(values: np.ndarray, seen: np.ndarray, prepare: Callable[[np.ndarray, np.ndarray], np.ndarray], vary: bool) -> Draw:
     """Passes over samples as of `fill_gaps`: variants of them, or themselves; `prepare` makes features of values and seen."""
-    if not vary:
-        features = prepare(values, seen)
-        return lambda random: features
     variation = Variation()
-    return lambda random: prepare(*variation(values, seen, random))
+
+    def draw(random: np.random.Generator, some: np.ndarray) -> np.ndarray:
+        here = values[some], seen[some]
+        return prepare(*(variation(*here, random) if vary else here))
+
+    return draw
 
 
 def answering(network: Any) -> Callable[[np.ndarray], np.ndarray]:
