@@ -28,13 +28,13 @@ from imperv.tasks.settings.production import Production
 PIECE = 500
 """Edge of what is read at once, pixels: a chunk of the store."""
 
-MODEL_NS = {"tempcnn": 21_000.0, "lstm": 42_000.0, "forest": 14_000.0, "boosting": 9_500.0, "other": 42_000.0}
+MODEL_NS = {"tempcnn": 24_000.0, "lstm": 42_000.0, "forest": 14_000.0, "boosting": 9_500.0, "other": 42_000.0}
 """Core nanoseconds of a pixel, of networks for each member."""
 
 READ_NS = 4_500.0
 """Core nanoseconds to read a pixel of all months, to fill its gaps and to make its features."""
 
-MAP_NS, MAJORITY_NS = 60.0, 9.0
+MAP_NS, MAJORITY_NS = 250.0, 9.0
 """Core nanoseconds of a pixel of a map, and of its filter for each class."""
 
 SEASON = Calendar("months", len(MONTHLY))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from imperv.layers.crops.trees import Forest
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.tasks.crops.arrays import TABLE8
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.files import write_whole
+from imperv.tasks.files import draft_folder, write_whole
 from imperv.tasks.job import utc_now
 
 VERSION = 1
@@ -88,8 +87,8 @@ def series_digest(series: Series) -> str:
 def save_model(model: CropModel, path: Path, told: Told) -> None:
     """Write a model and its record; a model is there with its record or not at all."""
     require_ending(path, model.kind)
-    with writing(path, "--output"), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        draft = Path(folder) / f"model{path.suffix.lower()}"
+    with writing(path, "--output"), draft_folder(path) as folder:
+        draft = folder / f"model{path.suffix.lower()}"
         if model.kind in NETWORKS:
             heard = logging.getLogger("absl")
             level = heard.level

@@ -46,22 +46,29 @@ def write_arrays(folder: Path, series: Series, name: str = "train") -> Path:
 
 
 def write_folders(root: Path, series: Series, tiles: tuple[str, ...] = ("33UVP", "33UWP"), year: int = 2017) -> Path:
-    """TimeSen2Crop's form: three looks a month, of which those that the series lacks are cloudy."""
+    """TimeSen2Crop's form of monthly series: three looks a month, of which those that the series lacks are cloudy."""
     days = [dt.date(year + (m > 12), (m - 1) % 12 + 1, d) for m in range(9, 9 + series.calendar.count) for d in (4, 14, 24)]
+    seen = np.isfinite(series.values).all(axis=2).repeat(3, axis=1)
+    looks = np.nan_to_num(series.values, nan=0.9).repeat(3, axis=1)
+    looks[:, 1::3] += 0.01  # the median of three is the middle one
+    looks[:, 2::3] -= 0.01
+    return write_looks(root, looks, seen, series.labels, days, tiles)
+
+
+def write_looks(
+    root: Path, looks: np.ndarray, seen: np.ndarray, labels: np.ndarray, days: list[dt.date], tiles: tuple[str, ...]
+) -> Path:
+    """TimeSen2Crop's form of any looks, (sample, look, band) reflectance; samples go to the tiles in turn."""
     head = [f"B{int(band[1:])}" if band[1:].isdigit() else band for band in BANDS]
     for number, tile in enumerate(tiles):
         folder = root / tile
         folder.mkdir(parents=True)
         pd.DataFrame({"acquisition_date": [f"{day:%Y%m%d}" for day in days]}).to_csv(folder / "dates.csv", index=False)
-        for row in range(number, len(series.labels), len(tiles)):
-            place = folder / str(series.labels[row])
+        for row in range(number, len(labels), len(tiles)):
+            place = folder / str(labels[row])
             place.mkdir(exist_ok=True)
-            seen = np.isfinite(series.values[row]).all(axis=1).repeat(3)
-            looks = np.nan_to_num(series.values[row], nan=0.9).repeat(3, axis=0) * 1e4
-            looks[1::3] += 100  # the median of three is the middle one less and more
-            looks[2::3] -= 100
-            table = pd.DataFrame(np.rint(looks).astype(int), columns=head)
-            table["Flag"] = np.where(seen, 0, 1 + np.arange(len(seen)) % 3)
+            table = pd.DataFrame(np.rint(looks[row] * 1e4).astype(int), columns=head)
+            table["Flag"] = np.where(seen[row], 0, 1 + np.arange(len(days)) % 3)
             table.to_csv(place / f"{row}.csv", index=False)
     return root
 

@@ -5,6 +5,7 @@ A wrong input is never learnt from: it is refused with file, fault and remedy; w
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from imperv.layers.crops.classes import TIMESEN2CROP
 from imperv.layers.crops.series import Calendar
 from imperv.tasks.crops.samples import Codes, Request, check_for_training, read_samples
 from imperv.tasks.errors import InputError
-from tests.support.crops import BANDS, NAMES, made_up, write_arrays, write_folders, write_mapping, write_parcels
+from tests.support.crops import BANDS, NAMES, made_up, write_arrays, write_folders, write_looks, write_mapping, write_parcels
 
 MONTHS = Calendar("months", 12)
 
@@ -77,6 +78,23 @@ def test_real_parcels(shared_data):
     rows = {tuple(np.nan_to_num(row, nan=-1).round(4)) for row in wide.to_numpy()}
     assert all(tuple(np.nan_to_num(row.astype("f8"), nan=-1).round(4)) in rows for row in near)
     assert "potatoes (1)" in refused(Request(file)) and "--least 10" in refused(Request(file))
+
+
+def test_real_parcels_in_the_form_of_timesen2crop(shared_data, tmp_path):
+    """No part of the real set can be had: real parcels are written in its form, near infrared at 842 nm in the place of B8A."""
+    file = shared_data / "crops/2023_FRA_LPIS_POLY_110.geoparquet"
+    decades, months = (check_for_training(read_samples(Request(file, c, least=10)), 10).series for c in (None, MONTHS))
+    seen = np.isfinite(decades.values).all(axis=2)
+    some, days = np.arange(0, 300, 7), list(decades.calendar.days(dt.date(2022, 9, 1))[:-1])
+    looks = np.nan_to_num(decades.values[some], nan=1.1)
+    write_looks(tmp_path / "t", looks, seen[some], decades.labels[some], days, ("30TYP",))
+    read = read_samples(Request(tmp_path / "t"))
+    order = np.lexsort((some, decades.labels[some].astype(str)))
+    assert np.array_equal(read.series.labels, decades.labels[some][order]) and read.series.groups.tolist() == list(
+        range(len(some))
+    )
+    assert np.allclose(read.series.values, months.values[some][order], atol=1e-6, equal_nan=True)
+    assert "all samples are of one tile" in read.warnings[0]
 
 
 def test_another_year_is_read_on_the_steps_of_a_model(series, tmp_path):
