@@ -7,7 +7,6 @@ statistics are defined is decided in those modules, and what an observation weig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +59,10 @@ class YearlyNdvi:
     """(y, x) uint16: number of dates with a clear look."""
 
 
-def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float | Sequence[float]) -> np.ndarray:
+def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
     """Weighted quantile over the dates of each pixel, as of `quantiles.weighted_quantile`: (y, x) uint16, 0 no data.
 
-    `values` are (y, time, x) uint16, 0 no data, `weights` uint8 of that shape, `q` is 0 to 1, or k such numbers, which give
-    (k, y, x) from one reading; ValueError for others. Releases
+    `values` are (y, time, x) uint16, 0 no data, `weights` uint8 of that shape, `q` is 0 to 1; ValueError for others. Releases
     the GIL: threads may each take some of the rows. Copied are non-contiguous input, and input of more than 257 dates whose
     weights may sum to more than 65 535.
     """
@@ -72,16 +70,17 @@ def yearly_quantile(values: np.ndarray, weights: np.ndarray, q: float | Sequence
     _check_bands(values=values)
     _check_weights(values.shape, weights=weights)
     shares = checked_shares(q)
+    if shares.size != 1:
+        raise ValueError(f"q must be one number, not {q}")
     rows, time, columns = values.shape
-    shape = (*np.shape(q), rows, columns)
-    if not values.size or not shares.size:
-        return np.zeros(shape, np.uint16)
+    if not values.size:
+        return np.zeros((rows, columns), np.uint16)
     if not _sums_fit(weights):
         return weighted_quantile(np.moveaxis(values, 1, 0), np.moveaxis(weights, 1, 0), q)
     values, weights = widened(values), widened(weights)
-    result = np.empty((shares.size, rows * values.shape[2]), np.uint16)
+    result = np.empty((1, rows * values.shape[2]), np.uint16)
     _reduce(values, weights, shares, target_tables(shares), result)
-    return result.reshape(shares.size, rows, -1)[..., :columns].reshape(shape)
+    return result.reshape(rows, -1)[:, :columns]
 
 
 def yearly_ndvi(

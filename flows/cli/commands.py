@@ -16,8 +16,6 @@ from typing import IO, Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
-from imperv.flows.cli.composites.compose import compose
-from imperv.flows.cli.composites.prepare import prepare
 from imperv.flows.cli.config import config_app
 from imperv.flows.cli.crops.commands import crops_app
 from imperv.flows.cli.europe import europe
@@ -32,6 +30,7 @@ from imperv.flows.cli.package import package
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
 from imperv.flows.cli.portal import portal
+from imperv.flows.cli.sentinel2 import s2_app
 from imperv.flows.cli.simulate import simulate
 from imperv.flows.cli.status import status
 from imperv.flows.cli.superresolution.sharpen import sharpen
@@ -66,9 +65,6 @@ app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
 app.add_typer(crops_app, name="crops")
-s2_app = typer.Typer(help="Scenes of Sentinel-2, without a production.", cls=Grouped, no_args_is_help=True)
-s2_app.command()(prepare)
-s2_app.command()(compose)
 app.add_typer(s2_app, name="s2")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)

@@ -68,9 +68,9 @@ def reduced(
             factor = here.shape[1] // len(stack.values)
 
             def compute(first: int, stack: Stack = stack, here: np.ndarray = here, factor: int = factor) -> None:
-                found = reduce(*stack.part(first, first + ROWS))
-                found = found.repeat(factor, axis=-2).repeat(factor, axis=-1) if factor > 1 else found
-                here[:, factor * first : factor * (first + ROWS)] = found
+                found = reduce(*stack.part(first, first + ROWS)).reshape(count, -1, 1, stack.values.shape[2], 1)
+                part = here[:, factor * first : factor * (first + ROWS)]
+                part.reshape(count, found.shape[1], factor, found.shape[3], factor)[...] = found
 
             list(kernels.map(compute, range(0, len(stack.values), ROWS)))
 
@@ -79,7 +79,7 @@ def reduced(
     )
     clear = np.zeros(grid.shape.yx, "uint16") if weights is None else weights.sum(axis=1, dtype="uint16")
     bands = out.reshape(-1, *grid.shape.yx)
-    lacking = (bands == 0).any(axis=0)
+    lacking = bands.min(axis=0) == 0
     bands[:, lacking], clear[lacking] = 0, 0
     return bands, clear
 
