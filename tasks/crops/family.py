@@ -20,6 +20,7 @@ from imperv.tasks.crops.starting import STARTING_FILE
 from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family, ReferenceRaster
 from imperv.tasks.family.before import beside
+from imperv.tasks.family.costs import nothing
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import Job
 from imperv.tasks.references.references import reference_task
@@ -39,6 +40,7 @@ TASKS = {
         external=lambda job, layer: _MASK.external(job, layer) if _has_mask(job) else {},
         preflight=lambda job, symbol: _MASK.preflight(job, symbol) if _has_mask(job) else None,
         look=lambda job, symbol: _MASK.look(job, symbol) if _has_mask(job) else iter(()),
+        cost=lambda job, layer: _MASK.cost(job, layer) if _has_mask(job) else nothing(job, layer),
     ),
     "CR_probability": Task(
         make_probability, model_external, preflight=check_model, look=look_at_model, cost=probability_cost, network=True

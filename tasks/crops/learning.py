@@ -58,6 +58,8 @@ def train_model(training: Training, tell: Tell = lambda *_: None) -> Learnt:
     """Judge by left-out groups, learn from all samples, write model and record. InputError for what cannot be learnt from."""
     parameters = training.parameters
     require_ending(training.output, parameters.kind)
+    if not training.output.absolute().parent.is_dir():
+        raise InputError(f"--output: {training.output.parent} is no folder; make it, or name another")
     tell("read samples", 0, 1)
     read = check_for_training(read_samples(training.data), training.data.least)
     series, warnings = read.series, list(read.warnings)

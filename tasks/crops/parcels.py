@@ -24,6 +24,9 @@ LABELS = ("ewoc_code", "label", "class", "crop", "crop_code", "croptype", "crop_
 STARTS = "start_date"
 """Column with the first day of a series, which may have no look of its own."""
 
+VALID = "valid_time"
+"""Column with a day on which the crop stands."""
+
 NO_DATA = 65535
 """Of whole numbers."""
 
@@ -248,17 +251,36 @@ def _calendar(days: np.ndarray) -> Calendar:
 
 
 def _starts(table: Any, days: np.ndarray, row: np.ndarray, first: np.ndarray, calendar: Calendar) -> np.ndarray:
-    """First day of the season of each parcel, from the day on which its series is said to start or its first look."""
-    if STARTS in table.columns:
-        import pandas as pd
+    """First day of the season of each parcel: that of the day for which its crop is said, or in which its series begins.
 
-        said = pd.to_datetime(table[STARTS].iloc[first], errors="coerce", utc=True).dt.tz_localize(None)
-        begin = said.to_numpy().astype("M8[D]")
-    else:
-        begin = np.full(len(first), "NaT", "M8[D]")
-    for parcel in np.flatnonzero(np.isnat(begin)):
-        begin[parcel] = days[row == parcel].min()
-    return np.array([calendar.start_before(day.astype(dt.date)) for day in begin], "M8[D]")
+    The former where it holds as many looks of the parcel, so that a series of several years is read in the year of its crop.
+    """
+    looked = np.full(len(first), days.max())
+    np.minimum.at(looked, row, days)
+    begun, valid = (_said(table, column, first) for column in (STARTS, VALID))
+    by_start, by_crop = (
+        np.array([calendar.start_before(day.astype(dt.date)) for day in np.where(np.isnat(said), looked, said)], "M8[D]")
+        for said in (begun, np.where(np.isnat(valid), begun, valid))
+    )
+    return np.where(_held(by_crop, days, row, calendar) >= _held(by_start, days, row, calendar), by_crop, by_start)
+
+
+def _said(table: Any, column: str, first: np.ndarray) -> np.ndarray:
+    """Day of each parcel in a column; not a time where there is none."""
+    import pandas as pd
+
+    if column not in table.columns:
+        return np.full(len(first), "NaT", "M8[D]")
+    said = pd.to_datetime(table[column].iloc[first], errors="coerce", utc=True).dt.tz_localize(None)
+    return np.asarray(said.to_numpy().astype("M8[D]"))
+
+
+def _held(starts: np.ndarray, days: np.ndarray, row: np.ndarray, calendar: Calendar) -> np.ndarray:
+    """Looks of each parcel within its season."""
+    ends = {start: np.datetime64(calendar.days(start.astype(dt.date))[-1]) for start in np.unique(starts)}
+    end = np.array([ends[start] for start in starts], "M8[D]")
+    inside = (days >= starts[row]) & (days < end[row])
+    return np.bincount(row[inside], minlength=len(starts))
 
 
 def _on_steps(

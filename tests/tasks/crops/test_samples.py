@@ -115,6 +115,26 @@ def test_another_year_is_read_on_the_steps_of_a_model(series, tmp_path):
     )
 
 
+def test_series_of_several_years_are_read_in_the_year_of_their_crop(series, tmp_path):
+    """Three years of looks, of which the middle one is of the crop; without its day the first one would be read."""
+    mapping = write_mapping(tmp_path / "m.json")
+    years = [
+        pd.read_parquet(write_parcels(tmp_path / "y.parquet", replace(series, values=series.values + k), year=2020 + k))
+        for k in range(3)
+    ]
+    file = tmp_path / "p.parquet"
+    pd.concat(years).assign(start_date="2019-09-01", valid_time="2021-06-01").to_parquet(file)
+    read = read_samples(Request(file, MONTHS, mapping=mapping))
+    assert np.allclose(read.series.values, series.values + 1, atol=6e-5, equal_nan=True)
+    pd.concat(years).assign(start_date="2019-09-01").to_parquet(file)
+    first = read_samples(Request(file, MONTHS, mapping=mapping)).series
+    assert np.allclose(first.values, series.values, atol=6e-5, equal_nan=True)
+    whole = pd.concat(years).assign(start_date="2019-09-01", valid_time="2021-06-01")
+    whole.to_parquet(file)
+    assert str(read_samples(Request(file, mapping=mapping)).series.calendar).endswith("decades from September")
+    assert np.isfinite(read_samples(Request(file, mapping=mapping)).series.values[:, :3]).any()  # from the first look on
+
+
 def test_classes_that_are_too_small_are_left_out_and_named(series, tmp_path):
     part = series.part(np.array([0, 1, 2, 4, 8, 9]))
     folder = write_arrays(tmp_path, part)
