@@ -17,6 +17,7 @@ BUILT_IN: dict[str, str] = {
     "superresolution": "imperv.tasks.superresolution",
     "landcover": "imperv.tasks.landcover",
     "composites": "imperv.tasks.composites",
+    "crops": "imperv.tasks.crops",
 }
 """Package of the tasks of each family, by its name."""
 

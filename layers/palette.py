@@ -6,6 +6,7 @@ No raster is written here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,16 @@ class Palette:
     def meaning(self, code: int) -> str:
         """Class name of a code."""
         return dict(self.class_names).get(code) or self.ramp.format(code)
+
+
+def palette_of_classes(classes: Sequence[tuple[int, str, Rgb]], outside: tuple[int, str]) -> Palette:
+    """Of a list of classes, (code, name, colour), and of the code without one."""
+    by_code = {code: colour for code, _, colour in classes}
+    return Palette(
+        codes=(*by_code, outside[0]),
+        colours=tuple(by_code.get(code, (0, 0, 0)) for code in range(256)),
+        class_names=(*((code, name) for code, name, _ in classes), outside),
+    )
 
 
 def _colours(*ramps: dict[int, Rgb]) -> tuple[Rgb, ...]:

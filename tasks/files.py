@@ -1,8 +1,11 @@
-"""Text files of a disk that are whole or not there."""
+"""Files of a disk that are whole or not there."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,3 +21,15 @@ def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside a file that is made, for its drafts; what a killed run left of it is taken away first and last."""
+    folder = path.with_name(f".{path.name}.draft")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

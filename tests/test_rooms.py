@@ -189,6 +189,7 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
     """Its import takes 4 s and 600 MB, and a process that forks after it hangs."""
     networks = (
         "imperv.layers.network.unet",
+        "imperv.layers.crops.networks",
         "imperv.layers.network.optimizer",
         "imperv.layers.landcover.patches",
         "imperv.layers.network.fitting",

@@ -17,6 +17,7 @@ import typer
 from botocore.exceptions import BotoCoreError
 
 from imperv.flows.cli.config import config_app
+from imperv.flows.cli.crops.commands import crops_app
 from imperv.flows.cli.europe import europe
 from imperv.flows.cli.imperviousness.compare import compare
 from imperv.flows.cli.imperviousness.evaluate import evaluate
@@ -63,6 +64,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
+app.add_typer(crops_app, name="crops")
 app.add_typer(s2_app, name="s2")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imperv.layers.palette import OUTSIDE, Palette, Rgb
+from imperv.layers.palette import OUTSIDE, Palette, Rgb, palette_of_classes
 
 BARE, BUILDINGS, CONIFERS, DECIDUOUS, GRASS, IMPERVIOUS, WATER = range(1, 8)
 """Codes of FRAME's classes."""
@@ -47,12 +47,7 @@ SPELLINGS = {
 
 def palette_of(classes: Sequence[LandClass]) -> Palette:
     """Codes, names and colours of a class list."""
-    by_code = {one.code: one.colour for one in classes}
-    return Palette(
-        codes=(*(one.code for one in classes), OUTSIDE),
-        colours=tuple(by_code.get(code, (0, 0, 0)) for code in range(256)),
-        class_names=(*((one.code, one.name) for one in classes), (OUTSIDE, "outside area")),
-    )
+    return palette_of_classes([(one.code, one.name, one.colour) for one in classes], (OUTSIDE, "outside area"))
 
 
 def class_named(text: object, classes: Sequence[LandClass]) -> LandClass | str:

@@ -89,7 +89,7 @@ def test_an_existing_file_is_never_changed(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["production.toml"]
 
 
-@pytest.mark.parametrize("product", ["crops", "nonsense"])
+@pytest.mark.parametrize("product", ["forests", "nonsense"])
 def test_other_products_are_refused_in_one_line(product, tmp_path, capsys):
     assert main(["init", "E38N31", "-o", str(tmp_path / "p.toml"), "--product", product]) == 2
     (line,) = nothing_but_objections(capsys.readouterr().err)
