@@ -16,6 +16,7 @@ BUILT_IN: dict[str, str] = {
     "imperviousness": "imperv.tasks.imperviousness",
     "superresolution": "imperv.tasks.superresolution",
     "landcover": "imperv.tasks.landcover",
+    "change": "imperv.tasks.change",
 }
 """Package of the tasks of each family, by its name."""
 
