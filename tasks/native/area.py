@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,21 @@ class Area:
         shape = [self.to(f"EPSG:{grid.crs.epsg if grid.crs else 0}")]
         found: np.ndarray = geometry_mask(shape, grid.shape.yx, grid.affine, all_touched=touched, invert=True)
         return found
+
+
+def named_area(text: str) -> Area:
+    """The area that `--aoi` names: well-known text in degrees, or a vector file; errors as `read_area`."""
+    if not re.match(r"\s*(MULTI)?POLYGON\s*(Z\s*)?\(", text, re.IGNORECASE):
+        return read_area(Path(text))
+    try:
+        shape = shapely.make_valid(shapely.force_2d(shapely.from_wkt(text)))
+    except shapely.errors.GEOSException as error:
+        raise InputError(f"--aoi: {text[:60]} is no well-known text ({str(error).splitlines()[0]}); correct it") from None
+    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    west, south, east, north = shapely.union_all(parts).bounds if parts else (np.nan,) * 4
+    if not (max(abs(west), abs(east)) <= 360 and max(abs(south), abs(north)) <= 90):
+        raise InputError(f"--aoi: {text[:60]}: well-known text is read as degrees, longitude first; correct it or name a file")
+    return Area(shapely.segmentize(shapely.union_all(parts), max(east - west, north - south) / PIECES), DEGREES, "the area")
 
 
 def read_area(path: Path) -> Area:
