@@ -16,6 +16,7 @@ from typing import IO, Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
+from imperv.flows.cli.change.change import change
 from imperv.flows.cli.config import config_app
 from imperv.flows.cli.europe import europe
 from imperv.flows.cli.imperviousness.compare import compare
@@ -62,6 +63,10 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
+s2_app = typer.Typer(help="Services on scenes of Sentinel-2, without a production file.", cls=Grouped, no_args_is_help=True)
+s2_app.callback()(lambda: None)
+s2_app.command()(change)
+app.add_typer(s2_app, name="s2")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,11 +14,13 @@ from imperv.grids import Block, inner_slices, pad_clipped
 from imperv.grids.mapping import CELL
 from imperv.layers.catalogue import CATALOGUE, Layer, Variable
 from imperv.layers.catalogue.change import palette_of
-from imperv.layers.cva.classes import MOST_PIXELS, Centre, assign, fit_classes
+from imperv.layers.cva.classes import Centre, assign
 from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import MARGIN, change_vectors
+from imperv.tasks.change.changed import Changed
 from imperv.tasks.change.comparing import noise_of, seen_by_both
 from imperv.tasks.change.dates import Windows, read_date
+from imperv.tasks.change.pairing import check_pair
 from imperv.tasks.change.quiet import Calibration, calibrate, close_looks, quiet_pairs
 from imperv.tasks.change.settings import check_reference
 from imperv.tasks.errors import InputError
@@ -153,6 +154,7 @@ def _missing(block: Block, shape: tuple[int, int]) -> tuple[tuple[int, int], tup
 def make_noise(job: Job, layer: Layer) -> Made:
     """Noise of the two dates, from windows of the tile; InputError where they have too little clear ground in common."""
     arrays, grid = [job.array(symbol) for symbol in DATES], job.grid_of(CATALOGUE["CH_first"])
+    check_pair(*(look_of(job, CATALOGUE[symbol].inputs[0]) for symbol in DATES))
     windows = Windows.of(grid)
     pairs = [tuple(np.asarray(array[(slice(None), *block.slices)]) for array in arrays) for block in windows.blocks]
     clear = sum(int(seen_by_both(first, second).sum()) for first, second in pairs)
@@ -229,27 +231,6 @@ def vector_bytes(job: Job, layer: Layer) -> int:
     """Memory of one block: both dates, their difference, mean and gradients as floats, and the result."""
     rows, columns = job.blocks_of(layer)[0].shape
     return rows * columns * (len(bands_of(job)) * 26 + 24)
-
-
-class Changed:
-    """Changed pixels of an area, evenly thinned, whatever the order of the blocks."""
-
-    def __init__(self, blocks: int, threshold: float) -> None:
-        self.most, self.threshold = max(1, MOST_PIXELS // blocks), threshold
-        self.found: dict[tuple[int, int], np.ndarray] = {}
-        self.lock = threading.Lock()
-
-    def add(self, block: Block, vectors: np.ndarray) -> None:
-        """Those of a block of vectors (2, y, x)."""
-        pixels = vectors[:, np.nan_to_num(vectors[0]) >= self.threshold]
-        step = max(1, -(-pixels.shape[1] // self.most))
-        with self.lock:
-            self.found[block.y0, block.x0] = pixels[:, ::step]
-
-    def classes(self, number: int) -> tuple[Centre, ...]:
-        """Classes of them."""
-        every = np.concatenate([self.found[key] for key in sorted(self.found)], 1)
-        return fit_classes(every[0].astype("f8"), every[1].astype("f8"), self.threshold, number)
 
 
 def make_classes(job: Job, layer: Layer) -> Made:

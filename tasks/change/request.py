@@ -98,7 +98,7 @@ class Request:
     @property
     def level(self) -> float:
         """Nominal share of false alarms."""
-        return 1 - self.confidence / 100
+        return round(1 - self.confidence / 100, 12)
 
 
 def checked(request: Request) -> tuple[tuple[str, ...], tuple[float, ...]]:

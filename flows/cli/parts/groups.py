@@ -13,6 +13,7 @@ GROUPS = {
     "One tile": ("scenes", "plan", "run", "logs", "rerun"),
     "Productions": ("simulate", "europe", "status", "update", "worker", "automations"),
     "Quality": ("report", "verify", "validate", "evaluate", "compare"),
+    "Time series": ("s2",),
     "Maps": ("landcover", "package"),
     "Layers and models": ("graph", "model"),
 }

@@ -107,7 +107,7 @@ class ThresholdParameters(Frozen):
     @property
     def level(self) -> float:
         """Nominal share of false alarms."""
-        return 1 - self.confidence / 100
+        return round(1 - self.confidence / 100, 12)
 
 
 class ClassParameters(Frozen):
