@@ -51,9 +51,7 @@ def fit_classes(amplitude: np.ndarray, angle: np.ndarray, threshold: float, numb
     start = order[((np.arange(number) + 0.5) / number * len(order)).astype(int)]
     model = KMeans(number, init=start, n_init=1, max_iter=300).fit(polar(amplitude, angle, threshold))
     radius, radians = np.hypot(*model.cluster_centers_.T), np.arctan2(*model.cluster_centers_.T[::-1])
-    found = [
-        Centre(float(threshold * np.exp(max(r - 1, 0))), float(np.degrees(t))) for r, t in zip(radius, radians, strict=True)
-    ]
+    found = [Centre(float(threshold * np.exp(max(r - 1, 0))), float(np.degrees(t))) for r, t in zip(radius, radians, strict=True)]
     return tuple(sorted(found, key=lambda c: (round(c.angle, 6), c.amplitude)))
 
 

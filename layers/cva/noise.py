@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-LIGHTEST, HEAVIEST = 1.0, 60.0
-"""Degrees of freedom that may be found: tails of Cauchy's distribution, and nearly normal ones."""
+LIGHTEST, HEAVIEST = 4.0, 60.0
+"""Degrees of freedom that may be found. Quiet pairs have 4 to 15 (docs/change.md): heavier tails are changes, not noise."""
 
-ROUNDS, SETTLED = 200, 1e-4
+ROUNDS, SETTLED = 200, 1e-3
 """Most rounds of the fit, and the relative change of its variances that ends it; our choice."""
 
-FEWEST = 30
+FEWEST = 10
 """Pixels by parameter of the fit below which nothing is said; our choice."""
 
 ROUNDING = 1 / 6
@@ -89,7 +89,7 @@ class Sample:
 def fit_noise(sample: Sample) -> Noise:
     """Fit lines, covariance, registration and tails by expectation and maximisation.
 
-    The line of a band is the orthogonal regression of the weighted pixels. A difference is G e + r: shift e of variance
+    The line of a band is the reduced major axis of the weighted pixels. A difference is G e + r: shift e of variance
     `registration` along each axis times the gradients G, and the rest r of the covariance; both have the pixel's own Student
     weight (Lange, Little and Taylor 1989). ValueError for too few pixels, a band without contrast, or two dates that are equal.
     """
@@ -97,7 +97,9 @@ def fit_noise(sample: Sample) -> Noise:
     steep = np.swapaxes(sample.steepness.astype("f8"), 1, 2)  # (pixel, band, 2)
     pixels, bands = first.shape
     if pixels < FEWEST * bands * (bands + 3):
-        raise ValueError(f"{pixels} clear pixels are too few for {bands} bands, at least {FEWEST * bands * (bands + 3)} are needed")
+        raise ValueError(
+            f"{pixels} clear pixels are too few for {bands} bands, at least {FEWEST * bands * (bands + 3)} are needed"
+        )
     if flat := [k for k in range(bands) if min(np.ptp(first[:, k]), np.ptp(second[:, k])) == 0]:
         raise ValueError(f"band {flat[0] + 1} has one value everywhere")
     if not (first != second).any():
@@ -136,15 +138,15 @@ def _floored(covariance: np.ndarray) -> np.ndarray:
 
 
 def _lines(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Orthogonal regression of each band: gain and offset."""
+    """Reduced major axis of each band: gain and offset.
+
+    Both dates have noise, and so has this line; other than that of the orthogonal regression its gain stays sound where a band of
+    the two dates hardly goes together, as in two seasons. Where it does both are the same to a percent.
+    """
     share = weights / weights.sum()
     mean_first, mean_second = share @ first, share @ second
-    x, y = first - mean_first, second - mean_second
-    xx, yy, xy = share @ (x * x), share @ (y * y), share @ (x * y)
-    least = 1e-6 * np.sqrt(xx * yy)
-    # Bands that do not go together have no line: then only spread and mean are brought in line.
-    slope = np.where(xy > least, (yy - xx + np.sqrt((yy - xx) ** 2 + 4 * xy**2)) / (2 * np.maximum(xy, least)), np.sqrt(yy / xx))
-    return slope, mean_second - slope * mean_first
+    gain = np.sqrt((share @ (second - mean_second) ** 2) / (share @ (first - mean_first) ** 2))
+    return gain, mean_second - gain * mean_first
 
 
 def _freedom(distance: np.ndarray, bands: int) -> float:

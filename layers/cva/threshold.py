@@ -18,7 +18,7 @@ LOWEST, STEP, BINS = 0.05, 0.01, 1400
 """Amplitude of the first bin, relative width of bins, their number: up to 56 000."""
 
 MEASURABLE = 10
-"""Quiet pixels beyond a threshold that it takes to be read from them; with fewer a Student tail goes on from there. Our choice."""
+"""Quiet pixels beyond a threshold that it takes to be read from them; with fewer a Student tail goes on. Our choice."""
 
 DRAWS = 2000
 """Of the bootstrap."""
@@ -70,8 +70,8 @@ def beyond(counts: np.ndarray, threshold: float) -> np.ndarray:
 def empirical(counts: np.ndarray, level: float, freedom: float, bands: int) -> float:
     """Amplitude beyond which at most the share `level` of pixels counted by bin (bin,) lies.
 
-    Where `level` of them are fewer than `MEASURABLE` pixels, it is read where as many lie beyond, and goes on as Student's tail of
-    those degrees of freedom does. ValueError for fewer pixels than that.
+    Where `level` of them are fewer than `MEASURABLE` pixels, it is read where as many lie beyond, and goes on as Student's tail
+    of those degrees of freedom does. ValueError for fewer pixels than that.
     """
     pixels = int(counts.sum())
     if pixels <= MEASURABLE:

@@ -17,7 +17,7 @@ MARGIN = 1
 def gradients(bands, valid, out):
     """Gradients along x and y of bands (band, y, x) float32 into `out` (2, band, y, x), by pixel.
 
-    Sobel's kernel; a neighbour without data counts as the pixel itself. Pixels at the edge, and those that are not `valid`, get 0.
+    Sobel's kernel; a neighbour without data counts as the pixel itself. Pixels at the edge, or not `valid`, get 0.
     """
     count, rows, columns = bands.shape
     out[:] = 0
@@ -82,8 +82,8 @@ def change_vectors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Amplitude and angle of the changes from a first to a second date, (y, x) float32, NaN where not `valid`.
 
-    `first` and `second` are (band, y, x) digital numbers. The first is brought in line with the second (`Noise`). The amplitude is
-    the Mahalanobis distance of the difference under the noise of its pixel: its square follows a chi-squared distribution with
+    `first` and `second` are (band, y, x) digital numbers. The first is brought in line with the second (`Noise`). The amplitude
+    is the Mahalanobis distance of the difference under the noise of its pixel: its square follows a chi-squared distribution with
     as many degrees of freedom as there are bands where the noise is normal. The angle, 0 to 180 degrees, is that of the
     difference in standard deviations of each band to the `reference` vector. Pixels at the edge have no gradients: give blocks
     with a `MARGIN`.

@@ -29,3 +29,8 @@ class Changed:
         """Classes of them."""
         every = np.concatenate([self.found[key] for key in sorted(self.found)], 1)
         return fit_classes(every[0].astype("f8"), every[1].astype("f8"), self.threshold, number)
+
+
+def few_classes(found: int, wanted: int) -> str:
+    """What a person should know where there are fewer classes than wanted."""
+    return f"changed pixels tell {found} classes apart, not {wanted}" if found else "no pixel has changed at this threshold"

@@ -59,7 +59,9 @@ def check_threshold(job: Job, layer: Layer, path: Path) -> list[Finding]:
             codes = source.read(1, window=window)
             (rows, columns) = window.toslices()
             amplitude = np.nan_to_num(np.asarray(vectors[0, rows, columns]), nan=-1)
-            wrong += int(((codes == 255) != (amplitude < 0)).sum() + (((codes > 0) & (codes < 255)) != (amplitude >= threshold)).sum())
+            wrong += int(
+                ((codes == 255) != (amplitude < 0)).sum() + (((codes > 0) & (codes < 255)) != (amplitude >= threshold)).sum()
+            )
     if wrong:
         return [failed("threshold", f"{wrong} pixels are not what their amplitude says at the threshold {threshold:.2f}")]
     return [passed("threshold", f"changed where the amplitude reaches {threshold:.2f}")]

@@ -23,7 +23,7 @@ from imperv.layers.cva.classes import Centre, assign
 from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import MARGIN, change_vectors
 from imperv.layers.reflectance import SCL
-from imperv.tasks.change.changed import Changed
+from imperv.tasks.change.changed import Changed, few_classes
 from imperv.tasks.change.comparing import noise_of, seen_by_both
 from imperv.tasks.change.dates import Windows, read_date
 from imperv.tasks.change.pairing import check_granules, check_pair
@@ -124,7 +124,7 @@ def change_of(request: Request, tell: Tell) -> Outcome:
             both = [_inside(read_date(look, bands, place, edge), place, area) for look in looks]
             near = Block(block.y0 - MARGIN, block.x0 - MARGIN, block.y1 + MARGIN, block.x1 + MARGIN)
             both = [date[(slice(None), *inner_slices(near, outer))] for date in both]
-            found = np.stack(change_vectors(*both, seen_by_both(*both), noise, reference))
+            found = np.stack(change_vectors(both[0], both[1], seen_by_both(both[0], both[1]), noise, reference))
             found = found[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
             vectors[(slice(None), *block.slices)] = found
             changed.add(block, found)
@@ -137,10 +137,10 @@ def change_of(request: Request, tell: Tell) -> Outcome:
         engine_of(request, "compare", tell).map(work, blocks, read_bytes(grid, bands, edge, BLOCK), "compare")
         centres = changed.classes(request.classes)
         if len(centres) < request.classes:
-            warnings.append(f"changed pixels tell {len(centres)} classes apart, not {request.classes}")
+            warnings.append(few_classes(len(centres), request.classes))
         outcome = Outcome(
-            (looks[0], looks[1]), grid, bands, request.resolution, noise, calibration, centres, vectors, (small[0], small[1]), step,
-            tuple(dict.fromkeys(warnings)),
+            (looks[0], looks[1]), grid, bands, request.resolution, noise, calibration, centres, vectors, (small[0], small[1]),
+            step, tuple(dict.fromkeys(warnings)),
         )  # fmt: skip
         write_files(request, outcome, reference, tell)
     return outcome
@@ -169,12 +169,15 @@ def grid_of(request: Request, area: Area | None, looks: Sequence[Look], bands: S
         ground &= area.to(f"EPSG:{epsg}")
     if ground.area <= 0:
         where = f"{area.name} lies beside what" if area is not None else "nothing is what"
-        raise InputError(f"{where} both {looks[0].name} and {looks[1].name} show; name two dates of one granule and an area in it")
+        raise InputError(
+            f"{where} both {looks[0].name} and {looks[1].name} show; name two dates of one granule and an area in it"
+        )
     system = request.projection or f"EPSG:{epsg}"
     bounds = area.to(system).bounds if area is not None else moved(ground.bounds, f"EPSG:{epsg}", system)
     size = request.resolution / (METRES_OF_DEGREE if CRS.from_user_input(system).is_geographic else 1)
     # Edges lie on whole pixels of the reference system: in the UTM zone those of Sentinel-2.
-    return GeoBox.from_bbox(tuple(round(float(v), 9) for v in bounds), crs=system, resolution=size, anchor="edge")
+    left, bottom, right, top = (round(float(v), 9) for v in bounds)
+    return GeoBox.from_bbox((left, bottom, right, top), crs=system, resolution=size, anchor="edge")
 
 
 def read_bytes(grid: GeoBox, bands: Sequence[str], edge: float, block: int) -> int:
@@ -234,4 +237,3 @@ def _calibration(
         return calibrate(noise, request.level, request.threshold, pairs, said)
     except InputError as error:
         raise InputError(f"--{error}") from None
-

@@ -17,7 +17,7 @@ from imperv.tasks.yearly.freezing import freeze_scenes, require_any, scenes_exte
 SCENES = Task(freeze_scenes, scenes_external, require=require_any, cost=nothing)
 
 TASKS = {
-    **{symbol: SCENES for symbol in ("CH_S2_first", "CH_S2_second", "CH_S2_before", "CH_S2_after")},
+    **dict.fromkeys(("CH_S2_first", "CH_S2_second", "CH_S2_before", "CH_S2_after"), SCENES),
     **{symbol: Task(make_date, cost=date_cost) for symbol in ("CH_first", "CH_second")},
     "CH_noise": Task(make_noise, cost=noise_cost),
     "CH_threshold": Task(make_threshold, cost=threshold_cost),

@@ -110,7 +110,9 @@ def _write(request: Request, found: Outcome, path: Path, tags: dict[str, str], c
     if request.form == "COG":
         copy_as_cog(draft, path, OVERVIEW_RESAMPLING="NEAREST" if coded else "AVERAGE", NUM_THREADS=request.workers)
     else:
-        rasterio.shutil.copy(draft, path, driver=request.form, **({"COMPRESS": "DEFLATE", "TILED": "YES"} if request.form == "GTiff" else {}))
+        rasterio.shutil.copy(
+            draft, path, driver=request.form, **({"COMPRESS": "DEFLATE", "TILED": "YES"} if request.form == "GTiff" else {})
+        )
     draft.unlink()
     return bands
 
@@ -157,7 +159,9 @@ def _item(found: Outcome, record: dict[str, Any], folder: Path, vectors: Path, c
              record["threshold"]["method"], "not measured: no quiet pair of dates")},
     )  # fmt: skip
     ProjectionExtension.ext(item, add_if_missing=True).apply(
-        epsg=found.grid.crs.epsg if found.grid.crs else None, shape=list(found.grid.shape.yx), transform=list(found.grid.affine)[:6]
+        epsg=found.grid.crs.epsg if found.grid.crs else None,
+        shape=list(found.grid.shape.yx),
+        transform=list(found.grid.affine)[:6],
     )
     cog = pystac.MediaType.COG if vectors.suffix == ".tif" else None
     assets = {
@@ -182,13 +186,14 @@ def _page(request: Request, found: Outcome, histogram: dict[str, int]) -> dict[s
     rows = step * max(1, ROWS // step)
     codes = [thinned_classes(found.codes(slice(y, min(y + rows, grid.shape.y))), step) for y in range(0, grid.shape.y, rows)]
     amplitude, angle, kinds = _points(found)
+    thinned = f"the most frequent change of {step} × {step} pixels" if step > 1 else ""
     return {
         "name": " and ".join(days), "kind": "two dates", "crs": str(grid.crs).upper(), "bands": found.bands, "locator": "",
         "period": " to ".join(look.name for look in found.looks), "pixel": f"{request.resolution:g} m",
         "extent": f"{number(bounds[2] / 1000, 1)} × {number(bounds[3] / 1000, 1)} km",
         "run": {}, "warnings": [("", text) for text in found.warnings], "troubles": [],
         "dates": date_maps([date[list(places[0])] for date in found.dates], days, places[1], bounds, note), "colours": places[1],
-        "map": class_map(np.concatenate(codes), request.classes, bounds, f"the most frequent change of {step} × {step} pixels" if step > 1 else ""),
+        "map": class_map(np.concatenate(codes), request.classes, bounds, thinned),
         "polar": polar_chart(amplitude, angle, kinds, found.centres, found.calibration.threshold),
         "rates": rates(found.calibration), "held_out": found.calibration.held_out, "pairs": found.calibration.pairs,
         "classes": class_rows(histogram, [asdict(centre) for centre in found.centres], request.resolution**2 / 1e6),

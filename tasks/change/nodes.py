@@ -17,7 +17,7 @@ from imperv.layers.catalogue.change import palette_of
 from imperv.layers.cva.classes import Centre, assign
 from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import MARGIN, change_vectors
-from imperv.tasks.change.changed import Changed
+from imperv.tasks.change.changed import Changed, few_classes
 from imperv.tasks.change.comparing import noise_of, seen_by_both
 from imperv.tasks.change.dates import Windows, read_date
 from imperv.tasks.change.pairing import check_pair
@@ -160,8 +160,8 @@ def make_noise(job: Job, layer: Layer) -> Made:
     clear = sum(int(seen_by_both(first, second).sum()) for first, second in pairs)
     if not clear:
         raise InputError(
-            f"{layer.symbol} of tile {job.tile}: the two dates show no ground in common: where one is clear the other has cloud or "
-            "no data; choose another date"
+            f"{layer.symbol} of tile {job.tile}: the two dates show no ground in common: where one is clear the other has cloud "
+            "or no data; choose another date"
         )
     try:
         noise = noise_of(((first, second) for first, second in pairs), clear)
@@ -220,7 +220,7 @@ def make_vectors(job: Job, layer: Layer) -> Made:
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
         work = VectorBlock(
-            *(job.array(symbol) for symbol in DATES), read_noise(job), check_reference(vectors.reference, vectors.bands),
+            job.array(DATES[0]), job.array(DATES[1]), read_noise(job), check_reference(vectors.reference, vectors.bands),
             grid.shape.yx, out[layer.symbol], layer,
         )  # fmt: skip
         digest, statistics = summarise(layer, job.engine.map(work, blocks, vector_bytes(job, layer), layer.symbol))
@@ -254,7 +254,7 @@ def make_classes(job: Job, layer: Layer) -> Made:
         digest, statistics = summarise(coded, job.engine.map(work, blocks, size, layer.symbol))
     warnings = []
     if len(centres) < number:
-        warnings.append(f"changed pixels tell {len(centres)} classes apart, not {number}")
+        warnings.append(few_classes(len(centres), number))
     told = [{"amplitude": c.amplitude, "angle": c.angle} for c in centres]
     return Made(digest, {**statistics, "classes": told, "threshold": calibration.threshold}, tuple(warnings))
 
@@ -275,4 +275,3 @@ class ClassBlock:
         codes = assign(amplitude, angle, self.threshold, self.centres)
         self.out[block.slices] = codes
         return report({self.layer.symbol: codes}, self.layer)
-

@@ -20,8 +20,8 @@ def check_pair(first: Look, second: Look) -> None:
     if apart or unknown[0] != unknown[1]:
         look = second if apart or unknown[1] else first
         raise InputError(
-            f"scene {look.scenes[0].id}: neither its processing baseline nor its offset is known, so that it may have the offset of "
-            "baseline 04.00 that the other date lacks, or the other way round; add s2:processing_baseline to its item"
+            f"scene {look.scenes[0].id}: neither its processing baseline nor its offset is known, so that it may have the offset "
+            "of baseline 04.00 that the other date lacks, or the other way round; add s2:processing_baseline to its item"
         )
 
 

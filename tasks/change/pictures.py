@@ -35,7 +35,11 @@ def step_of(shape: Sequence[int]) -> int:
 
 def shown_bands(bands: Sequence[str]) -> tuple[tuple[int, ...], str]:
     """Places of the bands that are shown as colours, and what that is called: natural colour where it can be had."""
-    for names, what in ((("B04", "B03", "B02"), "natural colour"), (("B08", "B04", "B03"), "infrared"), (("B11", "B8A", "B04"), "short-wave infrared")):
+    for names, what in (
+        (("B04", "B03", "B02"), "natural colour"),
+        (("B08", "B04", "B03"), "infrared"),
+        (("B11", "B8A", "B04"), "short-wave infrared"),
+    ):
         if set(names) <= set(bands):
             return tuple(bands.index(name) for name in names), what
     return (0, 1, 2) if len(bands) > 2 else (0,), f"{', '.join(bands[:3] if len(bands) > 2 else bands[:1])}"
@@ -65,7 +69,9 @@ def class_map(codes: np.ndarray, number: int, bounds: Bounds, note: str) -> Map:
     legend = Legend(classes=tuple((css(palette.colours[k]), palette.meaning(k)) for k in range(number + 1)))
     share, text = scale_bar(bounds)
     height, width = codes.shape
-    return Map("Classes of change", indexed_png(codes, palette.colours), "Classes of change", legend, note, width, height, share, text)
+    return Map(
+        "Classes of change", indexed_png(codes, palette.colours), "Classes of change", legend, note, width, height, share, text
+    )
 
 
 def thinned_classes(codes: np.ndarray, step: int) -> np.ndarray:
@@ -73,7 +79,12 @@ def thinned_classes(codes: np.ndarray, step: int) -> np.ndarray:
     if step == 1:
         return codes
     rows, columns = (size // step * step for size in codes.shape)
-    parts = codes[:rows, :columns].reshape(rows // step, step, columns // step, step).swapaxes(1, 2).reshape(rows // step, columns // step, -1)
+    parts = (
+        codes[:rows, :columns]
+        .reshape(rows // step, step, columns // step, step)
+        .swapaxes(1, 2)
+        .reshape(rows // step, columns // step, -1)
+    )
     out = parts[..., 0].copy()
     changed = ((parts > 0) & (parts < 255)).any(-1)
     out[(parts == 0).any(-1)] = 0
@@ -84,7 +95,9 @@ def thinned_classes(codes: np.ndarray, step: int) -> np.ndarray:
     return out
 
 
-def polar_chart(amplitude: np.ndarray, angle: np.ndarray, codes: np.ndarray, centres: Sequence[Centre], threshold: float) -> Chart:
+def polar_chart(
+    amplitude: np.ndarray, angle: np.ndarray, codes: np.ndarray, centres: Sequence[Centre], threshold: float
+) -> Chart:
     """Changed pixels in the polar plane, in the colours of their classes; amplitude on a logarithmic radius."""
     step = max(1, -(-len(amplitude) // POINTS))
     amplitude, angle, codes = amplitude[::step], angle[::step], codes[::step]
@@ -93,25 +106,58 @@ def polar_chart(amplitude: np.ndarray, angle: np.ndarray, codes: np.ndarray, cen
     most = float(np.ceil(max(radius.max(), 2) * 10) / 10) if len(radius) else 2.0
     canvas = Canvas(width=5.0, height=3.1, bottom=0.35, top=0.15)
     axes = canvas.axes[0]
+    axes.set_position((0.03, 0.06, 0.94, 0.9))
     axes.set_aspect("equal")
     axes.axis("off")
     arc = np.radians(np.linspace(0, 180, 181))
     levels = [threshold * factor for factor in (1, 2, 5, 10, 20, 50, 100, 200, 500) if 1 + np.log(factor) <= most]
     for level in levels:
         r = 1 + np.log(level / threshold)
-        axes.plot(r * np.cos(arc), r * np.sin(arc), color=INK if level == threshold else LINE, linewidth=1 if level == threshold else 0.7)
-        axes.annotate(f"{level:.3g}", (r, 0), xytext=(0, -3), textcoords="offset points", ha="center", va="top", fontsize=7, color=MUTED)
+        axes.plot(
+            r * np.cos(arc),
+            r * np.sin(arc),
+            color=INK if level == threshold else LINE,
+            linewidth=1 if level == threshold else 0.7,
+        )
+        axes.annotate(
+            f"{level:.3g}", (r, 0), xytext=(0, -3), textcoords="offset points", ha="center", va="top", fontsize=7, color=MUTED
+        )
     for degrees in range(0, 181, 30):
         x, y = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         axes.plot([x, most * x], [y, most * y], color=LINE, linewidth=0.7, zorder=0)
-        axes.annotate(f"{degrees}°", (most * x, most * y), xytext=(7 * x, 7 * y), textcoords="offset points", ha="center", va="center", fontsize=7, color=MUTED)
+        axes.annotate(
+            f"{degrees}°",
+            (most * x, most * y),
+            xytext=(7 * x, 7 * y),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=MUTED,
+        )
     for k in range(1, len(centres) + 1):
         own = codes == k
         colour = css(palette.colours[k])
-        axes.scatter(radius[own] * np.cos(radians[own]), radius[own] * np.sin(radians[own]), s=2, color=colour, linewidths=0, rasterized=True)
+        axes.scatter(
+            radius[own] * np.cos(radians[own]),
+            radius[own] * np.sin(radians[own]),
+            s=2,
+            color=colour,
+            linewidths=0,
+            rasterized=True,
+        )
     for k, centre in enumerate(centres, 1):
         r, t = 1 + np.log(max(centre.amplitude / threshold, 1)), np.radians(centre.angle)
-        axes.annotate(str(k), (r * np.cos(t), r * np.sin(t)), ha="center", va="center", fontsize=9, fontweight="bold", color=INK, bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": css(palette.colours[k]), "lw": 1.5})
+        axes.annotate(
+            str(k),
+            (r * np.cos(t), r * np.sin(t)),
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            color=INK,
+            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": css(palette.colours[k]), "lw": 1.5},
+        )
     axes.set_xlim(-1.08 * most, 1.08 * most)
     axes.set_ylim(-0.05 * most, 1.08 * most)
     thinning = f"; every {step}th pixel is drawn" if step > 1 else ""
@@ -143,7 +189,8 @@ def class_rows(histogram: dict[str, int], centres: Sequence[dict[str, float]], p
     for k, centre in enumerate([None, *centres]):
         count = int(histogram.get(str(k), 0))
         rows.append({
-            "name": palette.meaning(k), "colour": css(palette.colours[k]), "km2": count * pixel_km2, "share": count / max(seen, 1),
+            "name": palette.meaning(k), "colour": css(palette.colours[k]), "km2": count * pixel_km2,
+            "share": count / max(seen, 1),
             "amplitude": centre["amplitude"] if centre else None, "angle": centre["angle"] if centre else None,
         })  # fmt: skip
     return rows

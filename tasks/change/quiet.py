@@ -1,4 +1,4 @@
-"""Quiet pairs: dates so close that nothing changes between them, and the threshold that they tell (docs/change.md, Thresholds)."""
+"""Quiet pairs: dates so close that nothing changes between them, and the threshold they tell (docs/change.md, Thresholds)."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def quiet_pairs(
 def calibrate(
     noise: Noise, level: float, method: Method, pairs: Sequence[tuple[QuietPair, Comparison]], said: Sequence[str] = ()
 ) -> Calibration:
-    """Threshold by a method for the share `level` of unchanged pixels. InputError where quiet pairs are asked for and none are."""
+    """Threshold by a method for the share `level` of unchanged pixels. InputError for want of quiet pairs that are asked for."""
     thresholds = {"student": student(level, noise), "chi-squared": chi_squared(level, noise.bands)}
     measured: dict[str, Rate] = {}
     how, warnings = "", list(said)
@@ -153,8 +153,8 @@ def calibrate(
             warnings.append(f"quiet pairs set no threshold: {error}")
     if method == "quiet" and "quiet" not in thresholds:
         raise InputError(
-            "threshold: no quiet pair of dates lies close to either date; name a catalogue that has some, allow more days, or take "
-            'the threshold "student"'
+            "threshold: no quiet pair of dates lies close to either date; name a catalogue that has some, allow more days, or "
+            'take the threshold "student"'
         )
     if method == "auto":
         method = "quiet" if "quiet" in thresholds else "student"

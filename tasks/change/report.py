@@ -6,6 +6,7 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def compose(job: Job) -> dict[str, Any]:
         "crs": "EPSG:3035",
         "bands": bands,
         "pixel": f"{CATALOGUE['CH_CVA'].resolution:g} m",
-        "extent": f"{number(kilometres[0])} × {number(kilometres[1])} km{', a window of the tile' if job.windowed else ', the whole tile'}",
+        "extent": f"{' × '.join(map(number, kilometres))} km, {'a window of the tile' if job.windowed else 'the whole tile'}",
         "locator": locator(str(job.tile)),
         "run": json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
         "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
@@ -104,7 +105,7 @@ def _map(job: Job) -> Map:
     return class_map(np.concatenate(parts), job.production.parameters.classes.number, job.bounds, note)
 
 
-def _polar(job: Job, statistics: dict[str, Any]) -> Chart:
+def _polar(job: Job, statistics: Mapping[str, Any]) -> Chart:
     """Changed pixels of evenly spread rows."""
     vectors, classes = job.array("CH_CVA"), job.array("CH_classes")
     found = []

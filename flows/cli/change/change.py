@@ -45,7 +45,9 @@ def change(
     quiet: Annotated[
         str, typer.Option(metavar="CATALOGUE", help="Catalogue with dates around both, which set the threshold.")
     ] = "",
-    threshold: Annotated[Threshold, typer.Option(help="How the threshold is set; auto: by quiet pairs, else Student's.")] = Threshold.AUTO,
+    threshold: Annotated[
+        Threshold, typer.Option(help="How the threshold is set; auto: by quiet pairs, else Student's.")
+    ] = Threshold.AUTO,
     days: Annotated[int, typer.Option(help="Days around either date in which quiet pairs are looked for.")] = 20,
     cloud_edge: Annotated[float, typer.Option(help="Metres around clouds, shadows and snow that are left out.")] = 40,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="COG, GTiff, HFA, ENVI or netCDF.")] = "COG",
@@ -89,7 +91,9 @@ def change(
     for name, look in zip(("first", "second"), found.looks, strict=True):
         out.print(f"{name:<12} {look.name}")
     out.print(f"threshold    {used.threshold:.2f} ({used.method})")
-    measured = f"{rate.value:.4%} ({rate.low:.4%} to {rate.high:.4%})" if rate else "not measured, as there is no quiet pair of dates"
+    measured = (
+        f"{rate.value:.4%} ({rate.low:.4%} to {rate.high:.4%})" if rate else "not measured, as there is no quiet pair of dates"
+    )
     out.print(f"false alarms nominal {used.nominal:.4%}, measured {measured}")
     rows, columns = found.grid.shape
     out.print(f"classes      {len(found.centres)}, {duration(time.perf_counter() - began)}")
