@@ -1,7 +1,7 @@
 """From which amplitude on a pixel has changed: by a distribution, or by what dates between which nothing changed show.
 
-Amplitudes are counted in bins of one percent, by pair of dates and cell of ground, so that whole tiles need no more memory than
-small areas (docs/change.md, Thresholds).
+Amplitudes are counted in units of the `body` of their pair (`Noise.body`), in bins of one percent, by pair of dates and cell of
+ground, so that whole tiles need no more memory than small areas (docs/change.md, Thresholds).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from imperv.layers.cva.noise import Noise
+from imperv.layers.cva.noise import LIGHTEST, Noise
 
-LOWEST, STEP, BINS = 0.05, 0.01, 1400
-"""Amplitude of the first bin, relative width of bins, their number: up to 56 000."""
+LOWEST, STEP, BINS = 0.01, 0.01, 1400
+"""Amplitude of the first bin in units of `Noise.body`, relative width of bins, their number: up to 11 000."""
 
-MEASURABLE = 10
-"""Quiet pixels beyond a threshold that it takes to be read from them; with fewer a Student tail goes on. Our choice."""
+FEWEST = 1000
+"""Quiet pixels that a threshold is read from at least; our choice."""
 
 DRAWS = 2000
 """Of the bootstrap."""
@@ -67,25 +67,23 @@ def beyond(counts: np.ndarray, threshold: float) -> np.ndarray:
     return found
 
 
-def empirical(counts: np.ndarray, level: float, freedom: float, bands: int) -> float:
+def empirical(counts: np.ndarray, level: float, bands: int) -> float:
     """Amplitude beyond which at most the share `level` of pixels counted by bin (bin,) lies.
 
-    Where `level` of them are fewer than `MEASURABLE` pixels, it is read where as many lie beyond, and goes on as Student's tail
-    of those degrees of freedom does. ValueError for fewer pixels than that.
+    Where `level` of them are not one pixel, it is read where one lies beyond, and goes on as Student's tail of the fewest degrees
+    of freedom does. ValueError for hardly any pixels.
     """
     pixels = int(counts.sum())
-    if pixels <= MEASURABLE:
-        raise ValueError(f"{pixels} quiet pixels are too few")
-    read = max(level, MEASURABLE / pixels)
+    if pixels < FEWEST:
+        raise ValueError(f"{pixels} quiet pixels are too few, at least {FEWEST} are needed")
+    read = max(level, 1 / pixels)
     above = counts[::-1].cumsum()[::-1]
     found = float(edge(int(np.argmax(np.append(above, 0) <= read * pixels))))
-    tail = stats.f.isf(level, bands, freedom) / stats.f.isf(read, bands, freedom)
+    tail = stats.f.isf(level, bands, LIGHTEST) / stats.f.isf(read, bands, LIGHTEST)
     return found * float(np.sqrt(tail))
 
 
-def held_out(
-    counts: np.ndarray, pairs: Sequence[tuple[str, str]], level: float, freedom: Sequence[float], bands: int
-) -> tuple[Rate, str]:
+def held_out(counts: np.ndarray, pairs: Sequence[tuple[str, str]], level: float, bands: int) -> tuple[Rate, str]:
     """Measured share of false alarms (pair, cell, bin) at empirical thresholds, and what was held out.
 
     The threshold of each pair comes from the pairs that share no date with it; where there are none, from all others; of a single
@@ -95,15 +93,14 @@ def held_out(
     if len(pairs) == 1:
         halves = np.arange(counts.shape[1]) < counts.shape[1] / 2
         for half in (halves, ~halves):
-            found[0, half] = beyond(counts[0, half], empirical(counts[0, ~half].sum(0), level, freedom[0], bands))
+            found[0, half] = beyond(counts[0, half], empirical(counts[0, ~half].sum(0), level, bands))
         return rate(found.sum(0), counts.sum((0, 2))), "each half of the ground, calibrated by the other"
     apart = True
     for number, pair in enumerate(pairs):
         others = [k for k, other in enumerate(pairs) if not set(other) & set(pair)]
         apart &= bool(others)
         others = others or [k for k in range(len(pairs)) if k != number]
-        tail = float(np.mean([freedom[k] for k in others]))
-        found[number] = beyond(counts[number], empirical(counts[others].sum((0, 1)), level, tail, bands))
+        found[number] = beyond(counts[number], empirical(counts[others].sum((0, 1)), level, bands))
     how = "each pair, calibrated by those that share no date with it" if apart else "each pair, calibrated by the others"
     return rate(found.sum(0), counts.sum((0, 2))), how
 

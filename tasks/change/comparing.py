@@ -22,7 +22,7 @@ class Comparison:
 
     noise: Noise
     counts: np.ndarray
-    """Pixels by cell of ground and bin of the amplitude, (cell, bin) int32."""
+    """Pixels by cell of ground and bin of the amplitude in units of `Noise.body`, (cell, bin) int32."""
     clear: float
     """Share of the windows that both dates show."""
 
@@ -52,5 +52,5 @@ def compare(first: Sequence[np.ndarray], second: Sequence[np.ndarray], windows: 
             amplitude, _ = change_vectors(a, b, valid, noise, reference)
             for side in (slice(0, 1), slice(-1, None)):  # where gradients are not known
                 amplitude[side], amplitude[:, side] = np.nan, np.nan
-            counts += count(amplitude, windows.cells_of(number), windows.cells)
+            counts += count(amplitude / noise.body, windows.cells_of(number), windows.cells)
     return Comparison(noise, counts, pixels / max(size, 1))

@@ -140,14 +140,11 @@ def calibrate(
     if pairs:
         counts = np.stack([made.counts for _, made in pairs])
         noises = [made.noise for _, made in pairs]
-        measured["student"] = at_own(counts, [student(level, one) for one in noises])
-        measured["chi-squared"] = at_own(counts, [thresholds["chi-squared"]] * len(pairs))
-        freedom = [one.freedom for one in noises]
+        measured["student"] = at_own(counts, [student(level, one) / one.body for one in noises])
+        measured["chi-squared"] = at_own(counts, [thresholds["chi-squared"] / one.body for one in noises])
         try:
-            thresholds["quiet"] = empirical(counts.sum((0, 1)), level, float(np.mean(freedom)), noise.bands)
-            measured["quiet"], how = held_out(
-                counts, [(pair.first, pair.second) for pair, _ in pairs], level, freedom, noise.bands
-            )
+            thresholds["quiet"] = noise.body * empirical(counts.sum((0, 1)), level, noise.bands)
+            measured["quiet"], how = held_out(counts, [(pair.first, pair.second) for pair, _ in pairs], level, noise.bands)
         except ValueError as error:
             thresholds.pop("quiet", None)
             warnings.append(f"quiet pairs set no threshold: {error}")
