@@ -277,7 +277,7 @@ def flanders_lines() -> list[str]:
     lines.append(
         f"| statistics of all pixels, chi-squared | {100 * np.mean(classic):.2f} % | | | {np.mean(classic) / LEVEL:.0f} |"
     )
-    for name, rate in (
+    for name, one in (
         ("robust noise, chi-squared", chi),
         ("robust noise, Student", own),
         ("quiet pairs, each pair left out", loose),
@@ -285,7 +285,7 @@ def flanders_lines() -> list[str]:
         (f"the {len(quiet)} pairs of at most 12 days, {how_short}", short),
     ):
         lines.append(
-            f"| {name} | {100 * rate.value:.4f} % | {100 * rate.low:.4f} to {100 * rate.high:.4f} % | {rate.found} | {rate.value / LEVEL:.2f} |"
+            f"| {name} | {100 * one.value:.4f} % | {100 * one.low:.4f} to {100 * one.high:.4f} % | {one.found} | {one.value / LEVEL:.2f} |"
         )
     return [*lines, ""]
 

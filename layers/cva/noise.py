@@ -19,6 +19,9 @@ LIGHTEST, HEAVIEST = 4.0, 60.0
 ROUNDS, SETTLED = 200, 1e-3
 """Most rounds of the fit, and the relative change of its variances that ends it; our choice."""
 
+STILL = 1e-4
+"""Change of the registration in a round that ends the fit, square pixels: a hundredth of a pixel squared; our choice."""
+
 FEWEST = 10
 """Pixels by parameter of the fit below which nothing is said; our choice."""
 
@@ -125,15 +128,14 @@ def fit_noise(sample: Sample) -> Noise:
         distance = np.maximum(np.einsum("ni,ij,nj->n", difference, inverse, rest), 0)
         weights = (freedom + bands) / (freedom + distance)
         spread = np.einsum("nip,npq,njq->ij", steep, inner, steep, optimize=True) / pixels
-        before = np.append(np.diag(covariance), registration)
+        before, shifts = np.diag(covariance), registration
         covariance = _floored((rest * weights[:, None]).T @ rest / pixels + spread)
         registration = float((weights * (shift**2).sum(1) + np.trace(inner, axis1=1, axis2=2)).mean() / 2)
         registration = max(registration, 1e-6)
         gain, offset = _lines(first, second, weights)
         if turn % 5 == 4:
             freedom = _freedom(distance, bands)
-        after = np.append(np.diag(covariance), registration)
-        if turn > 10 and (np.abs(after - before) <= SETTLED * np.maximum(before, 1e-3)).all():
+        if turn > 10 and abs(registration - shifts) < STILL and (abs(np.diag(covariance) - before) <= SETTLED * before).all():
             break
     return Noise(
         tuple(gain.tolist()), tuple(offset.tolist()), tuple(map(tuple, covariance.tolist())), registration, freedom,

@@ -12,7 +12,7 @@ from imperv.layers.cva.threshold import BINS, count
 from imperv.layers.cva.vectors import change_vectors, sample_of
 from imperv.tasks.change.dates import Windows
 
-FIT_PIXELS = 20_000
+FIT_PIXELS = 10_000
 """Pixels that the noise is fitted to: its parameters are known to a percent. Our choice."""
 
 
