@@ -44,7 +44,7 @@ CALIBRATION_STANDS_ON = {"numpy", "scipy", "numba", "pydantic"}
 GRIDS_STAND_ON = {"odc", "affine", "numpy"}
 """odc-geo, and what its grids are made of."""
 
-DOORS = ("imperv.flows.cli.commands", "imperv.flows.cli.portal", "imperv.api")
+DOORS = ("imperv.flows.cli.commands", "imperv.flows.cli.portal", "imperv.flows.cli.sentinel2", "imperv.api")
 """Where commands and the Python interface are put together, those of a family too."""
 
 LONGEST = 400

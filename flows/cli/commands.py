@@ -16,7 +16,6 @@ from typing import IO, Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError
 
-from imperv.flows.cli.change.change import change
 from imperv.flows.cli.config import config_app
 from imperv.flows.cli.europe import europe
 from imperv.flows.cli.imperviousness.compare import compare
@@ -30,6 +29,7 @@ from imperv.flows.cli.package import package
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
 from imperv.flows.cli.portal import portal
+from imperv.flows.cli.sentinel2 import s2_app
 from imperv.flows.cli.simulate import simulate
 from imperv.flows.cli.status import status
 from imperv.flows.cli.superresolution.sharpen import sharpen
@@ -63,9 +63,6 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
-s2_app = typer.Typer(help="Services on scenes of Sentinel-2, without a production file.", cls=Grouped, no_args_is_help=True)
-s2_app.callback()(lambda: None)
-s2_app.command()(change)
 app.add_typer(s2_app, name="s2")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)

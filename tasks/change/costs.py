@@ -9,16 +9,16 @@ from imperv.tasks.change.quiet import DATES
 from imperv.tasks.family.costs import Cost, pixels_of, resident
 from imperv.tasks.job import Job
 
-READ_NS = 45.0
+READ_NS = 95.0
 """Core nanoseconds to read a pixel of one band, write it, and its share of the classes."""
 
-VECTOR_NS = 40.0
+VECTOR_NS = 140.0
 """Core nanoseconds of the vector of a pixel for each band, with reading and writing."""
 
-CLASS_NS = 25.0
+CLASS_NS = 90.0
 """Core nanoseconds of the class of a pixel, with both readings of its vector."""
 
-FIT_SECONDS = 5.0
+FIT_SECONDS = 0.3
 """Core seconds to fit the noise of a pair, by band."""
 
 

@@ -31,7 +31,7 @@ from imperv.tasks.change.quiet import Calibration, Read, calibrate, close_looks,
 from imperv.tasks.change.request import Request, Source, Tell, checked, engine_of
 from imperv.tasks.delivery.drafts import require_room
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.native.area import Area, named_area
+from imperv.tasks.native.area import Area, area_of
 from imperv.tasks.native.finding import find_scenes
 from imperv.tasks.native.looks import Look, looks_of, zone_of
 from imperv.tasks.native.pixels import place_of
@@ -80,7 +80,7 @@ def change_of(request: Request, tell: Tell) -> Outcome:
     from imperv.tasks.change.pictures import step_of
 
     bands, reference = checked(request)
-    area = named_area(request.area) if request.area else None
+    area = area_of(request.area) if request.area else None
     tell("choose", 0, 1)
     looks = tuple(_look(text, bands, area) for text in (request.first, request.second))
     check_pair(*looks)

@@ -67,23 +67,22 @@ class Area:
         return found
 
 
-def named_area(text: str) -> Area:
-    """The area that `--aoi` names: well-known text in degrees, or a vector file; errors as `read_area`."""
-    if not re.match(r"\s*(MULTI)?POLYGON\s*(Z\s*)?\(", text, re.IGNORECASE):
+def area_of(text: str) -> Area:
+    """The area of WKT in degrees, or of a vector file (`read_area`); InputError for others."""
+    if not re.match(r"\s*(multi)?polygon\b", text, re.IGNORECASE):
         return read_area(Path(text))
     try:
-        shape = shapely.make_valid(shapely.force_2d(shapely.from_wkt(text)))
-    except shapely.errors.GEOSException as error:
-        raise InputError(f"--aoi: {text[:60]} is no well-known text ({str(error).splitlines()[0]}); correct it") from None
-    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    west, south, east, north = shapely.union_all(parts).bounds if parts else (np.nan,) * 4
-    if not (max(abs(west), abs(east)) <= 360 and max(abs(south), abs(north)) <= 90):
-        raise InputError(f"--aoi: {text[:60]}: well-known text is read as degrees, longitude first; correct it or name a file")
-    return Area(shapely.segmentize(shapely.union_all(parts), max(east - west, north - south) / PIECES), DEGREES, "the area")
+        shape = shapely.from_wkt(text)
+    except shapely.errors.ShapelyError as error:
+        raise InputError(f"--aoi: {text[:40]}... is no WKT ({' '.join(str(error).split())}); correct it") from None
+    return _area(shape, DEGREES, True, "--aoi", "WKT")
 
 
-def read_area(path: Path) -> Area:
-    """Polygons of a vector file; without a reference system its coordinates are degrees. InputError where it has none."""
+def read_area(path: Path, option: str = "--aoi") -> Area:
+    """Polygons of a vector file; without a reference system its coordinates are degrees. InputError where it has none.
+
+    `option` is what names the file, for messages.
+    """
     import geopandas  # takes a second to import
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
@@ -93,22 +92,25 @@ def read_area(path: Path) -> Area:
     try:
         found: Any = pyogrio.read_dataframe(ogr_name(str(path)), columns=[], force_2d=True, use_arrow=False)
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise InputError(f"--aoi: {path} cannot be read ({str(error).splitlines()[0]}); name a vector file") from None
+        raise InputError(f"{option}: {path} cannot be read ({str(error).splitlines()[0]}); name a vector file") from None
     shapes = list(found.geometry) if isinstance(found, geopandas.GeoDataFrame) else []
     parts = [p for s in shapes if s is not None for p in shapely.get_parts(shapely.make_valid(s)) if p.geom_type == "Polygon"]
-    shape = shapely.union_all(parts)
-    if shape.is_empty:
-        raise InputError(f"--aoi: {path} holds no polygon; draw the area as one")
-    left, bottom, right, top = shape.bounds
     crs = found.crs.to_wkt() if found.crs is not None else DEGREES
-    geographic = found.crs is None or found.crs.is_geographic
+    return _area(shapely.union_all(parts), crs, found.crs is None or found.crs.is_geographic, option, str(path))
+
+
+def _area(shape: shapely.Geometry, crs: str, geographic: bool, option: str, name: str) -> Area:
+    """Polygons that a person named, checked and with close corners."""
+    if shape.is_empty:
+        raise InputError(f"{option}: {name} holds no polygon; draw the area as one")
+    left, bottom, right, top = shape.bounds
     if geographic and (max(abs(left), abs(right)) > 360 or max(abs(bottom), abs(top)) > 90):
-        raise InputError(f"--aoi: {path}: {left:g} {bottom:g} are no degrees; write the file with its reference system")
-    area = Area(shapely.segmentize(shape, max(right - left, top - bottom) / PIECES), crs, str(path))
+        raise InputError(f"{option}: {name}: {left:g} {bottom:g} are no degrees; write the file with its reference system")
+    area = Area(shapely.segmentize(shape, max(right - left, top - bottom) / PIECES), crs, name)
     try:
         degrees = area.to(DEGREES).bounds
     except ProjError:
         degrees = (np.inf,)
     if not np.isfinite(degrees).all():
-        raise InputError(f"--aoi: {path}: lies outside of its reference system; correct the file")
+        raise InputError(f"{option}: {name}: lies outside of its reference system; correct the file")
     return area

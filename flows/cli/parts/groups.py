@@ -13,8 +13,8 @@ GROUPS = {
     "One tile": ("scenes", "plan", "run", "logs", "rerun"),
     "Productions": ("simulate", "europe", "status", "update", "worker", "automations"),
     "Quality": ("report", "verify", "validate", "evaluate", "compare"),
-    "Time series": ("s2",),
     "Maps": ("landcover", "package"),
+    "Time series": ("s2",),
     "Layers and models": ("graph", "model"),
 }
 """Commands of `imperv` by group."""
