@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +50,20 @@ def images_of(folder: Path, tile: str = "") -> list[Image]:
     place = folder / IMAGES
     if not place.is_dir():
         raise InputError(f"{folder}: has no folder {IMAGES}; put the images there, and their leaf area index in {INDEX}")
-    index = _by_day(folder / INDEX, tile) if (folder / INDEX).is_dir() else {}
-    found = [Image(day, path, index.get(day)) for day, path in sorted(_by_day(place, tile).items())]
+    found = [Image(day, path, None) for day, path in sorted(_by_day(place, tile).items())]
     if not found:
+        of = f" of {tile}" if tile else ""
+        raise InputError(f"{place}: holds no .tif{of} with a date in its name, such as S2_20180628.tif")
+    if not (folder / INDEX).is_dir():
+        return found
+    # Names of the index may lack the tile.
+    index = _by_day(folder / INDEX, tile) or _by_day(folder / INDEX, "")
+    if lacking := [image.path.name for image in found if image.day not in index]:
+        more = ", ..." if len(lacking) > 3 else ""
         raise InputError(
-            f"{place}: holds no .tif{f' of {tile}' if tile else ''} with a date in its name, such as S2_20180628.tif"
+            f"{folder / INDEX}: has no file of the date of {', '.join(lacking[:3])}{more}; add it, or remove the folder"
         )
-    if index and (lacking := [image.path.name for image in found if image.index is None]):
-        raise InputError(
-            f"{folder / INDEX}: has no file for {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}; add it"
-        )
+    found = [replace(image, index=index[image.day]) for image in found]
     return found
 
 
@@ -102,6 +106,8 @@ def compose_folder(folder: Path, season_start: int, tile: str, out: Path) -> dic
         some = [image for image in season if period.start <= image.day <= period.end]
         path = out / f"{tile or 'composite'}_{month}_{period}.tif"
         made[month] = path if some else None
+        if not some:  # of images that are gone
+            path.unlink(missing_ok=True)
         if some and not _is_there(path, said := _said(some)):
             _write_month(path, some, grid, names, {"month": str(period), "images": said, "title": "Monthly composite"})
     return made
@@ -109,8 +115,9 @@ def compose_folder(folder: Path, season_start: int, tile: str, out: Path) -> dic
 
 def _said(images: Sequence[Image]) -> str:
     """What a composite is made of, as its file says."""
-    sizes = [(i.path.name, i.path.stat().st_size, i.index.stat().st_size if i.index else -1) for i in images]
-    return f"{len(images)} images, {digest_of(sizes)}"
+    files = [path for image in images for path in (image.path, image.index) if path is not None]
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return f"{len(images)} images, {digest_of(facts)}"
 
 
 def _is_there(path: Path, said: str) -> bool:
@@ -131,7 +138,11 @@ def _check(images: Sequence[Image]) -> tuple[GeoBox, tuple[str, ...]]:
         for path in (image.path, *([image.index] if image.index else [])):
             try:
                 with rasterio.open(path) as file:
-                    grids.setdefault(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else ""), path)
+                    if file.crs is None:
+                        raise InputError(f"{path}: has no reference system; prepare it anew")
+                    grids.setdefault(GeoBox(file.shape, file.transform, file.crs.to_wkt()), path)
+                    if path == image.index and file.count != 1:
+                        raise InputError(f"{path}: has {file.count} bands, a leaf area index has one; correct it")
                     if path == image.path:
                         if set(file.dtypes) != {"uint16"}:
                             raise InputError(f"{path}: holds {file.dtypes[0]}, not uint16, reflectance x 10 000; prepare it anew")
@@ -170,10 +181,13 @@ def _write_month(path: Path, images: Sequence[Image], grid: GeoBox, names: tuple
 
 
 def _read(path: Path, band: int, window: Window) -> np.ndarray:
-    with rasterio.open(path) as file:
-        values: np.ndarray = file.read(band, window=window)
-        if file.nodata:
-            values[values == file.nodata] = 0
+    try:
+        with rasterio.open(path) as file:
+            values: np.ndarray = file.read(band, window=window)
+            if file.nodata:
+                values[values == file.nodata] = 0
+    except RasterioError as error:
+        raise WorkError(f"{path}: cannot be read ({' '.join(str(error).split())}); mend it or take it away") from None
     return values
 
 

@@ -182,8 +182,8 @@ def make_composite(job: Job, layer: Layer) -> Made:
     found = survey(scenes.scenes, workers, access)
 
     def compute(kept: SceneList) -> Made:
-        if scenes.scenes:
-            require_left(job, layer, scenes, found.lost)
+        if scenes.scenes:  # the shares are of the whole list: a month may have few
+            require_left(job, layer, everything, found.lost)
         own = looks_between(kept, period, found.bounds, job, layer)
         around = Looks.of(_without(kept, period), found.bounds, access) if fill else None
         return _make(job, layer, kept, own, around, found.lost, found.bounds)
@@ -234,10 +234,7 @@ def _observed(job: Job, layer: Layer, parts: Sequence[_Written]) -> dict[str, An
     else:
         filled, missing = 0.0, int(counts[0]) / pixels
         if missing == 1:
-            raise InputError(
-                f"{layer.symbol} of tile {job.tile}: no look of {job.period(layer)[0]} shows the area clear; choose another "
-                "span, or lower parameters.composites.clear_weight"
-            )
+            raise InputError(_nothing(job, layer))
     return {"clear": 1 - filled - missing, "filled": filled, "missing": missing}
 
 
@@ -257,13 +254,23 @@ def _told(job: Job, layer: Layer, own: Looks, observed: Mapping[str, float]) -> 
 
 
 def make_looks(job: Job, layer: Layer) -> Made:
-    """The looks of all months side by side; months beyond the span have none."""
+    """The looks of all months side by side, none beyond the span; InputError where no month shows anything clear."""
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
     months = [job.group(symbol)[LOOKS] if job.usable(symbol) else None for symbol in MONTHLY]
     with job.store.writing_arrays(job.place(layer.symbol), grid, 10, layer.variables, attributes(job, layer)) as out:
         work = partial(_copy_looks, months, out[layer.symbol], layer)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, looks_bytes(job, layer), layer.symbol))
+        if set(statistics[layer.symbol]["histogram"]) == {str(NO_LOOK)}:
+            raise InputError(_nothing(job, layer))
     return Made(digest, statistics)
+
+
+def _nothing(job: Job, layer: Layer) -> str:
+    """Message for a span of which nothing is seen."""
+    return (
+        f"{layer.symbol} of tile {job.tile}: no look of {job.period(layer)[0]} shows the area clear; choose another span, or lower "
+        "parameters.composites.clear_weight"
+    )
 
 
 def _copy_looks(months: Sequence[Any], out: Any, layer: Layer, block: Block) -> BlockReport:

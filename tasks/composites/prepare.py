@@ -5,37 +5,36 @@ Bands are brought from their native pixels to the common size, then, where asked
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_output_geobox
 from pyproj.exceptions import CRSError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.features import geometry_mask
-from rasterio.warp import reproject
+from rasterio.warp import reproject, transform_bounds
 
-from imperv.grids import Block
+from imperv.grids import Block, Bounds
 from imperv.layers.reflectance import COASTAL, REFLECTANCE_10M, REFLECTANCE_20M, SCL
+from imperv.tasks.composites.formats import check_format, ending, in_format, is_file
+from imperv.tasks.composites.masks import clouds_of, inside, land_by_elevation, land_by_shape
+from imperv.tasks.composites.sen2cor import level_2a
 from imperv.tasks.delivery.drafts import drafts, require_room
-from imperv.tasks.errors import InputError, WorkError, writing
-from imperv.tasks.native.area import Area, read_area
+from imperv.tasks.errors import ImpervError, InputError, writing
+from imperv.tasks.native.area import DEGREES, Area
 from imperv.tasks.native.finding import find_scenes, native_grid
-from imperv.tasks.native.looks import Look, bands_of, looks_of
-from imperv.tasks.native.pixels import CIRRUS, OPAQUE, grid_epsg, read_classi, read_native
+from imperv.tasks.native.looks import SATURATED, Look, bands_of, looks_of
+from imperv.tasks.native.pixels import grid_epsg
 from imperv.tasks.scenes.bands import CLASSI, PIXEL
+from imperv.tasks.scenes.scenes import Scene, SceneList
+from imperv.tasks.store.records import digest_of
 
 BANDS = (*REFLECTANCE_10M, *REFLECTANCE_20M, *COASTAL)
 """Bands of surface reflectance."""
@@ -54,8 +53,8 @@ FLAGS = {
 }  # fmt: skip
 """How GDAL resamples; ``first``, where it is the north-western pixel of whole ones, is taken without it."""
 
-SEN2COR = "L2A_Process"
-"""The program that makes Level-2A of Level-1C."""
+LARGEST = 10_000
+"""Metres of the largest pixel."""
 
 ROWS = 1024
 """Rows that are written at once."""
@@ -94,130 +93,175 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made."""
+    """What was made, or was there already."""
 
     path: Path
     look: Look
-    grid: GeoBox
+    shape: tuple[int, int]
+    """(rows, columns)."""
     data: float
     """Share of the pixels that have data."""
+    kept: bool = False
+    """True where a file of the same scenes and options was there."""
 
 
-def prepare(sources: Sequence[str], out: Path, wanted: Preparation, tell: Tell) -> list[Prepared]:
-    """Write a file for each overpass of some products; `out` is a folder, or a file where there is one overpass.
+def prepare(sources: Sequence[str], out: Path, wanted: Preparation, tell: Tell) -> tuple[list[Prepared], list[str]]:
+    """Write a file for each overpass of some products, and say why others could not be made.
 
-    InputError for what cannot be met, such as a band or mask that a scene lacks, or Level-1C without Sen2Cor; WorkError where
-    reading or writing fails. What is finished has its name, whatever happens afterwards.
+    `out` is a folder, or a file where there is one overpass (`is_file`). A finished file of the same scenes and
+    options stays. InputError for what cannot be met, such as a band or mask that a scene lacks, or Level-1C without
+    Sen2Cor; WorkError where writing fails.
     """
     check(wanted)
     with tempfile.TemporaryDirectory(prefix="imperv-prepare-") as folder:
-        looks = [look for source in sources for look in _looks_of(source, wanted, Path(folder), tell)]
-        single = out.suffix != "" and not out.is_dir()
+        looks = _looks(sources, wanted, Path(folder), tell)
+        single = is_file(out, wanted.format)
         if single and len(looks) > 1:
             raise InputError(f"--output: {out} is one file, but {len(looks)} overpasses are prepared; name a folder")
-        made = []
-        for number, look in enumerate(looks):
+        names = [file_name(look) for look in looks]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"--output: {twice[0]} would be written twice; name its products in two commands")
+        made: list[Prepared] = []
+        wrong: list[str] = []
+        for number, (look, name) in enumerate(zip(looks, names, strict=True)):
             tell("prepare", number, len(looks))
-            path = out if single else out / f"{file_name(look)}{_ending(wanted.format)}"
+            path = out if single else out / f"{name}{ending(wanted.format)}"
             with writing(path, "--output"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            made.append(_prepare_look(look, path, wanted))
+            try:
+                made.append(_prepare_look(look, path, wanted))
+            except ImpervError as error:
+                if len(looks) == 1:
+                    raise
+                wrong.append(str(error))
         tell("prepare", len(looks), len(looks))
-        return made
+        return made, wrong
 
 
 def check(wanted: Preparation) -> None:
     """InputError where a request cannot be met, whatever the scenes are."""
     if unknown := [name for name in wanted.bands if name not in BANDS]:
         raise InputError(f"--bands: {', '.join(unknown)}: bands of Level-2A are {', '.join(BANDS)}; correct the list")
+    if not 0 < wanted.resolution <= LARGEST:
+        raise InputError(f"--resolution: {wanted.resolution:g} m; pixels have at most {LARGEST} m")
     if wanted.removed != "none" and (wanted.elevation is None) == (wanted.land is None):
         raise InputError("--land-sea-mask: one of --dem and --land tells land from sea; name it")
     if wanted.crs:
-        try:
-            GeoBox((1, 1), Affine.identity(), wanted.crs)
-        except CRSError:
-            raise InputError(f"--projection: {wanted.crs} is not known; name a code such as EPSG:32631") from None
-    if wanted.format.lower() not in _drivers():
-        raise InputError(f"--format: {wanted.format} is no format that GDAL writes here, such as GTiff or netCDF; correct it")
+        _metre(wanted.crs)
+    check_format(wanted.format)
+
+
+def _metre(crs: str) -> float:
+    """Units of a projected reference system to a metre, 0 for degrees; InputError for others."""
+    try:
+        found = GeoBox((1, 1), Affine.identity(), crs).crs
+    except (CRSError, ValueError):
+        found = None
+    if found is None or not (found.projected or found.geographic):
+        raise InputError(f"--projection: {crs} is not known, or none of a map; name a code such as EPSG:32631")
+    return 1 / found.proj.axis_info[0].unit_conversion_factor if found.projected else 0.0
 
 
 def file_name(look: Look) -> str:
     """Name of a prepared overpass, without its ending."""
-    return look.scenes[0].id if len(look.scenes) == 1 else look.name.replace(" ", "_")
+    if len(look.scenes) == 1:
+        return look.scenes[0].id
+    return f"{look.name.replace(' ', '_')}_{look.scenes[0].datetime[11:19].replace(':', '')}"
 
 
-def _drivers() -> Mapping[str, str]:
-    """Formats of GDAL by their names in small letters."""
-    with rasterio.Env() as env:
-        return {name.lower(): name for name in env.drivers()}
-
-
-def _ending(name: str) -> str:
-    return ".tif" if name.lower() in ("cog", "gtiff") else ""
-
-
-def _looks_of(source: str, wanted: Preparation, folder: Path, tell: Tell) -> list[Look]:
+def _looks(sources: Sequence[str], wanted: Preparation, folder: Path, tell: Tell) -> list[Look]:
+    """Overpasses of all products; InputError for what one lacks."""
     bounds = wanted.area.bounds if wanted.area else None
-    scenes = find_scenes(source, bounds, bands=(), optional=(*BANDS, SCL, CLASSI))
-    looks = looks_of(scenes)
-    if any(look.level == "L1C" for look in looks):
-        tell("Sen2Cor", 0, 1)
-        looks = looks_of(find_scenes(str(_level_2a(source, folder)), bounds, bands=(), optional=(*BANDS, SCL, CLASSI)))
-    for look in looks:
-        mask = {"none": (), "L2A": (SCL,), "L1C": (CLASSI,)}[wanted.clouds]
-        for scene in look.scenes:
-            if missing := [name for name in (*wanted.bands, *mask) if name not in scene.bands]:
-                raise InputError(f"scene {scene.id}: has no {', '.join(missing)}; name a scene that has it, or leave it out")
-    return looks
+    scenes: dict[str, Scene] = {}
+    for source in sources:
+        found = find_scenes(source, bounds, bands=(), optional=(*BANDS, SCL, CLASSI))
+        if any(scene.level == "L1C" for scene in found.scenes):
+            tell("Sen2Cor", 0, 1)
+            found = find_scenes(str(level_2a(source, folder)), bounds, bands=(), optional=(*BANDS, SCL, CLASSI))
+        scenes |= {scene.id: scene for scene in found.scenes}
+    mask = {"none": (), "L2A": (SCL,), "L1C": (CLASSI,)}[wanted.clouds]
+    for scene in scenes.values():
+        if missing := [name for name in (*wanted.bands, *mask) if name not in scene.bands]:
+            raise InputError(f"scene {scene.id}: has no {', '.join(missing)}; name a scene that has it, or leave it out")
+    return looks_of(SceneList(tuple(sorted(scenes.values(), key=lambda scene: (scene.datetime, scene.id)))))
 
 
-def _level_2a(source: str, folder: Path) -> Path:
-    """Make Level-2A of a product of Level-1C by Sen2Cor; the folder that it is in."""
-    program = shutil.which(SEN2COR)
-    if program is None:
-        raise InputError(
-            f"{source}: is Level-1C, and no {SEN2COR} is installed; install Sen2Cor, or name the product of Level-2A"
-        )
-    product, made = Path(source), folder / "made"
-    if product.suffix.lower() == ".zip":
-        with zipfile.ZipFile(product) as packed:
-            packed.extractall(folder / "unpacked")
-        product = next((folder / "unpacked").glob("*.SAFE"), product)
-    made.mkdir()
-    done = subprocess.run([program, "--output_dir", str(made), str(product)], capture_output=True, text=True, check=False)
-    if done.returncode or not any(made.iterdir()):
-        last = ([""] + (done.stderr or done.stdout).strip().splitlines())[-1]
-        raise WorkError(f"{source}: {SEN2COR} failed (exit code {done.returncode}, {last!r}); run it by hand to see why")
-    return made
+def _said(look: Look, wanted: Preparation) -> dict[str, str]:
+    """How a file is made, as it says itself."""
+    area = wanted.area.shape.wkt if wanted.area else ""
+    beside = [[str(path), path.stat().st_mtime_ns] for path in (wanted.elevation, wanted.land) if path and path.exists()]
+    return {
+        "title": "Sentinel-2 Level-2A, prepared", "scenes": ", ".join(s.id for s in look.scenes), "date": str(look.day),
+        "pixel": f"{wanted.resolution:g} m", "upsampling": wanted.upsampling, "downsampling": wanted.downsampling,
+        "clouds": wanted.clouds, "removed": wanted.removed, "unit": "reflectance x 10 000",
+        "options": digest_of([wanted.bands, wanted.classes, wanted.flags, wanted.crs, area, beside]),
+    }  # fmt: skip
+
+
+def _is_there(path: Path, look: Look, said: dict[str, str]) -> Prepared | None:
+    """What a finished file of the same scenes and options holds."""
+    if not path.exists():
+        return None
+    try:
+        with rasterio.open(path) as file:
+            if {key: file.tags().get(key) for key in said} != said:
+                return None
+            share = float(file.tags(1).get("STATISTICS_VALID_SHARE", "nan"))
+            return Prepared(path, look, file.shape, share, True)
+    except (RasterioError, ValueError):
+        return None
 
 
 def _prepare_look(look: Look, path: Path, wanted: Preparation) -> Prepared:
-    native = native_grid([look], wanted.area.bounds if wanted.area else None)
-    if wanted.area is not None:
-        native = wanted.area.grid(grid_epsg(native), 10)
+    said = _said(look, wanted)
+    if (there := _is_there(path, look, said)) is not None:
+        return there
+    native, area = _ground(look, wanted)
     common = resized(native, wanted.resolution)
     target = _projected(common, wanted.crs, wanted.resolution)
     require_room(path.parent, 3.0 * 2 * target.shape[0] * target.shape[1] * len(wanted.bands))
-    empty = _removed(look, native, common, target, wanted)
-    title = {"title": "Sentinel-2 Level-2A, prepared", "scenes": ", ".join(s.id for s in look.scenes), "date": str(look.day)}
-    how = {
-        "pixel": f"{wanted.resolution:g} m", "upsampling": wanted.upsampling, "downsampling": wanted.downsampling,
-        "clouds": wanted.clouds, "removed": wanted.removed, "unit": "reflectance x 10 000",
-    }  # fmt: skip
-    with _in_format(path, wanted.format) as tif, drafts(tif, target, {tif: (wanted.bands, 0)}) as made:
+    empty = _removed(look, native, common, target, area, wanted)
+    down, up = DOWN[wanted.downsampling], UP[wanted.upsampling]
+    data = 0.0
+    with in_format(path, wanted.format) as tif, drafts(tif, target, {tif: (wanted.bands, 0)}) as made:
         draft = made[tif]
         for number, name in enumerate(wanted.bands):
             own = resized(native, PIXEL[name])
             pixels = bands_of(look, [name], own)[0]
-            pixels = brought(pixels, own, common, DOWN[wanted.downsampling], UP[wanted.upsampling])
-            pixels = pixels if target == common else _warped(pixels, common, target, UP[wanted.upsampling])
+            bright = pixels == SATURATED
+            pixels = brought(pixels, own, common, down, up)
+            if bright.any():  # what takes part in a pixel makes it so: its value would be none that was measured
+                pixels[brought(bright.astype("uint8"), own, common, Resampling.max, UP["nearest"]) > 0] = SATURATED
+            pixels = pixels if target == common else _warped(pixels, common, target, up)
             pixels[empty] = 0
+            if number == 0:
+                data = float((pixels > 0).mean())
+                draft.out.update_tags(1, STATISTICS_VALID_SHARE=repr(data))
             for first in range(0, target.shape.y, ROWS):
                 last = min(first + ROWS, target.shape.y)
                 draft.write(Block(first, 0, last, target.shape.x), pixels[None, first:last], [number])
-        draft.finish(title | how, 2)
-        data = draft.found[0].valid / max(draft.found[0].pixels, 1)
-    return Prepared(path, look, target, data)
+        draft.finish(said, 2)
+    return Prepared(path, look, target.shape.yx, data)
+
+
+def _ground(look: Look, wanted: Preparation) -> tuple[GeoBox, Area | None]:
+    """Pixels of 10 m of the look, or of what of the area it shows, and that area."""
+    whole = native_grid([look])
+    if wanted.area is None:
+        return whole, None
+    native = native_grid([look], wanted.area.bounds)
+    area = wanted.area.within(_degrees(whole if whole.crs == native.crs else native))
+    if area is None:
+        raise InputError(f"{look.name}: the area lies outside of it; name another scene or area")
+    grid = area.grid(grid_epsg(native), 10)
+    return (grid & whole if whole.crs == grid.crs else grid), area
+
+
+def _degrees(grid: GeoBox) -> Bounds:
+    """Bounds in degrees around a grid, a little wider."""
+    west, south, east, north = transform_bounds(str(grid.crs), DEGREES, *grid.boundingbox, densify_pts=21)
+    margin = 0.01
+    return west - margin, south - margin, east + 360 * (east < west) + margin, north + margin
 
 
 def resized(grid: GeoBox, resolution: float) -> GeoBox:
@@ -230,9 +274,8 @@ def _projected(grid: GeoBox, crs: str, resolution: float) -> GeoBox:
     """Grid in another reference system: of so many metres, or in degrees of about as much."""
     if not crs or GeoBox(grid.shape, grid.affine, crs).crs == grid.crs:
         return grid
-    projected = GeoBox((1, 1), Affine.identity(), crs).crs
-    assert projected is not None
-    return compute_output_geobox(grid, crs, resolution=resolution if projected.projected else "auto")
+    units = _metre(crs)
+    return compute_output_geobox(grid, crs, resolution=resolution * units if units else "auto")
 
 
 def brought(pixels: np.ndarray, own: GeoBox, grid: GeoBox, down: Resampling, up: Resampling) -> np.ndarray:
@@ -242,8 +285,7 @@ def brought(pixels: np.ndarray, own: GeoBox, grid: GeoBox, down: Resampling, up:
         return pixels
     if ratio > 1 and down is Resampling.nearest and ratio == int(ratio):
         step = int(ratio)
-        found = pixels[::step, ::step]
-        return np.ascontiguousarray(found[: grid.shape.y, : grid.shape.x])
+        return np.ascontiguousarray(pixels[::step, ::step][: grid.shape.y, : grid.shape.x])
     return _warped(pixels, own, grid, down if ratio > 1 else up)
 
 
@@ -256,21 +298,25 @@ def _warped(pixels: np.ndarray, own: GeoBox, grid: GeoBox, how: Resampling) -> n
     return out
 
 
-def _removed(look: Look, native: GeoBox, common: GeoBox, target: GeoBox, wanted: Preparation) -> np.ndarray:
+def _removed(look: Look, native: GeoBox, common: GeoBox, target: GeoBox, area: Area | None, wanted: Preparation) -> np.ndarray:
     """Pixels of the target that get no data: clouds, land or sea, and what lies outside of the area; (y, x) bool."""
     empty = np.zeros(target.shape.yx, bool)
     if wanted.clouds != "none":
         grid20 = resized(native, 20)
-        flags = brought_flags(_clouds(look, grid20, wanted), grid20, common, wanted.flags)
+        clouds = clouds_of(look, grid20, wanted.classes if wanted.clouds == "L2A" else None)
+        flags = brought_flags(clouds, grid20, common, wanted.flags)
         if target != common:
             flags = _warped(flags.astype("uint8"), common, target, Resampling.nearest) > 0
         empty |= flags
     if wanted.removed != "none":
-        land = _land(target, wanted)
+        if wanted.land is not None:
+            land = land_by_shape(wanted.land, target, _degrees(native))
+        else:
+            assert wanted.elevation is not None
+            land = land_by_elevation(wanted.elevation, target)
         empty |= land if wanted.removed == "land" else ~land
-    if wanted.area is not None:
-        shapes = [wanted.area.to(str(target.crs))]
-        empty |= geometry_mask(shapes, target.shape.yx, target.affine)
+    if area is not None:
+        empty |= ~inside(area, target)
     return empty
 
 
@@ -281,53 +327,3 @@ def brought_flags(flags: np.ndarray, own: GeoBox, grid: GeoBox, how: str) -> np.
         found: np.ndarray = share >= 0.5 if how == "median-or" else share > 0.5
         return found
     return brought(flags.astype("uint8"), own, grid, FLAGS[how], Resampling.nearest) > 0
-
-
-def _clouds(look: Look, grid20: GeoBox, wanted: Preparation) -> np.ndarray:
-    found = np.zeros(grid20.shape.yx, bool)
-    for scene in look.scenes:
-        if wanted.clouds == "L2A":
-            codes = read_native(scene.bands[SCL], scene.id, SCL, grid20, stated=scene.nodata.get(SCL, 0)).pixels
-            found |= np.isin(codes, wanted.classes)
-        else:
-            like = next(scene.bands[name] for name in BANDS if name in scene.bands)
-            found |= (read_classi(scene.bands[CLASSI], like, scene.id, grid20) & (OPAQUE | CIRRUS)) > 0
-    return found
-
-
-def _land(target: GeoBox, wanted: Preparation) -> np.ndarray:
-    """Land on a grid, (y, x) bool."""
-    if wanted.land is not None:
-        shapes = read_area(wanted.land, "--land")
-        return ~geometry_mask([shapes.to(str(target.crs))], target.shape.yx, target.affine)
-    out = np.zeros(target.shape.yx, "float32")
-    try:
-        with rasterio.open(wanted.elevation) as source:
-            reproject(
-                rasterio.band(source, 1), out, dst_transform=target.affine, dst_crs=str(target.crs), dst_nodata=0,
-                resampling=Resampling.nearest,
-            )  # fmt: skip
-    except RasterioError as error:
-        raise InputError(f"--dem: {wanted.elevation} cannot be read ({' '.join(str(error).split())}); name a raster") from None
-    found: np.ndarray = out != 0
-    return found
-
-
-@contextmanager
-def _in_format(path: Path, name: str) -> Iterator[Path]:
-    """Path of a GeoTIFF to be written, of which a file of another format is made at the end, with what lies beside it."""
-    if name.lower() in ("cog", "gtiff"):
-        yield path
-        return
-    with writing(path, "--output"), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        tif = Path(folder) / "prepared.tif"
-        yield tif
-        made = Path(folder) / "made"
-        made.mkdir()
-        try:
-            rasterio.shutil.copy(tif, made / path.name, driver=_drivers()[name.lower()])
-        except (RasterioError, RuntimeError) as error:
-            raise WorkError(f"{path}: GDAL cannot write it as {name} ({' '.join(str(error).split())})") from None
-        others: list[Any] = sorted(made.iterdir(), key=lambda file: file.name == path.name)
-        for file in others:
-            file.replace(path.parent / file.name)

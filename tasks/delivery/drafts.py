@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs of the sharpened bands, written block by block; nothing has its name before all are finished."""
+"""Cloud-optimised GeoTIFFs of bands of Sentinel-2, written block by block; nothing has its name before all are finished."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio.features import geometry_mask
+from shapely import affinity
 
 from imperv.grids import Bounds, snap_utm
 from imperv.tasks.errors import InputError
@@ -54,6 +55,17 @@ class Area:
             return self.shape
         turn = Transformer.from_crs(self.crs, crs, always_xy=True)
         return shapely.transform(self.shape, lambda x, y: turn.transform(x, y, errcheck=True), interleaved=False)
+
+    def within(self, bounds: Bounds) -> Area | None:
+        """What of it lies within (west, south, east, north) in degrees; None where nothing does. No pole lies within them."""
+        west, south, east, north = bounds
+        shape, turns = self.to(DEGREES), (-360, 0, 360)
+        found = [shapely.intersection(shape, shapely.box(west + turn, south, east + turn, north)) for turn in turns]
+        moved = [affinity.translate(s, -turn) for s, turn in zip(found, turns, strict=True)]
+        clipped = shapely.union_all([p for s in moved for p in shapely.get_parts(s) if p.geom_type == "Polygon"])
+        if clipped.is_empty:
+            return None
+        return Area(shapely.segmentize(clipped, max(east - west, north - south) / PIECES), DEGREES, self.name)
 
     def grid(self, epsg: int, resolution: float) -> GeoBox:
         """Native grid of a UTM zone around it."""

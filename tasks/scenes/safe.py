@@ -333,7 +333,7 @@ def _assets(
             assets[ending]["raster:bands"] = [{"scale": 1 / QUANTIFICATION, "offset": offsets[band] / QUANTIFICATION}]
     if missing:
         raise _DamagedError(f"lacks {', '.join(missing)}")
-    if level == "L1C" and (mask := product.files.get(f"{granule}/QI_DATA/{MASK}.jp2")):
+    if mask := product.files.get(f"{granule}/QI_DATA/{MASK}.jp2"):
         assets[MASK] = {"href": mask.path, "type": "image/jp2", "gsd": 60}
     return assets
 

@@ -219,13 +219,14 @@ class MonthsOfSpan(OneSpan):
     roles: ClassVar[dict[str, tuple[str, str]]] = dict.fromkeys((*MONTHS, "around"), ("span", "span"))
 
     def of(self, role: str) -> tuple[Period, Period]:
-        """As `Periods.of`; a month ends with the span, if it begins in it; ``around`` is a month longer at either end."""
+        """As `Periods.of`; a month ends with the span, one beyond it is the day after; ``around`` is a month longer at either end."""
         if role == "around":
             found = _longer(self.span)
         elif role in MONTHS:
             first, following = (_months_later(self.span.start, MONTHS.index(role) + k) for k in (0, 1))
-            last = following - dt.timedelta(days=1)
-            found = Period(first, min(last, self.span.end) if first <= self.span.end else last)
+            last, after = following - dt.timedelta(days=1), self.span.end + dt.timedelta(days=1)
+            # What is beyond the span must have no place in the store that another production's month has.
+            found = Period(first, min(last, self.span.end)) if first <= self.span.end else Period(after, after)
         else:
             return super().of(role)
         return found, found
@@ -241,7 +242,7 @@ class MonthsOfSpan(OneSpan):
 
     def within(self, month: str) -> bool:
         """True for a month that begins in the span."""
-        return self.of(month)[0].start <= self.span.end
+        return self.of(month)[0].end <= self.span.end
 
 
 class OneMonth(Periods):

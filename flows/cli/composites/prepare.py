@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.runtime.console import err, out
-from imperv.tasks.errors import InputError
+from imperv.flows.runtime.console import err, out, say
+from imperv.tasks.errors import InputError, WorkError
 
 
 class CloudMask(StrEnum):
@@ -103,11 +103,15 @@ def prepare(
     )  # fmt: skip
     with run_view(err) as view:
         view.started(output.name, "prepare")
-        made = prepare_files(products, output, wanted, lambda step, done, total: view.advanced(done, total))
+        made, wrong = prepare_files(products, output, wanted, lambda step, done, total: view.advanced(done, total))
     for one in made:
-        rows, columns = one.grid.shape.yx
+        rows, columns = one.shape
         shape = f"{len(wanted.bands)} bands, {rows} x {columns} pixels, {projection or f'{resolution:g} m'}"
-        out.print(f"{one.path}  {one.look.name}  {shape}, data {one.data:.1%}")
+        out.print(f"{one.path}  {one.look.name}  {shape}, data {one.data:.1%}{', was there' if one.kept else ''}")
+        if one.data == 0:
+            say(f"warning: {one.path}: no pixel has data: clouds, masks or the area leave none")
+    if wrong:
+        raise WorkError("\n".join([*wrong, f"{len(wrong)} of {len(wrong) + len(made)} overpasses could not be prepared"]))
 
 
 def band_names(text: str) -> tuple[str, ...]:

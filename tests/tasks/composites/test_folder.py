@@ -94,7 +94,7 @@ def test_what_does_not_fit(folder, capsys):
     extra = folder / "REFBOA" / "T33UVP_20170930.tif"
     values = np.ones(SHAPE, "uint16")
     write(extra, values)
-    refused("LAI: has no file for T33UVP_20170930.tif")
+    refused("LAI: has no file of the date of T33UVP_20170930.tif")
     write(folder / "LAI" / "LAI_20170930.tif", np.ones(SHAPE[1:], "float32"))
     write(extra, values, left=500_010)
     refused("its grid is not that of")
@@ -109,3 +109,40 @@ def test_what_does_not_fit(folder, capsys):
     refused("is of 2017-09-05, as T33UVP_20170905T100031.tif is")
     (folder / "REFBOA").rename(folder / "images")
     refused("has no folder REFBOA")
+
+
+def test_an_index_without_the_tile_in_its_name_is_taken(folder):
+    for path in list((folder / "LAI").iterdir()):
+        path.rename(path.with_name(path.name.replace("T33UVP_", "")))
+    assert compose(folder, "--tile", "33UVP") == 0
+    with rasterio.open(folder / "out" / "33UVP_A_2017-09.tif") as file:
+        np.testing.assert_array_equal(file.read(), expected(folder, DAYS[:3]))
+
+
+def test_images_that_change_or_go_take_their_months_along(folder, capsys):
+    assert compose(folder) == 0
+    january = folder / "out" / "composite_E_2018-01.tif"
+    image = folder / "REFBOA" / "T33UVP_20180110T100031.tif"
+    write(image, np.full(SHAPE, 77, "uint16"), 0)
+    assert compose(folder) == 0
+    with rasterio.open(january) as file:
+        np.testing.assert_array_equal(file.read(), expected(folder, DAYS[3:5]))
+    for day in DAYS[3:5]:
+        next((folder / "REFBOA").glob(f"*{day}*")).unlink()
+    assert compose(folder) == 0 and not january.exists()
+    assert "E  no image" in capsys.readouterr().out
+
+
+def test_a_folder_of_indices_without_dates_is_refused(folder, capsys):
+    for number, path in enumerate(list((folder / "LAI").iterdir())):
+        path.rename(path.with_name(f"lai{number}.tif"))
+    assert compose(folder) == 2
+    assert "has no file of the date of" in capsys.readouterr().err
+
+
+def test_a_cut_image_is_named(folder, capsys):
+    image = folder / "REFBOA" / "T33UVP_20180110T100031.tif"
+    image.write_bytes(image.read_bytes()[:-3000])
+    assert compose(folder) == 1
+    assert f"{image}: cannot be read" in capsys.readouterr().err
+    assert not (folder / "out" / "composite_E_2018-01.tif").exists() and not list((folder / "out").glob(".*"))

@@ -261,9 +261,11 @@ def test_level_1c_needs_sen2cor(product, tmp_path, monkeypatch, capsys):
         (["--bands", "B2,B02"], "name each band once"),
         (["--cloud-classes", "12"], "--cloud-classes: '12'"),
         (["--cloud-mask", "L1C"], "has no CLASSI"),
+        (["--resolution", "1e9"], "pixels have at most 10000 m"),
+        (["--projection", "EPSG:4978"], "or none of a map"),
         (["--land-sea-mask", "sea"], "one of --dem and --land tells land from sea"),
         (["--land-sea-mask", "sea", "--dem", "gone.tif"], "--dem: gone.tif cannot be read"),
-        (["--projection", "EPSG:99999"], "--projection: EPSG:99999 is not known"),
+        (["--projection", "EPSG:99999"], "--projection: EPSG:99999 is not known, or none of a map"),
         (["--format", "Word"], "--format: Word is no format"),
         (["--aoi", "POLYGON ((1 2, 3))"], "--aoi: POLYGON"),
         (["--aoi", "POLYGON ((10 10, 10 11, 11 11, 10 10))"], "lies outside of"),
@@ -282,3 +284,113 @@ def test_a_band_that_is_missing(tmp_path, capsys):
     short = write_product(tmp_path, Product(left=LEFT, top=TOP, shape=(ROWS, COLUMNS)), bands)
     assert main(["s2", "prepare", str(short), "-o", str(tmp_path / "a.tif")]) == 2
     assert "B08" in (said := capsys.readouterr().err) and said.count("\n") == 1
+
+
+def dem(path: Path, height: np.ndarray, nodata: float | None, crs: str | None = "EPSG:32631") -> Path:
+    form = {"driver": "GTiff", "height": 40, "width": 40, "count": 1, "dtype": height.dtype, "nodata": nodata}
+    with rasterio.open(path, "w", crs=crs, transform=Affine(30, 0, LEFT, 0, -30, TOP), **form) as out:
+        out.write(height, 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "none", "tag"), [("int16", -32768, -32768), ("float32", np.nan, np.nan), ("float32", np.nan, None)]
+)
+def test_elevation_without_data_is_sea(product, tmp_path, kind, none, tag):
+    height = np.full((40, 40), 5, kind)
+    height[:, :20] = none
+    path = dem(tmp_path / "dem.tif", height, tag)
+    with prepared(product, tmp_path / "a.tif", "--land-sea-mask", "sea", "--dem", str(path)) as file:
+        np.testing.assert_array_equal(file.read(1), np.where(np.arange(COLUMNS) < 60, 0, dn("B02")))
+
+
+def test_elevation_without_a_reference_system_is_refused(product, tmp_path, capsys):
+    path = dem(tmp_path / "dem.tif", np.ones((40, 40), "int16"), None, None)
+    assert main(["s2", "prepare", str(product), "-o", str(tmp_path / "a.tif"), "--land-sea-mask", "sea", "--dem", str(path)]) == 2
+    assert "has no reference system" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("west", [-179.9, 100])
+def test_land_far_away_is_none(product, tmp_path, west, capsys):
+    """Continents fold in UTM."""
+    import geopandas
+    import shapely
+
+    shapes = [shapely.box(west, -60, west + 79, 60)]
+    geopandas.GeoDataFrame(geometry=shapes, crs="EPSG:4326").to_file(tmp_path / "land.gpkg")
+    options = ("--land-sea-mask", "sea", "--land", str(tmp_path / "land.gpkg"))
+    with prepared(product, tmp_path / "a.tif", *options) as file:
+        assert not file.read().any()
+    assert "no pixel has data" in capsys.readouterr().err
+
+
+def test_an_area_larger_than_the_scene_is_the_scene(product, tmp_path):
+    with prepared(product, tmp_path / "a.tif", "--aoi", "POLYGON ((-20 20, 20 20, 20 70, -20 70, -20 20))") as file:
+        assert file.shape == (ROWS, COLUMNS)
+        np.testing.assert_array_equal(file.read(3), dn("B04"))
+
+
+def test_the_mask_of_level_1c_in_a_product_of_level_2a(tmp_path):
+    rng = np.random.default_rng(8)
+    mask = (rng.random((3, ROWS // 6, COLUMNS // 6)) < 0.3).astype("uint8")
+    product = write_product(tmp_path, Product(left=LEFT, top=TOP, shape=(ROWS, COLUMNS)), ground() | {"MASK": mask})
+    with prepared(product, tmp_path / "a.tif", "--cloud-mask", "L1C") as file:
+        cloud = (mask[0] | mask[1]).repeat(6, 0).repeat(6, 1) > 0
+        np.testing.assert_array_equal(file.read(1), np.where(cloud, 0, dn("B02")))
+
+
+def test_of_two_granules_that_one_tells_clouds_whose_pixels_are_taken(tmp_path):
+    """The second lies 60 pixels further east; where both show, the first is taken, and its classes."""
+    names = ("31UDS", "31UES")
+    classes = [np.full((ROWS // 2, COLUMNS // 2), code, "uint8") for code in (4, 9)]
+    for k, (mgrs, scl) in enumerate(zip(names, classes, strict=True)):
+        place = Product(left=LEFT + 600 * k, top=TOP, shape=(ROWS, COLUMNS), mgrs=mgrs)
+        bands = {name: np.full(values.shape, 3000 + 1000 * k, "uint16") for name, values in ground().items() if name != "SCL"}
+        write_product(tmp_path / "in", place, bands | {"SCL": scl})
+    with prepared(tmp_path / "in", tmp_path / "a.tif", "--cloud-mask", "L2A") as file:
+        found = file.read(1)
+    assert found.shape == (ROWS, 180)
+    assert set(np.unique(found[:, :60])) == {2000} and set(np.unique(found[:, 120:])) == {0}
+    with prepared(tmp_path / "in", tmp_path / "b.tif") as file:
+        own = file.read(1)
+    np.testing.assert_array_equal(found, np.where(own == 2000, 2000, 0))
+
+
+def test_bright_pixels_stay_what_they_are(tmp_path):
+    """A saturated pixel has no reflectance to average."""
+    bands = {name: np.full(values.shape, 3000, "uint16") for name, values in ground().items()}
+    bands["SCL"] = np.full((ROWS // 2, COLUMNS // 2), 4, "uint8")
+    bands["B02"][10, 10] = 65535
+    product = write_product(tmp_path, Product(left=LEFT, top=TOP, shape=(ROWS, COLUMNS)), bands)
+    with prepared(product, tmp_path / "a.tif", "--resolution", "60", "--downsampling", "mean") as file:
+        found = file.read(1)
+    assert found[1, 1] == 65535 and set(np.unique(found)) == {2000, 65535} and (found == 65535).sum() == 1
+
+
+def test_what_is_finished_stays_and_a_damaged_one_stops_no_other(product, tmp_path, capsys):
+    damaged = write_product(
+        tmp_path, Product(when="2018-05-01T10:50:29.027Z", left=LEFT, top=TOP, shape=(ROWS, COLUMNS)), ground(3)
+    )
+    band = next(damaged.rglob("*B04_10m.jp2"))
+    band.write_bytes(band.read_bytes()[:700])
+    command = ["s2", "prepare", str(damaged), str(product), "-o", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert "1 of 2 overpasses could not be prepared" in capsys.readouterr().err
+    (made,) = (tmp_path / "out").iterdir()
+    before = made.stat().st_mtime_ns
+    assert main(command) == 1 and made.stat().st_mtime_ns == before
+    assert "was there" in capsys.readouterr().out
+    assert main([*command, "--cloud-mask", "L2A"]) == 1 and made.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("name", ["JPEG", "VRT", "MEM", "GPKG", "PDF"])
+def test_formats_that_do_not_hold_the_pixels_are_refused(product, tmp_path, capsys, name):
+    assert main(["s2", "prepare", str(product), "-o", str(tmp_path / "out"), "--format", name]) != 0
+    error = capsys.readouterr().err
+    assert "choose another --format" in error or "no format that GDAL writes" in error
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name == "out"]
+
+
+def test_feet_are_no_metres(product, tmp_path):
+    with prepared(product, tmp_path / "a.tif", "--projection", "EPSG:2263", "--resolution", "60") as file:
+        assert file.res[0] == pytest.approx(60 / 0.3048, rel=1e-3)
