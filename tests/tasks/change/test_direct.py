@@ -117,6 +117,24 @@ def _square(items) -> str:
     return f"POLYGON(({', '.join(f'{a} {b}' for a, b in corners)}))"
 
 
+def test_a_run_that_stops_leaves_nothing_that_looks_done(items, tmp_path, monkeypatch):
+    """Also what a process left that was killed with -9 is taken away by the next run."""
+    out = tmp_path / "out"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("imperv.tasks.change.files.write_quicklook", stop)
+        with pytest.raises(KeyboardInterrupt):
+            made(f"{items}@{FIRST}", f"{items}@{SECOND}", out)
+    assert list(out.iterdir()) == []
+    (out / ".draft").mkdir()
+    (out / ".draft" / "CVA.draft").write_bytes(b"half")
+    made(f"{items}@{FIRST}", f"{items}@{SECOND}", out)
+    assert (out / "change.json").exists() and not (out / ".draft").exists()
+
+
 def test_products_as_the_provider_packs_them(tmp_path):
     """A SAFE folder and a zip, with offset and without."""
     kinds = {"left": 677760, "top": 5153040, "crs": "EPSG:32632", "mgrs": "32TPS", "shape": (ROWS, COLUMNS)}
