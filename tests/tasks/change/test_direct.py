@@ -17,9 +17,9 @@ from imperv.tasks.change.request import Request, Source
 from imperv.tasks.errors import InputError
 from tests.support.native_granules import write_granules
 from tests.support.quiet_dates import BANDS, COLUMNS, FIRST, PATCH, ROWS, SECOND, date
+from tests.support.safe_products import Product, write_product, zipped
 from tests.tasks.change.test_dates import classes
-
-AREA = "POLYGON((11.360 46.506, 11.370 46.506, 11.370 46.511, 11.360 46.511, 11.360 46.506))"
+from tests.tasks.native.test_looks import BY_SIZE
 
 
 def made(first, second, out, **more):
@@ -115,6 +115,40 @@ def _square(items) -> str:
     x, y = (east - west) / 10, (north - south) / 10
     corners = ((west + x, south + y), (east - x, south + y), (east - x, north - y), (west + x, north - y), (west + x, south + y))
     return f"POLYGON(({', '.join(f'{a} {b}' for a, b in corners)}))"
+
+
+def test_a_run_that_stops_leaves_nothing_that_looks_done(items, tmp_path, monkeypatch):
+    """Also what a process left that was killed with -9 is taken away by the next run."""
+    out = tmp_path / "out"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("imperv.tasks.change.files.write_quicklook", stop)
+        with pytest.raises(KeyboardInterrupt):
+            made(f"{items}@{FIRST}", f"{items}@{SECOND}", out)
+    assert list(out.iterdir()) == []
+    (out / ".draft").mkdir()
+    (out / ".draft" / "CVA.draft").write_bytes(b"half")
+    made(f"{items}@{FIRST}", f"{items}@{SECOND}", out)
+    assert (out / "change.json").exists() and not (out / ".draft").exists()
+
+
+def test_products_as_the_provider_packs_them(tmp_path):
+    """A SAFE folder and a zip, with offset and without."""
+    kinds = {"left": 677760, "top": 5153040, "crs": "EPSG:32632", "mgrs": "32TPS", "shape": (ROWS, COLUMNS)}
+    sources = []
+    for k, (day, more) in enumerate(((FIRST, {"baseline": "02.06", "offset": None}), (SECOND, {})), 1):
+        granule = date(day, k, (900, 900, 1000, -900) if k == 2 else (), baseline=more.get("baseline", "05.00"))
+        product = Product(when=f"{day}T10:10:30.000Z", **kinds, **more)
+        pixels = {name: granule.pixels(name) for name in (*sum(BY_SIZE.values(), ()), "SCL")}
+        sources.append(write_product(tmp_path / f"safe-{k}", product, pixels))
+    found = made(sources[0], zipped(sources[1], tmp_path), tmp_path / "out", confidence=99.9)
+    with rasterio.open(tmp_path / "out" / "S2-CD.tif") as source:
+        codes = source.read(1)
+    assert ((codes[PATCH] > 0) & (codes[PATCH] < 255)).all() and (codes == 0).mean() > 0.95
+    assert [look.scenes[0].subtract for look in found.looks] == [0, 1000]
 
 
 def test_a_date_is_a_path_or_a_path_with_a_day():
