@@ -7,7 +7,7 @@ import pytest
 
 from imperv.layers.crops.models import Learner, class_weights, flat
 from imperv.layers.crops.parameters import TrainingParameters
-from imperv.layers.crops.scores import compared, cross_validate, folds_of, judge
+from imperv.layers.crops.scores import Judged, compared, cross_validate, folds_of, judge
 from imperv.layers.crops.series import Series
 from imperv.layers.crops.trees import Forest, grow_forest
 from imperv.layers.network.unet import configure_threads
@@ -66,7 +66,7 @@ def test_what_was_never_seen_gets_no_answer(series):
     found = model.probabilities(values)
     assert np.isnan(found[1:3]).all() and np.isfinite(found[[0, 3]]).all()
     judged = judge(found, series.labels[:4], series.groups[:4], series.classes)
-    assert judged.numbers[0, 1] == -1 and judged.counts[0].sum() == 2
+    assert judged.numbers[0, 1] == -1 and judged.counts.sum() == 2
 
 
 def test_weights_of_rare_classes():
@@ -84,6 +84,9 @@ def test_groups_are_left_out_whole_and_all_see_the_same(series):
     assert np.array_equal(found["a"].numbers, found["b"].numbers) and (found["a"].numbers >= 0).all()
     gain = compared(found["a"], found["b"])
     assert gain["f1"] == {"value": 0, "low": 0, "high": 0}
+    once, twice = found["a"], Judged(np.repeat(found["a"].numbers[:1], 2, axis=0), *list(vars(found["a"]).values())[1:])
+    first = Judged(once.numbers[:1], once.labels, once.groups, once.classes)
+    assert twice.to_json()["oa"] == first.to_json()["oa"]  # the same parcels told twice make nothing more certain
     told = found["a"].to_json()
     assert told["samples"] == 60 and told["trials"] == 2 and told["oa"]["low"] <= told["oa"]["value"] <= told["oa"]["high"]
 
