@@ -1,7 +1,8 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, and crops only when named;
-`whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
+Sections: kernels, preprocessing, prediction, sharpening, composites; these by default, about fifteen minutes on two cores; accuracy,
+change and crops, which train models or read real scenes for long, only when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is
+compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ SECTIONS = {
     "preprocessing": "Pre-processing",
     "prediction": "Prediction, two threads",
     "sharpening": "Networks of super-resolution, two threads",
+    "composites": "Composites, two threads",
 }
 """Title of each module whose ``rows(folder)`` are measured."""
 
-
-NAMED = ("accuracy", "crops")
-"""Modules that train models, whose ``<name>_lines(folder)`` are tables: only when named."""
+NAMED = ("accuracy", "change", "crops")
+"""Modules whose ``<name>_lines(folder)`` are tables of their own: only when named."""
 
 
 def main(sections: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ BUILT_IN: dict[str, str] = {
     "landcover": "imperv.tasks.landcover",
     "composites": "imperv.tasks.composites",
     "crops": "imperv.tasks.crops",
+    "change": "imperv.tasks.change",
 }
 """Package of the tasks of each family, by its name."""
 

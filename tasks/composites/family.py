@@ -5,6 +5,7 @@ from __future__ import annotations
 from imperv.layers.catalogue.composites import MONTHLY
 from imperv.tasks.composites.costs import composite_cost, looks_cost
 from imperv.tasks.composites.making import make_composite, make_list, make_looks
+from imperv.tasks.composites.report import write_report
 from imperv.tasks.composites.starting import STARTING_FILE
 from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family
@@ -45,6 +46,7 @@ FAMILY = Family(
     method_short="page",
     tasks=TASKS,
     form=cog_form("composites"),
+    report=write_report,
     stages=("scenes", "months", "metrics"),
     compared=(("CO_A", "CO_G"), ("CO_J", "CO_metrics")),
     starting_file=STARTING_FILE,

@@ -72,10 +72,11 @@ def area_of(text: str) -> Area:
     if not re.match(r"\s*(multi)?polygon\b", text, re.IGNORECASE):
         return read_area(Path(text))
     try:
-        shape = shapely.from_wkt(text)
+        shape = shapely.make_valid(shapely.force_2d(shapely.from_wkt(text)))
     except shapely.errors.ShapelyError as error:
-        raise InputError(f"--aoi: {text[:40]}... is no WKT ({' '.join(str(error).split())}); correct it") from None
-    return _area(shape, DEGREES, True, "--aoi", "WKT")
+        raise InputError(f"--aoi: {text[:60]} is no well-known text ({str(error).splitlines()[0]}); correct it") from None
+    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    return _area(shapely.union_all(parts), DEGREES, True, "--aoi", "the area")
 
 
 def read_area(path: Path, option: str = "--aoi") -> Area:

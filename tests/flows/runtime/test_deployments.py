@@ -31,7 +31,8 @@ DEPLOYMENTS = {f"{flow_of(entry).name}/{entry['name']}": entry for entry in FILE
 
 def test_every_deployment_that_the_documents_speak_of_is_there():
     assert set(DEPLOYMENTS) == {
-        "imperviousness/tile", "superresolution/tile", "landcover/tile", "composites/tile", "crops/tile",
+        "imperviousness/tile", "superresolution/tile", "landcover/tile", "composites/tile", "change/tile",
+        "crops/tile",
         "rerun/rerun", "europe/europe", "yearly-update/yearly-update",
     }  # fmt: skip
     assert importlib.util.find_spec("yaml") is not None

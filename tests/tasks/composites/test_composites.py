@@ -17,6 +17,7 @@ from imperv.layers.catalogue.composites import FILLED, LOOKS, METRIC_BANDS, NO_L
 from imperv.layers.composites import METRICS, clear_table, median_of_looks, metrics_of_looks
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.layers.reflectance import REFLECTANCE_10M
+from imperv.tasks.composites.report import compose
 from imperv.tasks.delivery import cog
 from imperv.tasks.job import Job
 from imperv.tasks.scenes.item_files import ItemFiles
@@ -222,3 +223,15 @@ def test_files_are_the_same_in_strips_of_some_bands(production, tmp_path, monkey
     parts = cog.write_cog(tmp_path / "parts.tif", job, layer, None, {"a": "b"})
     assert [(band.valid, band.values) for band in whole] == [(band.valid, band.values) for band in parts]
     assert (tmp_path / "whole.tif").read_bytes() == (tmp_path / "parts.tif").read_bytes()
+
+
+def test_the_report_shows_every_month(production):
+    job = Job.of(Production.read(production), "E38N31")
+    page = compose(job)
+    assert not page["troubles"] and [m.title for m in page["pictures"]] == ["A, 2018-07", "B, 2018-08"] and page["metrics"]
+    looks = np.asarray(job.group("CO_A")[LOOKS])
+    (july, _), everything = page["months"], looks.size
+    assert july["seen"] == pytest.approx((looks < FILLED).sum() / everything)
+    assert (july["filled"], july["missing"]) == pytest.approx([(looks == code).sum() / everything for code in (FILLED, NO_LOOK)])
+    text = job.store.read_text(job.report_path) or ""
+    assert "What was seen" in text and text.count("data:image/png") >= 3
