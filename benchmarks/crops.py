@@ -22,11 +22,11 @@ LEAST, FOLDS, REPEATS = 10, 5, 2
 
 WAYS = {
     "random forest": TrainingParameters(kind="forest"),
+    "boosted trees": TrainingParameters(kind="boosting"),
     "convolutions in time, 3 networks": TrainingParameters(),
     "LSTM of table 10": TrainingParameters(kind="lstm", members=1, variants=False),
     "LSTM, variants": TrainingParameters(kind="lstm", members=1),
     "convolutions in time, 1 network, no variants": TrainingParameters(members=1, variants=False),
-    "boosted trees": TrainingParameters(kind="boosting"),
 }
 
 PEER = "random forest"
@@ -41,7 +41,9 @@ def crops_lines(results: Path) -> list[str]:
         began = time.process_time()
         found |= cross_validate({name: parameters}, series, FOLDS, REPEATS)
         spent[name] = time.process_time() - began
-        print(f"{name}: {percent_text(found[name].to_json()['f1'])}, {spent[name]:.0f} s", file=sys.stderr, flush=True)
+        told, gain = found[name].to_json(), compared(found[name], found[PEER])["f1"]
+        said = ", ".join(percent_text(one) for one in (told["f1"], told["oa"], gain))
+        print(f"{name}: {said}, {spent[name]:.0f} s", file=sys.stderr, flush=True)
     scores = {name: judged.to_json() for name, judged in found.items()}
     gains = {name: compared(judged, found[PEER]) for name, judged in found.items() if name != PEER}
     results.mkdir(exist_ok=True)

@@ -28,20 +28,21 @@ class Judged:
     classes: tuple[str, ...]
 
     @property
-    def counts(self) -> list[np.ndarray]:
-        """Confusion matrix of each group, by trial."""
+    def counts(self) -> np.ndarray:
+        """Confusion matrix of each group, flattened, the mean of all trials: a group drawn again is drawn in all."""
         size, blocks = len(self.classes), int(self.groups.max()) + 1
-        return [class_counts(row[row >= 0], self.labels[row >= 0], self.groups[row >= 0], blocks, size) for row in self.numbers]
+        trials = [class_counts(row[row >= 0], self.labels[row >= 0], self.groups[row >= 0], blocks, size) for row in self.numbers]
+        return np.mean(trials, axis=0)
 
     def to_json(self) -> dict[str, Any]:
-        """Scores with intervals (`statistics.scores.estimates`) and the confusion matrix, trials averaged."""
+        """Scores with intervals (`statistics.scores.estimates`) and the confusion matrix, of all trials together."""
         counts, size = self.counts, len(self.classes)
-        found = estimates(counts, class_scores(size))
-        matrix = sum(part.sum(axis=0) for part in counts).reshape(size, size) / len(counts)  # type: ignore[union-attr]
+        found = estimates([counts], class_scores(size))
+        matrix = counts.sum(axis=0).reshape(size, size)
         return {
             "oa": found["oa"].to_json(), "f1": found["f1"].to_json(), "kappa": found["kappa"].to_json(),
             "classes": {name: found[f"f1_{k}"].to_json() for k, name in enumerate(self.classes)},
-            "confusion": np.round(matrix, 2).tolist(), "samples": len(self.labels), "trials": len(counts),
+            "confusion": np.round(matrix, 2).tolist(), "samples": len(self.labels), "trials": len(self.numbers),
         }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def cross_validate(
 
 def compared(ours: Judged, theirs: Judged) -> dict[str, Any]:
     """Ours minus theirs, the same samples drawn again for both."""
-    found = differences(ours.counts, theirs.counts, class_scores(len(ours.classes)))
+    found = differences([ours.counts], [theirs.counts], class_scores(len(ours.classes)))
     return {name: found[name].to_json() for name in ("oa", "f1")}
 
 

@@ -103,7 +103,7 @@ def site(tmp_path_factory):
 def _scores(series: Series) -> dict:
     from imperv.layers.crops.scores import cross_validate
 
-    return cross_validate({"forest": TrainingParameters(kind="forest")}, series, 3, 1)["forest"].to_json()
+    return cross_validate({"forest": TrainingParameters(kind="forest")}, series, 2, 1)["forest"].to_json()
 
 
 def write(path: Path, pixels: np.ndarray, box, crs, **more) -> None:
@@ -303,6 +303,7 @@ def test_seasons_of_other_lengths_are_refused(tmp_path):
         Production.read(file)
 
 
+@pytest.mark.slow
 def test_fields_of_real_parcels_that_the_model_has_not_learnt_from(shared_data, tmp_path):
     """Half of the parcels are learnt from, the others are the fields: as right as parcel by parcel, far above chance."""
     data = Request(shared_data / "crops/2023_FRA_LPIS_POLY_110.geoparquet", Calendar("months", 12), least=10)

@@ -130,7 +130,7 @@ def test_training_and_judging_on_another_year(tmp_path, monkeypatch):
     mapping = write_mapping(tmp_path / "class_mappings.json", codes)
     data = write_parcels(tmp_path / "2023.parquet", made_up(10), codes)
     monkeypatch.setattr(learning, "configure_threads", lambda count: True)
-    training = Training(Request(data), tmp_path / "f.npz", TrainingParameters(kind="forest"), beside=("boosting",), folds=3)
+    training = Training(Request(data), tmp_path / "f.npz", TrainingParameters(kind="forest"), beside=("boosting",), folds=2)
     made = train_model(training)
     left_out = made.scores["left out"]
     assert set(left_out) == {"forest", "boosting", "differences", "folds"} and left_out["forest"]["oa"]["value"] > 0.8
