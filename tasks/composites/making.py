@@ -268,8 +268,8 @@ def make_looks(job: Job, layer: Layer) -> Made:
 def _nothing(job: Job, layer: Layer) -> str:
     """Message for a span of which nothing is seen."""
     return (
-        f"{layer.symbol} of tile {job.tile}: no look of {job.period(layer)[0]} shows the area clear; choose another span, or lower "
-        "parameters.composites.clear_weight"
+        f"{layer.symbol} of tile {job.tile}: no look of {job.period(layer)[0]} shows the area clear; choose another span, or "
+        "lower parameters.composites.clear_weight"
     )
 
 

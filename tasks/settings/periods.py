@@ -219,7 +219,7 @@ class MonthsOfSpan(OneSpan):
     roles: ClassVar[dict[str, tuple[str, str]]] = dict.fromkeys((*MONTHS, "around"), ("span", "span"))
 
     def of(self, role: str) -> tuple[Period, Period]:
-        """As `Periods.of`; a month ends with the span, one beyond it is the day after; ``around`` is a month longer at either end."""
+        """As `Periods.of`; a month ends with the span, one beyond it is the day after; ``around`` adds a month at either end."""
         if role == "around":
             found = _longer(self.span)
         elif role in MONTHS:

@@ -15,9 +15,7 @@ def compose(
         Path, typer.Argument(metavar="FOLDER", help="Folder with REFBOA, and LAI where it tells clouds; names hold a date.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the twelve files.")],
-    season_start: Annotated[
-        int, typer.Option(metavar="YEAR", help="Year of month A, September.", min=2015, max=2100)
-    ] = 2017,
+    season_start: Annotated[int, typer.Option(metavar="YEAR", help="Year of month A, September.", min=2015, max=2100)] = 2017,
     tile: Annotated[str, typer.Option(metavar="NAME", help="Tile whose files are taken, such as 33UVP; default: all.")] = "",
 ) -> None:
     """Make the monthly composites of an agronomic year from prepared images."""

@@ -143,6 +143,6 @@ def test_a_folder_of_indices_without_dates_is_refused(folder, capsys):
 def test_a_cut_image_is_named(folder, capsys):
     image = folder / "REFBOA" / "T33UVP_20180110T100031.tif"
     image.write_bytes(image.read_bytes()[:-3000])
-    assert compose(folder) == 1
+    assert compose(folder) == 2
     assert f"{image}: cannot be read" in capsys.readouterr().err
     assert not (folder / "out" / "composite_E_2018-01.tif").exists() and not list((folder / "out").glob(".*"))
