@@ -60,9 +60,7 @@ def images_of(folder: Path, tile: str = "") -> list[Image]:
     index = _by_day(folder / INDEX, tile) or _by_day(folder / INDEX, "")
     if lacking := [image.path.name for image in found if image.day not in index]:
         more = ", ..." if len(lacking) > 3 else ""
-        raise InputError(
-            f"{folder / INDEX}: has no file of the date of {', '.join(lacking[:3])}{more}; add it"
-        )
+        raise InputError(f"{folder / INDEX}: has no file of the date of {', '.join(lacking[:3])}{more}; add it")
     found = [replace(image, index=index[image.day]) for image in found]
     return found
 
