@@ -16,10 +16,10 @@ def compose(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the twelve files.")],
     season_start: Annotated[int, typer.Option(metavar="YEAR", help="Year of month A, September.", min=2015, max=2100)] = 2017,
-    tile: Annotated[str, typer.Option(metavar="NAME", help="Tile whose files are taken, such as 33UVP; default: all.")] = "",
+    granule: Annotated[str, typer.Option("--tile", metavar="NAME", help="Tile whose files are taken, such as 33UVP; default: all.")] = "",
 ) -> None:
     """Make the monthly composites of an agronomic year from prepared images."""
     from imperv.tasks.composites.folder import compose_folder
 
-    for month, path in compose_folder(input_dir, season_start, tile, output).items():
+    for month, path in compose_folder(input_dir, season_start, granule, output).items():
         out.print(f"{month}  {path or 'no image'}")
