@@ -28,6 +28,7 @@ from imperv.flows.cli.models import model_app
 from imperv.flows.cli.package import package
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
+from imperv.flows.cli.patches.commands import patches_app
 from imperv.flows.cli.portal import portal
 from imperv.flows.cli.simulate import simulate
 from imperv.flows.cli.status import status
@@ -62,6 +63,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
+app.add_typer(patches_app, name="patches")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)
 
