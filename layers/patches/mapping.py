@@ -51,7 +51,7 @@ def map_strips(
     for number, top in enumerate(tops):
         bottom = min(top + window, height)
         pixels = read(top, bottom, 0, width)
-        known: np.ndarray = np.isfinite(pixels).all(-1)
+        known = np.asarray(np.isfinite(pixels).all(-1))
         pixels = np.where(known[..., None], pixels, fill.astype("f4"))
         for k in range(0, len(lefts), batch):
             group = lefts[k : k + batch]
