@@ -20,7 +20,7 @@ ENDS = ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out"
 STAGES = len(ENDS)
 """Stages of the whole ResNet-50."""
 
-FILTERS = (32, 32, 64, 128, 256)
+FILTERS = (16, 32, 64, 128, 256)
 """Filters of the decoder at 1, 1/2 ... 1/16 of the pixels; our choice."""
 
 MOMENTUM = 0.9
