@@ -27,7 +27,7 @@ from imperv.layers.network.baselines import RANDOM_FOREST, fit_class_baseline
 from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.patches.ground import split
 from imperv.layers.patches.labels import Classes
-from imperv.layers.patches.network import load, save
+from imperv.layers.patches.network import build_features, load, save, start_from, with_head
 from imperv.layers.patches.pretraining import MARGIN, PretrainingParameters, pretrain
 from imperv.layers.patches.sampling import normalise, pixels_of
 from imperv.layers.patches.training import TrainingParameters, train
@@ -50,8 +50,8 @@ CODES = (1, 2, 3, 6, 7, 9, 10)
 """CLC+ Backbone: sealed, needle-leaved, broadleaved, permanent herbaceous, periodically herbaceous, sparse, water."""
 PATCH, CELL, HELD = 64, 16, 0.33
 """Edges of a patch and of a labelled cell, pixels; share of the ground held out."""
-FRACTIONS, SEEDS = (0.01, 0.05, 0.2, 1.0), (1, 2, 3)
-STAGES, BATCH, STEPS, RATE = 3, 8, 100, 1e-3
+FRACTIONS, SEEDS = (0.01, 0.05, 0.2, 1.0), (1, 2)
+STAGES, BATCH, STEPS, RATE = 3, 8, 60, 1e-3
 """Of every network: the whole ResNet-50 would take about three times as long."""
 PRETRAINING = 300
 """Steps of eight pairs."""
@@ -250,7 +250,11 @@ def _network(
         data_aug=True, batch=BATCH, epochs=min(99, max(1, round(STEPS / steps))), learning_rate=RATE, patience=99, stages=STAGES,
         seed=seed,
     )  # fmt: skip
-    network, _ = train(images, labels, 0, classes, learning, judging, normalisation, parameters, donor)
+    features = build_features(len(normalisation.names), STAGES, seed)
+    if donor is not None:
+        start_from(features, donor)
+    network = with_head(features, classes.outputs, seed)
+    train(network, images, labels, 0, classes, learning, judging, normalisation, parameters)
 
     def predict(pixels: np.ndarray) -> np.ndarray:
         x = np.stack([normalisation.apply(pixels_of(part, 0)) for part in pixels])

@@ -12,7 +12,7 @@ from imperv.layers.network.fitting import fit
 from imperv.layers.network.heads import ClassHead
 from imperv.layers.network.unet import Normalisation
 from imperv.layers.patches.labels import Classes
-from imperv.layers.patches.network import STAGES, build_features, start_from, with_head
+from imperv.layers.patches.network import STAGES
 from imperv.layers.patches.sampling import PatchSampler
 from imperv.layers.statistics.classes import class_counts, class_scores
 from imperv.layers.statistics.scores import estimates
@@ -77,15 +77,17 @@ def weighted_head(counts: np.ndarray, parameters: TrainingParameters) -> ClassHe
 
 
 def train(
-    images: Any, labels: Any, nodata: float, classes: Classes, learning: Sequence[int], judging: Sequence[int],
-    normalisation: Normalisation, parameters: TrainingParameters, donor: Any = None,
+    network: Any, images: Any, labels: Any, nodata: float, classes: Classes, learning: Sequence[int], judging: Sequence[int],
+    normalisation: Normalisation, parameters: TrainingParameters,
     report: Callable[[int, float, float], None] = lambda *_: None,
     state: Mapping[str, Any] | None = None, keep: Callable[[Mapping[str, Any]], None] | None = None,
-) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """Train a network on the patches `learning`; it is left with the weights of the epoch that does best on `judging`.
 
     Parameters
     ----------
+    network : Keras model
+        Standardised bands (batch, y, x, band) -> probabilities (batch, y, x, output), such as `network.with_head`.
     images, labels : arrays
         Patches (patch, band, y, x), and their annotations (patch, y, x) uint8; edges are multiples of 2 to the stages.
     nodata : float
@@ -98,28 +100,22 @@ def train(
         Of the bands; that of the pretraining where there is a donor.
     parameters : TrainingParameters
         How.
-    donor : Keras model, optional
-        Pretrained network without a head.
     report, state, keep
         As of `fitting.fit`.
 
     Returns
     -------
-    The Keras network, standardised bands -> probabilities, and its history: losses, best epoch, steps, class weights, and scores
-    of the judging ground with 95 % intervals of a bootstrap over patches.
+    History: losses, best epoch, steps, class weights, and scores of the judging ground with 95 % intervals of a bootstrap over
+    patches.
 
     Raises
     ------
-    ValueError
-        If the donor does not fit; DivergenceError if a loss is not finite.
+    DivergenceError
+        If a loss is not finite.
     """
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    features = build_features(len(normalisation.names), parameters.stages, parameters.seed)
-    if donor is not None:
-        start_from(features, donor)
-    network = with_head(features, classes.outputs, parameters.seed)
     sampler = PatchSampler(images, labels, learning, nodata, classes, parameters.seed, parameters.data_aug)
     counts = np.zeros(classes.outputs)
     for k in learning:
@@ -135,7 +131,7 @@ def train(
     )
     answers = _answers(network, normalisation, checks[0], parameters.batch)
     history |= {"steps": steps, "weights": list(head.weights), "scores": scores_of(answers, *checks[1:], classes.outputs)}
-    return network, history
+    return history
 
 
 def _stacked(sampler: PatchSampler, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

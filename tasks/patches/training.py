@@ -73,7 +73,7 @@ def train_patches(
         )
     start = read_record(pretrained, PRETRAINED, "pretrain") if pretrained is not None else None
     if start is not None:
-        parameters = _fitting(patches, parameters, pretrained, start)
+        _require_fit(patches, parameters, pretrained, start)
     key = digest_of({
         "form": MODEL, "patches": patches.record["key"], "parameters": parameters.model_dump(mode="json"),
         "classes": [classes.codes, classes.background], "pretrained": start and start["files"],
@@ -83,10 +83,12 @@ def train_patches(
         return record, False
     learning, judging = _parts(patches, classes, parameters)
     configure_threads(cores())
-    donor, checkpoint = None, Checkpoint(path, key)
+    checkpoint = Checkpoint(path, key)
     try:
+        features = network.build_features(len(patches.bands), parameters.stages, parameters.seed)
         if start is not None:
-            normalisation, donor = Normalisation.from_json(start["normalisation"]), network.load(str(pretrained))
+            normalisation = Normalisation.from_json(start["normalisation"])
+            network.start_from(features, network.load(str(pretrained)))
         else:
             normalisation = normalise(patches.images, learning, patches.nodata, patches.bands)
 
@@ -95,8 +97,9 @@ def train_patches(
             line(f"epoch {epoch + 1} of {parameters.epochs}: loss {loss:.4f}, on held-out ground {check:.4f}")
 
         tell("epochs", 0, parameters.epochs)
-        trained, history = train(
-            patches.images, patches.labels, patches.nodata, classes, learning, judging, normalisation, parameters, donor,
+        trained = network.with_head(features, classes.outputs, parameters.seed)
+        history = train(
+            trained, patches.images, patches.labels, patches.nodata, classes, learning, judging, normalisation, parameters,
             report, checkpoint.read(), checkpoint.keep,
         )  # fmt: skip
     except DivergenceError as error:
@@ -124,8 +127,8 @@ def train_patches(
     return record, True
 
 
-def _fitting(patches: PatchSet, parameters: TrainingParameters, path: Path | None, start: dict[str, Any]) -> TrainingParameters:
-    """The parameters with the stages of the pretrained network; InputError where its bands are others."""
+def _require_fit(patches: PatchSet, parameters: TrainingParameters, path: Path | None, start: dict[str, Any]) -> None:
+    """InputError for a pretrained network of other bands or stages."""
     if tuple(start["bands"]) != patches.bands:
         raise InputError(
             f"--pretrained: {path}: was pretrained on bands {', '.join(start['bands'])}, the patches have "
@@ -134,7 +137,6 @@ def _fitting(patches: PatchSet, parameters: TrainingParameters, path: Path | Non
     stages = int(start["parameters"]["stages"])
     if stages != parameters.stages:
         raise InputError(f"--pretrained: {path}: has {stages} stages, --stages is {parameters.stages}; give --stages {stages}")
-    return parameters
 
 
 def _parts(patches: PatchSet, classes: Classes, parameters: TrainingParameters) -> tuple[list[int], list[int]]:

@@ -25,7 +25,9 @@ def test_one_class_alone_is_learnt_against_all_other_ground():
     assert classes.numbers(np.array([[0, 3, 9]], "u1")).tolist() == [[0, 1, 0]]
 
 
-@pytest.mark.parametrize(("codes", "background"), [([], False), ([0, 1], False), ([256], False), ([255], False), ([1, 255], True)])
+@pytest.mark.parametrize(
+    ("codes", "background"), [([], False), ([0, 1], False), ([256], False), ([255], False), ([1, 255], True)]
+)
 def test_codes_that_cannot_be_learnt_are_refused(codes, background):
     with pytest.raises(ValueError, match="class"):
         Classes.of(codes, background)

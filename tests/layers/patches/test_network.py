@@ -46,14 +46,6 @@ def test_files_answer_as_the_model_does(whole, image, tmp_path):
     network.save(whole, str(tmp_path / "m.keras"))
     read = network.load(str(tmp_path / "m.keras"))
     np.testing.assert_allclose(network.predictor(read)(image), expected, atol=1e-6)
-    pytest.importorskip("tf2onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    network.export_onnx(whole, str(tmp_path / "m.onnx"))
-    session = runtime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
-    assert len(session.get_inputs()) == 1
-    for part in (image, image[:1, :32]):  # any number and size
-        answer = session.run(None, {session.get_inputs()[0].name: part})[0]
-        np.testing.assert_allclose(answer, np.asarray(whole(part, training=False)), atol=1e-4)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
@@ -68,7 +60,19 @@ def test_a_pretrained_network_gives_its_weights(features):
     network.start_from(other, features)
     for a, b in zip(other.get_weights(), features.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    network.start_from(network.build_features(len(NAMES), STAGES, 3), other)
+    with pytest.raises(ValueError, match="another form"):
+        network.start_from(other, small())
+
+
+def small():
+    """A network with statistics of batches, as the real one has, that is quick to trace."""
+    import keras
+    from keras import layers as kl
+
+    keras.utils.set_random_seed(1)
+    inputs = kl.Input((None, None, 3))
+    x = kl.ReLU()(kl.BatchNormalization(momentum=0.9)(kl.Conv2D(8, 3, padding="same")(inputs)))
+    return keras.Model(inputs, x)
 
 
 def patches() -> tuple[np.ndarray, np.ndarray]:
@@ -120,18 +124,20 @@ def test_classes_weigh_by_the_root_of_their_frequency():
 
 def test_a_training_that_was_cut_off_ends_with_the_same_weights():
     images, labels = patches()
-    parameters = TrainingParameters(epochs=3, batch=2, stages=STAGES, learning_rate=3e-3, data_aug=True)
+    parameters = TrainingParameters(epochs=3, batch=2, learning_rate=3e-2, data_aug=True)
     normalisation = normalise(images, range(6), 0, NAMES)
     kept: list = []
 
     def run(state=None, keep=None):
-        return train(
-            images, labels, 0, Classes.of([1, 2]), [0, 1, 2, 3], [4, 5], normalisation, parameters, state=state, keep=keep
-        )  # fmt: skip
+        net = network.with_head(small(), 2, 1)
+        found = train(net, images, labels, 0, Classes.of([1, 2]), [0, 1, 2, 3], [4, 5], normalisation, parameters,
+                      state=state, keep=keep)  # fmt: skip
+        return net.get_weights(), found
 
     first, history = run(keep=lambda state: kept.append(deepcopy(state)))  # its lists grow
     second, again = run(state=kept[0])
     assert len(kept) == 2 and again["loss"] == history["loss"]
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+    for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
     assert history["loss"][-1] < history["loss"][0]
+    assert history["scores"]["oa"]["value"] > 0.9
