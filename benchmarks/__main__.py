@@ -1,6 +1,6 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
-Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, only
+Sections: kernels, preprocessing, prediction, sharpening; these by default, about ten minutes on two cores; accuracy, which trains models for hours, and patches, an hour, only
 when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -34,17 +34,21 @@ SECTIONS = {
 """Title of each module whose ``rows(folder)`` are measured."""
 
 
+TRAININGS = {"accuracy": "accuracy_lines", "patches": "patches_lines"}
+"""Function of each module that trains models and gives lines of Markdown; run when named."""
+
+
 def main(sections: Sequence[str]) -> None:
     """Run the sections and write what they found."""
-    if unknown := set(sections) - {*SECTIONS, "accuracy"}:
-        sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}, accuracy")
+    if unknown := set(sections) - {*SECTIONS, *TRAININGS}:
+        sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: there are {', '.join([*SECTIONS, *TRAININGS])}")
     RESULTS.mkdir(exist_ok=True)
     texts, rows = [], []
     with tempfile.TemporaryDirectory(prefix="imperv-bench-") as folder:
         for name in sections or SECTIONS:
             module = import_module(f"benchmarks.{name}")
-            if name == "accuracy":
-                texts.append("\n".join(module.accuracy_lines(RESULTS / name)))
+            if name in TRAININGS:
+                texts.append("\n".join(getattr(module, TRAININGS[name])(RESULTS / name)))
             else:
                 found = module.rows(Path(folder))
                 texts.append(f"## {SECTIONS[name]}\n\n{_table(found)}")

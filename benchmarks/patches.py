@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.warp import Resampling, reproject
 from scipy import ndimage as ndi
 
+from benchmarks.patches_density import density_lines
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.layers.network.baselines import RANDOM_FOREST, fit_class_baseline
 from imperv.layers.network.unet import Normalisation, configure_threads
@@ -72,8 +73,7 @@ def patches_lines(folder: Path) -> list[str]:
     dates = _dates(folder)
     dated, _ = extract(dates, folder / "dates", PATCH + MARGIN)
     plain, _ = extract(dates, folder / "plain", PATCH)
-    found = _results(folder, plain, dated)
-    return _table(found)
+    return [*_table(_results(folder, plain, dated)), *density_lines(folder)]
 
 
 def _dates(folder: Path) -> list[Image]:
@@ -152,8 +152,7 @@ def _results(folder: Path, plain: PatchSet, dated: PatchSet) -> dict[str, Any]:
     sums = np.stack([np.bincount(part.ravel(), minlength=256)[list(CODES)] for part in labels])
     learning, held = split(grounds, sums, HELD, 1)
     _say(f"{len(images)} patches, {len(learning)} to learn from, {len(held)} held out; pixels {sums.sum(0).tolist()}")
-    used = [k for k, g in enumerate(dated.grounds) if _inside(g, [grounds[i] for i in learning], grounds[0].edge)]
-    donor, normalisation = _pretrained(folder, dated, used, found)
+    donor, normalisation = _pretrained(folder, dated, [grounds[k] for k in held], found)
     tests = {DATE: (images[held], labels[held]), OTHER: _matched(others, other_grounds, labels[held], [grounds[k] for k in held])}
 
     def add(key: str, seconds: float, predict: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -201,18 +200,21 @@ def _matched(images: np.ndarray, grounds: list[Any], labels: np.ndarray, wanted:
     return images[[a for a, _ in pairs]], labels[[b for _, b in pairs]]
 
 
-def _inside(ground: Any, learning: list[Any], edge: float) -> bool:
-    """Whether a patch of the pretraining lies on ground to learn from alone."""
-    left, bottom, right, top = ground.bounds
-    cells = {(g.bounds[0], g.bounds[1]) for g in learning}
-    x0, y0 = learning[0].bounds[:2]
-    columns = range(int((left - x0) // edge), int(-(-(right - x0) // edge)))
-    rows = range(int((bottom - y0) // edge), int(-(-(top - y0) // edge)))
-    return all((x0 + c * edge, y0 + r * edge) in cells for c in columns for r in rows)
+def _hidden(dated: PatchSet, held: list[Any]) -> np.ndarray:
+    """Patches of the pretraining with no data on held-out ground."""
+    images = np.asarray(dated.images[:])
+    for image, ground in zip(images, dated.grounds, strict=True):
+        left, _, _, top = ground.bounds
+        for other in held:
+            columns = [round((x - left) / 10) for x in (other.bounds[0], other.bounds[2])]
+            rows = [round((top - y) / 10) for y in (other.bounds[3], other.bounds[1])]
+            if columns[1] > 0 and rows[1] > 0:
+                image[:, max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]] = 0
+    return images
 
 
-def _pretrained(folder: Path, dated: PatchSet, used: list[int], found: dict[str, Any]) -> tuple[Any, Normalisation]:
-    images = np.stack([np.asarray(dated.images[k]) for k in used])
+def _pretrained(folder: Path, dated: PatchSet, held: list[Any], found: dict[str, Any]) -> tuple[Any, Normalisation]:
+    images = _hidden(dated, held)
     normalisation = normalise(images, range(len(images)), 0, QUANTILE_BANDS)
     path = folder / "pretrained.keras"
     if path.exists():
@@ -220,7 +222,7 @@ def _pretrained(folder: Path, dated: PatchSet, used: list[int], found: dict[str,
     start = time.process_time()
     parameters = PretrainingParameters(steps=PRETRAINING, stages=STAGES)
     network, history = pretrain(
-        images, [dated.grounds[k] for k in used], 0, normalisation, parameters,
+        images, dated.grounds, 0, normalisation, parameters,
         lambda step, loss: _say(f"pretraining, step {step + 1}: {loss:.1f}") if step % 50 == 49 else None,
     )  # fmt: skip
     found["seconds"]["pretraining"] = time.process_time() - start

@@ -73,6 +73,17 @@ def barlow_twins(first: Any, second: Any) -> Any:
     return tf.reduce_sum(tf.square(1 - same)) + REDUNDANCY * others
 
 
+def within(values: Any, places: Any) -> Any:
+    """Projections (pixel, number) less their mean in each place, (pixel,) from 0: what parts pixels of one place.
+
+    Without it the easiest thing that dates agree on is which place they show, and few places are seen.
+    """
+    import tensorflow as tf
+
+    mean = tf.math.unsorted_segment_mean(values, places, tf.reduce_max(places) + 1)
+    return values - tf.gather(mean, places)
+
+
 def pairs_of(grounds: Sequence[Any]) -> list[list[int]]:
     """Patches that show the same ground, for each ground with at least two of them."""
     found: dict[Any, list[int]] = {}
@@ -156,8 +167,10 @@ def learn_features(
         with tf.GradientTape() as tape:
             both = features(tf.concat([a, b], 0), training=True)
             first, second = tf.split(both, 2)
+            places = here[:, 0]
             loss = barlow_twins(
-                projector(tf.gather_nd(first, here), training=True), projector(tf.gather_nd(second, there), training=True)
+                within(projector(tf.gather_nd(first, here), training=True), places),
+                within(projector(tf.gather_nd(second, there), training=True), places),
             )
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
