@@ -34,6 +34,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def start_tensorflow() -> None:
+    """Import TensorFlow with the threads of the process.
+
+    Of what it logs for its makers nothing is shown, errors neither: without AVX-512 each training would begin with one about
+    whole numbers that oneDNN lacks. What fails is raised all the same.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    configure_threads(cores())
+
+
 def record_path(path: Path) -> Path:
     """Record of a model file."""
     return path.with_suffix(".json")
@@ -138,7 +148,6 @@ class PatchModel:
 def load_model(path: Path) -> PatchModel:
     """Read a Keras or ONNX model of `imperv patches train`; InputError with the reason if that cannot be."""
     record = read_record(path, MODEL, "train")
-    configure_threads(cores())
     predict = _onnx(path) if path.suffix.lower() == ".onnx" else _keras(path)
     classes = Classes(tuple(record["classes"]["codes"]), bool(record["classes"]["background"]))
     normalisation = Normalisation.from_json(record["normalisation"])
@@ -147,6 +156,7 @@ def load_model(path: Path) -> PatchModel:
 
 
 def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    start_tensorflow()
     try:
         model = network.load(str(path))
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.network.fitting import DivergenceError
-from imperv.layers.network.unet import Normalisation, configure_threads
+from imperv.layers.network.unet import Normalisation
 from imperv.layers.patches import network, pretraining
 from imperv.layers.patches.ground import split
 from imperv.layers.patches.labels import SEN12MS_NAMES, Classes
@@ -25,10 +25,10 @@ from imperv.tasks.patches.models import (
     PRETRAINED,
     Checkpoint,
     checked_output,
-    cores,
     is_there,
     read_record,
     require_onnx,
+    start_tensorflow,
     write_model,
 )
 from imperv.tasks.store.records import digest_of
@@ -82,7 +82,7 @@ def train_patches(
     if (record := is_there(path, key, endings)) is not None:
         return record, False
     learning, judging = _parts(patches, classes, parameters)
-    configure_threads(cores())
+    start_tensorflow()
     checkpoint = Checkpoint(path, key)
     try:
         features = network.build_features(len(patches.bands), parameters.stages, parameters.seed)
@@ -176,7 +176,7 @@ def pretrain_patches(
     if (record := is_there(path, key, (".keras",))) is not None:
         return record, False
     cut, _ = extract(dates, work, size + MARGIN, tell=tell)
-    configure_threads(cores())
+    start_tensorflow()
     checkpoint = Checkpoint(path, key)
 
     def report(step: int, loss: float) -> None:
