@@ -51,7 +51,7 @@ CODES = (1, 2, 3, 6, 7, 9, 10)
 """CLC+ Backbone: sealed, needle-leaved, broadleaved, permanent herbaceous, periodically herbaceous, sparse, water."""
 PATCH, CELL, HELD = 64, 16, 0.33
 """Edges of a patch and of a labelled cell, pixels; share of the ground held out."""
-FRACTIONS, SEEDS = (0.01, 0.05, 0.2, 1.0), (1, 2)
+FRACTIONS, SEEDS = (0.01, 0.05, 0.2, 1.0), (1,)
 STAGES, BATCH, STEPS, RATE = 3, 8, 60, 1e-3
 """Of every network: the whole ResNet-50 would take about three times as long."""
 PRETRAINING = 300
