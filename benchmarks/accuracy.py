@@ -67,6 +67,12 @@ def accuracy_lines(folder: Path, seeds: tuple[int, ...] = SEEDS) -> list[str]:
     return lines
 
 
+def kit_job(place: Path, seed: int) -> Job:
+    """A city kit with features of both years in its store."""
+    place.mkdir(parents=True, exist_ok=True)
+    return _ready(_kit(place, seed))
+
+
 def _kit(place: Path, seed: int) -> Path:
     """Production file of a city kit, in the tile that holds most of it."""
     import rasterio

@@ -29,6 +29,7 @@ from imperv.flows.cli.models import model_app
 from imperv.flows.cli.package import package
 from imperv.flows.cli.parts.groups import Grouped
 from imperv.flows.cli.parts.names import Targets, TileName, job_of, tiles_argument
+from imperv.flows.cli.patches.commands import patches_app
 from imperv.flows.cli.portal import portal
 from imperv.flows.cli.sentinel2 import s2_app
 from imperv.flows.cli.simulate import simulate
@@ -66,6 +67,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(landcover_app, name="landcover")
 app.add_typer(crops_app, name="crops")
 app.add_typer(s2_app, name="s2")
+app.add_typer(patches_app, name="patches")
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)
 

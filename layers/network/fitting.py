@@ -8,14 +8,13 @@ inside the functions that need it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from imperv.layers.features import unsteadiness
 from imperv.layers.network.heads import FractionHead, Head
 from imperv.layers.network.optimizer import make_optimizer
-from imperv.layers.network.sampling import CropSampler
 from imperv.layers.network.unet import NetworkParameters, Normalisation
 
 WARMUP = 0.1
@@ -45,6 +44,56 @@ def last(losses: Sequence[float]) -> int:
     return len(losses) - 1
 
 
+class Sampler(Protocol):
+    """Where the crops of a training come from."""
+
+    @property
+    def size(self) -> int:
+        """Edge of a crop, pixels."""
+
+    def restart(self, epoch: int) -> None:
+        """Go on with the crops of an epoch, whatever was drawn before."""
+
+    def draw(self, count: int) -> Batch:
+        """So many crops, features as stored."""
+
+
+class Schedule(Protocol):
+    """How long a network is trained, and how fast; the fields of `NetworkParameters`."""
+
+    @property
+    def batch(self) -> int:
+        """Crops in a training step."""
+
+    @property
+    def epochs(self) -> int:
+        """Most epochs; validation follows each."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest learning rate."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Share of the weights that a step takes away, times the learning rate."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better validation loss after which the training ends."""
+
+    @property
+    def jitter(self) -> float:
+        """Random shift of each feature of a crop, in standard deviations."""
+
+    @property
+    def averaging(self) -> float:
+        """Share of the running average of the weights that a step keeps."""
+
+
+MakeOptimizer = Callable[[Any, float, str], Any]
+"""An optimizer of a rate or schedule, the weight decay, and the name of the last layer."""
+
+
 class DivergenceError(ValueError):
     """The loss is no longer a number, or the network ends worse than a constant."""
 
@@ -60,10 +109,10 @@ def policy_of(parameters: NetworkParameters) -> str:
 
 def fit(
     member: Any,
-    sampler: CropSampler,
+    sampler: Sampler,
     checks: Batch,
     normalisation: Normalisation,
-    parameters: NetworkParameters,
+    parameters: Schedule,
     steps: int,
     seed: int,
     report: Callable[[int, float, float], None] = lambda *_: None,
@@ -71,6 +120,7 @@ def fit(
     keep: Callable[[State], None] | None = None,
     head: Head | None = None,
     choice: Choice = least,
+    optimizer: MakeOptimizer = make_optimizer,
 ) -> dict[str, Any]:
     """Train one network in place, leaving the averaged weights of the epoch of its `choice`.
 
@@ -82,9 +132,9 @@ def fit(
     import tensorflow as tf
 
     depth, head = checks[0].shape[-1], head or FractionHead()
-    learn, average, optimizer = _learner(member, parameters, steps, checks[0].shape[1], depth, head)
+    learn, average, stepper = _learner(member, parameters, steps, checks[0].shape[1], depth, head, optimizer)
     judge = _judge(member, head, checks[0].shape[1], depth)
-    moving = [*member.variables, *optimizer.variables, *average]
+    moving = [*member.variables, *stepper.variables, *average]
     losses, validation, first, best = [], [], 0, member.get_weights()
     if state is not None:
         for k, variable in enumerate(moving):
@@ -117,7 +167,7 @@ def fit(
 
 
 def _learner(
-    member: Any, parameters: NetworkParameters, steps: int, size: int, depth: int, head: Head
+    member: Any, parameters: Schedule, steps: int, size: int, depth: int, head: Head, make: MakeOptimizer
 ) -> tuple[Callable[..., Any], list[Any], Any]:
     """One training step as a graph, the running average of the weights, and the optimizer."""
     import keras
@@ -128,7 +178,7 @@ def _learner(
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, total - rise), warmup_target=parameters.learning_rate, warmup_steps=rise
     )
-    optimizer: Any = make_optimizer(rate, parameters.weight_decay, member.layers[-1].name)
+    optimizer: Any = make(rate, parameters.weight_decay, member.layers[-1].name)
     scaled = any(layer.compute_dtype == "float16" for layer in member.layers)
     if scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -167,9 +217,7 @@ def _signature(size: int, depth: int) -> list[Any]:
     return [tf.TensorSpec((None, size, size, depth), tf.float32), planes, planes]
 
 
-def _batches(
-    sampler: CropSampler, normalisation: Normalisation, parameters: NetworkParameters, steps: int, seed: int, epoch: int
-) -> Any:
+def _batches(sampler: Sampler, normalisation: Normalisation, parameters: Schedule, steps: int, seed: int, epoch: int) -> Any:
     """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
 
     Repeatable trainings draw nothing ahead: TensorFlow does not allow it. A set from a generator would make the process give

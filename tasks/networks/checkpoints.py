@@ -26,6 +26,14 @@ def checkpoint_path(job: Job, symbol: str) -> str:
 
 def save_checkpoint(job: Job, symbol: str, key: str, state: Mapping[str, Any]) -> None:
     """Keep the state of a training at once or not at all; `key` identifies it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / NAME
+        write_state(file, key, state)
+        job.store.put_file(file, checkpoint_path(job, symbol))
+
+
+def write_state(file: Path, key: str, state: Mapping[str, Any]) -> None:
+    """Write the state of a training to a file, not at once: a draft is for the caller to rename."""
     arrays: dict[str, np.ndarray] = {}
     finished = []
     for k, (weights, record) in enumerate(state["finished"]):
@@ -34,10 +42,8 @@ def save_checkpoint(job: Job, symbol: str, key: str, state: Mapping[str, Any]) -
     values = {name: v for name, v in state["member"].items() if not isinstance(v, np.ndarray)}
     arrays |= {f"member_{name}": v for name, v in state["member"].items() if isinstance(v, np.ndarray)}
     text = json.dumps({"key": key, "finished": finished, "values": values})
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / NAME
-        np.savez(file, json=np.array(text), **arrays)  # type: ignore[arg-type]
-        job.store.put_file(file, checkpoint_path(job, symbol))
+    with file.open("wb") as out:  # NumPy would add an ending to a name
+        np.savez(out, json=np.array(text), **arrays)  # type: ignore[arg-type]
 
 
 def load_checkpoint(job: Job, symbol: str, key: str) -> dict[str, Any] | None:
@@ -46,17 +52,25 @@ def load_checkpoint(job: Job, symbol: str, key: str) -> dict[str, Any] | None:
         file = Path(folder) / NAME
         try:
             job.store.fs.get_file(job.store.full(checkpoint_path(job, symbol)), str(file))
-            with np.load(file, allow_pickle=False) as data:
-                saved = json.loads(str(data["json"]))
-                if saved["key"] != key:
-                    return None
-                finished = [
-                    ([data[f"weights_{k}_{n}"] for n in range(entry["count"])], entry["record"])
-                    for k, entry in enumerate(saved["finished"])
-                ]
-                arrays = {name.removeprefix("member_"): data[name] for name in data.files if name.startswith("member_")}
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except FileNotFoundError:
             return None
+        return read_state(file, key)
+
+
+def read_state(file: Path, key: str) -> dict[str, Any] | None:
+    """State in a file of `write_state`; None where there is none, or it is damaged or of another training."""
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            saved = json.loads(str(data["json"]))
+            if saved["key"] != key:
+                return None
+            finished = [
+                ([data[f"weights_{k}_{n}"] for n in range(entry["count"])], entry["record"])
+                for k, entry in enumerate(saved["finished"])
+            ]
+            arrays = {name.removeprefix("member_"): data[name] for name in data.files if name.startswith("member_")}
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
     return {"finished": finished, "member": {**arrays, **saved["values"]}}
 
 

@@ -16,7 +16,7 @@ def compose(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the twelve files.")],
     season_start: Annotated[int, typer.Option(metavar="YEAR", help="Year of month A, September.", min=2015, max=2100)] = 2017,
-    granule: Annotated[str, typer.Option("--tile", metavar="NAME", help="Tile whose files are taken, such as 33UVP; default: all.")] = "",
+    granule: Annotated[str, typer.Option("--tile", metavar="NAME", help="Tile, such as 33UVP; default: all files.")] = "",
 ) -> None:
     """Make the monthly composites of an agronomic year from prepared images."""
     from imperv.tasks.composites.folder import compose_folder

@@ -14,7 +14,7 @@ GROUPS = {
     "Productions": ("simulate", "europe", "status", "update", "worker", "automations"),
     "Quality": ("report", "verify", "validate", "evaluate", "compare"),
     "Maps": ("landcover", "package"),
-    "Time series": ("s2", "crops"),
+    "Time series": ("s2", "crops", "patches"),
     "Layers and models": ("graph", "model"),
 }
 """Commands of `imperv` by group."""
