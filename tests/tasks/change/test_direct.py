@@ -174,7 +174,7 @@ def test_a_date_is_a_path_or_a_path_with_a_day():
         ("--projection: EPSG:1 is no reference system", {"projection": "EPSG:1"}),
         ("--format: JPEG is none of", {"form": "JPEG"}),
         ("--threshold quiet needs dates", {"threshold": "quiet"}),
-        ("is no WKT", {"area": "POLYGON((11 46, 12 46"}),
+        ("is no well-known text", {"area": "POLYGON((11 46, 12 46"}),
         ("are no degrees", {"area": "POLYGON((677760 5153040, 677860 5153040, 677860 5153140, 677760 5153040))"}),
         ("lies outside of its 6 scenes", {"area": "POLYGON((13 50, 13.1 50, 13.1 50.1, 13 50))"}),
     ],
