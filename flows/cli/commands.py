@@ -62,12 +62,9 @@ app = typer.Typer(
     cls=Grouped, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-app.add_typer(config_app, name="config")
-app.add_typer(model_app, name="model")
-app.add_typer(landcover_app, name="landcover")
-app.add_typer(crops_app, name="crops")
-app.add_typer(s2_app, name="s2")
-app.add_typer(patches_app, name="patches")
+APPS = {"config": config_app, "model": model_app, "landcover": landcover_app, "crops": crops_app, "s2": s2_app}
+for title, commands in {**APPS, "patches": patches_app}.items():
+    app.add_typer(commands, name=title)
 for command in (compare, europe, evaluate, init, logs, package, portal, sharpen, simulate, status, validate, verify):
     app.command()(command)
 
