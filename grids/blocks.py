@@ -41,6 +41,12 @@ class Block:
         """The pixels of a grid `factor` times coarser that hold it."""
         return Block(self.y0 // factor, self.x0 // factor, -(-self.y1 // factor), -(-self.x1 // factor))
 
+    def pieces(self, edge: int) -> Iterator[Block]:
+        """Parts of it, row by row, of `edge` pixels each way."""
+        for y in range(self.y0, self.y1, edge):
+            for x in range(self.x0, self.x1, edge):
+                yield Block(y, x, min(y + edge, self.y1), min(x + edge, self.x1))
+
     def geobox(self, grid: GeoBox) -> GeoBox:
         """Pixel grid of the block; it may lie partly outside of `grid` when it was padded."""
         return grid.translate_pix(self.x0, self.y0).crop((self.y1 - self.y0, self.x1 - self.x0))

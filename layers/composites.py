@@ -10,6 +10,9 @@ from imperv.layers.kernels.lanes import widened
 from imperv.layers.kernels.ranks import select_ranks
 from imperv.layers.scl import scl_weights
 
+MONTHS = tuple("ABCDEFGHIJKL")
+"""Months of a season in order of time; the first is September where it is an agronomic year."""
+
 METRICS = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "max": 1.0}
 """Name and quantile of each spectral-temporal metric."""
 

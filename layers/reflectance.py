@@ -6,6 +6,8 @@ the catalogue's matter and not decided here.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 REFLECTANCE_10M = ("B02", "B03", "B04", "B08")
@@ -29,6 +31,14 @@ SPECTRAL: dict[str, tuple[str, float, float]] = {
 }  # fmt: skip
 """STAC's common name, centre and full width at half maximum in micrometres of each band, Sentinel-2A; of the other satellites
 they differ by up to 17 nm (ESA, Sentinel-2 Spectral Response Functions, COPE-GSEG-EOPG-TN-15-0007, 3.0)."""
+
+
+def band_name(text: str) -> str:
+    """Name of a band of Sentinel-2 however it is written, such as ``B04`` of ``b4``; empty for other texts."""
+    found = re.fullmatch(r"[bB]?0*(\d{1,2}|8[aA])", text.strip())
+    name = f"B{found[1].upper().zfill(2)}" if found else ""
+    return name if name in SPECTRAL else ""
+
 
 NO_DATA = 0
 """Digital number of a pixel without data in every Level-2A band (Sentinel-2 Products Specification Document)."""

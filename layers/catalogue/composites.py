@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from imperv.layers.catalogue.node import Delivery, Layer, Variable
-from imperv.layers.composites import METRICS
+from imperv.layers.composites import METRICS, MONTHS
 from imperv.layers.features import QUANTILE_BANDS
-
-MONTHS = tuple("ABCDEFGHIJKL")
-"""Months of the span in order of time; the first is September where the span is an agronomic year."""
 
 MONTHLY = tuple(f"CO_{month}" for month in MONTHS)
 """Layers of the months."""

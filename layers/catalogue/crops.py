@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from imperv.layers.catalogue.node import Delivery, Layer, Variable
+from imperv.layers.composites import MONTHS
 from imperv.layers.crops.classes import TIMESEN2CROP, palette_of
 from imperv.layers.palette import CONFIDENCE, OUTSIDE
 
-MONTHLY = tuple(f"CO_{month}" for month in "ABCDEFGHIJKL")
+MONTHLY = tuple(f"CO_{month}" for month in MONTHS)
 """Layers of the product composites that are read: medians of twelve months, in order."""
 
 CROPS = palette_of(TIMESEN2CROP)

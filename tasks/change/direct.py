@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from pyproj import CRS
 from shapely import box
 from shapely.ops import unary_union
 
@@ -31,7 +30,7 @@ from imperv.tasks.change.quiet import Calibration, Read, calibrate, close_looks,
 from imperv.tasks.change.request import Request, Source, Tell, checked, engine_of
 from imperv.tasks.delivery.drafts import require_room
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.native.area import Area, area_of
+from imperv.tasks.native.area import Area, area_of, units_of_metre
 from imperv.tasks.native.finding import find_scenes
 from imperv.tasks.native.looks import Look, looks_of, zone_of
 from imperv.tasks.native.pixels import place_of
@@ -174,7 +173,7 @@ def grid_of(request: Request, area: Area | None, looks: Sequence[Look], bands: S
         )
     system = request.projection or f"EPSG:{epsg}"
     bounds = area.to(system).bounds if area is not None else moved(ground.bounds, f"EPSG:{epsg}", system)
-    size = request.resolution / (METRES_OF_DEGREE if CRS.from_user_input(system).is_geographic else 1)
+    size = request.resolution * (units_of_metre(system) or 1 / METRES_OF_DEGREE)
     # Edges lie on whole pixels of the reference system: in the UTM zone those of Sentinel-2.
     left, bottom, right, top = (round(float(v), 9) for v in bounds)
     return GeoBox.from_bbox((left, bottom, right, top), crs=system, resolution=size, anchor="edge")

@@ -5,7 +5,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,11 +25,10 @@ from imperv.tasks.change.pictures import (
     step_of,
     thinned_classes,
 )
-from imperv.tasks.change.settings import Parameters
 from imperv.tasks.job import Job
 from imperv.tasks.report.charts import Chart
-from imperv.tasks.report.layers import row_of
-from imperv.tasks.report.page import flat, locator, number, render
+from imperv.tasks.report.layers import facts_of
+from imperv.tasks.report.page import locator, render
 from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Map
 
@@ -52,19 +50,15 @@ def compose(job: Job) -> dict[str, Any]:
     noise = part("noise", lambda: read_noise(job)) if "CH_noise" in made else None
     found = part("threshold", lambda: read_threshold(job)) if "CH_threshold" in made else None
     classes = made["CH_classes"].statistics if "CH_classes" in made else None
-    kilometres = [(job.bounds[k + 2] - job.bounds[k]) / 1000 for k in (0, 1)]
     periods = job.production.periods
-    return {
+    return facts_of(job, records) | {
         "name": str(job.tile),
         "kind": "tile report",
         "period": f"{periods.first} to {periods.second}",
         "crs": "EPSG:3035",
         "bands": bands,
         "pixel": f"{CATALOGUE['CH_CVA'].resolution:g} m",
-        "extent": f"{' × '.join(map(number, kilometres))} km, {'a window of the tile' if job.windowed else 'the whole tile'}",
         "locator": locator(str(job.tile)),
-        "run": json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
-        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
         "dates": part("dates", lambda: _dates(job), []) if set(DATES) <= made.keys() else [],
         "colours": shown_bands(bands)[1],
         "map": part("classes", lambda: _map(job)) if classes else None,
@@ -76,8 +70,6 @@ def compose(job: Job) -> dict[str, Any]:
         "noise": noise_rows(noise, bands) if noise else [],
         "registration": noise.registration**0.5 if noise else 0,
         "freedom": noise.freedom if noise else 0,
-        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
-        "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         "troubles": part.troubles,
     }
 

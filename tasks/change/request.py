@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyproj import CRS
-from pyproj.exceptions import CRSError
-
 from imperv.layers.cva.classes import MOST_CLASSES
 from imperv.layers.reflectance import REFLECTANCE_10M
 from imperv.tasks.change.quiet import Method
 from imperv.tasks.change.settings import AROUND, check_bands, check_reference
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError, folder_trouble
+from imperv.tasks.native.area import units_of_metre
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import EngineSettings, describe_bytes
 
@@ -125,8 +123,8 @@ def checked(request: Request) -> tuple[tuple[str, ...], tuple[float, ...]]:
         raise InputError(f"--days: {request.days} is not between 0 and {AROUND}")
     if request.threshold == "quiet" and not request.quiet:
         raise InputError("--threshold quiet needs dates around either date; name their catalogue with --quiet")
-    if request.projection:
-        _crs(request.projection)
+    if request.projection and units_of_metre(request.projection) is None:
+        raise InputError(f"--projection: {request.projection} is no reference system of a map, such as EPSG:3035")
     if request.form not in FORMS:
         raise InputError(f"--format: {request.form} is none of {', '.join(FORMS)}")
     if request.out.exists() and not request.out.is_dir():
@@ -138,16 +136,6 @@ def checked(request: Request) -> tuple[tuple[str, ...], tuple[float, ...]]:
             f"--memory: {describe_bytes(request.memory)} are too few; at least {describe_bytes(LEAST_MEMORY)} are needed"
         )
     return bands, reference
-
-
-def _crs(text: str) -> CRS:
-    try:
-        found = CRS.from_user_input(text)
-    except CRSError:
-        raise InputError(f"--projection: {text} is no reference system like EPSG:3035") from None
-    if not (found.is_projected or found.is_geographic):
-        raise InputError(f"--projection: {text} is neither projected nor geographic; name one like EPSG:3035")
-    return found
 
 
 def engine_of(request: Request, step: str, tell: Tell) -> Engine:

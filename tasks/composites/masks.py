@@ -10,12 +10,11 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.features import geometry_mask
 from rasterio.warp import reproject
 
 from imperv.layers.reflectance import SCL
 from imperv.tasks.errors import InputError
-from imperv.tasks.native.area import Area, read_area
+from imperv.tasks.native.area import read_area
 from imperv.tasks.native.looks import CLEAR, CLOUD, NO_DATA, Look, mask_of
 
 
@@ -38,13 +37,7 @@ def clouds_of(look: Look, grid20: GeoBox, classes: tuple[int, ...] | None) -> np
 def land_by_shape(path: Path, grid: GeoBox, degrees: tuple[float, float, float, float]) -> np.ndarray:
     """Land on a grid, (y, x) bool, by polygons, of which those within bounds in degrees are looked at."""
     area = read_area(path, "--land").within(degrees)
-    return np.zeros(grid.shape.yx, bool) if area is None else inside(area, grid)
-
-
-def inside(area: Area, grid: GeoBox) -> np.ndarray:
-    """Pixels of a grid of any reference system whose centre lies in an area, (y, x) bool."""
-    found: np.ndarray = geometry_mask([area.to(str(grid.crs))], grid.shape.yx, grid.affine, invert=True)
-    return found
+    return np.zeros(grid.shape.yx, bool) if area is None else area.inside(grid)
 
 
 def land_by_elevation(path: Path, grid: GeoBox) -> np.ndarray:

@@ -16,7 +16,6 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_output_geobox
-from pyproj.exceptions import CRSError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject, transform_bounds
@@ -24,11 +23,11 @@ from rasterio.warp import reproject, transform_bounds
 from imperv.grids import Block, Bounds
 from imperv.layers.reflectance import COASTAL, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.composites.formats import check_format, ending, in_format, is_file
-from imperv.tasks.composites.masks import clouds_of, inside, land_by_elevation, land_by_shape
+from imperv.tasks.composites.masks import clouds_of, land_by_elevation, land_by_shape
 from imperv.tasks.composites.sen2cor import level_2a
 from imperv.tasks.delivery.drafts import drafts, require_room
 from imperv.tasks.errors import ImpervError, InputError, writing
-from imperv.tasks.native.area import DEGREES, Area
+from imperv.tasks.native.area import DEGREES, Area, units_of_metre
 from imperv.tasks.native.finding import find_scenes, native_grid
 from imperv.tasks.native.looks import SATURATED, Look, bands_of, looks_of
 from imperv.tasks.native.pixels import grid_epsg
@@ -146,20 +145,9 @@ def check(wanted: Preparation) -> None:
         raise InputError(f"--resolution: {wanted.resolution:g} m; pixels have at most {LARGEST} m")
     if wanted.removed != "none" and (wanted.elevation is None) == (wanted.land is None):
         raise InputError("--land-sea-mask: one of --dem and --land tells land from sea; name it")
-    if wanted.crs:
-        _metre(wanted.crs)
+    if wanted.crs and units_of_metre(wanted.crs) is None:
+        raise InputError(f"--projection: {wanted.crs} is not known, or none of a map; name a code such as EPSG:32631")
     check_format(wanted.format)
-
-
-def _metre(crs: str) -> float:
-    """Units of a projected reference system to a metre, 0 for degrees; InputError for others."""
-    try:
-        found = GeoBox((1, 1), Affine.identity(), crs).crs
-    except (CRSError, ValueError):
-        found = None
-    if found is None or not (found.projected or found.geographic):
-        raise InputError(f"--projection: {crs} is not known, or none of a map; name a code such as EPSG:32631")
-    return 1 / found.proj.axis_info[0].unit_conversion_factor if found.projected else 0.0
 
 
 def file_name(look: Look) -> str:
@@ -274,7 +262,7 @@ def _projected(grid: GeoBox, crs: str, resolution: float) -> GeoBox:
     """Grid in another reference system: of so many metres, or in degrees of about as much."""
     if not crs or GeoBox(grid.shape, grid.affine, crs).crs == grid.crs:
         return grid
-    units = _metre(crs)
+    units = units_of_metre(crs)
     return compute_output_geobox(grid, crs, resolution=resolution * units if units else "auto")
 
 
@@ -316,7 +304,7 @@ def _removed(look: Look, native: GeoBox, common: GeoBox, target: GeoBox, area: A
             land = land_by_elevation(wanted.elevation, target)
         empty |= land if wanted.removed == "land" else ~land
     if area is not None:
-        empty |= ~inside(area, target)
+        empty |= ~area.inside(target)
     return empty
 
 

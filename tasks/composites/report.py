@@ -5,7 +5,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 from imperv.layers.catalogue import CATALOGUE, topological_order
 from imperv.layers.catalogue.composites import METRIC_BANDS, MONTHLY, NATURAL
 from imperv.layers.features import QUANTILE_BANDS
-from imperv.tasks.composites.settings import Parameters
 from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.job import Job
 from imperv.tasks.report.charts import ACCENT, LINE, Canvas, Chart
-from imperv.tasks.report.layers import row_of
-from imperv.tasks.report.page import flat, locator, number, render
+from imperv.tasks.report.layers import facts_of
+from imperv.tasks.report.page import locator, render
 from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Map, data_uri, scale_bar
 from imperv.tasks.store.records import Record
@@ -50,20 +48,14 @@ def compose(job: Job) -> dict[str, Any]:
     made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
     months = {symbol: made[symbol] for symbol in MONTHLY if symbol in made}
     pictures = part("pictures", lambda: _pictures(job, tuple(months), "CO_metrics" in made), {})
-    kilometres = [(job.bounds[k + 2] - job.bounds[k]) / 1000 for k in (0, 1)]
-    return {
+    return facts_of(job, records) | {
         "name": str(job.tile),
         "period": str(job.production.periods.span).replace("/", " to "),
-        "extent": f"{' × '.join(map(number, kilometres))} km, {'a window of the tile' if job.windowed else 'the whole tile'}",
         "locator": locator(str(job.tile)),
-        "run": json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
-        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
         "months": [_row(job, symbol, record) for symbol, record in months.items()],
         "pictures": [pictures[symbol] for symbol in months if symbol in pictures],
         "metrics": pictures.get("CO_metrics"),
         "chart": part("clear ground by month", lambda: _chart(months)) if months else None,
-        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
-        "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         "troubles": part.troubles,
     }
 

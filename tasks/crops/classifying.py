@@ -18,7 +18,7 @@ from imperv.layers.crops.models import AT_ONCE, CropModel, Inputs
 from imperv.layers.crops.series import Calendar
 from imperv.layers.features import QUANTILE_BANDS, REFLECTANCE_SCALE
 from imperv.layers.network.unet import configure_threads
-from imperv.tasks.crops.model_files import ModelFile, file_digest, inputs_of, load_model, read_record
+from imperv.tasks.crops.model_files import ModelFile, inputs_of, load_model, model_digest, read_record
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import Cost, pixels_of, resident
 from imperv.tasks.family.findings import Remark, fine
@@ -82,7 +82,7 @@ def look_at_model(job: Job, symbol: str) -> Iterator[Remark]:
 def opened(job: Job) -> Inputs:
     """What the model sees, from its record, or from itself where it has none; InputError if it does not fit."""
     path = model_path(job.production)
-    file_digest(path)
+    model_digest(path)
     record = read_record(path)
     inputs = inputs_of(record) if record else loaded(job).model.inputs
     check_fits(inputs, job.production.periods.span.start.month, f"references.model: {path}")
@@ -99,19 +99,12 @@ def loaded(job: Job) -> ModelFile:
 
 def model_external(job: Job, layer: Layer) -> Mapping[str, Any]:
     """The model's digest."""
-    return {"model": file_digest(model_path(job.production))}
+    return {"model": model_digest(model_path(job.production))}
 
 
 def variables_of(classes: Sequence[str]) -> tuple[Variable, ...]:
     """Arrays of the probabilities of a model."""
     return (Variable("CR_probability", "uint8", NO_DATA, "class", tuple(classes)),)
-
-
-def pieces_of(block: Block, edge: int = PIECE) -> Iterator[Block]:
-    """Pieces of a block on the chunks of the store."""
-    for y in range(block.y0, block.y1, edge):
-        for x in range(block.x0, block.x1, edge):
-            yield Block(y, x, min(y + edge, block.y1), min(x + edge, block.x1))
 
 
 def shares_of_months(model: CropModel, months: Sequence[np.ndarray], wanted: np.ndarray) -> np.ndarray:
@@ -148,10 +141,10 @@ def make_probability(job: Job, layer: Layer) -> Made:
     ) as out:
         for block in blocks:
             shares = np.empty((len(model.classes), *block.shape), "u1")
-            for piece in pieces_of(block):
+            for piece in block.pieces(PIECE):
                 wanted = np.asarray(mask[piece.slices]) == 0 if mask is not None else np.ones(piece.shape, bool)
                 read = [np.asarray(month[(slice(None), *piece.slices)])[bands] for month in months]
-                here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
+                here = inner_slices(piece, block)
                 shares[(slice(None), *here)] = shares_of_months(model, read, wanted)
             out[layer.symbol][(slice(None), *block.slices)] = shares
             reports.append(report({layer.symbol: shares}, layer))
@@ -178,10 +171,10 @@ class MapBlock:
     def __call__(self, block: Block) -> BlockReport:
         """The most probable class of each pixel, filtered."""
         pixels = np.empty(block.shape, "u1")
-        for piece in pieces_of(block):
+        for piece in block.pieces(PIECE):
             outer = pad_clipped(piece, self.majority // 2, self.shares.shape[1:])
             codes = classes_of(np.asarray(self.shares[(slice(None), *outer.slices)]), self.majority)
-            here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
+            here = inner_slices(piece, block)
             pixels[here] = codes[inner_slices(piece, outer)]
         self.out[block.slices] = pixels
         return report({self.layer.symbol: pixels}, self.layer)
@@ -199,9 +192,9 @@ class ConfidenceBlock:
     def __call__(self, block: Block) -> BlockReport:
         """Percent of the probability of the class of the map, also where the filter has changed it."""
         pixels = np.empty(block.shape, "u1")
-        for piece in pieces_of(block):
+        for piece in block.pieces(PIECE):
             shares, codes = np.asarray(self.shares[(slice(None), *piece.slices)]), np.asarray(self.codes[piece.slices])
-            here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
+            here = inner_slices(piece, block)
             pixels[here] = confidence_of(shares, codes)
         self.out[block.slices] = pixels
         return report({self.layer.symbol: pixels}, self.layer)

@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-
 from imperv.layers.catalogue import Layer
 from imperv.layers.crops.classes import classes_named, palette_of
 from imperv.tasks.crops.classifying import model_classes
 from imperv.tasks.delivery.additions import Additions
+from imperv.tasks.delivery.cog_check import check_classes
 from imperv.tasks.delivery.lineage import Lineage
-from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.family.findings import Finding
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
@@ -52,23 +50,7 @@ def check_codes(job: Job, layer: Layer, path: Path) -> list[Finding]:
     if layer.delivery is None or not layer.delivery.own_classes:
         return []
     assert delivered.delivery is not None and delivered.delivery.palette is not None
-    palette = delivered.delivery.palette
-    with rasterio.open(path) as source:
-        table = _colours(source)
-        found = {int(code) for _, window in source.block_windows(1) for code in np.unique(source.read(1, window=window))}
-    if wrong := sorted(found - set(palette.codes)):
-        return [failed("classes", f"codes that the model does not have: {wrong[:8]}")]
-    if any(tuple(table.get(code, ())[:3]) != palette.colours[code] for code in palette.codes):
-        return [failed("classes", "colours are not those of the model's classes; deliver the layer again")]
-    return [passed("classes", f"{len(found)} of {len(palette.codes)} codes")]
-
-
-def _colours(source: Any) -> dict[int, tuple[int, ...]]:
-    """Colour table of a file; empty where it has none."""
-    try:
-        return dict(source.colormap(1))
-    except ValueError:
-        return {}
+    return check_classes(path, delivered.delivery.palette, "the model's classes", "the model does not")
 
 
 ADDITIONS = Additions(version=1, properties=properties_of, layer=with_own_classes, check=check_codes)

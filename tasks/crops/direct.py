@@ -16,9 +16,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from imperv.grids import Block, block_grid, inner_slices, pad_clipped
+from imperv.layers.composites import MONTHS
 from imperv.layers.crops.classes import classes_named, palette_of
 from imperv.layers.crops.maps import NO_DATA, classes_of, confidence_of
-from imperv.layers.features import QUANTILE_BANDS
+from imperv.layers.features import QUANTILE_BANDS, REFLECTANCE_SCALE
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.palette import CONFIDENCE, Palette
 from imperv.tasks.crops.arrays import TABLE8
@@ -30,11 +31,6 @@ from imperv.tasks.files import draft_folder
 
 MONTH = re.compile(r"(?:^|[^A-Za-z0-9])([A-L])(?![A-Za-z0-9])")
 """Letter of the month in a name, such as ``CO_A_2017-09.tif``."""
-
-MONTHS = 12
-
-SCALE = 1e-4
-"""Reflectance of a digital number."""
 
 Tell = Callable[[int, int], None]
 """Called with (blocks done, blocks in all)."""
@@ -101,8 +97,8 @@ def month_files(folder: Path) -> list[Path | None]:
     if lettered:
         if twice := next((paths for paths in lettered.values() if len(paths) > 1), None):
             raise InputError(f"{folder}: {twice[0].name} and {twice[1].name} are of one month; keep one of them")
-        return [next(iter(lettered.get(letter, ())), None) for letter in "ABCDEFGHIJKL"]
-    if len(found) != MONTHS:
+        return [next(iter(lettered.get(letter, ())), None) for letter in MONTHS]
+    if len(found) != len(MONTHS):
         raise InputError(f"{folder}: holds {len(found)} GeoTIFFs; twelve months are needed, named in order or with A to L")
     return list(found)
 
@@ -122,7 +118,7 @@ def require_alike(months: Sequence[Any], file: ModelFile, model: Path) -> list[i
             if getattr(other, what) != getattr(first, what):
                 raise InputError(f"{other.name}: its {what} is not that of {Path(first.name).name}; months must be on one grid")
     inputs = file.model.inputs
-    if inputs.calendar.count != MONTHS:
+    if inputs.calendar.count != len(MONTHS):
         raise InputError(f"{model}: wants {inputs.calendar}; twelve months are given: train it with --monthly")
     named = [(text or "").split(" ")[0] for text in first.descriptions]
     if not set(named) & set(QUANTILE_BANDS):
@@ -153,7 +149,7 @@ def _read(month: Any, places: Sequence[int], window: Window) -> np.ndarray:
     if month.nodata is not None:
         pixels = np.where(pixels == month.nodata, 0, pixels)
     if pixels.dtype.kind == "f":
-        pixels = np.rint(np.nan_to_num(pixels) / SCALE)
+        pixels = np.rint(np.nan_to_num(pixels) / REFLECTANCE_SCALE)
     return np.clip(pixels, 0, 65535).astype("uint16")
 
 
@@ -195,7 +191,7 @@ def _write(request: Request, file: ModelFile, months: Sequence[Any], places: Seq
     histogram = found[request.output].histogram
     counted = {name: histogram.get(code, 0) for code, name in enumerate(model.classes)}
     warnings = list(file.warnings)
-    if missing := [letter for letter, month in zip("ABCDEFGHIJKL", months, strict=True) if month is None]:
+    if missing := [letter for letter, month in zip(MONTHS, months, strict=True) if month is None]:
         warnings.append(f"months {', '.join(missing)} are missing: straight lines from the months around take their place")
     if not any(counted.values()):
         warnings.append("no pixel was classified: the months have no data, or the mask leaves nothing")

@@ -27,7 +27,7 @@ from imperv.layers.crops.trees import Forest
 from imperv.layers.features import QUANTILE_BANDS
 from imperv.tasks.crops.arrays import TABLE8
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.files import draft_folder, write_whole
+from imperv.tasks.files import draft_folder, file_digest, write_whole
 from imperv.tasks.job import utc_now
 
 VERSION = 1
@@ -102,7 +102,7 @@ def save_model(model: CropModel, path: Path, told: Told) -> None:
         else:
             model.body.save_model(draft)
         record_path(path).unlink(missing_ok=True)
-        digest = _digest(draft)
+        digest = file_digest(draft)
         draft.replace(path)
         write_whole(record_path(path), json.dumps(_record(model, told, digest), indent=1, ensure_ascii=False) + "\n")
 
@@ -120,22 +120,17 @@ def _record(model: CropModel, told: Told, digest: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def file_digest(path: Path) -> str:
+def model_digest(path: Path) -> str:
     """Of a model and its record; InputError where there is no such file."""
     if not path.is_file():
         raise InputError(f"{path}: no such model; train one with imperv crops train")
     beside = record_path(path)
-    return _digest(path) + (_digest(beside) if beside.is_file() else "")
+    return file_digest(path) + (file_digest(beside) if beside.is_file() else "")
 
 
 def load_model(path: Path) -> ModelFile:
     """Read a model; InputError, with the reason, if it is none or does not fit its record."""
-    return _loaded(path, file_digest(path))
+    return _loaded(path, model_digest(path))
 
 
 @cache
@@ -161,7 +156,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{beside}: is no record of a model of crops; train it again, or write classes, bands and calendar")
     if record.get("version", VERSION) > VERSION:
         raise InputError(f"{beside}: is of a later version of imperv")
-    if record.get("digest") and path.is_file() and record["digest"] != _digest(path):
+    if record.get("digest") and path.is_file() and record["digest"] != file_digest(path):
         raise InputError(f"{path}: is not the model that {beside.name} speaks of; copy both files again")
     return record
 

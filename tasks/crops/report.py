@@ -5,7 +5,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +16,9 @@ from imperv.layers.crops.classes import classes_named, palette_of
 from imperv.layers.palette import CONFIDENCE
 from imperv.layers.statistics.scores import percent_text
 from imperv.tasks.crops.delivery import scores_of
-from imperv.tasks.crops.settings import Parameters
 from imperv.tasks.job import Job
-from imperv.tasks.report.layers import row_of
-from imperv.tasks.report.page import css, flat, gradient, locator, render
+from imperv.tasks.report.layers import facts_of
+from imperv.tasks.report.page import css, gradient, locator, render
 from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Legend, Map, indexed_png, scale_bar
 
@@ -44,12 +42,8 @@ def compose(job: Job) -> dict[str, Any]:
     made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
     told: Mapping[str, Any] = made["CR_probability"].statistics if "CR_probability" in made else {}
     names = tuple(told.get("classes", ()))
-    return {
+    return facts_of(job, records) | {
         "period": job.production.periods.whole.replace("_", " to "),
-        "bounds": job.bounds,
-        "windowed": job.windowed,
-        "run": json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
-        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
         "map": part("map", lambda: crop_map(job, names)) if "CR_map" in made else None,
         "confidence": part("confidence", lambda: confidence_map(job)) if "CR_confidence" in made else None,
         "areas": part("areas", lambda: areas(job, names), []) if "CR_map" in made else [],
@@ -58,8 +52,6 @@ def compose(job: Job) -> dict[str, Any]:
         "kind": told.get("kind", ""),
         "scores": part("scores", lambda: scores(told)) if told else None,
         "months": part("months", lambda: months(job), []),
-        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
-        "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         "troubles": part.troubles,
     }
 

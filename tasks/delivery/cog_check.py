@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE, Layer, resolve
+from imperv.layers.palette import Palette
 from imperv.tasks.delivery.stac import SUFFIX, checksum
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.job import without_data
@@ -171,3 +172,21 @@ def _beside(path: Path, source: rasterio.DatasetReader) -> Iterator[Finding]:
             yield Finding("style", there, style.name if there else f"{style.name} shows bands that are not there")
     except (OSError, ElementTree.ParseError):
         yield failed("style", f"{style.name} is missing or no QGIS style")
+
+
+def check_classes(path: Path, palette: Palette, classes: str, do: str) -> list[Finding]:
+    """Codes and colours of a map against a list of classes, such as ``the model's classes``; `do` says what it does not do.
+
+    A file without a colour table has other colours.
+    """
+    with rasterio.open(path) as source:
+        found = {int(code) for _, window in source.block_windows(1) for code in np.unique(source.read(1, window=window))}
+        try:
+            table = source.colormap(1)
+        except ValueError:
+            table = {}
+    if wrong := sorted(found - set(palette.codes)):
+        return [failed("classes", f"codes that {do} have: {wrong[:8]}")]
+    if any(tuple(table.get(code, ())[:3]) != palette.colours[code] for code in palette.codes):
+        return [failed("classes", f"colours are not those of {classes}; deliver the layer again")]
+    return [passed("classes", f"{len(found)} of {len(palette.codes)} codes")]

@@ -6,7 +6,6 @@ A product is done if and only if its record, beside it, exists: it is written la
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
 import uuid
@@ -20,6 +19,7 @@ from imperv.tasks.engine import measured
 from imperv.tasks.errors import InputError, WorkError, disk_trouble
 from imperv.tasks.families import family
 from imperv.tasks.family.form import Form, Places
+from imperv.tasks.files import file_digest
 from imperv.tasks.job import Job, software, utc_now
 from imperv.tasks.nodes import Standing, State
 from imperv.tasks.store.records import Record, digest_of, explain_difference
@@ -129,8 +129,7 @@ def deliver(job: Job, symbol: str) -> tuple[Record, bool]:
     try:
         with measured() as usage, _drafts(job, places.tif) as folder:
             written = form_of(layer).write(job, layer, made, places, folder)
-            with written.files[places.tif].open("rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            digest = file_digest(written.files[places.tif])
             _withdraw(job, symbol)
             for place, path in written.files.items():
                 _put(job, path, place)

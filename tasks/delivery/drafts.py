@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -19,6 +19,7 @@ from imperv.grids import Block
 from imperv.layers.reflectance import SPECTRAL
 from imperv.tasks.delivery.cog import Summary, copy_as_cog, draft_form
 from imperv.tasks.errors import WorkError, writing
+from imperv.tasks.files import draft_folder
 from imperv.tasks.scenes.bands import PIXEL
 
 COLOURS = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.blue}
@@ -66,24 +67,22 @@ def drafts(out: Path, grid: GeoBox, files: Mapping[Path, tuple[Sequence[str], in
     They lie in a hidden folder beside `out`, which a run that was killed leaves and the next one takes away. InputError if the
     folder cannot be written, WorkError if GDAL cannot write.
     """
-    folder = out.with_name(f".{out.name}.draft")
-    with writing(out, "--output"):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
     open_ones: dict[Path, Draft] = {}
-    try:
-        for path, (names, nodata) in files.items():
-            open_ones[path] = Draft(folder / path.name, grid, names, nodata)
-        yield open_ones
-        for path, draft in open_ones.items():
-            draft.path.replace(path)
-    except RasterioError as error:
-        raise WorkError(f"{out}: GDAL cannot write it ({' '.join(str(error).split())})") from None
-    finally:
-        for draft in open_ones.values():
-            with draft.lock:  # threads of a run that is stopped may still be writing
-                draft.out.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        with writing(out, "--output"):
+            folder = stack.enter_context(draft_folder(out))
+        try:
+            for path, (names, nodata) in files.items():
+                open_ones[path] = Draft(folder / path.name, grid, names, nodata)
+            yield open_ones
+            for path, draft in open_ones.items():
+                draft.path.replace(path)
+        except RasterioError as error:
+            raise WorkError(f"{out}: GDAL cannot write it ({' '.join(str(error).split())})") from None
+        finally:
+            for draft in open_ones.values():
+                with draft.lock:  # threads of a run that is stopped may still be writing
+                    draft.out.close()
 
 
 def require_room(folder: Path, size: float) -> None:

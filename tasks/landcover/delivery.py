@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-
 from imperv.layers.catalogue import Layer
 from imperv.layers.landcover.classes import palette_of
 from imperv.tasks.delivery.additions import Additions
+from imperv.tasks.delivery.cog_check import check_classes
 from imperv.tasks.delivery.lineage import Lineage
-from imperv.tasks.family.findings import Finding, failed, passed
+from imperv.tasks.family.findings import Finding
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 
@@ -53,15 +51,7 @@ def check_codes(job: Job, layer: Layer, path: Path) -> list[Finding]:
     delivered = with_own_classes(job.production, layer)
     if delivered is layer or delivered.delivery is None or delivered.delivery.palette is None:
         return []
-    palette = delivered.delivery.palette
-    with rasterio.open(path) as source:
-        found = {int(code) for _, window in source.block_windows(1) for code in np.unique(source.read(1, window=window))}
-        table = source.colormap(1)
-    if wrong := sorted(found - set(palette.codes)):
-        return [failed("classes", f"codes that parameters.classes.list does not have: {wrong[:8]}")]
-    if any(tuple(table[code][:3]) != palette.colours[code] for code in palette.codes):
-        return [failed("classes", "colours are not those of parameters.classes.list; deliver the layer again")]
-    return [passed("classes", f"{len(found)} of {len(palette.codes)} codes")]
+    return check_classes(path, delivered.delivery.palette, "parameters.classes.list", "parameters.classes.list does not")
 
 
 ADDITIONS = Additions(version=1, properties=properties_of, layer=with_own_classes, check=check_codes)

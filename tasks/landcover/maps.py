@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,21 +113,14 @@ class MapBlock:
     def __call__(self, block: Block) -> tuple[BlockReport, np.ndarray]:
         """Compute and store it; with the pixels of each class of the base map (row) and of this one."""
         pixels = np.empty(block.shape, "u1")
-        for piece in pieces_of(block):
-            here = Block(piece.y0 - block.y0, piece.x0 - block.x0, piece.y1 - block.y0, piece.x1 - block.x0)
-            pixels[here.slices] = classes_of(self.way, piece, self.codes, self.least)
+        for piece in block.pieces(PIECE):
+            here = inner_slices(piece, block)
+            pixels[here] = classes_of(self.way, piece, self.codes, self.least)
         self.out[block.slices] = pixels
         changed = np.zeros((256, 256), "i8")
         if self.base is not None:
             changed = joint_histogram(np.asarray(self.base[block.slices]), pixels)
         return report({self.layer.symbol: pixels}, self.layer), changed
-
-
-def pieces_of(block: Block, edge: int = PIECE) -> Iterator[Block]:
-    """Pieces of a block, by default on the chunks of the store."""
-    for y in range(block.y0, block.y1, edge):
-        for x in range(block.x0, block.x1, edge):
-            yield Block(y, x, min(y + edge, block.y1), min(x + edge, block.x1))
 
 
 def make_map(
@@ -170,9 +163,9 @@ class ConfidenceBlock:
     def __call__(self, block: Block) -> BlockReport:
         """Percent of the highest probability."""
         pixels = np.empty(block.shape, "u1")
-        for piece in pieces_of(block):
+        for piece in block.pieces(PIECE):
             shares = np.asarray(self.shares[(slice(None), *piece.slices)])
-            here = slice(piece.y0 - block.y0, piece.y1 - block.y0), slice(piece.x0 - block.x0, piece.x1 - block.x0)
+            here = inner_slices(piece, block)
             known = shares[0] != NO_DATA
             pixels[here] = np.where(known, np.rint(100 * np.where(known, shares.max(axis=0), 0).astype("f4") / STEPS), NO_DATA)
         self.out[block.slices] = pixels

@@ -5,7 +5,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,9 +22,8 @@ from imperv.tasks.delivery.quicklooks import draw_bands
 from imperv.tasks.job import Job
 from imperv.tasks.landcover.points import read_points
 from imperv.tasks.landcover.session import rounds
-from imperv.tasks.landcover.settings import Parameters
-from imperv.tasks.report.layers import row_of
-from imperv.tasks.report.page import css, flat, gradient, locator, render
+from imperv.tasks.report.layers import facts_of
+from imperv.tasks.report.page import css, gradient, locator, render
 from imperv.tasks.report.parts import Parts
 from imperv.tasks.report.pictures import Legend, Map, data_uri, indexed_png, scale_bar
 
@@ -57,15 +55,10 @@ def compose(job: Job) -> dict[str, Any]:
     present = "LC_tuned" if "LC_tuned" in made else "LC_base" if "LC_base" in made else ""
     titles = {symbol: title for symbol, title in (("LC_base", "Base map"), ("LC_tuned", "Tuned map")) if symbol in made}
     maps = {symbol: part(title, partial(coded_map, job, symbol, title, classes)) for symbol, title in titles.items()}
-    run = json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}")
     tuned = made.get("LC_tuned_model")
     model = made.get("LC_model")
-    return {
+    return facts_of(job, records) | {
         "period": job.production.periods.whole.replace("_", " to "),
-        "bounds": job.bounds,
-        "windowed": job.windowed,
-        "run": run,
-        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
         "mosaic": part("mosaic", lambda: mosaic_map(job)) if "LC_mosaic" in made else None,
         "filled": made["LC_mosaic"].statistics["filled"] if "LC_mosaic" in made else None,
         "maps": maps,
@@ -82,8 +75,6 @@ def compose(job: Job) -> dict[str, Any]:
         "rounds": part("rounds", lambda: rounds(job), []) if "LC_probability" in made else [],
         "members": model.statistics["history"] if model else [],
         "models": made["LC_probability"].statistics["models"] if "LC_probability" in made else [],
-        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
-        "parameters": flat(job.production.parameters.model_dump(mode="json"), Parameters().model_dump(mode="json")),
         "troubles": part.troubles,
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ from imperv.layers.statistics.classes import joint_histogram
 from imperv.tasks.delivery.delivery import deliver
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job, utc_now
-from imperv.tasks.landcover.maps import Answers, Headed, Way, block_of_tile, classes_of, pieces_of
+from imperv.tasks.landcover.maps import Answers, Headed, Way, block_of_tile, classes_of
 from imperv.tasks.landcover.network_tuning import start_of
 from imperv.tasks.landcover.rounds import BULKY, choose, numbers, present, read_round, write_round
 from imperv.tasks.landcover.tuning import fit, present_change, scores_of_head, way_of
@@ -274,7 +274,7 @@ def suggest(job: Job, count: int = 10, pieces: int | None = None) -> list[Sugges
             if block.y0 - NEAR <= y < block.y1 + NEAR and block.x0 - NEAR <= x < block.x1 + NEAR:
                 a, b = y - block.y0, x - block.x0
                 doubt[max(a - NEAR, 0) : max(a + NEAR + 1, 0), max(b - NEAR, 0) : max(b + NEAR + 1, 0)] = -1
-        for cell in pieces_of(Block(0, 0, *block.shape), CELL):
+        for cell in Block(0, 0, *block.shape).pieces(CELL):
             part = doubt[cell.slices]
             a, b = divmod(int(part.argmax()), part.shape[1])
             if part[a, b] < 0:

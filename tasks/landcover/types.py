@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.grids import Block
+from imperv.grids import Block, inner_slices
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.features import URBAN15
 from imperv.layers.landcover.features import REACH, stack_features
@@ -29,7 +29,7 @@ from imperv.layers.statistics.scores import estimates
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made, attributes, report, summarise
-from imperv.tasks.landcover.maps import NO_DATA, PIECE, pieces_of
+from imperv.tasks.landcover.maps import NO_DATA, PIECE
 from imperv.tasks.landcover.points import Place, read_points
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.store.records import digest_of
@@ -72,7 +72,7 @@ def read_features(job: Job, block: Block) -> np.ndarray:
     array, (rows, columns) = job.array("LC_mosaic"), job.grid_of(CATALOGUE["LC_mosaic"]).shape
     inner = Block(max(block.y0, 0), max(block.x0, 0), min(block.y1, rows), min(block.x1, columns))
     out = np.full((len(URBAN15), *block.shape), np.nan, "f4")
-    here = slice(inner.y0 - block.y0, inner.y1 - block.y0), slice(inner.x0 - block.x0, inner.x1 - block.x0)
+    here = inner_slices(inner, block)
     out[(slice(None), *here)] = stack_features(np.asarray(array[(slice(None), *inner.slices)]))
     return out
 
@@ -92,7 +92,7 @@ def make_types_model(job: Job, layer: Layer) -> Made:
     place = type_points(job)
     reach, (rows, columns) = parameters.reach, job.grid_of(CATALOGUE["LC_mosaic"]).shape
     patches = np.empty((len(place.rows), parameters.patch, parameters.patch, len(URBAN15)), "f4")
-    for piece in pieces_of(Block(0, 0, rows, columns)):
+    for piece in Block(0, 0, rows, columns).pieces(PIECE):
         y, x = place.rows - piece.y0, place.columns - piece.x0
         mine = (y >= 0) & (y < piece.shape[0]) & (x >= 0) & (x < piece.shape[1])
         if mine.any():
@@ -146,9 +146,9 @@ def make_types(job: Job, layer: Layer) -> Made:
     ) as out:
         for block in blocks:
             pixels = np.full(block.shape, NO_DATA, "u1")
-            for piece in pieces_of(block):
-                here = Block(piece.y0 - block.y0, piece.x0 - block.x0, piece.y1 - block.y0, piece.x1 - block.x0)
-                pixels[here.slices] = types_of(job, piece, model, normalisation, parameters, codes)
+            for piece in block.pieces(PIECE):
+                here = inner_slices(piece, block)
+                pixels[here] = types_of(job, piece, model, normalisation, parameters, codes)
             out[layer.symbol][block.slices] = pixels
             reports.append(report({layer.symbol: pixels}, layer))
             one_more()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError, ProjError
 from rasterio.features import geometry_mask
 from shapely import affinity
 
@@ -73,10 +73,21 @@ class Area:
         return snap_utm((left, bottom, right, top), epsg, resolution)
 
     def inside(self, grid: GeoBox, touched: bool = False) -> np.ndarray:
-        """Pixels of a UTM grid whose centre lies in it, or that it touches: (y, x) bool."""
-        shape = [self.to(f"EPSG:{grid.crs.epsg if grid.crs else 0}")]
+        """Pixels of a grid in any reference system whose centre lies in it, or that it touches: (y, x) bool."""
+        shape = [self.to(str(grid.crs))]
         found: np.ndarray = geometry_mask(shape, grid.shape.yx, grid.affine, all_touched=touched, invert=True)
         return found
+
+
+def units_of_metre(crs: str) -> float | None:
+    """Units of a projected reference system to a metre, 0 of one in degrees; None of others, or what is none."""
+    try:
+        found = CRS.from_user_input(crs)
+    except CRSError:
+        return None
+    if found.is_projected:
+        return float(1 / found.axis_info[0].unit_conversion_factor)
+    return 0.0 if found.is_geographic else None
 
 
 def area_of(text: str) -> Area:

@@ -21,8 +21,8 @@ from rasterio.errors import RasterioError
 from imperv.layers.patches.ground import Ground
 from imperv.layers.patches.labels import simplified
 from imperv.tasks.errors import InputError, WorkError, writing
-from imperv.tasks.files import write_whole
-from imperv.tasks.patches.images import Image, digest_of_file, read_labels, read_pixels
+from imperv.tasks.files import file_digest, write_whole
+from imperv.tasks.patches.images import Image, read_labels, read_pixels
 from imperv.tasks.store.records import digest_of
 
 FORM = "imperv patches 1"
@@ -95,7 +95,7 @@ def open_patches(folder: Path) -> PatchSet:
 
 def key_of(images: Sequence[Image], size: int, sen12ms: bool = False) -> str:
     """What a patch set depends on: files by their bytes, bands, settings."""
-    files = [[i.path.name, digest_of_file(i.path), digest_of_file(i.labels) if i.labels else ""] for i in images]
+    files = [[i.path.name, file_digest(i.path), file_digest(i.labels) if i.labels else ""] for i in images]
     return digest_of({"form": FORM, "size": size, "sen12ms": sen12ms, "bands": images[0].bands, "files": files})
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from imperv.layers.patches.ground import Ground
-from imperv.layers.reflectance import SPECTRAL
+from imperv.layers.reflectance import band_name
 from imperv.tasks.errors import InputError
 
 ENDINGS = (".tif", ".tiff")
@@ -66,13 +64,6 @@ class Image:
         return Ground(str(self.grid.crs), tuple(round(v, 6) for v in values))  # type: ignore[arg-type]
 
 
-def band_name(text: str) -> str:
-    """Name of a band of Sentinel-2 however it is written, such as ``B04`` of ``b4``; empty for other texts."""
-    found = re.fullmatch(r"[bB]?0*(\d{1,2}|8[aA])", text.strip())
-    name = f"B{found[1].upper().zfill(2)}" if found else ""
-    return name if name in SPECTRAL else ""
-
-
 def wanted_bands(text: str | None) -> tuple[str, ...] | None:
     """Bands of the option --bands in its order; InputError for what is no band, or is there twice."""
     if text is None:
@@ -87,6 +78,14 @@ def wanted_bands(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
+def image_files(place: Path) -> list[Path]:
+    """GeoTIFFs of a folder by name, without annotations; InputError where there are none."""
+    found = sorted(p for p in place.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    if images := [p for p in found if not p.stem.endswith(LABELS)]:
+        return images
+    raise InputError(f"{place}: holds no GeoTIFF (.tif)")
+
+
 def find_images(place: Path, bands: Sequence[str] | None, labels: Path | None = None, labelled: bool = True) -> list[Image]:
     """Images of a folder by name, all with the same bands; with `labelled` those that have an annotation.
 
@@ -97,12 +96,8 @@ def find_images(place: Path, bands: Sequence[str] | None, labels: Path | None = 
         raise InputError(f"{place}: there is no such folder; name one with GeoTIFFs")
     if labels is not None and not labels.is_dir():
         raise InputError(f"--labels: {labels}: there is no such folder")
-    files = sorted(p for p in place.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-    images = [p for p in files if not p.stem.endswith(LABELS)]
-    if not images:
-        raise InputError(f"{place}: holds no GeoTIFF (.tif)")
     found = []
-    for path in images:
+    for path in image_files(place):
         own = (labels / path.name) if labels is not None else path.with_name(f"{path.stem}{LABELS}{path.suffix}")
         if labelled and not own.exists():
             continue
@@ -198,9 +193,3 @@ def read_labels(source: rasterio.DatasetReader, window: tuple[int, int, int, int
     if source.nodata is not None:
         found[found == source.nodata] = 0
     return found
-
-
-def digest_of_file(path: Path) -> str:
-    """Of its bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

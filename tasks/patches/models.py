@@ -18,9 +18,8 @@ from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.patches import network
 from imperv.layers.patches.labels import Classes
 from imperv.tasks.errors import InputError, writing
-from imperv.tasks.files import write_whole
+from imperv.tasks.files import file_digest, write_whole
 from imperv.tasks.networks.checkpoints import read_state, write_state
-from imperv.tasks.patches.images import digest_of_file
 
 MODEL, PRETRAINED = "imperv patches model 1", "imperv patches pretrained 1"
 """Forms of records."""
@@ -68,7 +67,7 @@ def read_record(path: Path, form: str, made_by: str) -> dict[str, Any]:
         record = {}
     if record.get("form") != form:
         raise InputError(f"{path}: {record_path(path).name} beside it is no record of imperv patches {made_by}")
-    if record.get("files", {}).get(path.suffix.lower()) != digest_of_file(path):
+    if record.get("files", {}).get(path.suffix.lower()) != file_digest(path):
         raise InputError(f"{path}: is not the file that its record {record_path(path).name} names; make the model anew")
     return record
 
@@ -78,7 +77,7 @@ def is_there(path: Path, key: str, endings: tuple[str, ...]) -> dict[str, Any] |
     with suppress(OSError, ValueError):
         record: dict[str, Any] = json.loads(record_path(path).read_text(encoding="utf-8"))
         files = record.get("files", {})
-        if record.get("key") == key and all(files.get(e) == digest_of_file(path.with_suffix(e)) for e in endings):
+        if record.get("key") == key and all(files.get(e) == file_digest(path.with_suffix(e)) for e in endings):
             return record
     return None
 
@@ -90,7 +89,7 @@ def write_model(path: Path, writers: Mapping[str, Callable[[str], None]], record
         with writing(path, "--model-file"):
             for ending, write in writers.items():
                 write(str(drafts[ending]))
-            files = {ending: digest_of_file(draft) for ending, draft in drafts.items()}
+            files = {ending: file_digest(draft) for ending, draft in drafts.items()}
             record_path(path).unlink(missing_ok=True)
             for ending, draft in drafts.items():
                 draft.replace(path.with_suffix(ending))

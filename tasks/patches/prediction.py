@@ -20,9 +20,9 @@ from imperv.layers.patches.mapping import map_strips, strip_bytes
 from imperv.tasks.delivery.cog import copy_as_cog, draft_form
 from imperv.tasks.delivery.styles import style_qml
 from imperv.tasks.errors import InputError, WorkError, writing
-from imperv.tasks.files import write_whole
+from imperv.tasks.files import file_digest, write_whole
 from imperv.tasks.patches.extraction import Tell
-from imperv.tasks.patches.images import Image, digest_of_file, open_image, read_pixels
+from imperv.tasks.patches.images import Image, open_image, read_pixels
 from imperv.tasks.patches.models import PatchModel, record_path
 from imperv.tasks.store.records import digest_of
 
@@ -87,7 +87,7 @@ def predict_image(
     A map of the same image and model is not made again.
     """
     names: dict[str, str] = json.loads(record_path(model.path).read_text(encoding="utf-8"))["classes"]["names"]
-    classes, key = model.classes, digest_of(["map 1", model.digest, digest_of_file(image.path), probabilities])
+    classes, key = model.classes, digest_of(["map 1", model.digest, file_digest(image.path), probabilities])
     memory = strip_bytes(image.shape[1], model.window, len(model.bands), classes.outputs)
     second = path.with_name(f"{path.stem}_probability.tif")
     if (shares := _finished(path, key)) is not None and (second.exists() or not probabilities):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from imperv.tasks.addresses import identity
 from imperv.tasks.errors import InputError
+from imperv.tasks.files import file_digest
 from imperv.tasks.job import Job
 
 FINGERPRINTS = "runs/fingerprints.data.json"
@@ -79,8 +79,7 @@ def _fingerprint_of(path: str, known: dict[str, Any]) -> Mapping[str, Any]:
     if entry and (entry["size"], entry["time"]) == (stat.st_size, stat.st_mtime_ns):
         return {"size": entry["size"], "digest": entry["digest"]}
     try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = file_digest(Path(path))
     except OSError:
         return {"size": stat.st_size, "digest": "unreadable"}  # its reader says what is wrong
     known[path] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": digest}

@@ -14,7 +14,7 @@ from imperv.layers.catalogue import CATALOGUE, Layer, topological_order
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
-from imperv.tasks.report.page import css, flat, gradient, locator, render
+from imperv.tasks.report.page import css, flat, gradient, locator, number, render
 from imperv.tasks.store.records import Record
 
 TEMPLATE = "layers.html.j2"
@@ -57,19 +57,36 @@ def write_layers_report(job: Job) -> str:
     """Write the report of a tile; where it is, relative to the store."""
     found = family(job.family)
     records = {symbol: job.record(symbol) for symbol in topological_order(family=job.family)}
-    run: dict[str, Any] = json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}")
     maps = [m for symbol in delivered_symbols(job.family) if (m := _map_of(job, CATALOGUE[symbol])) is not None]
-    parameters = job.production.parameters
-    groups = {name: field.get_default(call_default_factory=True) for name, field in type(parameters).model_fields.items()}
-    defaults = {name: group.model_dump(mode="json") for name, group in groups.items() if isinstance(group, BaseModel)}
+    facts = facts_of(job, records)
     page = render(
-        TEMPLATE, family=found, tile=str(job.tile), period=job.production.periods.whole, windowed=job.windowed,
-        bounds=job.bounds, locator=locator(str(job.tile)), maps=maps, run=run,
-        rows=[row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
-        parameters=flat(parameters.model_dump(mode="json"), defaults),
+        TEMPLATE, family=found, tile=str(job.tile), period=job.production.periods.whole, locator=locator(str(job.tile)),
+        maps=maps, **{name: facts[name] for name in ("windowed", "bounds", "run", "rows", "parameters")},
     )  # fmt: skip
     job.store.write_text(job.report_path, page)
     return job.report_path
+
+
+def facts_of(job: Job, records: Mapping[str, Record | None]) -> dict[str, Any]:
+    """What the report of any tile says of its ground, its last run, its records by layer, and its parameters."""
+    made = {symbol: record for symbol, record in records.items() if record is not None and record.made}
+    kilometres = [(job.bounds[k + 2] - job.bounds[k]) / 1000 for k in (0, 1)]
+    return {
+        "bounds": job.bounds,
+        "windowed": job.windowed,
+        "extent": f"{' × '.join(map(number, kilometres))} km, {'a window of the tile' if job.windowed else 'the whole tile'}",
+        "run": json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}"),
+        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
+        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
+        "parameters": _parameters(job.production.parameters),
+    }
+
+
+def _parameters(parameters: Any) -> list[tuple[str, str, Any, bool]]:
+    """Parameters beside their defaults."""
+    groups = {name: field.get_default(call_default_factory=True) for name, field in type(parameters).model_fields.items()}
+    defaults = {name: group.model_dump(mode="json") for name, group in groups.items() if isinstance(group, BaseModel)}
+    return flat(parameters.model_dump(mode="json"), defaults)
 
 
 def row_of(layer: Layer, record: Record | None) -> Row:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from imperv.layers.composites import MONTHS
 from imperv.tasks.settings.frozen import Frozen
 
 
@@ -207,10 +208,6 @@ class OneSpan(Periods):
 
     span: Period
     """Such as ``"2021-06"`` or ``"2021-05-15/2021-07-15"``."""
-
-
-MONTHS = tuple("ABCDEFGHIJKL")
-"""Roles of the months of a span, in order of time."""
 
 
 class MonthsOfSpan(OneSpan):

@@ -353,6 +353,14 @@ def _hint(path: list[str], model: Any) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def memory_of(text: str) -> int:
+    """Bytes of the option --memory; InputError for what is no amount of memory."""
+    try:
+        return EngineSettings.model_validate({"memory": text}).memory
+    except ValueError:
+        raise InputError(f"--memory: {text!r} is not an amount of memory like '8 GiB'") from None
+
+
 def describe_bytes(count: float) -> str:
     """Amount of memory as text."""
     return format_bytes(int(count))

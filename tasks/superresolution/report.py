@@ -6,7 +6,6 @@ A part that cannot be drawn is named with the reason; the rest is shown.
 from __future__ import annotations
 
 import base64
-import json
 from functools import partial
 from typing import Any
 
@@ -18,12 +17,11 @@ from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.wald import CUBIC
 from imperv.tasks.delivery.delivery import places_of
 from imperv.tasks.job import Job
-from imperv.tasks.report.layers import row_of
-from imperv.tasks.report.page import flat, locator, render
+from imperv.tasks.report.layers import facts_of
+from imperv.tasks.report.page import locator, render
 from imperv.tasks.report.parts import Parts
 from imperv.tasks.superresolution import charts, evidence
 from imperv.tasks.superresolution.cuts import detail_by_cell, sharpest
-from imperv.tasks.superresolution.settings import Parameters
 from imperv.tasks.superresolution.sharpening import CONSISTENT
 
 TEMPLATE = "superresolution.html.j2"
@@ -57,17 +55,10 @@ def compose(job: Job) -> dict[str, Any]:
     shares = part("share of the detail that is told", lambda: evidence.told_shares(job), {})
     finest = next((symbol for symbol in ("SR10", "SR5") if symbol in cuts), None)
     found = part("points", lambda: evidence.points(job, finest, cuts[finest]), []) if finest else []
-    run = json.loads(job.store.read_text(f"{job.store.runs}/{job.tile}.data.json") or "{}")
-    parameters = job.production.parameters.model_dump(mode="json")
-    return {
+    return facts_of(job, records) | {
         "period": job.production.periods.whole.replace("_", " to "),
-        "bounds": job.bounds,
-        "windowed": job.windowed,
-        "parameters": flat(parameters, Parameters().model_dump(mode="json")),
         "settings": job.production.parameters.sharpening,
         "mosaic": job.production.parameters.input.kind == "mosaic",
-        "run": run,
-        "warnings": [(symbol, text) for symbol, record in made.items() for text in record.warnings],
         "troubles": part.troubles,
         "overview": part("overview", lambda: _overview(job, cuts), None),
         "pairs": {s: part(f"before and after of {s}", partial(evidence.pairs, job, s, cut), []) for s, cut in cuts.items()},
@@ -85,7 +76,6 @@ def compose(job: Job) -> dict[str, Any]:
         "overpasses": part("overpasses", lambda: evidence.overpasses(job), []),
         "input": made["SR_mask"].statistics if "SR_mask" in made else None,
         "mask": part("mask", lambda: evidence.mask_map(job), None) if "SR_mask" in made else None,
-        "rows": [row_of(CATALOGUE[symbol], record) for symbol, record in records.items()],
         "steps": STEPS,
         "plain": CUBIC,
         "pixels": {symbol: int(CATALOGUE[symbol].resolution) for symbol in EDGE},

@@ -57,33 +57,20 @@ def change(
     from imperv.flows.cli.parts.showing import run_view
     from imperv.tasks.change.direct import change_of
     from imperv.tasks.change.request import Request
-    from imperv.tasks.settings.production import EngineSettings
+    from imperv.tasks.settings.production import memory_of
 
     began = time.perf_counter()
     try:
         vector = tuple(float(part) for part in reference.split(",")) if reference else ()
     except ValueError:
         raise InputError(f"--reference: {reference} is no list of numbers such as 1,0,0,0") from None
-    try:
-        allowed = EngineSettings.model_validate({"memory": memory}).memory
-    except ValueError:
-        raise InputError(f"--memory: {memory!r} is not an amount of memory like '8 GiB'") from None
     request = Request(
         first=first, second=second, out=output, bands=tuple(part for part in bands.split(",") if part), area=aoi,
         resolution=resolution, projection=projection, classes=classes, reference=vector, confidence=confidence,
-        threshold=threshold.value, quiet=quiet, days=days, cloud_edge=cloud_edge, form=form, memory=allowed,
+        threshold=threshold.value, quiet=quiet, days=days, cloud_edge=cloud_edge, form=form, memory=memory_of(memory),
     )  # fmt: skip
     with run_view(err) as view:
-        step = ""
-
-        def tell(name: str, done: int, total: int) -> None:
-            nonlocal step
-            if name != step:
-                view.started(output.name, name)
-                step = name
-            view.advanced(done, total)
-
-        found = change_of(request, tell)
+        found = change_of(request, view.steps_of(output.name))
     for warning in found.warnings:
         say(f"warning: {warning}")
     used = found.calibration

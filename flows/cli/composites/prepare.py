@@ -116,16 +116,15 @@ def prepare(
 
 def band_names(text: str) -> tuple[str, ...]:
     """Bands as people write them, ``B2,b8a``, by their names; InputError for what is none or stands there twice."""
-    found = []
-    for word in filter(None, re.split(r"[,\s]+", text)):
-        match = re.fullmatch(r"b?0?(\d{1,2})(a?)", word.lower())
-        if match is None:
-            raise InputError(f"--bands: {word} is no band; write a list such as B2,B3,B4,B8")
-        number, letter = match.groups()
-        found.append(f"B{number}A" if letter else f"B{int(number):02d}")
+    from imperv.layers.reflectance import band_name
+
+    words = [word for word in re.split(r"[,\s]+", text) if word]
+    found = tuple(map(band_name, words))
+    if "" in found:
+        raise InputError(f"--bands: {words[found.index('')]} is no band; write a list such as B2,B3,B4,B8")
     if not found or len(set(found)) < len(found):
         raise InputError(f"--bands: {text!r}: name each band once, such as B2,B3,B4,B8")
-    return tuple(found)
+    return found
 
 
 def _classes(text: str) -> tuple[int, ...]:

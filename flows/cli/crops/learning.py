@@ -101,16 +101,7 @@ def train(
         request, output, parameters, val, folds, repeats, tuple(one.value for one in beside or ()), min(2, os.cpu_count() or 1)
     )
     with run_view(err) as view:
-        step = ""
-
-        def tell(name: str, done: int, total: int) -> None:
-            nonlocal step
-            if name != step:
-                view.started(output.name, name)
-                step = name
-            view.advanced(done, total)
-
-        made = train_model(training, tell)
+        made = train_model(training, view.steps_of(output.name))
     for warning in made.warnings:
         say(f"warning: {warning}")
     series = made.read.series

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -30,6 +30,19 @@ class RunView:
         """Move the bar."""
         if self.bars is not None and self._task is not None:
             self.bars.update(self._task, completed=done, total=total)
+
+    def steps_of(self, name: str) -> Callable[[str, int, int], None]:
+        """What a work tells of its steps, (step, done, in all): a bar for each."""
+        step = ""
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal step
+            if what != step:
+                self.started(name, what)
+                step = what
+            self.advanced(done, total)
+
+        return tell
 
     def finished(self, tile: str, node: str, ran: bool, seconds: float, note: str) -> None:
         """One line for what ran; what was up to date is only counted."""

@@ -76,16 +76,7 @@ Probabilities = Annotated[bool, typer.Option("--probabilities", help="Write x_pr
 def _told(name: str) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
     """What steps tell: bars on a terminal, lines otherwise."""
     with run_view(err) as view:
-        step = ""
-
-        def tell(what: str, done: int, total: int) -> None:
-            nonlocal step
-            if what != step:
-                view.started(name, what)
-                step = what
-            view.advanced(done, total)
-
-        yield tell, (lambda _: None) if err.is_terminal else say
+        yield view.steps_of(name), (lambda _: None) if err.is_terminal else say
 
 
 def _codes(text: str) -> list[int]:
@@ -242,15 +233,10 @@ def predict(
     probabilities: Probabilities = False,
 ) -> None:
     """Map an image, or each of a folder, to a cloud-optimised GeoTIFF."""
-    from imperv.tasks.patches.images import ENDINGS, LABELS
+    from imperv.tasks.patches.images import image_files
 
-    if image.is_dir():
-        files = sorted(p for p in image.iterdir() if p.suffix.lower() in ENDINGS and not p.stem.endswith(LABELS))
-        if not files:
-            raise InputError(f"{image}: holds no GeoTIFF (.tif)")
-        pairs = [(path, output / f"{path.stem}.tif") for path in files if not path.name.startswith(".")]
-    else:
-        pairs = [(image, output)]
+    files = image_files(image) if image.is_dir() else []
+    pairs = [(path, output / f"{path.stem}.tif") for path in files] or [(image, output)]
     if wrong := next((one for one, to in pairs if to.resolve() == one.resolve()), None):
         raise InputError(f"--output: {wrong}: is the image itself; name another file or folder")
     _predict(model, pairs, probabilities)

@@ -70,7 +70,7 @@ def sharpen(
     """Sharpen one scene to a file with all bands at 10 m or 5 m; needs no production file."""
     from imperv.flows.cli.parts.showing import run_view
     from imperv.tasks.settings.periods import Period
-    from imperv.tasks.settings.production import EngineSettings
+    from imperv.tasks.settings.production import memory_of
     from imperv.tasks.superresolution.direct import Outcome, sharpen_scene
     from imperv.tasks.superresolution.request import Request
 
@@ -79,25 +79,12 @@ def sharpen(
         period = Period.parse(date) if date is not None else None
     except ValueError as error:
         raise InputError(f"--date: {error}") from None
-    try:
-        allowed = EngineSettings.model_validate({"memory": memory}).memory
-    except ValueError:
-        raise InputError(f"--memory: {memory!r} is not an amount of memory like '8 GiB'") from None
     request = Request(
         source=source, out=output, area=aoi, period=period, to=int(to), network=method is Method.NETWORK, tune=tune, dates=dates,
-        level=level.value, mosaic=mosaic, raw=raw, deviation=deviation, memory=allowed,
+        level=level.value, mosaic=mosaic, raw=raw, deviation=deviation, memory=memory_of(memory),
     )  # fmt: skip
     with run_view(err) as view:
-        step = ""
-
-        def tell(name: str, done: int, total: int) -> None:
-            nonlocal step
-            if name != step:
-                view.started(output.name, name)
-                step = name
-            view.advanced(done, total)
-
-        made: Outcome = sharpen_scene(request, tell)
+        made: Outcome = sharpen_scene(request, view.steps_of(output.name))
     for warning in made.warnings:
         say(f"warning: {warning}")
     _show(made, time.perf_counter() - began)

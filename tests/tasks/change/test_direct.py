@@ -110,6 +110,15 @@ def test_any_area_system_and_format(items, tmp_path):
         assert not np.isnan(source.read(1)).all()
 
 
+@pytest.mark.parametrize(("system", "step"), [("EPSG:2263", 20 / 0.3048), ("+proj=laea +lat_0=46 +lon_0=11", 20)])
+def test_pixels_are_metres_in_a_system_of_feet_and_in_one_without_a_code(items, tmp_path, system, step):
+    out = tmp_path / "out"
+    made(f"{items}@{FIRST}", f"{items}@{SECOND}", out, area=_square(items), projection=system, resolution=20)
+    with rasterio.open(out / "S2-CD.tif") as source:
+        assert source.res[0] == pytest.approx(step, rel=1e-4)
+        assert (source.read(1) < 255).any()
+
+
 def _square(items) -> str:
     west, south, east, north = json.loads(items.read_text())["features"][0]["bbox"]
     x, y = (east - west) / 10, (north - south) / 10

@@ -13,7 +13,7 @@ from imperv.layers.crops.parameters import TrainingParameters
 from imperv.layers.network.unet import configure_threads
 from imperv.tasks.crops import learning
 from imperv.tasks.crops.learning import Training, evaluate_model, train_model
-from imperv.tasks.crops.model_files import Told, file_digest, load_model, record_path, save_model
+from imperv.tasks.crops.model_files import Told, load_model, model_digest, record_path, save_model
 from imperv.tasks.crops.samples import Request
 from imperv.tasks.errors import InputError
 from tests.support.crops import BANDS, made_up, write_arrays, write_mapping, write_parcels
@@ -50,9 +50,9 @@ def test_a_model_that_is_read_back_says_the_same(series, learnt, tmp_path, name)
     assert file.told.codes == {"11": "wheat"} and sorted(p.name for p in tmp_path.iterdir()) == [name, f"{name}.json"]
     record = json.loads(record_path(tmp_path / name).read_text())
     record["mean"] = [0.0] * len(record["mean"])
-    before = file_digest(tmp_path / name)
+    before = model_digest(tmp_path / name)
     record_path(tmp_path / name).write_text(json.dumps(record))
-    assert file_digest(tmp_path / name) != before  # what depends on the model is made again
+    assert model_digest(tmp_path / name) != before  # what depends on the model is made again
 
 
 def write_foreign(path, steps=12, features=9, classes=16, last="softmax"):

@@ -373,7 +373,7 @@ def test_another_run_remembers_too(tmp_path, job, monkeypatch):
     path = tmp_path / "x.tif"
     path.write_bytes(b"12345")
     first = fingerprint(job(), str(path))
-    monkeypatch.setattr("imperv.tasks.references.fingerprints.hashlib.file_digest", None)
+    monkeypatch.setattr("imperv.tasks.references.fingerprints.file_digest", None)
     assert fingerprint(job(), str(path)) == first
 
 
