@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.crops.networks import Trainer, answering, drawing, join_members
+from imperv.layers.crops.networks import Trainer, Trainings, answering, drawing, join_members
 from imperv.layers.crops.parameters import NETWORKS, TrainingParameters
 from imperv.layers.crops.series import Calendar, Series, features_of, fill_gaps, index_bands
 from imperv.layers.crops.trees import boost, grow_forest
@@ -100,8 +100,13 @@ class Learner:
         if parameters.kind in NETWORKS:
             self.trainer = Trainer(parameters, like.calendar.count, len(self.inputs.features), len(like.classes))
 
-    def learn(self, series: Series, seed: int, told: Progress = lambda *_: None, workers: int = 1) -> CropModel:
-        """A model of samples that have a look each; ValueError if a training diverges."""
+    def learn(
+        self, series: Series, seed: int, told: Progress = lambda *_: None, workers: int = 1, trainings: Trainings | None = None
+    ) -> CropModel:
+        """A model of samples that have a look each; ValueError if a training diverges.
+
+        Networks that `trainings` has are not trained again.
+        """
         seen = np.isfinite(series.values).all(axis=2)
         values = np.nan_to_num(series.values)
         plain = self.inputs.prepare(values, seen)
@@ -118,7 +123,7 @@ class Learner:
         members, epochs = [], self.parameters.n_epochs
         for k in range(self.parameters.members):
             tell = partial(_tell, told, k * epochs, self.parameters.members * epochs)
-            found = self.trainer.train(draw, series.labels, weights, 1000 * seed + k, tell)
+            found = self.trainer.train(draw, series.labels, weights, 1000 * seed + k, tell, trainings)
             members.append(self.trainer.rebuilt(found, f"member_{k}"))
         network = join_members(members)
         return CropModel(self.parameters.kind, self.classes, inputs, answering(network), network)

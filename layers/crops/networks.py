@@ -5,7 +5,9 @@ TensorFlow is imported inside the functions that need it. Features are standardi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,12 @@ WARMUP = 0.05
 
 AT_ONCE = 2**16
 """Samples whose variants are made at once."""
+
+KEEP_EVERY = 60.0
+"""Seconds after which what was trained is kept: a training that is cut off loses so much."""
+
+State = Mapping[str, Any]
+"""``finished``: weights of the trainings that have ended, in order, each with {}; ``member``: the one that was cut off."""
 
 Draw = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 """Gives the standardised features of some samples, by number, for one pass: (sample, step, feature)."""
@@ -76,6 +84,34 @@ def join_members(members: Sequence[Any]) -> Any:
     return keras.Model(inputs, keras.layers.Average(name="mean")([one(inputs) for one in members]), name="members")
 
 
+class Trainings:
+    """The trainings of one command, in an order that is always the same: those of a run that was cut off are not done again."""
+
+    def __init__(self, state: State | None = None, keep: Callable[[State], None] = lambda _: None) -> None:
+        self._finished: list[tuple[list[np.ndarray], dict[str, Any]]] = list(state["finished"]) if state else []
+        self._member: Mapping[str, Any] = state["member"] if state else {}
+        self._keep, self._kept, self._at = keep, time.monotonic(), 0
+
+    def next(self) -> tuple[list[np.ndarray] | None, Mapping[str, Any]]:
+        """Weights of the training that begins, if it has ended before, and its state if it was cut off."""
+        self._at += 1
+        if self._at <= len(self._finished):
+            return self._finished[self._at - 1][0], {}
+        member, self._member = self._member, {}
+        return None, member
+
+    def goes_on(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """The state of the present one, which is asked for when it is time to keep it."""
+        if time.monotonic() - self._kept >= KEEP_EVERY:
+            self._keep({"finished": self._finished, "member": state()})
+            self._kept = time.monotonic()
+
+    def ended(self, weights: list[np.ndarray]) -> None:
+        """The present one has these weights."""
+        self._finished.append((weights, {}))
+        self.goes_on(dict)
+
+
 class Trainer:
     """Trains networks of one shape: what TensorFlow compiles is made once for all of them."""
 
@@ -104,39 +140,62 @@ class Trainer:
         self.learn = learn
 
     def train(
-        self, draw: Draw, labels: np.ndarray, weights: np.ndarray, seed: int, told: Callable[[int], None] = lambda _: None
-    ) -> list[np.ndarray]:
+        self, draw: Draw, labels: np.ndarray, weights: np.ndarray, seed: int, told: Callable[[int], None] = lambda _: None,
+        trainings: Trainings | None = None,
+    ) -> list[np.ndarray]:  # fmt: skip
         """Weights of a network that has learnt from passes over samples; `weights` (sample,) are those of the loss.
 
-        ValueError if the loss is not finite.
+        What `trainings` has of it is not done again; the bits are the same. ValueError if the loss is not finite.
         """
-        import tensorflow as tf
-
+        trainings = trainings or Trainings()
+        found, state = trainings.next()
+        if found is not None:
+            told(self.parameters.n_epochs)
+            return found
         parameters = self.parameters
-        start = build_network(parameters.kind, *self.shape, seed)
-        for variable, first in zip(self.network.variables, start.variables, strict=True):  # the states of dropout are among them
-            variable.assign(first)
-        for variable in self.optimizer.variables:
-            variable.assign(tf.zeros_like(variable))
         random = np.random.default_rng([seed, 29])
-        size, shards = parameters.batch_size, -(-len(labels) // AT_ONCE)
+        self._begin(seed, state, random)
+        size, shards, first = parameters.batch_size, -(-len(labels) // AT_ONCE), int(state.get("epoch", 0))
         steps = sum(-(-len(part) // size) for part in np.array_split(labels, shards))
-        rates = iter(_rates(parameters.learning_rate, steps * parameters.n_epochs))
-        for epoch in range(parameters.n_epochs):
+        rates = islice(_rates(parameters.learning_rate, steps * parameters.n_epochs), steps * first, None)
+        for epoch in range(first, parameters.n_epochs):
             every = random.permutation(len(labels)) if shards > 1 else np.arange(len(labels))
             for shard in np.array_split(every, shards):
                 features, order = draw(random, shard), random.permutation(len(shard))
                 # The last batch is filled with others, so that its mean and its step are like those of all.
                 order = np.concatenate([order, random.permutation(len(shard))])
-                for first in range(0, len(shard), size):
-                    here = order[first : first + size]
+                for start in range(0, len(shard), size):
+                    here = order[start : start + size]
                     some = shard[here]
                     self.optimizer.learning_rate.assign(next(rates))
                     loss = self.learn(features[here], labels[some].astype("i4"), weights[some].astype("f4"))
             if not np.isfinite(float(loss)):
                 raise ValueError(f"the loss of epoch {epoch + 1} is not finite; lower the learning rate")
             told(epoch + 1)
-        return list(self.network.get_weights())
+            trainings.goes_on(lambda done=epoch + 1: self._state(done, random))  # type: ignore[misc]
+        trainings.ended(learnt := list(self.network.get_weights()))
+        return learnt
+
+    def _begin(self, seed: int, state: Mapping[str, Any], random: np.random.Generator) -> None:
+        """Bring network, optimizer and random numbers to the start of a training, or to where it was cut off."""
+        import tensorflow as tf
+
+        start = build_network(self.parameters.kind, *self.shape, seed)
+        for variable, begun in zip(self.network.variables, start.variables, strict=True):  # the states of dropout are among them
+            variable.assign(begun)
+        for variable in self.optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+        if state:
+            for k, variable in enumerate(self._moving()):
+                variable.assign(state[f"variable_{k}"])
+            random.bit_generator.state = state["random"]
+
+    def _moving(self) -> list[Any]:
+        return [*self.network.variables, *self.optimizer.variables]
+
+    def _state(self, epoch: int, random: np.random.Generator) -> dict[str, Any]:
+        arrays = {f"variable_{k}": np.asarray(v) for k, v in enumerate(self._moving())}
+        return {**arrays, "epoch": epoch, "random": random.bit_generator.state}
 
     def rebuilt(self, weights: Sequence[np.ndarray], name: str) -> Any:
         """A network of its own with such weights."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.crops.models import Learner
+from imperv.layers.crops.networks import Trainings
 from imperv.layers.crops.parameters import TrainingParameters
 from imperv.layers.crops.series import Series
 from imperv.layers.statistics.classes import class_counts, class_scores
@@ -58,7 +59,7 @@ def folds_of(series: Series, folds: int, seed: int) -> list[np.ndarray]:
 
 def cross_validate(
     kinds: Mapping[str, TrainingParameters], series: Series, folds: int, repeats: int,
-    told: Callable[[str, int, int], None] = lambda *_: None, workers: int = 1,
+    told: Callable[[str, int, int], None] = lambda *_: None, workers: int = 1, trainings: Trainings | None = None,
 ) -> dict[str, Judged]:  # fmt: skip
     """Answers of models by name, each sample left out once a repeat; all models see the same folds."""
     splits = [folds_of(series, folds, repeat) for repeat in range(repeats)]
@@ -70,7 +71,9 @@ def cross_validate(
         for repeat, split in enumerate(splits):
             for k, left_out in enumerate(split):
                 kept = np.setdiff1d(np.arange(len(series.labels)), left_out)
-                model = learner.learn(series.part(kept), parameters.seed + repeat * folds + k, workers=workers)
+                model = learner.learn(
+                    series.part(kept), parameters.seed + repeat * folds + k, workers=workers, trainings=trainings
+                )
                 numbers[repeat, left_out] = model.probabilities(series.values[left_out]).argmax(axis=1)
                 told(name, repeat * folds + k + 1, repeats * folds)
         found[name] = Judged(numbers, series.labels, groups, series.classes)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.crops.models import Learner
+from imperv.layers.crops.networks import Trainings
 from imperv.layers.crops.parameters import NETWORKS, Kind, TrainingParameters
 from imperv.layers.crops.scores import compared, cross_validate, judge
 from imperv.layers.crops.series import Series
@@ -17,6 +18,8 @@ from imperv.layers.network.unet import configure_threads
 from imperv.tasks.crops.model_files import load_model, record_path, require_ending, save_model, series_digest, told_of
 from imperv.tasks.crops.samples import Codes, Read, Request, check_for_training, read_samples, require_bands
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.networks.checkpoints import Checkpoint
+from imperv.tasks.store.records import digest_of
 
 Tell = Callable[[str, int, int], None]
 """Called with what is done, steps done, steps in all."""
@@ -55,7 +58,10 @@ class Learnt:
 
 
 def train_model(training: Training, tell: Tell = lambda *_: None) -> Learnt:
-    """Judge by left-out groups, learn from all samples, write model and record. InputError for what cannot be learnt from."""
+    """Judge by left-out groups, learn from all samples, write model and record. InputError for what cannot be learnt from.
+
+    Networks are kept once a minute beside the model: the same command goes on where it was cut off.
+    """
     parameters = training.parameters
     require_ending(training.output, parameters.kind)
     if not training.output.absolute().parent.is_dir():
@@ -70,12 +76,14 @@ def train_model(training: Training, tell: Tell = lambda *_: None) -> Learnt:
     if any(kind in NETWORKS for kind in (parameters.kind, *training.beside)):
         configure_threads(training.workers)
     scores: dict[str, Any] = {}
+    checkpoint = Checkpoint(training.output, key_of(training, series), "--output")
+    trainings = Trainings(checkpoint.read(), checkpoint.keep)
     if training.folds:
-        scores["left out"], found = left_out_scores(training, series, tell)
+        scores["left out"], found = left_out_scores(training, series, tell, trainings)
         warnings += found
     try:
         model = Learner(parameters, series).learn(
-            series, parameters.seed, lambda done, total: tell("learn", done, total), training.workers
+            series, parameters.seed, lambda done, total: tell("learn", done, total), training.workers, trainings
         )
     except ValueError as error:
         raise WorkError(f"{training.output}: cannot be trained: {error}") from None
@@ -84,10 +92,20 @@ def train_model(training: Training, tell: Tell = lambda *_: None) -> Learnt:
         scores["validation"] = judge(model.probabilities(part.values), part.labels, part.groups, series.classes).to_json()
     told = replace(told_of(parameters, series, read.source, read.codes), scores=scores)
     save_model(model, training.output, told)
+    checkpoint.drop()
     return Learnt(read, scores, (training.output, record_path(training.output)), tuple(warnings))
 
 
-def left_out_scores(training: Training, series: Series, tell: Tell) -> tuple[dict[str, Any], list[str]]:
+def key_of(training: Training, series: Series) -> str:
+    """What all trainings of a command depend on, in their order."""
+    groups = np.unique(series.groups, return_inverse=True)[1].tolist()
+    return digest_of({
+        "form": "crops 1", "data": series_digest(series), "groups": groups, "folds": [training.folds, training.repeats],
+        "parameters": training.parameters.model_dump(mode="json"), "beside": training.beside,
+    })  # fmt: skip
+
+
+def left_out_scores(training: Training, series: Series, tell: Tell, trainings: Trainings) -> tuple[dict[str, Any], list[str]]:
     """Scores by left-out groups of the model and of those beside it."""
     groups = [len(np.unique(series.groups[series.labels == k])) for k in range(len(series.classes))]
     folds = min(training.folds, len(np.unique(series.groups)))
@@ -104,7 +122,7 @@ def left_out_scores(training: Training, series: Series, tell: Tell) -> tuple[dic
     def told(name: str, done: int, total: int) -> None:
         tell(f"judge {name}", done, total)
 
-    found = cross_validate(kinds, series, folds, training.repeats, told, training.workers)
+    found = cross_validate(kinds, series, folds, training.repeats, told, training.workers, trainings)
     result: dict[str, Any] = {name: judged.to_json() for name, judged in found.items()}
     if len(found) > 1:
         result["differences"] = {name: compared(found[own.kind], judged) for name, judged in found.items() if name != own.kind}

@@ -1,6 +1,7 @@
 """Checkpoints of a training: the next run goes on from the last epoch of one that was cut off.
 
-One file beside the model, replaced whole after every epoch and removed when the model is stored.
+One file beside the model, replaced whole and removed when the model is stored; `Checkpoint` is that of a model which is a file
+outside of a store.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.tasks.errors import writing
 from imperv.tasks.job import Job
 
 NAME = "training.npz"
@@ -77,3 +79,34 @@ def read_state(file: Path, key: str) -> dict[str, Any] | None:
 def drop_checkpoint(job: Job, symbol: str) -> None:
     """Remove the state of a training."""
     job.store.remove_record(checkpoint_path(job, symbol))
+
+
+class Checkpoint:
+    """State of a training that was cut off, in a hidden file beside the one that it makes."""
+
+    def __init__(self, path: Path, key: str, option: str) -> None:
+        self._file, self._key, self._option = path.with_name(f".{path.stem}.training.npz"), key, option
+
+    def read(self) -> dict[str, Any] | None:
+        """``finished`` and ``member``, if they are of the same training."""
+        return read_state(self._file, self._key)
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Replace it at once or not at all; InputError that names the `option` where it cannot be written."""
+        draft = self._file.with_suffix(".draft")
+        with writing(self._file, self._option):
+            write_state(draft, self._key, state)
+            draft.replace(self._file)
+
+    def read_member(self) -> dict[str, Any] | None:
+        """Of a training of one network: its state."""
+        found = self.read()
+        return found["member"] if found else None
+
+    def keep_member(self, state: Mapping[str, Any]) -> None:
+        """The same."""
+        self.keep({"finished": [], "member": state})
+
+    def drop(self) -> None:
+        """Remove it."""
+        self._file.unlink(missing_ok=True)

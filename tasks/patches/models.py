@@ -19,7 +19,6 @@ from imperv.layers.patches import network
 from imperv.layers.patches.labels import Classes
 from imperv.tasks.errors import InputError, writing
 from imperv.tasks.files import file_digest, write_whole
-from imperv.tasks.networks.checkpoints import read_state, write_state
 
 MODEL, PRETRAINED = "imperv patches model 1", "imperv patches pretrained 1"
 """Forms of records."""
@@ -103,29 +102,6 @@ def write_model(path: Path, writers: Mapping[str, Callable[[str], None]], record
 
 def _software() -> dict[str, str]:
     return {name: version(name) for name in ("imperv", "keras", "tensorflow")}
-
-
-class Checkpoint:
-    """State of a training that was cut off, beside the file that it makes."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        self._file, self._key = path.with_name(f".{path.stem}.training.npz"), key
-
-    def read(self) -> dict[str, Any] | None:
-        """The state, if it is of the same training."""
-        found = read_state(self._file, self._key)
-        return found["member"] if found else None
-
-    def keep(self, state: Mapping[str, Any]) -> None:
-        """Replace it."""
-        draft = self._file.with_suffix(".draft")
-        with writing(self._file, "--model-file"):
-            write_state(draft, self._key, {"finished": [], "member": state})
-            draft.replace(self._file)
-
-    def drop(self) -> None:
-        """Remove it."""
-        self._file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

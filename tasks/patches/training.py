@@ -18,12 +18,12 @@ from imperv.layers.patches.pretraining import MARGIN, PretrainingParameters
 from imperv.layers.patches.sampling import normalise
 from imperv.layers.patches.training import TrainingParameters, train
 from imperv.tasks.errors import InputError, WorkError
+from imperv.tasks.networks.checkpoints import Checkpoint
 from imperv.tasks.patches.extraction import PatchSet, Tell, extract, key_of
 from imperv.tasks.patches.images import Image
 from imperv.tasks.patches.models import (
     MODEL,
     PRETRAINED,
-    Checkpoint,
     checked_output,
     is_there,
     read_record,
@@ -83,7 +83,7 @@ def train_patches(
         return record, False
     learning, judging = _parts(patches, classes, parameters)
     start_tensorflow()
-    checkpoint = Checkpoint(path, key)
+    checkpoint = Checkpoint(path, key, "--model-file")
     try:
         features = network.build_features(len(patches.bands), parameters.stages, parameters.seed)
         if start is not None:
@@ -100,7 +100,7 @@ def train_patches(
         trained = network.with_head(features, classes.outputs, parameters.seed)
         history = train(
             trained, patches.images, patches.labels, patches.nodata, classes, learning, judging, normalisation, parameters,
-            report, checkpoint.read(), checkpoint.keep,
+            report, checkpoint.read_member(), checkpoint.keep_member,
         )  # fmt: skip
     except DivergenceError as error:
         raise WorkError(f"{path}: {str(error).partition(';')[0]}; lower --lr") from None
@@ -177,7 +177,7 @@ def pretrain_patches(
         return record, False
     cut, _ = extract(dates, work, size + MARGIN, tell=tell)
     start_tensorflow()
-    checkpoint = Checkpoint(path, key)
+    checkpoint = Checkpoint(path, key, "--output")
 
     def report(step: int, loss: float) -> None:
         tell("steps", step + 1, parameters.steps)
@@ -187,8 +187,9 @@ def pretrain_patches(
     try:
         normalisation = normalise(cut.images, range(len(cut.grounds)), cut.nodata, cut.bands)
         features, history = pretraining.pretrain(
-            cut.images, cut.grounds, cut.nodata, normalisation, parameters, report, checkpoint.read(), checkpoint.keep
-        )
+            cut.images, cut.grounds, cut.nodata, normalisation, parameters, report, checkpoint.read_member(),
+            checkpoint.keep_member,
+        )  # fmt: skip
     except ValueError as error:
         raise InputError(f"{images[0].path.parent}: {error}") from None
     record = {
