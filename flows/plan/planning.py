@@ -56,17 +56,25 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
     states: dict[str, State] = {step.node: step.state for step in found}
     job = remembering(job)
     order, products = steps(resolve_targets(targets, job.family), product=job.family)
+    needless: dict[str, str] = {}
     for symbol in order:
         try:
             entry = standing(job, symbol, states)
             state, reason = entry.state, entry.reason
+            needless[symbol] = "" if state == "up to date" else task_of(symbol).not_needed(job, symbol)
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), task_of(symbol).cost))
+        if why := needless.get(symbol):
+            found.append(Step(str(job.tile), symbol, state, f"will not be made: {why}", 0))
+        else:
+            found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), task_of(symbol).cost))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
-        found.append(_step(job, symbol, entry.state, entry.reason, 0, form_of(CATALOGUE[symbol]).cost, DELIVER))
+        if why := needless.get(symbol):
+            found.append(Step(str(job.tile), DELIVER + symbol, entry.state, f"will not be made: {why}", 0))
+        else:
+            found.append(_step(job, symbol, entry.state, entry.reason, 0, form_of(CATALOGUE[symbol]).cost, DELIVER))
     return found
 
 

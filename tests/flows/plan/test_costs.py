@@ -134,6 +134,19 @@ def test_every_node_of_a_plan_has_its_cost(tmp_path):
     assert {step.node for step in found if step.bytes_decoded} == {"PP_then", "PP_now"}
 
 
+def test_what_will_not_be_made_costs_nothing(tmp_path):
+    (tmp_path / "production.toml").write_text(
+        'product = "composites"\n[periods]\nspan = "2021-06-01/2021-08-31"\n[scenes]\ncatalogue = "items.json"\n'
+        "[parameters.composites]\nmetrics = false\n"
+    )
+    found = plan_tile(Job.of(Production.read(tmp_path), "E44N26"), None)
+    needless = {step.node: step.reason for step in found if step.reason.startswith("will not be made: ")}
+    assert {n for n in needless if " " not in n} == {*(f"CO_{month}" for month in "DEFGHIJKL"), "CO_metrics"}
+    assert "ends before month D" in needless["CO_D"] == needless["deliver CO_D"]
+    assert all((step.core_seconds, step.bytes, step.memory) == (0, 0, 0) for step in found if step.node in needless)
+    assert all(step.core_seconds > 1 for step in found if step.node not in needless and step.node != "CO_S2")
+
+
 @pytest.mark.parametrize("symbol", PROXY)
 def test_a_proxy_costs_where_clcplus_is_missing(tmp_path, symbol):
     assert node_cost(job(tmp_path, 40, references='roads = ["roads.gpkg"]'), symbol).core_seconds > 0.1
