@@ -13,10 +13,10 @@ from imperv.tasks.yearly.costs import OVERPASSES, looking_cost, unseen
 LOOK_NS = 90.0
 """Core nanoseconds for what a look at a pixel of 10 m takes beside decoding: mapping, interpolation, weights and median."""
 
-STORE_NS = 300.0
+STORE_NS = 500.0
 """Core nanoseconds to compress and to write all bands of a pixel."""
 
-COPY_NS = 40.0
+COPY_NS = 110.0
 """Core nanoseconds to copy the looks of all months at a pixel."""
 
 DAYS = 365.25
