@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from imperv.grids.pyramid import (
     DEEPEST,
     EDGE,
     Cut,
-    Span,
     Warp,
     cut,
     lattice,
@@ -50,6 +50,9 @@ COARSEST = 640
 DIRECT = 8
 """Largest factor of an overview that is read from full resolution for one map tile: 2048 x 2048 pixels."""
 
+SHARED = 2
+"""Largest factor whose map tiles are made of kept chunks: those of coarser ones lie below few map tiles, and would drive out all others."""
+
 STRIP = 1024
 """Rows of a layer read at once for its overviews: a multiple of every factor up to 256."""
 
@@ -71,6 +74,9 @@ PNG_BYTES = 64 * 2**20
 OVERVIEW_BYTES = 256 * 2**20
 """Overviews that are kept, bytes."""
 
+CHUNK_BYTES = 48 * 2**20
+"""Decoded chunks of stores that are kept for the map tiles beside those that were drawn, bytes: what one screen shows of three bands."""
+
 FILES = 16
 """Files that a thread keeps open."""
 
@@ -85,6 +91,7 @@ class MapTiles:
 
     pictures: Kept = field(default_factory=lambda: Kept(PNG_BYTES, lambda png: len(png) + ENTRY))
     overviews: Kept = field(default_factory=lambda: Kept(OVERVIEW_BYTES, lambda found: sum(a.nbytes for a in found.values())))
+    chunks: Kept = field(default_factory=lambda: Kept(CHUNK_BYTES, lambda found: int(found.nbytes)))
     arrays: Kept = field(default_factory=lambda: Kept(256, lambda found: 1))
     limits: Kept = field(default_factory=lambda: Kept(4096, lambda found: 1))
     local: threading.local = field(default_factory=threading.local)
@@ -135,42 +142,67 @@ class MapTiles:
 
     def _warped(self, layer: MapLayer, part: Part, below: Warp) -> np.ndarray:
         """Pixels (bands, y, x) of a whole map tile from a part on another grid: each shows the cell below its centre."""
-        view, factor = layer.view, below.factor
-        rows, columns = below.rows[below.inside], below.columns[below.inside]
+        view, factor, inside = layer.view, below.factor, below.inside
+        every = below.rows, below.columns
+        lowest, highest = ([int(found.min(where=inside, initial=2**31 - 1)) for found in every],
+                           [int(found.max(where=inside, initial=0)) for found in every])  # fmt: skip
         if factor > DIRECT:
-            cells, first = self._overview(layer, part, factor)[0], (0, 0)
+            cells, lowest = self._overview(layer, part, factor)[0], [0, 0]
         else:
-            first = int(rows.min()), int(columns.min())
-            last = int(rows.max()) + 1, int(columns.max()) + 1
             with _Opened(self, part, view) as source:
-                rows_read, columns_read = (slice(a * factor, b * factor) for a, b in zip(first, last, strict=True))
-                cells = source.read(rows_read, columns_read, view.bands)
+                spans = [slice(a * factor, (b + 1) * factor) for a, b in zip(lowest, highest, strict=True)]
+                cells = self._window(part, view, source, *spans, factor)
             if factor > 1:
                 cells = coarser(view, cells, factor)
-        found = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, cells.dtype)
-        found[:, below.inside] = cells[:, rows - first[0], columns - first[1]]
-        return found
+        rows, columns = (np.clip(f, a, b) - a for f, a, b in zip(every, lowest, highest, strict=True))
+        found = cells.reshape(len(cells), -1).take(rows * cells.shape[2] + columns, axis=1)
+        return found if inside.all() else np.where(inside, found, found.dtype.type(view.variable.nodata))
 
     def _below(self, layer: MapLayer, part: Part, below: Cut) -> np.ndarray:
         """Pixels (bands, y, x) that the map shows of a part."""
         view, factor = layer.view, below.factor
         if factor > DIRECT:
             cells, starts = self._overview(layer, part, factor)
-            return cells[:, (below.rows.cells - starts[0])[:, None], below.columns.cells - starts[1]]
+            return _picked(cells, below.rows.cells - starts[0], below.columns.cells - starts[1])
         with _Opened(self, part, view) as source:
             (row, column), shape = below.first, source.shape
             rows, columns = below.rows.pixels(factor, row, shape[0]), below.columns.pixels(factor, column, shape[1])
-            found = source.read(slice(*rows), slice(*columns), view.bands)
+            found = self._window(part, view, source, slice(*rows), slice(*columns), factor)
         if factor > 1:
             # The first cells begin with whole ones: what is missing of them does not count.
             before = [first + start - int(span.cells[0]) * factor for first, (start, _), span in
                       ((row, rows, below.rows), (column, columns, below.columns))]  # fmt: skip
             found = np.pad(found, ((0, 0), (before[0], 0), (before[1], 0)), constant_values=view.variable.nodata)
             found = coarser(view, found, factor)
-            return found[:, (below.rows.cells - below.rows.cells[0])[:, None], below.columns.cells - below.columns.cells[0]]
-        index = [_within(span, first, start) for span, first, start in
-                 ((below.rows, row, rows[0]), (below.columns, column, columns[0]))]  # fmt: skip
-        return found[:, index[0][:, None], index[1]]
+            return _picked(found, below.rows.cells - below.rows.cells[0], below.columns.cells - below.columns.cells[0])
+        return _picked(found, below.rows.cells - row - rows[0], below.columns.cells - column - columns[0])
+
+    def _window(self, part: Part, view: View, source: Pixels, rows: slice, columns: slice, factor: int) -> np.ndarray:
+        """Pixels of the bands of a view. What a store holds comes from whole chunks, which serve the map tiles beside too."""
+        if not isinstance(source, StoredPixels) or factor > SHARED:
+            return source.read(rows, columns, view.bands)
+        edges, spans = source.chunk, (rows, columns)
+        found = np.empty((len(view.bands), rows.stop - rows.start, columns.stop - columns.start), source.array.dtype)
+        for place in product(*(range(s.start // edge, -(-s.stop // edge)) for s, edge in zip(spans, edges, strict=True))):
+            chunk = self._chunk(part, view, place, edges)
+            starts = [k * edge for k, edge in zip(place, edges, strict=True)]
+            inside = [(max(s.start, a), min(s.stop, a + n)) for s, a, n in zip(spans, starts, chunk.shape[1:], strict=True)]
+            out, own = ([slice(a - o, b - o) for (a, b), o in zip(inside, begins, strict=True)]
+                        for begins in ((rows.start, columns.start), starts))  # fmt: skip
+            found[:, *out] = chunk[:, *own]
+        return found
+
+    def _chunk(self, part: Part, view: View, place: tuple[int, ...], edges: tuple[int, int]) -> np.ndarray:
+        """A chunk of the bands of a view, decoded once; it is kept only if the layer is what it was after the reading."""
+
+        def read() -> np.ndarray:
+            with _Opened(self, part, view) as source:
+                rows, columns = (slice(k * n, min((k + 1) * n, size))
+                                 for k, n, size in zip(place, edges, source.shape, strict=True))  # fmt: skip
+                return source.read(rows, columns, view.bands)
+
+        found: np.ndarray = self.chunks.made((part.path, part.version, view.variable.name, view.bands, place), read)
+        return found
 
     def _overview(self, layer: MapLayer, part: Part, factor: int) -> tuple[np.ndarray, tuple[int, int]]:
         """A part at 1 / `factor`, and the (row, column) of its first cell; all factors in one reading, kept for the next tile."""
@@ -362,10 +394,12 @@ def _labels(source: Pixels, view: View) -> tuple[str, ...]:
     return (source.labels or view.variable.labels) if view.variable.labels else ("",)
 
 
-def _within(span: Span, first: int, start: int) -> np.ndarray:
-    """Where pixels of a map lie in what was read of a grid from `start` on."""
-    found: np.ndarray = span.cells - first - start
-    return found
+def _picked(cells: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(bands, rows, columns) of cells by their indices, which rise by one ratio: without a copy where they are neighbours."""
+    for axis, index in ((1, rows), (2, columns)):
+        first, last = int(index[0]), int(index[-1]) + 1
+        cells = cells[(slice(None),) * axis + (slice(first, last),)] if last - first == index.size else cells.take(index, axis)
+    return cells
 
 
 def _middle(size: int) -> slice:
