@@ -24,6 +24,9 @@ SCALE: tuple[Rgb, ...] = (
 TOP = 254
 """Highest byte of a quantity on its scale; 255 is no data."""
 
+REFLECTANCE = 1e-4
+"""Factor of stored reflectance, which nothing else has."""
+
 COLOURS = ("B04", "B03", "B02")
 """Bands shown as red, green and blue where a layer does not say which."""
 
@@ -42,6 +45,11 @@ class View:
     """Colours of codes; None for quantities and bands."""
     scale: float = 1.0
     """Factor from stored values to the quantity."""
+
+    @property
+    def is_reflectance(self) -> bool:
+        """True for what is stored as reflectance x 10 000."""
+        return self.scale == REFLECTANCE
 
     @property
     def is_composite(self) -> bool:

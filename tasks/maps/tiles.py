@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
 
 from imperv.grids import CRS, Bounds, utm_geobox
 from imperv.grids.pyramid import (
@@ -34,15 +32,13 @@ from imperv.grids.pyramid import (
     tile_bounds,
     warp,
 )
-from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
-from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
 from imperv.tasks.maps.kept import Kept
-from imperv.tasks.maps.layers import MapLayer, Part, file_stamp
+from imperv.tasks.maps.layers import MapLayer, Part
+from imperv.tasks.maps.opening import GoneError, Opened
 from imperv.tasks.maps.pictures import Limits, coded, photograph
 from imperv.tasks.maps.pixels import FilePixels, Pixels, StoredPixels
-from imperv.tasks.store.records import digest_of
 
 COARSEST = 640
 """Pixels of the coarsest level that is drawn, metres: beyond it a map tile covers more than nine EEA tiles."""
@@ -79,10 +75,6 @@ CHUNK_BYTES = 48 * 2**20
 
 FILES = 16
 """Files that a thread keeps open."""
-
-
-class GoneError(ImpervError):
-    """A layer is not there any more as it was: it is made again, or its store has gone."""
 
 
 @dataclass
@@ -149,7 +141,7 @@ class MapTiles:
         if factor > DIRECT:
             cells, lowest = self._overview(layer, part, factor)[0], [0, 0]
         else:
-            with _Opened(self, part, view) as source:
+            with self.opened(part, view) as source:
                 spans = [slice(a * factor, (b + 1) * factor) for a, b in zip(lowest, highest, strict=True)]
                 cells = self._window(part, view, source, *spans, factor)
             if factor > 1:
@@ -164,7 +156,7 @@ class MapTiles:
         if factor > DIRECT:
             cells, starts = self._overview(layer, part, factor)
             return _picked(cells, below.rows.cells - starts[0], below.columns.cells - starts[1])
-        with _Opened(self, part, view) as source:
+        with self.opened(part, view) as source:
             (row, column), shape = below.first, source.shape
             rows, columns = below.rows.pixels(factor, row, shape[0]), below.columns.pixels(factor, column, shape[1])
             found = self._window(part, view, source, slice(*rows), slice(*columns), factor)
@@ -196,7 +188,7 @@ class MapTiles:
         """A chunk of the bands of a view, decoded once; it is kept only if the layer is what it was after the reading."""
 
         def read() -> np.ndarray:
-            with _Opened(self, part, view) as source:
+            with self.opened(part, view) as source:
                 rows, columns = (slice(k * n, min((k + 1) * n, size))
                                  for k, n, size in zip(place, edges, source.shape, strict=True))  # fmt: skip
                 return source.read(rows, columns, view.bands)
@@ -218,7 +210,7 @@ class MapTiles:
         factors = [2**k for k in range(DIRECT.bit_length(), most.bit_length())]
         row, column = _corner(layer, part)
         found: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
-        with _Opened(self, part, view) as source:
+        with self.opened(part, view) as source:
             rows, columns = source.shape
             # Strips begin with whole cells of all factors.
             for start in range(-(row % STRIP), rows, STRIP):
@@ -262,7 +254,7 @@ class MapTiles:
         parts = [layer.parts[tile] for tile in sorted(layer.parts)]
         chosen = {round(k * (len(parts) - 1) / max(min(SAMPLED, len(parts)) - 1, 1)) for k in range(min(SAMPLED, len(parts)))}
         for number in sorted(chosen):
-            with _Opened(self, parts[number], layer.view) as source:
+            with self.opened(parts[number], layer.view) as source:
                 rows, columns = (_middle(size) for size in source.shape)
                 yield source.read(rows, columns, layer.view.bands)
 
@@ -287,7 +279,7 @@ class MapTiles:
         row, column = int((part.bounds[3] - northing) // resolution), int((easting - part.bounds[0]) // resolution)
         if (grid := _native(layer, part)) is not None:
             row, column = pixel_at(grid, easting, northing)
-        with _Opened(self, part, view) as source:
+        with self.opened(part, view) as source:
             row, column = min(row, source.shape[0] - 1), min(column, source.shape[1] - 1)
             pixels = source.read(slice(row, row + 1), slice(column, column + 1))[:, 0, 0]
             labels = _labels(source, view)
@@ -299,16 +291,23 @@ class MapTiles:
             {"label": label, "stored": None if gone else value, "value": None if gone else value * view.scale}
             for label, value, gone in zip(labels, pixels.tolist(), missing.tolist(), strict=True)
         ]
-        units = "" if view.scale != 1 else view.variable.units or units_of(layer.layer)
         meaning = view.palette.meaning(int(pixels[0])) if view.palette is not None and not missing[0] else ""
-        return {"tile": part.tile, "values": values, "meaning": meaning, "units": "" if units == "1" else units}
+        return {"tile": part.tile, "values": values, "meaning": meaning, "units": layer.units}
 
     def label_of(self, layer: MapLayer) -> str:
         """Name of the band that a view of one shows, as it is stored; GoneError as `values`."""
         part = next(iter(layer.parts.values()))
-        with _Opened(self, part, layer.view) as source:
+        with self.opened(part, layer.view) as source:
             labels = _labels(source, layer.view)
         return labels[layer.view.bands[0]] if len(labels) > layer.view.bands[0] else ""
+
+    def opened(self, part: Part, view: View) -> Opened:
+        """The pixels of a part, while they are read."""
+        if part.taught is not None:
+            return Opened(part, lambda: part.taught.pixels)  # type: ignore[union-attr]
+        if part.store is not None:
+            return Opened(part, lambda: self.stored(part, view))
+        return Opened(part, lambda: self.file(part.path, part.version))
 
     def stored(self, part: Part, view: View) -> StoredPixels:
         """An array of the store, opened once a version of the layer."""
@@ -333,45 +332,6 @@ class MapTiles:
                 files.popitem(last=False)[1].source.close()
         files.move_to_end((path, version))
         return files[path, version]
-
-
-class _Opened:
-    """A part while it is read; afterwards it must still be what it was."""
-
-    def __init__(self, tiles: MapTiles, part: Part, view: View) -> None:
-        self.tiles, self.part, self.view = tiles, part, view
-
-    def __enter__(self) -> Pixels:
-        part = self.part
-        try:
-            if part.taught is not None:
-                return part.taught.pixels
-            if part.store is not None:
-                return self.tiles.stored(part, self.view)
-            return self.tiles.file(part.path, part.version)
-        except (OSError, KeyError, ValueError, RasterioError) as error:
-            raise self._gone() from error
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not self._stands():
-            raise self._gone() from error
-        if isinstance(error, OSError | RasterioError | ValueError | KeyError):
-            raise self._gone("cannot be read; run the tile again, or deliver it again") from error
-
-    def _stands(self) -> bool:
-        part = self.part
-        try:
-            if part.taught is not None:
-                return part.taught.stands()
-            if part.store is not None:
-                return digest_of(part.store.read_text(part.path)) == part.version
-            return digest_of([part.path, *file_stamp(Path(part.path))]) == part.version
-        except (OSError, InputError):
-            return False
-
-    def _gone(self, why: str = "has gone or is made again; wait, and load it anew") -> GoneError:
-        name = self.part.record.symbol if self.part.record else Path(self.part.path).name
-        return GoneError(f"{name} of tile {self.part.tile} {why}")
 
 
 def _native(layer: MapLayer, part: Part) -> GeoBox | None:

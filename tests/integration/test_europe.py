@@ -17,11 +17,11 @@ import tomli_w
 
 from imperv.flows.cli.commands import main
 from imperv.flows.portal.projects import projects_in
+from imperv.layers.catalogue import CATALOGUE, downstream
 from imperv.tasks.settings.toml_files import read_toml
 from tests.flows.portal.test_job_routes import send, states, text, until
 from tests.support import urban
 from tests.support.portal import portal_on
-from imperv.layers.catalogue import CATALOGUE, downstream
 from tests.support.prefect_loopback import COMMAND, Loopback
 from tests.support.productions import TINY, delivered, with_store
 from tests.support.urban import BBOX, small_production
@@ -227,14 +227,23 @@ def test_jobs_of_a_portal_are_runs_of_the_server(server, tmp_path):
     template = projects.folder / "templates/months.toml"
     template.write_text(tomli_w.dumps(wanted))
     with portal_on(f"--projects={projects.folder}", environment=server) as portal:
-        _, made = send(portal, "POST", "/api/projects", {"label": "Summer", "template": "months", "bbox": BBOX, "span": "2021-06-01/2021-07-31"})
+        _, made = send(
+            portal,
+            "POST",
+            "/api/projects",
+            {"label": "Summer", "template": "months", "bbox": BBOX, "span": "2021-06-01/2021-07-31"},
+        )
         jobs = f"/projects/{made['id']}/api/jobs"
 
         def ended(number: int) -> dict:
             return until(portal, made["id"], lambda found: found["job"]["number"] == number and not found["job"]["active"])
 
         def runs() -> list[str]:
-            return [run["state_type"] for run in listed(server, "flow_runs/filter", sort="START_TIME_ASC") if urban.TILE in run["name"]]
+            return [
+                run["state_type"]
+                for run in listed(server, "flow_runs/filter", sort="START_TIME_ASC")
+                if urban.TILE in run["name"]
+            ]
 
         send(portal, "POST", jobs, {"kind": "run"})
         while "RUNNING" not in runs():

@@ -195,7 +195,12 @@ def test_many_map_tiles_beside_a_run_take_no_more_memory(copied_town, capsys):
         while not (layers := portal.get(f"{base}/api/layers")["layers"]) and time.monotonic() < end:
             time.sleep(0.2)
         middle = BBOX[0] + 1000, BBOX[3] - 500
-        near = [(z, *tile_at(z, BBOX[0] + x, BBOX[3] - y)) for z in (14, 13, 12) for x in range(100, 2000, 400) for y in (100, 500, 900)]
+        near = [
+            (z, *tile_at(z, BBOX[0] + x, BBOX[3] - y))
+            for z in (14, 13, 12)
+            for x in range(100, 2000, 400)
+            for y in (100, 500, 900)
+        ]
         wanted = list(dict.fromkeys((layer["id"], layer["key"], *place) for place in near for layer in layers))[:200]
 
         def draw(place: tuple[str, str, int, int, int]) -> tuple[int, float]:
@@ -215,7 +220,9 @@ def test_many_map_tiles_beside_a_run_take_no_more_memory(copied_town, capsys):
         job = portal.get(f"/projects/{made['id']}/api/progress")["job"]
         send(portal, "DELETE", f"/projects/{made['id']}/api/jobs/1")
         with capsys.disabled():
-            print(f"\n200 tiles of {len(layers)} layers: {grown / 2**20:.0f} MiB more, longest answer {max(t for _, t in found):.2f} s")
+            print(
+                f"\n200 tiles of {len(layers)} layers: {grown / 2**20:.0f} MiB more, longest answer {max(t for _, t in found):.2f} s"
+            )
         assert len(found) == 200 and {status for status, _ in found} <= {200, 204} and any(status == 200 for status, _ in found)
         assert job["state"] == "running" and grown < 50 * 2**20
         until(portal, made["id"], lambda found: not found["job"]["active"])

@@ -22,8 +22,9 @@ from imperv.layers.colouring import coarser, colour_table
 from imperv.tasks.errors import InputError
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.maps.layers import FolderSource, Holdings, StoreSource, source_of
+from imperv.tasks.maps.opening import GoneError
 from imperv.tasks.maps.pixels import StoredPixels
-from imperv.tasks.maps.tiles import GoneError, MapTiles
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
 from tests.support.portal import tile_at
