@@ -47,7 +47,7 @@ DIRECT = 8
 """Largest factor of an overview that is read from full resolution for one map tile: 2048 x 2048 pixels."""
 
 SHARED = 2
-"""Largest factor whose map tiles are made of kept chunks: those of coarser ones lie below few map tiles, and would drive out all others."""
+"""Largest factor whose map tiles are made of kept chunks: coarser ones serve few map tiles, and would drive out others."""
 
 STRIP = 1024
 """Rows of a layer read at once for its overviews: a multiple of every factor up to 256."""
@@ -71,7 +71,7 @@ OVERVIEW_BYTES = 256 * 2**20
 """Overviews that are kept, bytes."""
 
 CHUNK_BYTES = 48 * 2**20
-"""Decoded chunks of stores that are kept for the map tiles beside those that were drawn, bytes: what one screen shows of three bands."""
+"""Decoded chunks of stores that are kept for the map tiles beside, bytes: what one screen shows of three bands."""
 
 FILES = 16
 """Files that a thread keeps open."""
