@@ -33,8 +33,8 @@ _PRODUCT = re.compile(
 )
 """Name of a product in the EEA's form."""
 
-_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:[-_]\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
-"""Period in the name of a product, and of a folder of the store."""
+_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:(?:-|__?)\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
+"""Period in the name of a product, and of a folder of the store; two underscores are between the dates of a pair."""
 
 DRAWING = 1
 """Version of how pixels are drawn: raised when the same pixels would look different, because browsers keep map tiles."""
