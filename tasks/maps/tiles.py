@@ -142,8 +142,8 @@ class MapTiles:
             cells, lowest = self._overview(layer, part, factor)[0], [0, 0]
         else:
             with self.opened(part, view) as source:
-                spans = [slice(a * factor, (b + 1) * factor) for a, b in zip(lowest, highest, strict=True)]
-                cells = self._window(part, view, source, *spans, factor)
+                down, right = (slice(a * factor, (b + 1) * factor) for a, b in zip(lowest, highest, strict=True))
+                cells = self._window(part, view, source, down, right, factor)
             if factor > 1:
                 cells = coarser(view, cells, factor)
         rows, columns = (np.clip(f, a, b) - a for f, a, b in zip(every, lowest, highest, strict=True))
