@@ -124,7 +124,7 @@ def warp(z: int, x: int, y: int, grid: GeoBox) -> Warp | None:
     inside = (rows >= 0) & (rows < grid.shape.y) & (columns >= 0) & (columns < grid.shape.x)
     if not inside.any():
         return None
-    rows, columns = (np.floor(found / factor).astype(np.int64) for found in (rows, columns))
+    rows, columns = (np.floor(found / factor if factor > 1 else found).astype(np.int32) for found in (rows, columns))
     return Warp(factor, rows, columns, inside)
 
 
@@ -141,7 +141,11 @@ _NODE, _PART = (found.reshape(-1, 1) for found in (np.arange(EDGE) // CELL, np.a
 def _between(nodes: np.ndarray) -> np.ndarray:
     """Values of all pixels of a map tile from those at the nodes of a `Mapping`."""
     rows = nodes[_NODE[:, 0]] * (1 - _PART) + nodes[_NODE[:, 0] + 1] * _PART
-    return (rows[:, _NODE[:, 0]] * (1 - _PART.T) + rows[:, _NODE[:, 0] + 1] * _PART.T).astype(float)
+    left, right = (rows.take(_NODE[:, 0] + step, axis=1).astype(float, copy=False) for step in (0, 1))
+    left *= 1 - _PART.T  # in place: memory that is new for every step takes longer than the steps
+    right *= _PART.T
+    left += right
+    return left
 
 
 def lattice(bounds: Bounds, resolution: float) -> tuple[int, int]:

@@ -24,6 +24,9 @@ SCALE: tuple[Rgb, ...] = (
 TOP = 254
 """Highest byte of a quantity on its scale; 255 is no data."""
 
+REFLECTANCE = 1e-4
+"""Factor of stored reflectance, which nothing else has."""
+
 COLOURS = ("B04", "B03", "B02")
 """Bands shown as red, green and blue where a layer does not say which."""
 
@@ -42,6 +45,11 @@ class View:
     """Colours of codes; None for quantities and bands."""
     scale: float = 1.0
     """Factor from stored values to the quantity."""
+
+    @property
+    def is_reflectance(self) -> bool:
+        """True for what is stored as reflectance x 10 000."""
+        return self.scale == REFLECTANCE
 
     @property
     def is_composite(self) -> bool:
@@ -168,7 +176,7 @@ def coarser(view: View, pixels: np.ndarray, factor: int) -> np.ndarray:
     """
     if factor == 1:
         return pixels
-    # Here: compiled kernels take a third of a second to import, which the first map need not wait for.
+    # Here: compiled kernels take a second to load, which the first map need not wait for.
     from imperv.layers.aggregation import aggregate_values
     from imperv.layers.kernels.overviews import overview
 
@@ -176,3 +184,12 @@ def coarser(view: View, pixels: np.ndarray, factor: int) -> np.ndarray:
         return np.stack([overview(band, factor, view.palette) for band in pixels])
     spare = [(0, 0), *((0, -size % factor) for size in pixels.shape[1:])]
     return aggregate_values(np.pad(pixels, spare, constant_values=view.variable.nodata), factor, view.variable.nodata)
+
+
+@cache
+def load_kernels() -> None:
+    """Load what `coarser` has compiled, once, so that no map waits for it."""
+    from imperv.layers.kernels.overviews import overview
+
+    for palette in (DENSITY, CHANGE):
+        overview(np.zeros((2, 2), np.uint8), 2, palette)

@@ -37,7 +37,7 @@ from imperv.flows.portal.sites import Sites
 from imperv.flows.portal.teaching import Lessons
 from imperv.flows.portal.turns import LONG_AT_ONCE, LONG_WAITING, PLANS_AT_ONCE, PLANS_WAITING, Turns
 from imperv.tasks.errors import ImpervError
-from imperv.tasks.maps.tiles import GoneError
+from imperv.tasks.maps.opening import GoneError
 
 STATIC = FilePath(__file__).parent / "static"
 

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 from imperv.grids.tiles import NEWEST, Tile, countries_of, official_tiles
-from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import CATALOGUE, Kind
 from imperv.layers.colouring import TOP, colour_table
 from imperv.layers.palette import OUTSIDE, Palette
@@ -73,16 +72,16 @@ def legend_of(layer: MapLayer, tiles: MapTiles) -> dict[str, Any]:
         labels = [view.variable.labels[band] for band in view.bands]
         return {
             "kind": "bands",
+            "units": layer.units,
             "bands": [{"label": la, "low": lo, "high": hi} for la, (lo, hi) in zip(labels, ends, strict=True)],
         }
     if view.palette is None:
         low, high = (value * view.scale for value in tiles.limits_of(layer)[0])
         table = colour_table(None, view.variable.nodata)
         colours = [table[round(k * TOP / (STEPS - 1)), :3].tolist() for k in range(STEPS)]
-        units = view.variable.units or units_of(layer.layer)
         label = tiles.label_of(layer)
         return {"kind": "scale", "bars": [{"colours": colours, "low": low, "high": high}], "label": label,
-                "units": "" if units == "1" or view.scale != 1 else units, "classes": []}  # fmt: skip
+                "units": layer.units, "classes": []}  # fmt: skip
     return _of_palette(view.palette, view.variable.nodata)
 
 

@@ -15,8 +15,8 @@ from imperv.flows.portal.site import Site, tile_rows
 from imperv.flows.portal.turns import Turn
 from imperv.grids.pyramid import COARSEST, DEEPEST, EDGE, ORIGIN
 from imperv.tasks.maps.layers import MapLayer
+from imperv.tasks.maps.opening import GoneError
 from imperv.tasks.maps.tiles import COARSEST as COARSEST_DRAWN
-from imperv.tasks.maps.tiles import GoneError
 
 LayerId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}\.[0-9][0-9_-]{3,40}\.[0-9]{1,2}$")]
 Key = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]

@@ -8,6 +8,7 @@ reads, and ``project.json``, its label. Ids are made here. What is put in the tr
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -82,11 +83,17 @@ class Template:
         periods = read_toml(self.file).get("periods")
         return str(periods.get("span", "")) if isinstance(periods, dict) else ""
 
-    def table(self, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Table of a production file for a place and period; InputError if the template cannot be read."""
+    def table(
+        self, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None = None, beside: bool = False
+    ) -> dict[str, Any]:
+        """Table of a production file for a place and period; InputError if the template cannot be read.
+
+        Its paths are absolute; those that the template has from its own folder go from a project `beside` that on request, so
+        that the folder of projects can be moved.
+        """
         table = read_toml(self.file)
         kind = production_class(self.product, str(self.file))
-        resolved = resolve_paths(table, kind, self._path)
+        resolved = resolve_paths(table, kind, self._from_project if beside else self._path)
         area = tuple(float(v) for v in bbox)
         found = resolved | {"store": "store", "tiles": tiles_of(area), "area": {"bbox": list(area)}}
         found.pop("aoi", None)
@@ -102,6 +109,10 @@ class Template:
 
     def _path(self, text: str) -> str:
         return text if "://" in text or text.startswith("/vsi") else str((self.file.parent / text).absolute())
+
+    def _from_project(self, text: str) -> str:
+        elsewhere = "://" in text or text.startswith("/")
+        return text if elsewhere else os.path.normpath(Path("..", self.file.parent.name, text))
 
 
 @dataclass(frozen=True)
@@ -203,7 +214,7 @@ class Projects:
         InputError
             If anything is wrong with it, there are too many projects, or the disk is nearly full.
         """
-        table = self._table(template, bbox, span, more)
+        table = self._table(template, bbox, span, more, beside=True)
         if len(self.every()) >= MOST_PROJECTS:
             raise InputError(f"there are {MOST_PROJECTS} projects here; put some in the trash")
         if free_bytes(self.folder) < FREE:
@@ -234,12 +245,14 @@ class Projects:
         (self.folder / TRASH).mkdir(exist_ok=True)
         project.folder.rename(self.folder / TRASH / f"{name}-{secrets.token_hex(3)}")
 
-    def _table(self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _table(
+        self, template: str, bbox: Sequence[float], span: str, more: Mapping[str, Any] | None, beside: bool = False
+    ) -> dict[str, Any]:
         known = self.templates()
         if template not in known:
             raise InputError(f"there is no template {template}; there are {', '.join(known) or 'none'}")
         with shown_as(known[template].file, f"template {template}"):
-            return known[template].table(region_of(bbox), span, more)
+            return known[template].table(region_of(bbox), span, more, beside)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imperv.layers.catalogue import Layer, family_of
-from imperv.layers.colouring import without_own_classes
+from imperv.layers.colouring import load_kernels, without_own_classes
 from imperv.layers.families import packages
 from imperv.tasks.addresses import shown
 from imperv.tasks.errors import ImpervError, InputError
@@ -80,6 +80,7 @@ class Site:
             began = time.monotonic()
             self.look()
             self.ended.wait(max(INTERVAL, PATIENCE * (time.monotonic() - began)))
+            load_kernels()  # not before the first map is drawn
 
     def look(self) -> None:
         """Look at the store once, whatever it holds."""

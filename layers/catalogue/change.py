@@ -37,7 +37,8 @@ _QUIET = (*_READING, "threshold.method", "threshold.confidence", "threshold.days
 def _date(symbol: str, which: str) -> Layer:
     return Layer(
         f"CH_{symbol}", "", f"Bands of the {which} date where the ground is seen", "Dates", (f"CH_S2_{symbol}",), "feature",
-        symbol, 10, "uint16", 0, arrays=(Variable(f"CH_{symbol}", "uint16", 0, "band", REFLECTANCE_10M),), parameters=_READING,
+        symbol, 10, "uint16", 0,
+        arrays=(Variable(f"CH_{symbol}", "uint16", 0, "band", REFLECTANCE_10M, units="1e-4"),), parameters=_READING,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ REFLECTANCE = (1, 65535)
 
 
 def _bands(symbol: str, names: tuple[str, ...]) -> tuple[Variable, ...]:
-    return (Variable(symbol, "uint16", 0, "band", names),)
+    return (Variable(symbol, "uint16", 0, "band", names, units="1e-4"),)
 
 
 def _sharp(symbol: str) -> tuple[Variable, ...]:

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 
 from imperv.grids import CRS, Bounds, Tile
 from imperv.grids.pyramid import lattice
+from imperv.layers.attributes import units_of
 from imperv.layers.catalogue import CATALOGUE, Layer, family_of
 from imperv.layers.colouring import View, is_nameless, views_of, with_codes, without_own_classes
 from imperv.tasks.delivery.cog_check import layer_of_cog
@@ -32,8 +33,8 @@ _PRODUCT = re.compile(
 )
 """Name of a product in the EEA's form."""
 
-_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:[-_]\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
-"""Period in the name of a product, and of a folder of the store."""
+_PERIOD = re.compile(r"\d{4}(?:-\d\d(?!\d))*(?:(?:-|__?)\d{4}(?:-\d\d(?!\d))*)?", re.ASCII)
+"""Period in the name of a product, and of a folder of the store; two underscores are between the dates of a pair."""
 
 DRAWING = 1
 """Version of how pixels are drawn: raised when the same pixels would look different, because browsers keep map tiles."""
@@ -87,6 +88,14 @@ class MapLayer:
         if self.round:
             return f"Round {self.round}"
         return layer.title if layer.stem == layer.symbol else layer.description.rpartition(", ")[0]
+
+    @property
+    def units(self) -> str:
+        """Of the quantity that it shows, for people; empty for codes and pure numbers."""
+        if self.view.is_reflectance:
+            return "reflectance"
+        found = "" if self.view.scale != 1 else self.view.variable.units or units_of(self.layer)
+        return "" if found == "1" else found
 
     @property
     def family(self) -> str:

@@ -40,6 +40,12 @@ class StoredPixels:
         return rows, columns
 
     @property
+    def chunk(self) -> tuple[int, int]:
+        """(rows, columns) that are decoded together."""
+        rows, columns = self.array.chunks[-2:]
+        return rows, columns
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """See `Pixels`."""
         return () if self.names is None else tuple(map(str, self.names[:]))

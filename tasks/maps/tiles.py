@@ -11,20 +11,18 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
 
 from imperv.grids import CRS, Bounds, utm_geobox
 from imperv.grids.pyramid import (
     DEEPEST,
     EDGE,
     Cut,
-    Span,
     Warp,
     cut,
     lattice,
@@ -34,21 +32,22 @@ from imperv.grids.pyramid import (
     tile_bounds,
     warp,
 )
-from imperv.layers.attributes import units_of
 from imperv.layers.colouring import View, coarser, colour_table, on_scale
-from imperv.tasks.errors import ImpervError, InputError
 from imperv.tasks.job import without_data
 from imperv.tasks.maps.kept import Kept
-from imperv.tasks.maps.layers import MapLayer, Part, file_stamp
+from imperv.tasks.maps.layers import MapLayer, Part
+from imperv.tasks.maps.opening import GoneError, Opened
 from imperv.tasks.maps.pictures import Limits, coded, photograph
 from imperv.tasks.maps.pixels import FilePixels, Pixels, StoredPixels
-from imperv.tasks.store.records import digest_of
 
 COARSEST = 640
 """Pixels of the coarsest level that is drawn, metres: beyond it a map tile covers more than nine EEA tiles."""
 
 DIRECT = 8
 """Largest factor of an overview that is read from full resolution for one map tile: 2048 x 2048 pixels."""
+
+SHARED = 2
+"""Largest factor whose map tiles are made of kept chunks: coarser ones serve few map tiles, and would drive out others."""
 
 STRIP = 1024
 """Rows of a layer read at once for its overviews: a multiple of every factor up to 256."""
@@ -71,12 +70,11 @@ PNG_BYTES = 64 * 2**20
 OVERVIEW_BYTES = 256 * 2**20
 """Overviews that are kept, bytes."""
 
+CHUNK_BYTES = 48 * 2**20
+"""Decoded chunks of stores that are kept for the map tiles beside, bytes: what one screen shows of three bands."""
+
 FILES = 16
 """Files that a thread keeps open."""
-
-
-class GoneError(ImpervError):
-    """A layer is not there any more as it was: it is made again, or its store has gone."""
 
 
 @dataclass
@@ -85,6 +83,7 @@ class MapTiles:
 
     pictures: Kept = field(default_factory=lambda: Kept(PNG_BYTES, lambda png: len(png) + ENTRY))
     overviews: Kept = field(default_factory=lambda: Kept(OVERVIEW_BYTES, lambda found: sum(a.nbytes for a in found.values())))
+    chunks: Kept = field(default_factory=lambda: Kept(CHUNK_BYTES, lambda found: int(found.nbytes)))
     arrays: Kept = field(default_factory=lambda: Kept(256, lambda found: 1))
     limits: Kept = field(default_factory=lambda: Kept(4096, lambda found: 1))
     local: threading.local = field(default_factory=threading.local)
@@ -135,42 +134,67 @@ class MapTiles:
 
     def _warped(self, layer: MapLayer, part: Part, below: Warp) -> np.ndarray:
         """Pixels (bands, y, x) of a whole map tile from a part on another grid: each shows the cell below its centre."""
-        view, factor = layer.view, below.factor
-        rows, columns = below.rows[below.inside], below.columns[below.inside]
+        view, factor, inside = layer.view, below.factor, below.inside
+        every = below.rows, below.columns
+        lowest, highest = ([int(found.min(where=inside, initial=2**31 - 1)) for found in every],
+                           [int(found.max(where=inside, initial=0)) for found in every])  # fmt: skip
         if factor > DIRECT:
-            cells, first = self._overview(layer, part, factor)[0], (0, 0)
+            cells, lowest = self._overview(layer, part, factor)[0], [0, 0]
         else:
-            first = int(rows.min()), int(columns.min())
-            last = int(rows.max()) + 1, int(columns.max()) + 1
-            with _Opened(self, part, view) as source:
-                rows_read, columns_read = (slice(a * factor, b * factor) for a, b in zip(first, last, strict=True))
-                cells = source.read(rows_read, columns_read, view.bands)
+            with self.opened(part, view) as source:
+                down, right = (slice(a * factor, (b + 1) * factor) for a, b in zip(lowest, highest, strict=True))
+                cells = self._window(part, view, source, down, right, factor)
             if factor > 1:
                 cells = coarser(view, cells, factor)
-        found = np.full((len(view.bands), EDGE, EDGE), view.variable.nodata, cells.dtype)
-        found[:, below.inside] = cells[:, rows - first[0], columns - first[1]]
-        return found
+        rows, columns = (np.clip(f, a, b) - a for f, a, b in zip(every, lowest, highest, strict=True))
+        found = cells.reshape(len(cells), -1).take(rows * cells.shape[2] + columns, axis=1)
+        return found if inside.all() else np.where(inside, found, found.dtype.type(view.variable.nodata))
 
     def _below(self, layer: MapLayer, part: Part, below: Cut) -> np.ndarray:
         """Pixels (bands, y, x) that the map shows of a part."""
         view, factor = layer.view, below.factor
         if factor > DIRECT:
             cells, starts = self._overview(layer, part, factor)
-            return cells[:, (below.rows.cells - starts[0])[:, None], below.columns.cells - starts[1]]
-        with _Opened(self, part, view) as source:
+            return _picked(cells, below.rows.cells - starts[0], below.columns.cells - starts[1])
+        with self.opened(part, view) as source:
             (row, column), shape = below.first, source.shape
             rows, columns = below.rows.pixels(factor, row, shape[0]), below.columns.pixels(factor, column, shape[1])
-            found = source.read(slice(*rows), slice(*columns), view.bands)
+            found = self._window(part, view, source, slice(*rows), slice(*columns), factor)
         if factor > 1:
             # The first cells begin with whole ones: what is missing of them does not count.
             before = [first + start - int(span.cells[0]) * factor for first, (start, _), span in
                       ((row, rows, below.rows), (column, columns, below.columns))]  # fmt: skip
             found = np.pad(found, ((0, 0), (before[0], 0), (before[1], 0)), constant_values=view.variable.nodata)
             found = coarser(view, found, factor)
-            return found[:, (below.rows.cells - below.rows.cells[0])[:, None], below.columns.cells - below.columns.cells[0]]
-        index = [_within(span, first, start) for span, first, start in
-                 ((below.rows, row, rows[0]), (below.columns, column, columns[0]))]  # fmt: skip
-        return found[:, index[0][:, None], index[1]]
+            return _picked(found, below.rows.cells - below.rows.cells[0], below.columns.cells - below.columns.cells[0])
+        return _picked(found, below.rows.cells - row - rows[0], below.columns.cells - column - columns[0])
+
+    def _window(self, part: Part, view: View, source: Pixels, rows: slice, columns: slice, factor: int) -> np.ndarray:
+        """Pixels of the bands of a view. What a store holds comes from whole chunks, which serve the map tiles beside too."""
+        if not isinstance(source, StoredPixels) or factor > SHARED:
+            return source.read(rows, columns, view.bands)
+        edges, spans = source.chunk, (rows, columns)
+        found = np.empty((len(view.bands), rows.stop - rows.start, columns.stop - columns.start), source.array.dtype)
+        for place in product(*(range(s.start // edge, -(-s.stop // edge)) for s, edge in zip(spans, edges, strict=True))):
+            chunk = self._chunk(part, view, place, edges)
+            starts = [k * edge for k, edge in zip(place, edges, strict=True)]
+            inside = [(max(s.start, a), min(s.stop, a + n)) for s, a, n in zip(spans, starts, chunk.shape[1:], strict=True)]
+            out, own = ([slice(a - o, b - o) for (a, b), o in zip(inside, begins, strict=True)]
+                        for begins in ((rows.start, columns.start), starts))  # fmt: skip
+            found[:, *out] = chunk[:, *own]
+        return found
+
+    def _chunk(self, part: Part, view: View, place: tuple[int, ...], edges: tuple[int, int]) -> np.ndarray:
+        """A chunk of the bands of a view, decoded once; it is kept only if the layer is what it was after the reading."""
+
+        def read() -> np.ndarray:
+            with self.opened(part, view) as source:
+                rows, columns = (slice(k * n, min((k + 1) * n, size))
+                                 for k, n, size in zip(place, edges, source.shape, strict=True))  # fmt: skip
+                return source.read(rows, columns, view.bands)
+
+        found: np.ndarray = self.chunks.made((part.path, part.version, view.variable.name, view.bands, place), read)
+        return found
 
     def _overview(self, layer: MapLayer, part: Part, factor: int) -> tuple[np.ndarray, tuple[int, int]]:
         """A part at 1 / `factor`, and the (row, column) of its first cell; all factors in one reading, kept for the next tile."""
@@ -186,7 +210,7 @@ class MapTiles:
         factors = [2**k for k in range(DIRECT.bit_length(), most.bit_length())]
         row, column = _corner(layer, part)
         found: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
-        with _Opened(self, part, view) as source:
+        with self.opened(part, view) as source:
             rows, columns = source.shape
             # Strips begin with whole cells of all factors.
             for start in range(-(row % STRIP), rows, STRIP):
@@ -230,7 +254,7 @@ class MapTiles:
         parts = [layer.parts[tile] for tile in sorted(layer.parts)]
         chosen = {round(k * (len(parts) - 1) / max(min(SAMPLED, len(parts)) - 1, 1)) for k in range(min(SAMPLED, len(parts)))}
         for number in sorted(chosen):
-            with _Opened(self, parts[number], layer.view) as source:
+            with self.opened(parts[number], layer.view) as source:
                 rows, columns = (_middle(size) for size in source.shape)
                 yield source.read(rows, columns, layer.view.bands)
 
@@ -255,7 +279,7 @@ class MapTiles:
         row, column = int((part.bounds[3] - northing) // resolution), int((easting - part.bounds[0]) // resolution)
         if (grid := _native(layer, part)) is not None:
             row, column = pixel_at(grid, easting, northing)
-        with _Opened(self, part, view) as source:
+        with self.opened(part, view) as source:
             row, column = min(row, source.shape[0] - 1), min(column, source.shape[1] - 1)
             pixels = source.read(slice(row, row + 1), slice(column, column + 1))[:, 0, 0]
             labels = _labels(source, view)
@@ -267,16 +291,23 @@ class MapTiles:
             {"label": label, "stored": None if gone else value, "value": None if gone else value * view.scale}
             for label, value, gone in zip(labels, pixels.tolist(), missing.tolist(), strict=True)
         ]
-        units = "" if view.scale != 1 else view.variable.units or units_of(layer.layer)
         meaning = view.palette.meaning(int(pixels[0])) if view.palette is not None and not missing[0] else ""
-        return {"tile": part.tile, "values": values, "meaning": meaning, "units": "" if units == "1" else units}
+        return {"tile": part.tile, "values": values, "meaning": meaning, "units": layer.units}
 
     def label_of(self, layer: MapLayer) -> str:
         """Name of the band that a view of one shows, as it is stored; GoneError as `values`."""
         part = next(iter(layer.parts.values()))
-        with _Opened(self, part, layer.view) as source:
+        with self.opened(part, layer.view) as source:
             labels = _labels(source, layer.view)
         return labels[layer.view.bands[0]] if len(labels) > layer.view.bands[0] else ""
+
+    def opened(self, part: Part, view: View) -> Opened:
+        """The pixels of a part, while they are read."""
+        if part.taught is not None:
+            return Opened(part, lambda: part.taught.pixels)  # type: ignore[union-attr]
+        if part.store is not None:
+            return Opened(part, lambda: self.stored(part, view))
+        return Opened(part, lambda: self.file(part.path, part.version))
 
     def stored(self, part: Part, view: View) -> StoredPixels:
         """An array of the store, opened once a version of the layer."""
@@ -303,45 +334,6 @@ class MapTiles:
         return files[path, version]
 
 
-class _Opened:
-    """A part while it is read; afterwards it must still be what it was."""
-
-    def __init__(self, tiles: MapTiles, part: Part, view: View) -> None:
-        self.tiles, self.part, self.view = tiles, part, view
-
-    def __enter__(self) -> Pixels:
-        part = self.part
-        try:
-            if part.taught is not None:
-                return part.taught.pixels
-            if part.store is not None:
-                return self.tiles.stored(part, self.view)
-            return self.tiles.file(part.path, part.version)
-        except (OSError, KeyError, ValueError, RasterioError) as error:
-            raise self._gone() from error
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not self._stands():
-            raise self._gone() from error
-        if isinstance(error, OSError | RasterioError | ValueError | KeyError):
-            raise self._gone("cannot be read; run the tile again, or deliver it again") from error
-
-    def _stands(self) -> bool:
-        part = self.part
-        try:
-            if part.taught is not None:
-                return part.taught.stands()
-            if part.store is not None:
-                return digest_of(part.store.read_text(part.path)) == part.version
-            return digest_of([part.path, *file_stamp(Path(part.path))]) == part.version
-        except (OSError, InputError):
-            return False
-
-    def _gone(self, why: str = "has gone or is made again; wait, and load it anew") -> GoneError:
-        name = self.part.record.symbol if self.part.record else Path(self.part.path).name
-        return GoneError(f"{name} of tile {self.part.tile} {why}")
-
-
 def _native(layer: MapLayer, part: Part) -> GeoBox | None:
     """The grid of a part that is not in EPSG:3035, as `Job.grid_of` has it."""
     return None if layer.layer.grid == "eea" else _utm(part.bounds, layer.layer.resolution)
@@ -362,10 +354,12 @@ def _labels(source: Pixels, view: View) -> tuple[str, ...]:
     return (source.labels or view.variable.labels) if view.variable.labels else ("",)
 
 
-def _within(span: Span, first: int, start: int) -> np.ndarray:
-    """Where pixels of a map lie in what was read of a grid from `start` on."""
-    found: np.ndarray = span.cells - first - start
-    return found
+def _picked(cells: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(bands, rows, columns) of cells by their indices, which rise by one ratio: without a copy where they are neighbours."""
+    for axis, index in ((1, rows), (2, columns)):
+        first, last = int(index[0]), int(index[-1]) + 1
+        cells = cells[(slice(None),) * axis + (slice(first, last),)] if last - first == index.size else cells.take(index, axis)
+    return cells
 
 
 def _middle(size: int) -> slice:

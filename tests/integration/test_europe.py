@@ -13,11 +13,19 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from imperv.flows.cli.commands import main
+from imperv.flows.portal.projects import projects_in
 from imperv.layers.catalogue import CATALOGUE, downstream
+from imperv.tasks.settings.toml_files import read_toml
+from tests.flows.portal.test_job_routes import send, states, until
+from tests.flows.portal.test_job_routes import text as log_of
+from tests.support import urban
+from tests.support.portal import portal_on
 from tests.support.prefect_loopback import COMMAND, Loopback
 from tests.support.productions import TINY, delivered, with_store
+from tests.support.urban import BBOX, small_production
 
 ROOT = Path(__file__).resolve().parents[2]
 TILES = ["E44N26", "E45N26"]
@@ -208,3 +216,46 @@ def test_tiles_are_runs_of_workers(server, many, undisturbed):
         next(a["data"] for a in reversed(listed(server, "artifacts/latest/filter")) if a["key"] == "production-tiles")
     )
     assert {row["tile"]: row["state"] for row in rows} == dict.fromkeys(TILES, "done")
+
+
+@pytest.mark.slow
+def test_jobs_of_a_portal_are_runs_of_the_server(server, tmp_path):
+    """Begun, cancelled, gone on with, and failed: what the portal tells, and what the server does."""
+    table = read_toml(small_production(tmp_path / "site", references=False))
+    projects = projects_in(tmp_path / "projects")
+    wanted = {"product": "composites", "scenes": table["scenes"], "parameters": {"composites": {"fill": True}}}
+    wanted["scenes"]["catalogue"] = str(tmp_path / "site" / wanted["scenes"]["catalogue"])
+    template = projects.folder / "templates/months.toml"
+    template.write_text(tomli_w.dumps(wanted))
+    with portal_on(f"--projects={projects.folder}", environment=server) as portal:
+        wish = {"label": "Summer", "template": "months", "bbox": BBOX, "span": "2021-06-01/2021-07-31"}
+        _, made = send(portal, "POST", "/api/projects", wish)
+        jobs = f"/projects/{made['id']}/api/jobs"
+
+        def ended(number: int) -> dict:
+            return until(portal, made["id"], lambda found: found["job"]["number"] == number and not found["job"]["active"])
+
+        def runs() -> list[str]:
+            found = listed(server, "flow_runs/filter", sort="START_TIME_ASC")
+            return [run["state_type"] for run in found if urban.TILE in run["name"]]
+
+        send(portal, "POST", jobs, {"kind": "run"})
+        while "RUNNING" not in runs():
+            assert portal.get(jobs)["jobs"][0]["active"], log_of(portal, f"{jobs}/1/log")
+            time.sleep(0.1)
+        send(portal, "DELETE", f"{jobs}/1")
+        found = ended(1)
+        assert found["job"]["state"] == "cancelled" and found["job"]["line"].startswith("cancelled; what is finished is kept")
+        assert "waiting" in states(found).values()
+        assert runs() == ["CRASHED"]  # the server's word for a run that was told to end
+        send(portal, "POST", jobs, {"kind": "run"})
+        found = ended(2)
+        assert found["job"]["state"] == "done", log_of(portal, f"{jobs}/2/log")
+        assert set(states(found).values()) <= {"done", "up to date", "not made"} and found["map"]
+        # A catalogue that is gone.
+        project = projects.find(made["id"])
+        project.config.write_text(project.config.read_text().replace("items.json", "gone.json"))
+        send(portal, "POST", jobs, {"kind": "run"})
+        job = ended(3)["job"]
+        assert job["state"] == "failed" and job["code"] == 2 and "gone.json" in job["line"] and "Prefect" not in job["line"]
+        assert runs() == ["CRASHED", "COMPLETED", "FAILED"]

@@ -32,7 +32,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.landcover import network_tuning, session
 from imperv.tasks.landcover.rounds import choose, present
 from imperv.tasks.landcover.types import features_around, read_features
-from imperv.tasks.maps.tiles import GoneError
+from imperv.tasks.maps.opening import GoneError
 from imperv.tasks.samples import pixels_of
 from imperv.tasks.settings.production import Production
 from tests.support.urban import BBOX, TILE, small_production

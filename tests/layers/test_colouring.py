@@ -61,3 +61,12 @@ def test_codes_are_never_averaged_and_quantities_are():
     values = np.array([[[1, 3, np.nan], [5, 7, 9]]], np.float32)
     assert coarser(distance, values, 2).tolist() == [[[4, 9]]]
     assert coarser(distance, values, 1) is values
+
+
+@pytest.mark.parametrize(
+    "symbol", ["SR_B10", "SR_B20", "SR_B60", "SR10_sd", "CH_first", "CH_second", "CO_G", "CO_metrics", "LC_mosaic"]
+)
+def test_bands_are_shown_as_reflectance(symbol):
+    """Stored as reflectance x 10 000, measured bands that are not delivered too."""
+    for view in views_of(CATALOGUE[symbol]):
+        assert view.scale == 1e-4 and view.is_reflectance

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tomli_w
 
@@ -15,7 +17,7 @@ from imperv.flows.portal.estimates import START
 from imperv.flows.portal.projects import Projects
 from imperv.flows.runtime.journal import note_run
 from imperv.tasks.settings.toml_files import read_toml
-from tests.support.portal import Portal, portal_on
+from tests.support.portal import Portal, portal_on, tile_at
 from tests.support.stac_server import StacServer, serving
 from tests.support.stac_server import status as refusing
 from tests.support.urban import BBOX, TILE
@@ -181,3 +183,44 @@ def test_the_calendar_has_the_days_of_the_catalogue(portal, copied_town):
         assert status == 422 and "refuses access" in told["detail"] and "\n" not in told["detail"]
     for wrong in ({"year": 2014}, {"template": "none"}, {"bbox": [0, 0, 1, 1]}):
         assert send(portal, "POST", "/api/calendar", wanted | wrong)[0] == 422
+
+
+@pytest.mark.slow
+def test_many_map_tiles_beside_a_run_take_no_more_memory(copied_town, capsys):
+    """200 tiles, eight at once, each drawn for the first time, of a project that is ready, while a process runs another one."""
+    [town] = copied_town.every()
+    with portal_on(f"--projects={copied_town.folder}") as portal, ThreadPoolExecutor(8) as pool:
+        bearer = {"Authorization": f"Bearer {portal.token}"}
+        base, end = f"/projects/{town.id}", time.monotonic() + SLOW
+        while not (layers := portal.get(f"{base}/api/layers")["layers"]) and time.monotonic() < end:
+            time.sleep(0.2)
+        middle = BBOX[0] + 1000, BBOX[3] - 500
+        near = [
+            (z, *tile_at(z, BBOX[0] + x, BBOX[3] - y))
+            for z in (14, 13, 12)
+            for x in range(100, 2000, 400)
+            for y in (100, 500, 900)
+        ]
+        wanted = list(dict.fromkeys((layer["id"], layer["key"], *place) for place in near for layer in layers))[:200]
+
+        def draw(place: tuple[str, str, int, int, int]) -> tuple[int, float]:
+            began = time.monotonic()
+            status, _, _ = portal.ask("{}/map/{}/{}/{}/{}/{}.png".format(base, *place), bearer)
+            return status, time.monotonic() - began
+
+        process = psutil.Process(portal.process.pid)
+        _, made = send(portal, "POST", "/api/projects", WANTED | {"label": "New"})
+        send(portal, "POST", f"/projects/{made['id']}/api/jobs", {"kind": "run"})
+        until(portal, made["id"], lambda found: "done" in states(found).values())
+        # What is imported, read once or loaded at a coarser level belongs to no number of map tiles.
+        list(pool.map(draw, [(layer["id"], layer["key"], z, *tile_at(z, *middle)) for z in (11, 10) for layer in layers]))
+        before = process.memory_info().rss
+        found = list(pool.map(draw, wanted))
+        grown = process.memory_info().rss - before
+        job = portal.get(f"/projects/{made['id']}/api/progress")["job"]
+        send(portal, "DELETE", f"/projects/{made['id']}/api/jobs/1")
+        with capsys.disabled():
+            print(f"\n200 map tiles beside a run: {grown / 2**20:.0f} MiB more, longest {max(t for _, t in found):.2f} s")
+        assert len(found) == 200 and {status for status, _ in found} == {200, 204}
+        assert job["state"] == "running" and grown < 50 * 2**20
+        until(portal, made["id"], lambda found: not found["job"]["active"])

@@ -36,8 +36,9 @@ def test_a_project_is_a_production_file(projects):
     production = Production.read(made.config)
     assert production.tile_names == ("E44N25",) and production.area.bbox == (4_422_000, 2_598_000, 4_424_000, 2_599_000)
     assert Path(production.store_url) == made.folder / "store"
-    assert Path(production.references.clcplus) == projects.folder / "templates/../clcplus.tif"
-    assert Path(production.scenes.catalogue) == projects.folder / "templates/items.json"
+    assert (production.references.clcplus, production.scenes.catalogue) == ("../clcplus.tif", "../templates/items.json")
+    draft = projects.draft("town", BBOX, "2021")
+    assert Path(draft.scenes.catalogue) == projects.folder / "templates/items.json"
     assert (
         projects.draft("town", BBOX, "2021").periods.span
         == Production.of(
@@ -50,6 +51,19 @@ def test_a_project_is_a_production_file(projects):
     assert not projects.every() and [p.name[:12] for p in (projects.folder / "trash").iterdir()] == [made.id]
     with pytest.raises(MissingError):
         projects.find(made.id)
+
+
+def test_a_folder_of_projects_can_be_moved(projects, tmp_path):
+    """Paths that a template has from its own folder go along; absolute ones and addresses stay as they are."""
+    text = TEMPLATE.replace('"../clcplus.tif"', f'"{tmp_path}/clcplus.tif"\nfootprints = ["https://example.org/a.fgb", "b.fgb"]')
+    (projects.folder / "templates/town.toml").write_text(text)
+    name = projects.create("Town", "town", BBOX, "2021-06").id
+    moved = Projects(projects.folder.rename(tmp_path / "moved"))
+    production = moved.find(name).production()
+    found = [production.path(p) for p in (production.scenes.catalogue, production.references.clcplus)]
+    assert [Path(p).resolve() for p in found] == [tmp_path / "moved/templates/items.json", tmp_path / "clcplus.tif"]
+    urls = [production.path(p) for p in production.references.footprints]
+    assert urls[0] == "https://example.org/a.fgb" and Path(urls[1]).resolve() == tmp_path / "moved/templates/b.fgb"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,13 @@ from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import change_vectors
 from imperv.tasks.change import nodes
 from imperv.tasks.job import Job
+from imperv.tasks.maps.layers import source_of
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.nodes import make_node
 from imperv.tasks.settings.production import Production
+from imperv.tasks.store.store import Store
 from tests.support.native_granules import write_granules
+from tests.support.portal import tile_at
 from tests.support.quiet_dates import FIRST, SECOND, date
 
 TILE = "E44N25"
@@ -61,6 +65,16 @@ def job_of(file: Path) -> Job:
 def product(file: Path, symbol: str) -> Path:
     (found,) = (file.parent / "store" / "products" / TILE).glob(f"{symbol}_*.tif")
     return found
+
+
+def test_a_portal_shows_the_maps_of_the_pair(finished):
+    """In the store and as delivered: their period is a pair of dates."""
+    job = job_of(finished)
+    for place in (job.store, Store(f"{finished.parent}/store/products")):
+        layers = list(source_of(place).scan())[-1][2].layers
+        assert {f"CH_CVA.{FIRST}__{SECOND}.0", f"CH_CVA.{FIRST}__{SECOND}.1", f"CH_classes.{FIRST}__{SECOND}.0"} <= set(layers)
+    x, y = tile_at(10, 4_423_000, 2_599_000)
+    assert MapTiles().tile(layers[f"CH_classes.{FIRST}__{SECOND}.0"], 10, x, y)
 
 
 def test_the_maps_follow_from_the_dates_alone(finished):

@@ -22,12 +22,15 @@ from imperv.layers.colouring import coarser, colour_table
 from imperv.tasks.errors import InputError
 from imperv.tasks.maps.kept import Kept
 from imperv.tasks.maps.layers import FolderSource, Holdings, StoreSource, source_of
-from imperv.tasks.maps.tiles import GoneError, MapTiles
+from imperv.tasks.maps.opening import GoneError
+from imperv.tasks.maps.pixels import StoredPixels
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.nodes import make_node
 from imperv.tasks.store.store import Store
 from tests.support.portal import tile_at
-from tests.support.report_store import LEFT, TILE, TOP, copied
+from tests.support.report_store import LEFT, TILE, TOP, copied, new_job
 from tests.support.s3_server import serving_s3
+from tests.support.stored_layers import put
 
 CENTRE = LEFT + 1500, TOP - 1500
 
@@ -147,6 +150,45 @@ def test_values_at_a_point(layers, store):
     assert [v["stored"] for v in bands["values"]] == stored and bands["values"][0]["label"] == "B02_q20"
     assert bands["values"][2]["value"] == pytest.approx(stored[2] * 1e-4)
     assert tiles.values(layers["IMD_now.2018-2021.0"], LEFT - 1, TOP - 5) is None
+
+
+def test_map_tiles_across_chunks_are_exact_and_neighbours_share_decoded_chunks(tmp_path):
+    job = new_job(tmp_path, kilometres=7)
+    codes = np.random.default_rng(3).integers(0, 101, (700, 700)).astype("u1")
+    put(job, "IMD_now", codes)
+    [entry] = held(StoreSource(job.store)).layers.values()
+    table = colour_table(entry.view.palette, entry.view.variable.nodata)
+    for z in (11, 12, 13):
+        tiles = MapTiles()
+        drawn, x0, y0 = whole({"it": entry}, "it", z, tiles)
+        left, _, _, top = tile_bounds(z, x0, y0)
+        shown = coarser(entry.view, codes[None], 2)[0] if z == 11 else codes.repeat(2 ** (z - 12), 0).repeat(2 ** (z - 12), 1)
+        row, column = int((top - TOP) / pixel_size(z)), int((LEFT - left) / pixel_size(z))
+        np.testing.assert_array_equal(drawn[row : row + len(shown), column : column + len(shown)], table[shown])
+        assert tiles.chunks.bytes == codes.size and len(tiles.chunks.entries) == 4
+    # What was kept is of a layer that is not there any more.
+    job.store.remove_record(job.place("IMD_now").record)
+    with pytest.raises(GoneError):
+        tiles._draw(entry, 12, *tile_at(12, *CENTRE))
+
+
+def test_a_chunk_that_was_read_while_its_layer_was_made_again_is_not_kept(tmp_path, monkeypatch):
+    job = new_job(tmp_path)
+    put(job, "IMD_now", np.full((300, 300), 50, "u1"))
+    [entry] = held(StoreSource(job.store)).layers.values()
+    path = job.place("IMD_now").record
+    text, read, tiles = job.store.read_text(path), StoredPixels.read, MapTiles()
+
+    def reading(self, *window):
+        job.store.remove_record(path)
+        return read(self, *window)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredPixels, "read", reading)
+        with pytest.raises(GoneError):
+            tiles.tile(entry, 12, *tile_at(12, *CENTRE))
+    job.store.write_text(path, text)
+    assert not tiles.chunks.entries and tiles.tile(entry, 12, *tile_at(12, *CENTRE))
 
 
 def test_many_threads_draw_the_same(layers, store):

@@ -215,7 +215,8 @@ function legendOf(found) {
   if (found.kind === "bands") {
     const colours = ["Red", "Green", "Blue"];
     return [element("ul", {}, ...found.bands.map((band, k) =>
-      element("li", {}, `${colours[k]}: ${band.label}, ${short(band.low)} to ${short(band.high)}`)))];
+      element("li", {}, `${colours[k]}: ${band.label}, ${short(band.low)} to ${short(band.high)}`))),
+      ...(found.units ? [element("div", { className: "detail" }, found.units)] : [])];
   }
   const bars = (found.bars || []).map((bar) => {
     const canvas = element("canvas", { className: "bar", width: 256, height: 1, role: "img", "aria-label": `Colours from ${end(bar.low)} to ${end(bar.high)}` });
