@@ -1,7 +1,7 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
 Sections: kernels, preprocessing, prediction, sharpening, composites; these by default, about fifteen minutes on two cores; accuracy,
-change, crops and patches, which train models or read real scenes for long, only when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is
+change, crops, distilling and patches, which train models or read real scenes for long, only when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is
 compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
@@ -35,7 +35,7 @@ SECTIONS = {
 }
 """Title of each module whose ``rows(folder)`` are measured."""
 
-NAMED = ("accuracy", "change", "crops", "patches")
+NAMED = ("accuracy", "change", "crops", "distilling", "patches")
 """Modules whose ``<name>_lines(folder)`` are tables of their own: only when named."""
 
 

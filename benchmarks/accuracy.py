@@ -27,7 +27,7 @@ from imperv.tasks.simulator import simulate
 KITS = Path(__file__).resolve().parents[2] / "shared" / "tools" / "make_city_kit.py"
 SEEDS = (1, 2, 3)
 """Of kits and simulated tiles."""
-ORIGINS = {2: (420, 180), 3: (230, 10)}
+ORIGINS = {2: (420, 180), 3: (230, 10), 4: (0, 190), 5: (420, 0)}
 """Column and row of kits in their image, by seed."""
 TILE, SIZE = "E44N27", 512
 """Of the simulation; edge of all sites, pixels."""

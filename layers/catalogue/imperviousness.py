@@ -54,7 +54,8 @@ _PREDICTION = ("unet.align_years",)
 _MODEL = tuple(f"unet.{name}" for name in UNetParameters.model_fields if f"unet.{name}" not in _PREDICTION)
 _BUILT_UP_MODEL = tuple(name for name in _MODEL if name != "unet.reference")
 _PROXY = tuple(f"proxy.{name}" for name in ProxyParameters.model_fields if name not in ("reach", "threshold"))
-_PREDICT = (*_PREDICTION, "ensemble")
+# Whether one network learns to answer for all is part of a key only where it is asked for (`distil_external`).
+_PREDICT = (*_PREDICTION, *(f"ensemble.{name}" for name in ("members", "reach", "accept")))
 
 _NODES: tuple[Layer, ...] = (
     *_years("S2", "S2", "Frozen list of Sentinel-2 L2A scenes", "4.1.1", (), "source"),

@@ -7,6 +7,12 @@ import numpy as np
 from imperv.layers.palette import OUTSIDE as NODATA
 
 
+def as_percent(fractions: np.ndarray) -> np.ndarray:
+    """Whole percent 0..100 of fractions, rounded half up, still floating-point numbers."""
+    found: np.ndarray = np.clip(np.floor(np.round(100 * fractions, 6) + 0.5), 0, 100)
+    return found
+
+
 class RunningEnsemble:
     """Sums over members of one shape that come one after another, so that they need not be held together."""
 
@@ -37,7 +43,7 @@ class RunningEnsemble:
         if valid is not None:
             known &= valid
         percent = np.full(mean.shape, NODATA, "u1")
-        percent[known] = np.clip(np.floor(np.round(100 * mean[known], 6) + 0.5), 0, 100)
+        percent[known] = as_percent(mean[known])
         variance = np.maximum(self._squares / count - np.square(offset), 0)
         return percent, np.where(known, np.sqrt(variance), np.nan).astype("f4")
 

@@ -24,7 +24,7 @@ AVERAGE_RAMP = 10
 """Steps over which the average of the weights forgets where it began."""
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Features (crop, y, x, feature) with NaN, target (crop, y, x), weight (crop, y, x); float32."""
+"""Features (crop, y, x, feature) with NaN, target (crop, y, x) or (crop, channel, y, x), weight (crop, y, x); float32."""
 
 State = Mapping[str, Any]
 """Everything a training needs to go on after an epoch: arrays and JSON values by name."""
@@ -131,9 +131,9 @@ def fit(
     """
     import tensorflow as tf
 
-    depth, head = checks[0].shape[-1], head or FractionHead()
-    learn, average, stepper = _learner(member, parameters, steps, checks[0].shape[1], depth, head, optimizer)
-    judge = _judge(member, head, checks[0].shape[1], depth)
+    head, shapes = head or FractionHead(), _signature(checks)
+    learn, average, stepper = _learner(member, parameters, steps, shapes, head, optimizer)
+    judge = _judge(member, head, shapes)
     moving = [*member.variables, *stepper.variables, *average]
     losses, validation, first, best = [], [], 0, member.get_weights()
     if state is not None:
@@ -145,7 +145,7 @@ def fit(
     for epoch in range(first, parameters.epochs):
         if epoch and epoch - 1 - choice(validation) >= parameters.patience:
             break
-        values = [learn(*batch) for batch in _batches(sampler, normalisation, parameters, steps, seed, epoch)]
+        values = [learn(*batch) for batch in _batches(sampler, shapes, normalisation, parameters, steps, seed, epoch)]
         losses.append(float(tf.reduce_mean(tf.stack(values))))
         own = [v.numpy() for v in member.trainable_variables]
         for variable, mean in zip(member.trainable_variables, average, strict=True):
@@ -167,7 +167,7 @@ def fit(
 
 
 def _learner(
-    member: Any, parameters: Schedule, steps: int, size: int, depth: int, head: Head, make: MakeOptimizer
+    member: Any, parameters: Schedule, steps: int, shapes: list[Any], head: Head, make: MakeOptimizer
 ) -> tuple[Callable[..., Any], list[Any], Any]:
     """One training step as a graph, the running average of the weights, and the optimizer."""
     import keras
@@ -185,7 +185,7 @@ def _learner(
     optimizer.build(member.trainable_variables)
     average = [tf.Variable(v, trainable=False) for v in member.trainable_variables]
 
-    @tf.function(input_signature=_signature(size, depth))
+    @tf.function(input_signature=shapes)
     def learn(x: Any, y: Any, w: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = head.loss(member(x, training=True), y, w) / tf.maximum(tf.reduce_sum(w), 1.0)
@@ -200,24 +200,25 @@ def _learner(
     return learn, average, optimizer
 
 
-def _judge(member: Any, head: Head, size: int, depth: int) -> Callable[..., Any]:
+def _judge(member: Any, head: Head, shapes: list[Any]) -> Callable[..., Any]:
     import tensorflow as tf
 
-    @tf.function(input_signature=_signature(size, depth))
+    @tf.function(input_signature=shapes)
     def judge(x: Any, y: Any, w: Any) -> Any:
         return head.loss(member(x, training=False), y, w)
 
     return judge
 
 
-def _signature(size: int, depth: int) -> list[Any]:
+def _signature(checks: Batch) -> list[Any]:
     import tensorflow as tf
 
-    planes = tf.TensorSpec((None, size, size), tf.float32)
-    return [tf.TensorSpec((None, size, size, depth), tf.float32), planes, planes]
+    return [tf.TensorSpec((None, *part.shape[1:]), tf.float32) for part in checks]
 
 
-def _batches(sampler: Sampler, normalisation: Normalisation, parameters: Schedule, steps: int, seed: int, epoch: int) -> Any:
+def _batches(
+    sampler: Sampler, shapes: list[Any], normalisation: Normalisation, parameters: Schedule, steps: int, seed: int, epoch: int
+) -> Any:
     """Batches of an epoch as a `tf.data` set, drawn when they are asked for.
 
     Repeatable trainings draw nothing ahead: TensorFlow does not allow it. A set from a generator would make the process give
@@ -234,8 +235,6 @@ def _batches(sampler: Sampler, normalisation: Normalisation, parameters: Schedul
         x, y, w = sampler.draw(parameters.batch)
         x += (parameters.jitter * rng.standard_normal((len(x), 1, 1, x.shape[-1])) * spread).astype("f4")
         return normalisation.apply(x), y, w
-
-    shapes = _signature(sampler.size, len(normalisation.names))
 
     def batch(number: Any) -> tuple[Any, ...]:
         values = tf.numpy_function(draw, [number], [spec.dtype for spec in shapes], stateful=True)

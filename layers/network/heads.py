@@ -35,6 +35,10 @@ class Head(Protocol):
     def outputs(self) -> int:
         """Channels of a member."""
 
+    @property
+    def activation(self) -> str:
+        """Keras' name for what makes channels of numbers: ``sigmoid`` for fractions, ``softmax`` for classes."""
+
     def loss(self, answer: Any, y: Any, w: Any) -> Any:
         """Weighted sum of the loss of answers (batch, y, x, output) against targets (batch, y, x)."""
 
@@ -62,6 +66,11 @@ class FractionHead:
     def outputs(self) -> int:
         """One."""
         return 1
+
+    @property
+    def activation(self) -> str:
+        """Of fractions."""
+        return "sigmoid"
 
     def loss(self, answer: Any, y: Any, w: Any) -> Any:
         """As `loss_sum`."""
@@ -158,6 +167,11 @@ class ClassHead:
         """One a class."""
         return len(self.weights)
 
+    @property
+    def activation(self) -> str:
+        """Of classes."""
+        return "softmax"
+
     def loss(self, answer: Any, y: Any, w: Any) -> Any:
         """Cross-entropy, or focal loss, with the weights of classes."""
         import tensorflow as tf
@@ -231,6 +245,11 @@ class PolygonHead:
     def outputs(self) -> int:
         """One a class."""
         return self.ground.outputs
+
+    @property
+    def activation(self) -> str:
+        """As of `ground`."""
+        return self.ground.activation
 
     def _numbers(self, target: np.ndarray) -> np.ndarray:
         """Numbers of classes, float32; NaN stays."""

@@ -44,13 +44,14 @@ class Region:
     features: np.ndarray
     """(feature, y, x) float32, NaN no data."""
     target: np.ndarray
-    """(y, x) float32 fraction 0..1, NaN unknown."""
+    """(y, x) float32 fraction 0..1, NaN unknown; (channel, y, x) where several are learnt at once."""
     origin: tuple[int, int]
     """Global (row, column) of the first pixel on the 10 m grid: ``-top / 10 m``, ``left / 10 m`` in EPSG:3035."""
 
     def valid(self) -> np.ndarray:
         """(y, x) bool: pixels with all features and a known target."""
-        return np.isfinite(self.features).all(axis=0) & np.isfinite(self.target)
+        known = np.isfinite(self.target)
+        return np.isfinite(self.features).all(axis=0) & (known.all(axis=0) if known.ndim > 2 else known)
 
 
 def imd_reference(imd_then: np.ndarray, clcplus: np.ndarray) -> np.ndarray:
@@ -244,12 +245,12 @@ class CropSampler:
     def draw(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A batch of features (count, size, size, feature), target and weight (count, size, size), all float32.
 
-        Features are NaN where there is no data and beyond a region; the target is 0..1. The weight is 0 where a pixel is not in
-        the training part or has no data, else that of its crop.
+        Features are NaN where there is no data and beyond a region; the target is 0..1, (count, channel, size, size) if regions
+        have channels. The weight is 0 where a pixel is not in the training part or has no data, else that of its crop.
         """
         size, rng = self.size, self._rng
         features = np.empty((count, size, size, self._regions[0].features.shape[0]), "f4")
-        target = np.zeros((count, size, size), "f4")
+        target = np.zeros((count, *self._regions[0].target.shape[:-2], size, size), "f4")
         weight = np.zeros((count, size, size), "f4")
         for k in range(count):
             balanced = rng.random() < self._balance
@@ -266,7 +267,7 @@ class CropSampler:
             turn = int(rng.integers(4))
             features[k] = np.moveaxis(np.rot90(x, turn, (1, 2)), 0, -1)
             m = np.rot90(m, turn)
-            target[k] = np.where(m, np.rot90(y, turn), 0)
+            target[k] = np.where(m, np.rot90(y, turn, (-2, -1)), 0)
             weight[k] = np.where(m, w, 0)
         return features, target, weight
 
@@ -275,6 +276,6 @@ class CropSampler:
         pixels = int(np.count_nonzero(mask))
         if not self._balance or not pixels:
             return 1.0
-        special = np.count_nonzero(self._is_special(target[mask]))
+        special = np.count_nonzero(self._is_special(target[..., mask]))
         ratio = (special / pixels) / (self.special_pixels / self.pixels)
         return 1 / (1 - self._balance + self._balance * ratio)

@@ -25,6 +25,7 @@ from imperv.layers.network.sampling import (
     cut,
 )
 from imperv.layers.network.unet import (
+    FRACTION,
     NetworkParameters,
     Normalisation,
     UNetParameters,
@@ -113,7 +114,7 @@ def train(
     done, members, history = list(state["finished"]) if state else [], [], []
     for k in range(parameters.members):
         seed = parameters.seed * 1000 + k
-        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters), head.outputs)
+        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters), head.outputs, head.activation)
         if k < len(done):
             weights, record = done[k]
             member.set_weights(weights)
@@ -123,8 +124,8 @@ def train(
         if initial:
             _copy_weights(*initial, member, normalisation, k)
         learning, held, block = _parts(regions, valid, parameters, k)
-        if not initial:
-            _start_at(member, head.start(regions, learning))
+        if (known := _outputs(initial[0]) if initial else 0) < head.outputs:
+            _start_at(member, head.start(regions, learning), known)
         pixels, held_pixels = (sum(int(np.count_nonzero(m)) for m in masks) for masks in (learning, held))
         steps = parameters.steps(pixels, size)
         checks = _validation_crops(regions, held, size, parameters.validation_pixels, seed)
@@ -154,7 +155,7 @@ def train(
                 **record,
             }
         )
-    joined = join_members(_plain(members, parameters, head.outputs))
+    joined = join_members(_plain(members, parameters, head))
     return Trained(joined, normalisation, parameters, tuple(history), size, initial is not None)
 
 
@@ -172,11 +173,11 @@ def _keeper(
     return lambda state: keep({"finished": finished, "member": state})
 
 
-def _plain(members: Sequence[Any], parameters: NetworkParameters, outputs: int) -> list[Any]:
+def _plain(members: Sequence[Any], parameters: NetworkParameters, head: Head) -> list[Any]:
     """Members that compute in 32 bits, whatever they were trained with: they predict on any machine."""
     if policy_of(parameters) == "float32":
         return list(members)
-    plain = [build_unet(parameters, 0, member.name, outputs=outputs) for member in members]
+    plain = [build_unet(parameters, 0, member.name, outputs=head.outputs, activation=head.activation) for member in members]
     for new, member in zip(plain, members, strict=True):
         new.set_weights(member.get_weights())
     return plain
@@ -236,7 +237,7 @@ def _check(regions: Sequence[Region], parameters: NetworkParameters) -> None:
                 f"features of a region have shape {region.features.shape}: "
                 f"feature set {parameters.features} has {len(parameters.names)} features"
             )
-        if region.target.shape != region.features.shape[1:]:
+        if region.target.shape[-2:] != region.features.shape[1:]:
             raise ValueError(f"target has shape {region.target.shape}, features {region.features.shape}")
 
 
@@ -247,8 +248,11 @@ def _report(progress: Progress | None, member: int) -> Callable[[int, float, flo
 def _copy_weights(source: Any, old: Normalisation, member: Any, new: Normalisation, k: int) -> None:
     """Start a member from one of the members of another model, in turn."""
     donors = split_members(source)
-    weights = donors[k % len(donors)].get_weights()
-    if [w.shape for w in weights] != [w.shape for w in member.get_weights()]:
+    weights, own = donors[k % len(donors)].get_weights(), member.get_weights()
+    if member.layers[-1].name == FRACTION and [w.shape for w in weights[:-2]] == [w.shape for w in own[:-2]]:
+        # Fractions do not hang on each other: those that the other model lacks keep their own kernel.
+        weights[-2:] = [np.concatenate([w, o[..., w.shape[-1] :]], axis=-1) for w, o in zip(weights[-2:], own[-2:], strict=True)]
+    if [w.shape for w in weights] != [w.shape for w in own]:
         raise ValueError("the initial model has another architecture (features, base_filters or depth)")
     member.set_weights(weights)
     first = member.get_layer("down0_conv1")
@@ -256,10 +260,14 @@ def _copy_weights(source: Any, old: Normalisation, member: Any, new: Normalisati
     first.set_weights(renormalised(kernel, bias, old, new))
 
 
-def _start_at(member: Any, bias: np.ndarray) -> None:
-    """Have an untrained network answer about the same everywhere."""
-    last = member.layers[-1]
-    last.set_weights([last.get_weights()[0], bias.astype("f4")])
+def _outputs(model: Any) -> int:
+    return int(split_members(model)[0].output_shape[-1])
+
+
+def _start_at(member: Any, bias: np.ndarray, known: int) -> None:
+    """Have what a network has not learnt yet, all but the `known` first channels, answer about the same everywhere."""
+    kernel, old = member.layers[-1].get_weights()
+    member.layers[-1].set_weights([kernel, np.concatenate([old[:known], bias[known:].astype("f4")])])
 
 
 def _validation_crops(regions: Sequence[Region], masks: Sequence[np.ndarray], size: int, pixels: int, seed: int) -> Batch:

@@ -26,6 +26,9 @@ CLIP = 8.0
 PASSES = 10.0
 """Passes over the training pixels in an epoch, within the fewest and the most steps."""
 
+FRACTION = "fraction"
+"""Name of the last layer of a network whose channels are fractions."""
+
 FEWEST_STEPS = 10
 """Fewest steps of an epoch when they follow from the number of pixels."""
 
@@ -189,11 +192,14 @@ def configure_threads(count: int) -> bool:
     return True
 
 
-def build_unet(parameters: NetworkParameters, seed: int, name: str = "unet", policy: str = "float32", outputs: int = 1) -> Any:
+def build_unet(
+    parameters: NetworkParameters, seed: int, name: str = "unet", policy: str = "float32", outputs: int = 1, activation: str = ""
+) -> Any:
     """A classical U-Net: double 3 x 3 convolutions, max-pooling, skips joined by concatenation, up-convolutions.
 
     A Keras model of (batch, y, x, feature) standardised features -> (batch, y, x, 1) fraction 0..1 or, with more `outputs`,
-    (batch, y, x, outputs) probabilities of classes; y and x are multiples of 2 to the depth. `seed` starts weights and dropout,
+    (batch, y, x, outputs) probabilities of classes, or independent fractions if `activation` is ``"sigmoid"``; y and x are
+    multiples of 2 to the depth. `seed` starts weights and dropout,
     nothing random is taken from global state; `policy` is Keras' number policy of all layers but the last. Source: ATBD 4.3.1;
     Ronneberger et al. 2015, arXiv:1505.04597 (here with padding, so that sizes agree).
     """
@@ -225,7 +231,8 @@ def build_unet(parameters: NetworkParameters, seed: int, name: str = "unet", pol
         x = kl.Concatenate(dtype=policy, name=f"up{level}_skip")([skips[level], x])
         x = double(x, filters, f"up{level}")
     start = keras.initializers.GlorotUniform(seed=next(numbers))
-    answer, last = ("sigmoid", "fraction") if outputs == 1 else ("softmax", "classes")
+    answer = activation or ("sigmoid" if outputs == 1 else "softmax")
+    last = FRACTION if answer == "sigmoid" else "classes"
     answers = kl.Conv2D(outputs, 1, activation=answer, kernel_initializer=start, dtype="float32", name=last)(x)
     return keras.Model(inputs, answers, name=name)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import writing
 from imperv.tasks.job import Job
 
@@ -22,8 +23,9 @@ NAME = "training.npz"
 
 
 def checkpoint_path(job: Job, symbol: str) -> str:
-    """File of the state of a training, relative to the store."""
-    return str(PurePosixPath(job.place(symbol).data).with_name(NAME))
+    """File of the state of a training, relative to the store; layers of a tile share a folder, models have their own."""
+    layer = CATALOGUE[symbol]
+    return str(PurePosixPath(job.place(symbol).data).with_name(NAME if layer.model_file else f"{layer.stem}.{NAME}"))
 
 
 def save_checkpoint(job: Job, symbol: str, key: str, state: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from imperv.layers.catalogue import Layer
 from imperv.layers.network.fitting import Choice, DivergenceError, least
@@ -61,7 +62,7 @@ def train_and_store(
 
 def train_on(
     job: Job, layer: Layer, regions: Sequence[Region], parameters: NetworkParameters, start: Record | None,
-    versions: Mapping[str, str], head: Head | None, choice: Choice = least,
+    versions: Mapping[str, Any], head: Head | None, choice: Choice = least,
 ) -> tuple[Trained, tuple[str, ...]]:  # fmt: skip
     """Train from a start if there is one, and once more from another seed if that diverges: the model, and warnings.
 
@@ -92,7 +93,7 @@ def train_on(
     )
 
 
-def training_key(job: Job, layer: Layer, parameters: NetworkParameters, start: Record | None, versions: Mapping[str, str]) -> str:
+def training_key(job: Job, layer: Layer, parameters: NetworkParameters, start: Record | None, versions: Mapping[str, Any]) -> str:
     """Key of a training, which its checkpoints must have: equal keys, equal weights."""
     inputs = {name: record.version if (record := job.record(name)) else "" for name in layer.inputs}
     return digest_of(

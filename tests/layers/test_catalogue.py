@@ -395,7 +395,8 @@ def test_every_parameter_exists_and_every_algorithm_parameter_is_used():
     every = Parameters().pick(tuple(Parameters.model_fields))
     used = Parameters().pick(tuple(name for layer in LAYERS for name in layer.parameters))
     # Those of preprocessing only decide between use and failure: `tasks.yearly.preprocessing.pp_trouble` looks at them. The
-    # dates of Landsat are in the key of a year that Landsat sees, and of no other (`tests/integration/test_landsat.py`).
-    landsat = {"preprocessing.landsat_dates"}
-    checks = {name for name in every if name.startswith("preprocessing.")} - landsat
-    assert set(used) == set(every) - checks - landsat and len(checks) == 6
+    # dates of Landsat are in the key of a year that Landsat sees, and of no other (`tests/integration/test_landsat.py`), and
+    # distilling in that of a prediction that asks for it (`tests/tasks/imperviousness/nodes/test_distilling.py`).
+    where_asked = {"preprocessing.landsat_dates", "ensemble.distil"}
+    checks = {name for name in every if name.startswith("preprocessing.")} - where_asked
+    assert set(used) == set(every) - checks - where_asked and len(checks) == 6

@@ -9,6 +9,7 @@ from imperv.layers.catalogue import Layer
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
+from imperv.tasks.imperviousness.nodes.distilling import gains_nothing, student_share, taught_bytes
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
 from imperv.tasks.imperviousness.nodes.predicting import cheapest_plan
 from imperv.tasks.job import Job
@@ -55,9 +56,12 @@ def training_cost(job: Job, layer: Layer) -> Cost:
 def prediction_cost(job: Job, layer: Layer) -> Cost:
     """Of a tile whose neighbours in the production are trained."""
     unet = job.production.parameters.unet
-    plan = cheapest_plan(job, unet.depth, unet.base_filters)
-    work = plan.work * _members(job) * _size(job)
-    return Cost(work * PREDICT_NS / 1e9, resident(job, plan.bytes) + NETWORKS)
+    plan, members = cheapest_plan(job, unet.depth, unet.base_filters), _members(job)
+    seconds, size = plan.work * members * _size(job) * PREDICT_NS / 1e9, plan.bytes
+    if job.production.parameters.ensemble.distil and not gains_nothing(job, members, plan.work):
+        seconds *= student_share(job, members, plan.work)
+        size = max(size, BATCHES + int(TRAINED_BYTE * taught_bytes(job)))
+    return Cost(seconds, resident(job, size) + NETWORKS)
 
 
 def whole_mask_cost(job: Job, layer: Layer) -> Cost:

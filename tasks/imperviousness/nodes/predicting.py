@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,17 @@ import numpy as np
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.node import MEMBER_SD
+from imperv.layers.network.distilling import student_rows
 from imperv.layers.network.prediction import AT_ONCE, EDGES, window_bytes, window_function
 from imperv.layers.network.rows import predict_rows
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.network.unpadded import depth_of, filters_of, unpadded
 from imperv.layers.network.windows import Windows
 from imperv.tasks.errors import WorkError
+from imperv.tasks.imperviousness.nodes.distilling import Student, distil, distil_external, gains_nothing
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, halo_jobs, open_parts
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.networks.checkpoints import drop_checkpoint
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
 
 
@@ -95,6 +99,13 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     depth = max(depth_of(model) for model, _ in loaded)
     models = [window_function(unpadded(model), normalisation, depth) for model, normalisation in loaded]
     plan = plan_prediction(job, layer.symbol, depth, max(filters_of(model) for model, _ in loaded))
+    student = Student()
+    if job.production.parameters.ensemble.distil:
+        if reason := gains_nothing(job, found.members, plan.work):
+            student = Student.none(reason)
+        else:
+            student = distil(job, layer, found, models, loaded[0][0], depth, prediction_external(job, layer))
+    predict = partial(student_rows, student=student.model) if student.model else partial(predict_rows, models=models)
     parts = open_parts(job, "now")
     one_more = job.engine.counter(sum(len(windows.tops) for windows in plan.strips.values()))
     reports: dict[Block, BlockReport] = {}
@@ -106,11 +117,13 @@ def make_prediction(job: Job, layer: Layer) -> Made:
             mine = [block for block in job.blocks(10) if left <= block.x0 < left + windows.shape[1]]
             waiting = _Waiting(out, layer.symbol, left, mine, reports)
             # TensorFlow uses all workers inside one call, so windows follow one another.
-            for y, mean, deviation in predict_rows(read, models, windows, AT_ONCE):
+            for y, mean, deviation in predict(read, windows=windows, at_once=AT_ONCE):
                 waiting.add(y, mean, deviation)
                 one_more()
     digest, statistics = summarise(layer, [reports[block] for block in job.blocks(10)])
-    return Made(digest, {**statistics, "members": found.members, **found.to_json()})
+    if student.model:
+        drop_checkpoint(job, layer.symbol)
+    return Made(digest, {**statistics, "members": found.members, **found.to_json(), **student.told}, student.warnings)
 
 
 def _without_models(job: Job, layer: Layer, symbol: str, found: Found) -> str:
@@ -149,4 +162,4 @@ class _Waiting:
 
 def prediction_external(job: Job, layer: Layer) -> dict[str, Any]:
     """The models of an ensemble, and the features of neighbours that a prediction reaches into."""
-    return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}
+    return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job), **distil_external(job)}

@@ -87,13 +87,21 @@ class BuiltUpParameters(Frozen):
     """Built-up density in percent from which a pixel is built-up."""
 
 
+class DensityEnsembleParameters(EnsembleParameters):
+    """Which models take part in a prediction (ATBD 4.7), and whether one network learns to answer for all of them."""
+
+    distil: bool = False
+    """Predict a tile by one network that has learnt mean and deviation from the models' answers on a part of it, where that takes
+    less time (docs/models.md)."""
+
+
 class Parameters(ParameterGroups):
     """Parameters of every algorithm."""
 
     preprocessing: PreprocessingParameters = PreprocessingParameters()
     change_mask: ChangeMaskParameters = ChangeMaskParameters()
     unet: UNetParameters = UNetParameters()
-    ensemble: EnsembleParameters = EnsembleParameters()
+    ensemble: DensityEnsembleParameters = DensityEnsembleParameters()
     proxy: ProxyParameters = ProxyParameters()
     calibration: CalibrationParameters = CalibrationParameters()
     built_up: BuiltUpParameters = BuiltUpParameters()

@@ -10,6 +10,7 @@ import pytest
 from imperv.flows.plan.planning import plan_tile, stages_of
 from imperv.flows.plan.targets import steps
 from imperv.layers.catalogue import CATALOGUE, DEFAULT
+from imperv.layers.network.distilling import EPOCHS, STEP_COST, STEPS
 from imperv.layers.network.unet import PASSES, UNetParameters
 from imperv.tasks.delivery.delivery import form_of
 from imperv.tasks.families import task_of
@@ -88,6 +89,25 @@ def test_prediction_costs_the_members_that_the_production_has(tmp_path, tiles, m
     here = replace(here, production=here.production.model_copy(update={"tiles": tiles}))
     work = node_cost(here, "RIMD").core_seconds / members / PREDICT_NS * 1e9
     assert 1.0e8 < work < 1.1e8  # windows hardly overlap
+
+
+def test_a_student_costs_a_quarter_of_ten_networks_on_a_whole_tile_and_is_not_made_on_a_window(tmp_path):
+    def predictions(here: Job) -> tuple[Cost, Cost]:
+        parameters = here.production.parameters
+        asked = parameters.model_copy(update={"ensemble": parameters.ensemble.model_copy(update={"distil": True})})
+        other = replace(here, production=here.production.model_copy(update={"parameters": asked}))
+        return node_cost(here, "RIMD"), node_cost(other, "RIMD")
+
+    ensemble, student = predictions(job(tmp_path, None))
+    taught, steps = 10 * 80 * 2 * (256 + 36) * (128 + 36), EPOCHS * STEPS * 4 * 64**2 * STEP_COST
+    network = ensemble.core_seconds / 10
+    assert student.core_seconds == pytest.approx(network + (taught + steps) * PREDICT_NS / 1e9)
+    assert student.core_seconds == pytest.approx(0.255 * ensemble.core_seconds, rel=0.01)
+    window, same = predictions(job(tmp_path, 10))
+    assert window == same
+    two = job(tmp_path, None)
+    two, same = predictions(replace(two, production=two.production.model_copy(update={"tiles": ("E44N26",)})))
+    assert two == same
 
 
 def test_a_tile_that_will_find_a_start_is_planned_with_fewer_epochs(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imperv.layers.features import unsteadiness
-from imperv.layers.network.fitting import DivergenceError, _batches, fit
+from imperv.layers.network.fitting import DivergenceError, _batches, _signature, fit
 from imperv.layers.network.sampling import VALIDATION, CropSampler, Region, choose_split
 from imperv.layers.network.training import normalise, renormalised, train
 from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet
@@ -56,7 +56,8 @@ def test_crops_are_shifted_as_features_differ_from_year_to_year():
     sampler = CropSampler([region], [middle], 16, 0, 1)
     std = np.linspace(1, 3, len(SMALL.names))
     normalisation = Normalisation(SMALL.names, (0.0,) * len(std), tuple(std))
-    crops = np.concatenate([np.asarray(x) for x, _, _ in _batches(sampler, normalisation, SMALL, 600, 1, 0)])
+    batches = _batches(sampler, _signature(sampler.draw(1)), normalisation, SMALL, 600, 1, 0)
+    crops = np.concatenate([np.asarray(x) for x, _, _ in batches])
     assert np.ptp(crops, axis=(1, 2)).max() == 0
     shifts = crops[:, 0, 0]
     np.testing.assert_allclose(shifts.std(axis=0), SMALL.jitter * unsteadiness(SMALL.names), rtol=0.06)
