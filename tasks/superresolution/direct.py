@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from threadpoolctl import threadpool_limits
 
 from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
@@ -149,8 +150,9 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
         return fit
 
     fit = Fit()
-    for some in engine_of(request, "fit", tell).map(summed, parts, FIT_EDGE**2 * FIT_BYTES, "fit"):
-        fit.join(some)
+    with threadpool_limits(1, "blas"):  # or threads of one product wait for those of another block
+        for some in engine_of(request, "fit", tell).map(summed, parts, FIT_EDGE**2 * FIT_BYTES, "fit"):
+            fit.join(some)
     if request.network:
         configure_threads(request.workers)
     several = shipped_dates() if request.network and request.to == 5 and request.dates > 1 else None

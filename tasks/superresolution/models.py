@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
@@ -70,8 +71,9 @@ def make_scene_model(job: Job, layer: Layer) -> Made:
     work = FitBlock(measured_bands(job), job.grid_of(lead).shape.yx, settings.point_spread)
     size = max(Outlook.of(block, 10, work.shape).pixels for block in blocks) * FIT_BYTES
     fit = Fit(settings.point_spread)
-    for part in job.engine.map(work, blocks, size, layer.symbol):
-        fit.join(part)
+    with threadpool_limits(1, "blas"):  # or threads of one product wait for those of another block
+        for part in job.engine.map(work, blocks, size, layer.symbol):
+            fit.join(part)
     statistics = fit.solve()
     networks = shipped_networks() if settings.method == NETWORK else {}
     tuned: dict[str, Model] = {}
