@@ -7,7 +7,7 @@ statistics of its surroundings, so that it shows nothing where the area ends.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.delivery.drafts import drafts, require_room
+from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError
 from imperv.tasks.native.area import Area, read_area
 from imperv.tasks.native.finding import find_scenes, native_grid, require_clear
@@ -34,6 +35,9 @@ from imperv.tasks.superresolution.dates import ReadDates, register
 from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlarged, surroundings
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,
+    FIT_NS,
+    NETWORK_BYTES,
+    NETWORK_S,
     digest_of_model,
     networks_of,
     parts_of,
@@ -41,11 +45,20 @@ from imperv.tasks.superresolution.models import (
 )
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
-from imperv.tasks.superresolution.sharpening import CONSISTENT, SHARPEN_BYTES
+from imperv.tasks.superresolution.sharpening import CONSISTENT, REGRESSION_NS, SHARPEN_BYTES, SHARPEN_NS
 from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block, window
 
 SMALLEST_BLOCK = 120
 """Edge below which blocks would be margins for the most part, pixels of 10 m."""
+
+BANDS_NS = 250.0
+"""Core nanoseconds by pixel of 10 m to decode all bands, of one look."""
+
+WRITE_NS = 600.0
+"""Core nanoseconds by pixel of a file to make it cloud-optimised, all bands."""
+
+LOADING_S = 6.0
+"""Core seconds to load libraries and choose the scene."""
 
 DATE_BYTES = 120
 """Bytes by pixel of 10 m that is read for a block, of each further date."""
@@ -73,6 +86,18 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a request will cost."""
+
+    blocks: int
+    """Blocks that are sharpened."""
+    core_seconds: float
+    """Without the training of `tune`."""
+    memory: int
+    """Highest resident memory, bytes."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was made."""
 
@@ -92,14 +117,18 @@ class Outcome:
     """What a person should know."""
 
 
-def sharpen_scene(request: Request, tell: Tell) -> Outcome:
-    """Make the files of a request. InputError for what it or its scenes lack; WorkError if reading or writing fails."""
+def sharpen_scene(request: Request, tell: Tell, planned: Callable[[Plan], None] = lambda _: None) -> Outcome:
+    """Make the files of a request; `planned` hears what it will cost, before anything is read.
+
+    InputError for what it or its scenes lack; WorkError if reading or writing fails.
+    """
     check_request(request)
     area = read_area(request.area) if request.area is not None else None
     tell("choose", 0, 1)
     chosen = choose(request, area)
     around = surroundings(chosen.grid) if area is not None else chosen.grid
     rows, columns = around.shape.yx
+    planned(plan_of(request, chosen, around))
     bands = [name for name in SHARP if all(name in look.bands for look in chosen.looks)]
     measured_bytes = 2 * rows * columns * sum((TEN / PIXEL[name]) ** 2 for name in SHARP)
     pixels = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2
@@ -110,6 +139,23 @@ def sharpen_scene(request: Request, tell: Tell) -> Outcome:
         warnings = [*chosen.warnings, *measured.warnings, *said]
         warnings += [f"no scene has {name}: it is left out" for name in SHARP if name not in bands]
         return _write(request, chosen, area, measured, bands, model, warnings, tell)
+
+
+def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
+    """What a request will cost, by arithmetic from measured rates."""
+    rows, columns = around.shape.yx
+    pixel_bytes = SHARPEN_BYTES[request.to] + DATE_BYTES * len(chosen.others)
+    blocks = blocks_of(request, chosen.grid, pixel_bytes)
+    read = [Outlook.of(within(block, chosen.grid, around), TEN, (rows, columns)).pixels for block in blocks]
+    at_once = engine_of(request, "", lambda *_: None).at_once(max(read) * pixel_bytes, "sharpen")
+    rates = SHARPEN_NS if request.network else REGRESSION_NS
+    written = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2 * (1 + request.raw + request.deviation)
+    seconds = (
+        rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rates[request.to] + written * WRITE_NS
+    ) / 1e9
+    starting, networks = (NETWORK_S, NETWORK_BYTES) if request.network else (0.0, 0)
+    memory = RESERVED + networks + at_once * max(read) * pixel_bytes
+    return Plan(len(blocks), LOADING_S + starting + seconds, memory)
 
 
 def choose(request: Request, area: Area | None) -> Chosen:
@@ -183,13 +229,18 @@ def blocks_of(request: Request, grid: GeoBox, pixel_bytes: int) -> list[Block]:
     ]
 
 
+def within(block: Block, grid: GeoBox, around: GeoBox) -> Block:
+    """A block of pixels of 10 m of a grid in pixels of the one around it."""
+    down, right = (round(n) for n in (~around.affine * (grid.affine.c, grid.affine.f))[::-1])
+    return Block(block.y0 + down, block.x0 + right, block.y1 + down, block.x1 + right)
+
+
 def _write(
     request: Request, chosen: Chosen, area: Area | None, measured: Measured, bands: Sequence[str], model: SceneModel,
     warnings: list[str], tell: Tell,
 ) -> Outcome:  # fmt: skip
     """Sharpen block by block, and make the files."""
     grid = GeoBox.from_bbox(chosen.grid.boundingbox, resolution=request.to, tight=True)
-    down, right = (round(n) for n in (~measured.grid.affine * (chosen.grid.affine.c, chosen.grid.affine.f))[::-1])
     times, kept = TEN // request.to, [SHARP.index(name) for name in bands]
     sharp, raw, deviation = request.out, request.beside("raw"), request.beside("deviation")
     files = {
@@ -216,10 +267,12 @@ def _write(
             if path in made:
                 made[path].write(block, np.where(outside, np.uint16(files[path][1]), pixels))
 
+        def outlook_of(block: Block) -> Outlook:
+            return Outlook.of(within(block, chosen.grid, measured.grid).scaled(times), request.to, shape)
+
         def work(block: Block) -> dict[str, tuple[float, int]]:
             here = block.scaled(times)
-            moved = Block(block.y0 + down, block.x0 + right, block.y1 + down, block.x1 + right).scaled(times)
-            outlook = Outlook.of(moved, request.to, shape)
+            outlook = outlook_of(block)
             found = sharpen_block(measured, outlook, model, dates)
             place = here.geobox(grid)
             outside = ~area.inside(place) if area is not None else np.zeros(place.shape.yx, bool)
@@ -230,7 +283,7 @@ def _write(
             return found.lack
 
         blocks = blocks_of(request, chosen.grid, pixel_bytes)
-        largest = max(Outlook.of(b.scaled(times), request.to, shape).pixels for b in blocks)
+        largest = max(outlook_of(block).pixels for block in blocks)
         lack = engine_of(request, "sharpen", tell).map(work, blocks, largest * pixel_bytes, "sharpen")
         left = {name: value for name, value in consistency(lack).items() if name in bands}
         if wrong := [f"{name} {value:.1f}" for name, value in left.items() if value > CONSISTENT]:

@@ -29,11 +29,17 @@ from imperv.tasks.job import Job, Made
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.superresolution.windows import MEASURED, Outlook, Read, read_block, window
 
-FIT_NS = 1500.0
+FIT_NS = 700.0
 """Core nanoseconds by pixel of 10 m to sum up what the regressions need."""
 
 FIT_BYTES = 900
 """Bytes by pixel of 10 m of a block that is summed up."""
+
+NETWORK_BYTES = 768 * 2**20
+"""Bytes that TensorFlow and compiled networks add to a process."""
+
+NETWORK_S = 20.0
+"""Core seconds to load TensorFlow, compile the networks, and hold them against the scene."""
 
 NETWORK = "network"
 
@@ -210,4 +216,7 @@ def model_cost(job: Job, layer: Layer) -> Cost:
     """Sums over the scene."""
     rows, columns = job.grid_of(CATALOGUE["SR10"]).shape
     block = min(rows, 1200) * min(columns, 1200)
-    return Cost(rows * columns * FIT_NS / 1e9, resident(job, block * FIT_BYTES * job.engine.settings.workers))
+    seconds, memory = rows * columns * FIT_NS / 1e9, resident(job, block * FIT_BYTES * job.engine.settings.workers)
+    if job.production.parameters.sharpening.method == NETWORK:
+        return Cost(seconds + NETWORK_S, memory + NETWORK_BYTES)
+    return Cost(seconds, memory)
