@@ -20,8 +20,7 @@ from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
-from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
-from imperv.layers.sharpening.steps import STEPS
+from imperv.layers.sharpening.scene import MARGIN, Fit, SceneModel, steps_to
 from imperv.tasks.delivery.drafts import drafts, require_room
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError
@@ -202,13 +201,14 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
     if request.network:
         configure_threads(request.workers)
     several = shipped_dates() if request.network and request.to == 5 and request.dates > 1 else None
-    model = SceneModel(fit.solve(), shipped_networks() if request.network else {}, several)
+    steps = steps_to(request.to)
+    networks = {name: network for name, network in shipped_networks().items() if name in steps} if request.network else {}
+    model = SceneModel(fit.solve(), networks, several)
     said: list[str] = []
     if model.networks or request.tune:
         tell("tune", 0, 1)
         windows = [window(measured, part) for part in parts_of(measured.shape)]
-        wanted = () if not request.tune else tuple(STEPS) if request.to == 5 else TO_10
-        held, tuned = networks_of(model, windows, wanted)
+        held, tuned = networks_of(model, windows, steps if request.tune else ())
         model.networks = held | tuned
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")
