@@ -1,8 +1,9 @@
 """`python -m benchmarks [SECTION...]`: measures ours beside peers in one run; writes a table and a plot to benchmarks/results.
 
 Sections: kernels, preprocessing, prediction, sharpening, composites; these by default, about fifteen minutes on two cores; accuracy,
-change, crops, distilling and patches, which train models or read real scenes for long, only when named; `whole-tile [FOLDER] [--small]` is another command (benchmarks/whole_tile.py). What is
-compared is checked for equal results first. Ratios hold on machines of other speed, seconds do not.
+change, crops, distilling and patches, which train models or read real scenes for long, only when named; `whole-tile [FOLDER] [--small]`
+and `whole-granule [FOLDER] [--small]` are other commands (benchmarks/whole_tile.py, whole_granule.py). What is compared is checked for
+equal results first. Ratios hold on machines of other speed, seconds do not.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["whole-tile"]:
-        import_module("benchmarks.whole_tile").main(sys.argv[2:])
+    if sys.argv[1:2] in (["whole-tile"], ["whole-granule"]):
+        import_module(f"benchmarks.{sys.argv[1].replace('-', '_')}").main(sys.argv[2:])
     else:
         main(sys.argv[1:])

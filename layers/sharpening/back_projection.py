@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imperv.layers.sharpening.degradation import degrade
+from imperv.layers.sharpening.degradation import degrade, known_weight
 from imperv.layers.sharpening.enlarging import enlarge
 
 
@@ -40,8 +40,9 @@ def back_project(
     """
     sharp = np.array(sharp, np.float32)
     for fine, measured in zip(sharp, coarse, strict=True):  # band by band: they stay in the processor's cache
+        weight = known_weight(fine, sigma)
         for _ in range(rounds):
-            lack = measured - degrade(fine, factor, sigma)
+            lack = measured - degrade(fine, factor, sigma, weight)
             lack[np.isnan(lack)] = 0
             fine += np.float32(pace) * enlarge(lack, factor)
             if floor is not None:

@@ -44,7 +44,14 @@ def relative_spread(coarse: float, fine: float, factor: float) -> float:
     return math.sqrt(max((factor * spread_of(coarse)) ** 2 - spread_of(fine) ** 2, 0.0))
 
 
-def degrade(image: np.ndarray, factor: int, sigma: float) -> np.ndarray:
+def known_weight(image: np.ndarray, sigma: float) -> np.ndarray | None:
+    """What `degrade` weighs a band (y, x) with: the blurred share of pixels with data, float32; None where all have some."""
+    if not np.isnan(image.sum(dtype=np.float32)):  # quicker than to look at each
+        return None
+    return np.maximum(_blur((~np.isnan(image)).astype(np.float32), sigma), np.float32(1e-6))
+
+
+def degrade(image: np.ndarray, factor: int, sigma: float, weight: np.ndarray | None = None) -> np.ndarray:
     """Blur by a Gaussian of `sigma` fine pixels, then average blocks of `factor` x `factor`.
 
     Parameters
@@ -55,6 +62,8 @@ def degrade(image: np.ndarray, factor: int, sigma: float) -> np.ndarray:
         Fine pixels along a coarse one; 1 only blurs.
     sigma : float
         Standard deviation in fine pixels; 0 only averages.
+    weight : ndarray, optional
+        `known_weight` of a band that is degraded time and again, where it lacks data.
 
     Returns
     -------
@@ -71,18 +80,18 @@ def degrade(image: np.ndarray, factor: int, sigma: float) -> np.ndarray:
         return np.stack([degrade(band, factor, sigma) for band in image]) if len(image) else _no_band(image, factor)
     if image.shape[0] % factor or image.shape[1] % factor:
         raise ValueError(f"{image.shape} pixels are not blocks of {factor} x {factor}")
-    holes = bool(np.isnan(image.sum(dtype=np.float32)))  # quicker than to look at each
-    empty = np.isnan(image) if holes else np.zeros((), bool)
-    blurred = _blur(np.where(empty, np.float32(0), image) if holes else image, sigma)
-    if holes:
-        weight = _blur((~empty).astype(np.float32), sigma)
-        blurred = np.where(empty, np.float32(np.nan), blurred / np.maximum(weight, np.float32(1e-6)))
+    if weight is None:
+        weight = known_weight(image, sigma)
+    if weight is None:
+        blurred = _blur(image, sigma)
+    else:
+        empty = np.isnan(image)
+        blurred = _blur(np.where(empty, np.float32(0), image), sigma)
+        blurred /= weight
+        blurred[empty] = np.nan
     if factor == 1:
         return blurred
-    rows, columns = image.shape[0] // factor, image.shape[1] // factor
-    if holes:
-        return blurred.reshape(rows, factor, columns, factor).mean((1, 3), dtype=np.float32)
-    return cv2.resize(blurred, (columns, rows), interpolation=cv2.INTER_AREA)
+    return cv2.resize(blurred, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_AREA)
 
 
 def _no_band(image: np.ndarray, factor: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -146,22 +147,47 @@ class Model:
         rows, columns, _ = features.shape
         unit, halo = self.shape.shuffle, self.shape.reach
         found = np.empty((2, len(STEPS[self.step].bands), rows, columns), "f4")
-        # Windows of one size, or the graph is traced again, and no larger than need be; a frame of zeros lies around the scene
-        # only, as in training.
-        high, wide = (unit * ceil(n / ceil(n / (unit * WINDOW)) / unit) for n in (rows, columns))
-        edge = [min(size + 2 * halo, n) for size, n in ((high, rows), (wide, columns))]
-        starts = [(y, x) for y in range(0, rows, high) for x in range(0, columns, wide)]
-        count = min(AT_ONCE, len(starts))
-        for first in range(0, len(starts), count):
-            # The last ones are done twice if need be.
-            group = starts[max(0, min(first, len(starts) - count)) :][:count]
-            corner = [[min(max(0, at - halo), n - e) for at, n, e in zip(s, (rows, columns), edge, strict=True)] for s in group]
-            windows = np.stack([features[top : top + edge[0], left : left + edge[1]] for top, left in corner])
-            for k, answer in enumerate(self._run(pack(windows, unit))):
-                for (y, x), (top, left), whole in zip(group, corner, unpack(answer.numpy(), unit), strict=True):
-                    inner = whole[y - top : y - top + high, x - left : x - left + wide]
-                    found[k, :, y : y + high, x : x + wide] = np.moveaxis(inner, -1, 0)
+        counts = [max(1, ceil((n - 2 * halo) / (unit * WINDOW))) for n in (rows, columns)]
+        if counts != [1, 1] and counts[0] % 2 and counts[1] % 2:  # the last one would be alone, which takes long
+            counts[counts.index(max(counts))] += 1
+        windows = list(product(*(_spans(n, halo, count, unit) for n, count in zip((rows, columns), counts, strict=True))))
+        for first in range(0, len(windows), AT_ONCE):
+            group = windows[first : first + AT_ONCE]
+            seen = np.stack([features[down.seen, right.seen] for down, right in group])
+            for k, answer in enumerate(self._run(pack(seen, unit))):
+                for (down, right), whole in zip(group, unpack(answer.numpy(), unit), strict=True):
+                    found[(k, slice(None), down.kept, right.kept)] = np.moveaxis(whole[down.inner, right.inner], -1, 0)
         return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Rows or columns of a window."""
+
+    seen: slice
+    """What the network sees."""
+    kept: slice
+    """What its answer is kept of."""
+
+    @property
+    def inner(self) -> slice:
+        """What is kept, counted from the first that is seen."""
+        return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
+
+
+def _spans(size: int, halo: int, count: int, unit: int) -> list[_Span]:
+    """Windows along an axis, all of one size, or the graph is traced again.
+
+    At both ends of the axis there is no halo: a frame of zeros lies around the scene only, as in training.
+    """
+    edge = min(size, unit * ceil((size + 2 * halo * (count - 1)) / count / unit))
+    found, done = [], 0
+    for k in range(count):
+        start = min(k * (edge - 2 * halo), size - edge)
+        stop = size if k == count - 1 else start + edge - halo
+        found.append(_Span(slice(start, start + edge), slice(done, stop)))
+        done = stop
+    return found
 
 
 def deviation_of(spread: Any) -> Any:

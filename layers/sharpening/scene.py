@@ -49,6 +49,11 @@ TO_10 = ("20to10", "60to10")
 Window = Mapping[str, np.ndarray]
 
 
+def steps_to(resolution: float) -> tuple[str, ...]:
+    """Steps that take part where bands are sharpened to 10 m or 5 m."""
+    return tuple(STEPS) if resolution < 10 else TO_10
+
+
 @dataclass
 class SceneModel:
     """What is the same for all windows of a scene."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from imperv.layers.sharpening.back_projection import back_project
@@ -24,6 +25,10 @@ CLIP = 10.0
 
 ROUNDS = 5
 """Rounds of back-projection of what the network starts from, with guides; without them twice as many."""
+
+
+ROWS = 8
+"""Rows of features that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -145,17 +150,23 @@ def start_and_features(
     if len(guides):
         start = plain + told_detail(scene.coefficients, lost, step.neighbours)
     start = back_project(start, coarse, step.factor, sigma, ROUNDS if len(guides) else 2 * ROUNDS)
-    planes = (
-        *((fill(g) - m) / s for g, m, s in zip(guides, scene.guide_mean, scene.guide_std, strict=True)),
-        *(np.where(usable, d, 0) / s for d, s in zip(lost, scene.guide_detail, strict=True)),
-        *((fill(p) - m) / s for p, m, s in zip(plain, scene.band_mean, scene.band_std, strict=True)),
-        *(np.nan_to_num(b - p) / s for b, p, s in zip(start, plain, scene.band_detail, strict=True)),
-        4 * (sigma / step.factor - 0.4),
-    )
-    features = np.empty((*plain.shape[1:], len(planes)), "f4")
-    for k, plane in enumerate(planes):
-        features[..., k] = plane
-    return start, np.clip(features, -CLIP, CLIP, out=features)
+    known = lost if usable.all() else np.where(usable, lost, np.float32(0))
+    images = [*map(fill, guides), *known, *map(fill, plain), *start]
+    levels = [*scene.guide_mean, *np.zeros(len(guides), "f4"), *scene.band_mean, *plain]
+    units = [*scene.guide_std, *scene.guide_detail, *scene.band_std, *scene.band_detail]
+    features = np.empty((*plain.shape[1:], len(images) + 1), "f4")
+    for y in range(0, len(features), ROWS):  # few rows at once: their planes stay in the processor's cache while they are turned
+        rows = features[y : y + ROWS]
+        planes = np.empty((len(images) + 1, *rows.shape[:2]), "f4")
+        for plane, image, level, unit in zip(planes, images, levels, units, strict=False):
+            np.subtract(image[y : y + ROWS], level[y : y + ROWS] if np.ndim(level) else level, out=plane)
+            plane /= unit
+        planes[-1] = 4 * (sigma / step.factor - 0.4)
+        added = planes[len(images) - len(start) : -1]
+        added[np.isnan(added)] = 0
+        np.clip(planes, -CLIP, CLIP, out=planes)
+        cv2.transpose(planes.reshape(len(planes), -1), rows.reshape(-1, len(planes)))  # thrice as fast as NumPy's copy
+    return start, features
 
 
 def feature_count(step: Step) -> int:

@@ -93,7 +93,7 @@ def _nothing(
         wide = Period(_moved(period.start, -AROUND), _moved(period.end, AROUND)) if remote else ALWAYS
         items = catalogue.search(bounds or EVERYWHERE, wide)
         if days := nearest_days((time_of(item).date() for item in items if "unusable" not in item), period):
-            return f"{source}: no scene{when}; the nearest dates are {', '.join(map(str, days))}"
+            return f"{source}: no scene{when}; the nearest date{'s are' if len(days) > 1 else ' is'} {', '.join(map(str, days))}"
         if remote:
             return f"{source}: no scene{when}, nor within {AROUND} days of it; correct the area or the date"
     items = [item for item in catalogue.search(EVERYWHERE, ALWAYS) if "unusable" not in item]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from imperv.layers.catalogue import Layer
 from imperv.layers.catalogue.superresolution import FALSE, NATURAL
+from imperv.layers.sharpening.scene import steps_to
 from imperv.tasks.delivery.additions import Additions
 from imperv.tasks.delivery.lineage import Lineage
 from imperv.tasks.delivery.quicklooks import draw_bands
@@ -43,15 +44,11 @@ def properties_of(job: Job, layer: Layer, lineage: Lineage) -> dict[str, Any]:
     statement = f"Pixels are of {'the median of ' if len(looks) > 1 else ''}{', '.join(scenes)} ({level})."
     model = job.record("SR_model")
     if model is not None and layer.symbol != "SR_mask":
-        told |= {
-            "superresolution:models": model.statistics["networks"],
-            "superresolution:tuned": sorted(model.statistics["tuned"]),
-        }
+        tuned = sorted(set(model.statistics["tuned"]) & set(steps_to(layer.resolution)))
+        digests = {step: digest for step, digest in model.statistics["networks"].items() if step in steps_to(layer.resolution)}
+        told |= {"superresolution:models": digests, "superresolution:tuned": tuned}
         told["superresolution:scene_model"] = model.digest[:16]
-        networks = ", ".join(
-            f"{step} {'tuned on the scene' if step in model.statistics['tuned'] else digest}"
-            for step, digest in model.statistics["networks"].items()
-        )
+        networks = ", ".join(f"{step} {'tuned on the scene' if step in tuned else digest}" for step, digest in digests.items())
         statement += f" Regressions of the scene: {model.digest[:16]}; networks: {networks or 'none'}."
     shifts = job.record("SR_shifts")
     if shifts is not None and shifts.made and layer.symbol.startswith("SR5"):

@@ -7,21 +7,22 @@ statistics of its surroundings, so that it shows nothing where the area ends.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from threadpoolctl import threadpool_limits
 
 from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
-from imperv.layers.sharpening.scene import MARGIN, TO_10, Fit, SceneModel
-from imperv.layers.sharpening.steps import STEPS
+from imperv.layers.sharpening.scene import MARGIN, Fit, SceneModel, steps_to
 from imperv.tasks.delivery.drafts import drafts, require_room
+from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError
 from imperv.tasks.native.area import Area, read_area
 from imperv.tasks.native.finding import find_scenes, native_grid, require_clear
@@ -33,6 +34,9 @@ from imperv.tasks.superresolution.dates import ReadDates, register
 from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlarged, surroundings
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,
+    FIT_NS,
+    NETWORK_BYTES,
+    NETWORK_S,
     digest_of_model,
     networks_of,
     parts_of,
@@ -40,11 +44,20 @@ from imperv.tasks.superresolution.models import (
 )
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
-from imperv.tasks.superresolution.sharpening import CONSISTENT, SHARPEN_BYTES
+from imperv.tasks.superresolution.sharpening import CONSISTENT, REGRESSION_NS, SHARPEN_BYTES, SHARPEN_NS
 from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block, window
 
 SMALLEST_BLOCK = 120
 """Edge below which blocks would be margins for the most part, pixels of 10 m."""
+
+BANDS_NS = 250.0
+"""Core nanoseconds by pixel of 10 m to decode all bands, of one look."""
+
+WRITE_NS = 600.0
+"""Core nanoseconds by pixel of a file to make it cloud-optimised, all bands."""
+
+LOADING_S = 6.0
+"""Core seconds to load libraries and choose the scene."""
 
 DATE_BYTES = 120
 """Bytes by pixel of 10 m that is read for a block, of each further date."""
@@ -72,6 +85,18 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a request will cost."""
+
+    blocks: int
+    """Blocks that are sharpened."""
+    core_seconds: float
+    """Without the training of `tune`."""
+    memory: int
+    """Highest resident memory, bytes."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was made."""
 
@@ -91,14 +116,18 @@ class Outcome:
     """What a person should know."""
 
 
-def sharpen_scene(request: Request, tell: Tell) -> Outcome:
-    """Make the files of a request. InputError for what it or its scenes lack; WorkError if reading or writing fails."""
+def sharpen_scene(request: Request, tell: Tell, planned: Callable[[Plan], None] = lambda _: None) -> Outcome:
+    """Make the files of a request; `planned` hears what it will cost, before anything is read.
+
+    InputError for what it or its scenes lack; WorkError if reading or writing fails.
+    """
     check_request(request)
     area = read_area(request.area) if request.area is not None else None
     tell("choose", 0, 1)
     chosen = choose(request, area)
     around = surroundings(chosen.grid) if area is not None else chosen.grid
     rows, columns = around.shape.yx
+    planned(plan_of(request, chosen, around))
     bands = [name for name in SHARP if all(name in look.bands for look in chosen.looks)]
     measured_bytes = 2 * rows * columns * sum((TEN / PIXEL[name]) ** 2 for name in SHARP)
     pixels = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2
@@ -109,6 +138,23 @@ def sharpen_scene(request: Request, tell: Tell) -> Outcome:
         warnings = [*chosen.warnings, *measured.warnings, *said]
         warnings += [f"no scene has {name}: it is left out" for name in SHARP if name not in bands]
         return _write(request, chosen, area, measured, bands, model, warnings, tell)
+
+
+def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
+    """What a request will cost, by arithmetic from measured rates."""
+    rows, columns = around.shape.yx
+    pixel_bytes = SHARPEN_BYTES[request.to] + DATE_BYTES * len(chosen.others)
+    blocks = blocks_of(request, chosen.grid, pixel_bytes)
+    read = [Outlook.of(within(block, chosen.grid, around), TEN, (rows, columns)).pixels for block in blocks]
+    at_once = engine_of(request, "", lambda *_: None).at_once(max(read) * pixel_bytes, "sharpen")
+    rates = SHARPEN_NS if request.network else REGRESSION_NS
+    written = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2 * (1 + request.raw + request.deviation)
+    seconds = (
+        rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rates[request.to] + written * WRITE_NS
+    ) / 1e9
+    starting, networks = (NETWORK_S, NETWORK_BYTES) if request.network else (0.0, 0)
+    memory = RESERVED + networks + at_once * max(read) * pixel_bytes
+    return Plan(len(blocks), LOADING_S + starting + seconds, memory)
 
 
 def choose(request: Request, area: Area | None) -> Chosen:
@@ -149,18 +195,20 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
         return fit
 
     fit = Fit()
-    for some in engine_of(request, "fit", tell).map(summed, parts, FIT_EDGE**2 * FIT_BYTES, "fit"):
-        fit.join(some)
+    with threadpool_limits(1, "blas"):  # or threads of one product wait for those of another block
+        for some in engine_of(request, "fit", tell).map(summed, parts, FIT_EDGE**2 * FIT_BYTES, "fit"):
+            fit.join(some)
     if request.network:
         configure_threads(request.workers)
     several = shipped_dates() if request.network and request.to == 5 and request.dates > 1 else None
-    model = SceneModel(fit.solve(), shipped_networks() if request.network else {}, several)
+    steps = steps_to(request.to)
+    networks = {name: network for name, network in shipped_networks().items() if name in steps} if request.network else {}
+    model = SceneModel(fit.solve(), networks, several)
     said: list[str] = []
     if model.networks or request.tune:
         tell("tune", 0, 1)
         windows = [window(measured, part) for part in parts_of(measured.shape)]
-        wanted = () if not request.tune else tuple(STEPS) if request.to == 5 else TO_10
-        held, tuned = networks_of(model, windows, wanted)
+        held, tuned = networks_of(model, windows, steps if request.tune else ())
         model.networks = held | tuned
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")
@@ -181,13 +229,18 @@ def blocks_of(request: Request, grid: GeoBox, pixel_bytes: int) -> list[Block]:
     ]
 
 
+def within(block: Block, grid: GeoBox, around: GeoBox) -> Block:
+    """A block of pixels of 10 m of a grid in pixels of the one around it."""
+    down, right = (round(n) for n in (~around.affine * (grid.affine.c, grid.affine.f))[::-1])
+    return Block(block.y0 + down, block.x0 + right, block.y1 + down, block.x1 + right)
+
+
 def _write(
     request: Request, chosen: Chosen, area: Area | None, measured: Measured, bands: Sequence[str], model: SceneModel,
     warnings: list[str], tell: Tell,
 ) -> Outcome:  # fmt: skip
     """Sharpen block by block, and make the files."""
     grid = GeoBox.from_bbox(chosen.grid.boundingbox, resolution=request.to, tight=True)
-    down, right = (round(n) for n in (~measured.grid.affine * (chosen.grid.affine.c, chosen.grid.affine.f))[::-1])
     times, kept = TEN // request.to, [SHARP.index(name) for name in bands]
     sharp, raw, deviation = request.out, request.beside("raw"), request.beside("deviation")
     files = {
@@ -214,10 +267,12 @@ def _write(
             if path in made:
                 made[path].write(block, np.where(outside, np.uint16(files[path][1]), pixels))
 
+        def outlook_of(block: Block) -> Outlook:
+            return Outlook.of(within(block, chosen.grid, measured.grid).scaled(times), request.to, shape)
+
         def work(block: Block) -> dict[str, tuple[float, int]]:
             here = block.scaled(times)
-            moved = Block(block.y0 + down, block.x0 + right, block.y1 + down, block.x1 + right).scaled(times)
-            outlook = Outlook.of(moved, request.to, shape)
+            outlook = outlook_of(block)
             found = sharpen_block(measured, outlook, model, dates)
             place = here.geobox(grid)
             outside = ~area.inside(place) if area is not None else np.zeros(place.shape.yx, bool)
@@ -228,7 +283,7 @@ def _write(
             return found.lack
 
         blocks = blocks_of(request, chosen.grid, pixel_bytes)
-        largest = max(Outlook.of(b.scaled(times), request.to, shape).pixels for b in blocks)
+        largest = max(outlook_of(block).pixels for block in blocks)
         lack = engine_of(request, "sharpen", tell).map(work, blocks, largest * pixel_bytes, "sharpen")
         left = {name: value for name, value in consistency(lack).items() if name in bands}
         if wrong := [f"{name} {value:.1f}" for name, value in left.items() if value > CONSISTENT]:

@@ -14,6 +14,7 @@ from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.superresolution import FALSE, MASK, NATURAL, SHARP
 from imperv.layers.sharpening.network import size_of
+from imperv.layers.sharpening.scene import steps_to
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.wald import degraded_scores
 from imperv.tasks.delivery.quicklooks import draw_bands
@@ -176,7 +177,8 @@ def scores(job: Job, cut: Block) -> dict[str, dict[str, dict[str, float]]]:
     """By step and way: scores at the degraded scale on a cut of the scene; steps that it is too small for are left out."""
     measured = window(measured_bands(job), Outlook.bare(cut.scaled(UTM_STEP // 10)))
     model = scene_model(job)
-    found = {name: degraded_scores(name, measured, model) for name in STEPS}
+    wanted = steps_to(job.production.parameters.sharpening.to)
+    found = {name: degraded_scores(name, measured, model) for name in wanted}
     return {name: ways for name, ways in found.items() if ways}
 
 
@@ -196,8 +198,10 @@ def networks(job: Job) -> list[Told]:
     record = job.record("SR_model")
     if record is None:
         return []
-    found = []
+    found, wanted = [], steps_to(job.production.parameters.sharpening.to)
     for name, model in scene_model(job).networks.items():
+        if name not in wanted:
+            continue
         size, members = size_of(STEPS[name], model.shape), model.members
         what = f"{members} network{'' if members == 1 else 's'} of {number(size)} weights"
         digest, told = digest_of_model(model), record.statistics["networks"].get(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,8 @@ class Measured:
     """Pixels of 10 m."""
     arrays: Mapping[int, np.ndarray]
     """By pixel size, (band, y, x) uint16."""
+    pages: mmap.mmap
+    """That file: what was read of it is left to the system, or all of it would count as memory of the process."""
     warnings: tuple[str, ...]
     """What a person should know."""
 
@@ -58,10 +62,12 @@ class Measured:
     ) -> Measured:
         """Read all bands; those that no look has hold no data."""
         grids = {size: GeoBox.from_bbox(grid.boundingbox, resolution=size, tight=True) for size in MEASURED}
-        arrays: dict[int, np.ndarray] = {}
-        for size, names in MEASURED.items():
-            shape, start = (len(names), *grids[size].shape.yx), sum(a.nbytes for a in arrays.values())
-            arrays[size] = np.memmap(file, "uint16", "r+" if start else "w+", start, shape)
+        shapes = {size: (len(names), *grids[size].shape.yx) for size, names in MEASURED.items()}
+        file.truncate(2 * sum(map(prod, shapes.values())))
+        pages, arrays, start = mmap.mmap(file.fileno(), 0), {}, 0
+        for size, shape in shapes.items():
+            arrays[size] = np.frombuffer(pages, "uint16", prod(shape), start).reshape(shape)
+            start += arrays[size].nbytes
         work = [(size, b) for size in MEASURED for b in block_grid(grids[size], READ_EDGE * TEN // size)]
 
         def copy(unit: tuple[int, Block]) -> dict[str, int]:
@@ -70,8 +76,9 @@ class Measured:
             if not names:
                 return {}
             found = mosaic_of(looks, names, here, LOCAL) if mosaic else bands_of(looks[0], names, here, LOCAL)
-            for name, pixels in zip(names, found, strict=True):
-                arrays[size][(MEASURED[size].index(name), *block.slices)] = pixels
+            for name, values in zip(names, found, strict=True):
+                arrays[size][(MEASURED[size].index(name), *block.slices)] = values
+            pages.madvise(mmap.MADV_DONTNEED)
             return saturated(names, found)
 
         paths = (path for look in looks for scene in look.scenes for path in scene.bands.values())
@@ -79,11 +86,13 @@ class Measured:
         counts = engine_of(request, "read", tell, files_at_once(paths, request.workers, LOCAL)).map(copy, work, each, "read")
         total = {name: sum(c.get(name, 0) for c in counts) for name in bands}
         said = ", ".join(f"{name} {count}" for name, count in total.items() if count)
-        return cls(grid, arrays, (f"saturated pixels, which are kept: {said}",) if said else ())
+        return cls(grid, arrays, pages, (f"saturated pixels, which are kept: {said}",) if said else ())
 
     def __call__(self, size: int, block: Block) -> np.ndarray:
         """As `windows.Read`."""
-        return read_block(self.arrays, size, block)
+        found = read_block(self.arrays, size, block).copy()
+        self.pages.madvise(mmap.MADV_DONTNEED)
+        return found
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.scenes.scenes import Level
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import EngineSettings, describe_bytes
+from imperv.tasks.superresolution.models import NETWORK_BYTES
 
-LARGEST_BLOCK = 996
+LARGEST_BLOCK = 1992
 """Edge of the largest block that is sharpened, pixels of 10 m."""
 
 LEAST_MEMORY = 2 * 2**30
@@ -83,6 +84,7 @@ def check_request(request: Request) -> None:
 
 
 def engine_of(request: Request, step: str, tell: Tell, workers: int = 0) -> Engine:
-    """Computes blocks of a step within the memory."""
-    settings = EngineSettings(memory=request.memory, workers=workers or request.workers)
+    """Computes blocks of a step within the memory that networks leave."""
+    memory = request.memory - (NETWORK_BYTES if request.network else 0)
+    settings = EngineSettings(memory=memory, workers=workers or request.workers)
     return Engine(settings, lambda done, total: tell(step, done, total))

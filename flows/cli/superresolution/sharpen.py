@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imperv.flows.runtime.console import duration, err, out, say
+from imperv.flows.runtime.console import counted, duration, err, out, say
 from imperv.tasks.errors import InputError
 
 
@@ -84,10 +84,19 @@ def sharpen(
         level=level.value, mosaic=mosaic, raw=raw, deviation=deviation, memory=memory_of(memory),
     )  # fmt: skip
     with run_view(err) as view:
-        made: Outcome = sharpen_scene(request, view.steps_of(output.name))
+        made: Outcome = sharpen_scene(request, view.steps_of(output.name), _tell_plan)
     for warning in made.warnings:
         say(f"warning: {warning}")
     _show(made, time.perf_counter() - began)
+
+
+def _tell_plan(plan: object) -> None:
+    from imperv.tasks.settings.production import describe_bytes
+    from imperv.tasks.superresolution.direct import Plan
+
+    assert isinstance(plan, Plan)
+    blocks = counted(plan.blocks, "block")
+    say(f"planned: {blocks}, {duration(plan.core_seconds)} of one core, {describe_bytes(plan.memory)} of memory")
 
 
 def _show(made: object, seconds: float) -> None:

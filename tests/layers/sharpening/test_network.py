@@ -81,6 +81,21 @@ def test_windows_of_the_network_show_no_edge(monkeypatch):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "size", "windows"),
+    [("20to10", SMALL, (50, 50), 12), ("20to10", SMALL, (40, 61), 8), ("10to5", PACKED, (90, 24), 4)],
+)
+def test_windows_are_seen_once_and_never_alone(monkeypatch, name, shape, size, windows):
+    model, seen = trained(name, shape), []
+    features = np.random.default_rng(1).standard_normal((*size, networks.feature_count(STEPS[name])), "f4")
+    whole, run = model.correct(features), model._run
+    model.__dict__["_run"] = lambda x: seen.append(x.shape) or run(x)
+    monkeypatch.setattr(networks, "WINDOW", 16)
+    for one, other in zip(whole, model.correct(features), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert len(set(seen)) == 1 and seen[0][0] == networks.AT_ONCE and len(seen) * networks.AT_ONCE == windows
+
+
 def test_members_are_averaged_and_their_spread_is_in_the_deviation():
     model = trained("20to10")
     features = np.random.default_rng(2).standard_normal((12, 14, 21), "f4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,13 +14,17 @@ from PIL import Image
 from pystac.extensions.eo import EOExtension
 from pystac.extensions.raster import RasterExtension
 
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.reflectance import SPECTRAL
 from imperv.tasks.delivery.delivery import delivery_standing, places_of
+from imperv.tasks.delivery.lineage import Lineage
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 from imperv.tasks.superresolution.cuts import detail_by_cell, measured_cut, sharp_cut, sharpest
-from imperv.tasks.superresolution.delivery import EDGE, GAP
+from imperv.tasks.superresolution.delivery import EDGE, GAP, properties_of
 from imperv.tasks.superresolution.models import digest_of_model
-from tests.support.sharpened import DAY
+from tests.support.sharpened import DAY, TILE
 
 pytestmark = pytest.mark.slow  # a whole production is made for them
 
@@ -66,6 +71,20 @@ def test_items_tell_scenes_level_models_and_consistency(job):
         == item_of(job, "SR5").properties["superresolution:consistency"]
     )
     assert "superresolution:models" not in item_of(job, "SR_mask").properties
+
+
+def test_items_name_the_networks_of_their_own_steps(copied):
+    """The model of a scene names all of them, whatever is made of it."""
+    job = Job.of(Production.read(copied), TILE)
+    record = job.record("SR_model")
+    statistics = {**record.statistics, "networks": {"20to10": "aa", "10to5": "bb"}, "tuned": {"10to5": {}}}
+    job.store.write_record(job.place("SR_model").record, replace(record, statistics=statistics))
+    lineage = Lineage("", (), (), {})
+    ten, five = (properties_of(job, CATALOGUE[symbol], lineage) for symbol in ("SR10_laea", "SR5"))
+    assert (ten["superresolution:models"], ten["superresolution:tuned"]) == ({"20to10": "aa"}, [])
+    assert "networks: 20to10 aa." in ten["processing:lineage"]
+    assert five["superresolution:models"] == {"20to10": "aa", "10to5": "bb"} and five["superresolution:tuned"] == ["10to5"]
+    assert "networks: 20to10 aa, 10to5 tuned on the scene." in five["processing:lineage"]
 
 
 def test_styles_show_natural_and_false_colour_from_2_to_98_percent_of_the_pixels(job):

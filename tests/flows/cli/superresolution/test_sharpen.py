@@ -6,6 +6,7 @@ Policy: nothing has the name of the result before all is finished, whatever happ
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,10 +23,12 @@ from rasterio.features import geometry_mask
 from imperv.flows.cli.commands import main
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.sharpening.enlarging import enlarge
+from imperv.tasks.engine import RESERVED
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.settings.periods import Period
-from imperv.tasks.superresolution.direct import sharpen_scene
+from imperv.tasks.superresolution.direct import Plan, sharpen_scene
 from imperv.tasks.superresolution.request import Request
+from imperv.tasks.superresolution.sharpening import REGRESSION_NS, SHARPEN_BYTES
 from imperv.tasks.superresolution.windows import MEASURED
 from tests.support.native_granules import Granule, write_granules
 from tests.support.safe_products import Product, write_product
@@ -187,6 +190,22 @@ def test_blocks_show_nothing(items, aoi, tmp_path, to):
         assert source.res == (to, to)
 
 
+def test_what_a_request_costs_is_told_before_anything_is_read(items, aoi, tmp_path, capsys):
+    told: list[tuple[str, Plan | str]] = []
+    for block in (60, 996):
+        request = request_of(items, aoi, tmp_path / "out.tif", workers=1, block=block)
+        sharpen_scene(request, lambda step, *_: told.append(("step", step)), lambda plan: told.append(("plan", plan)))
+    assert {what for _, what in told[: [kind for kind, _ in told].index("plan")]} == {"choose"}
+    small, large = (what for kind, what in told if kind == "plan")
+    assert (small.blocks, large.blocks) == (4, 1)
+    rows, columns = (n + 2 * 96 for n in inside(tmp_path / "out.tif").shape)  # 960 m around
+    assert large.memory - RESERVED == SHARPEN_BYTES[10] * rows * columns > small.memory - RESERVED
+    more = (rows + 2 * 96) * (columns + 2 * 96) - rows * columns  # two blocks each way
+    assert small.core_seconds - large.core_seconds == pytest.approx(1e-9 * more * REGRESSION_NS[10])
+    assert quick(items, "--aoi", aoi, "--date", "2021-06", "-o", tmp_path / "again.tif") == 0
+    assert re.search(r"imperv: planned: 1 block, [\d.]+ s of one core, [\d.]+ MiB of memory", capsys.readouterr().err)
+
+
 @pytest.mark.slow
 def test_where_the_area_ends_changes_nothing_inside(items, tmp_path):
     """Statistics are those of 5 km around, here all of the scene, for a smaller area with the same middle."""
@@ -262,7 +281,7 @@ def test_networks_take_part(items, aoi, tmp_path):
     out = tmp_path / "out.tif"
     assert main(["sharpen", str(items), "--aoi", str(aoi), "-o", str(out)]) == 0
     with rasterio.open(out) as source:
-        assert source.tags()["method"] == "network" and source.tags()["networks"].startswith("20to10 ")
+        assert source.tags()["method"] == "network" and re.fullmatch("20to10 [0-9a-f]{16}", source.tags()["networks"])
     for name in MEASURED[10]:
         assert (read(out)[name] > 0).sum() == inside(out).sum()
 
