@@ -53,7 +53,7 @@ SMALLEST_BLOCK = 120
 BANDS_NS = 250.0
 """Core nanoseconds by pixel of 10 m to decode all bands, of one look."""
 
-WRITE_NS = 600.0
+WRITE_NS = 1400.0
 """Core nanoseconds by pixel of a file to make it cloud-optimised, all bands."""
 
 LOADING_S = 6.0
@@ -152,7 +152,7 @@ def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
     seconds = (
         rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rates[request.to] + written * WRITE_NS
     ) / 1e9
-    starting, networks = (NETWORK_S, NETWORK_BYTES) if request.network else (0.0, 0)
+    starting, networks = (NETWORK_S[request.to], NETWORK_BYTES) if request.network else (0.0, 0)
     memory = RESERVED + networks + at_once * max(read) * pixel_bytes
     return Plan(len(blocks), LOADING_S + starting + seconds, memory)
 

@@ -38,8 +38,8 @@ FIT_BYTES = 900
 NETWORK_BYTES = 768 * 2**20
 """Bytes that TensorFlow and compiled networks add to a process."""
 
-NETWORK_S = 20.0
-"""Core seconds to load TensorFlow, compile the networks, and hold them against the scene."""
+NETWORK_S = {10: 14.0, 5: 22.0}
+"""Core seconds to load TensorFlow, compile the networks, and hold them against the scene, by the pixels that are reached."""
 
 NETWORK = "network"
 
@@ -217,6 +217,7 @@ def model_cost(job: Job, layer: Layer) -> Cost:
     rows, columns = job.grid_of(CATALOGUE["SR10"]).shape
     block = min(rows, 1200) * min(columns, 1200)
     seconds, memory = rows * columns * FIT_NS / 1e9, resident(job, block * FIT_BYTES * job.engine.settings.workers)
-    if job.production.parameters.sharpening.method == NETWORK:
-        return Cost(seconds + NETWORK_S, memory + NETWORK_BYTES)
+    settings = job.production.parameters.sharpening
+    if settings.method == NETWORK:
+        return Cost(seconds + NETWORK_S[settings.to], memory + NETWORK_BYTES)
     return Cost(seconds, memory)

@@ -25,10 +25,10 @@ from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sha
 CONSISTENT = 2.0
 """Root mean square, reflectance x 10 000, that a sharpened band may lack of the measured one when it is degraded again."""
 
-SHARPEN_NS = {10: 9000.0, 5: 40_000.0}
+SHARPEN_NS = {10: 9000.0, 5: 60_000.0}
 """Core nanoseconds by pixel of 10 m, with networks."""
 
-REGRESSION_NS = {10: 1500.0, 5: 9000.0}
+REGRESSION_NS = {10: 1500.0, 5: 17_000.0}
 """The same without."""
 
 SHARPEN_BYTES = {10: 300, 5: 1800}
