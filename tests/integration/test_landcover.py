@@ -567,7 +567,7 @@ def test_a_training_of_a_round_that_was_killed_goes_on(trained_on, tmp_path, cap
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 600
-    while not (kept := list((file.parent / "store").rglob("training.npz"))) and process.poll() is None:
+    while not (kept := list((file.parent / "store").rglob("*training.npz"))) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -575,7 +575,7 @@ def test_a_training_of_a_round_that_was_killed_goes_on(trained_on, tmp_path, cap
     assert kept and not session.rounds(job_of(file))[0]["finished"]
     assert main(["landcover", "restore", TILE, "1", "-c", str(file)]) == 0
     assert np.array_equal(job_of(file).array("LC_tuned")[:], wanted)
-    assert not list((file.parent / "store").rglob("training.npz"))
+    assert not list((file.parent / "store").rglob("*training.npz"))
 
 
 def test_networks_are_not_trained_on_without_polygons(finished, tmp_path, capsys):
