@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from imperv.layers.catalogue import Layer, Variable
+from imperv.layers.features import REFLECTANCE_SCALE
 from imperv.layers.palette import CHANGE, DENSITY, OUTSIDE, Palette, Rgb
 
 SCALE: tuple[Rgb, ...] = (
@@ -23,9 +24,6 @@ SCALE: tuple[Rgb, ...] = (
 
 TOP = 254
 """Highest byte of a quantity on its scale; 255 is no data."""
-
-REFLECTANCE = 1e-4
-"""Factor of stored reflectance, which nothing else has."""
 
 COLOURS = ("B04", "B03", "B02")
 """Bands shown as red, green and blue where a layer does not say which."""
@@ -48,8 +46,8 @@ class View:
 
     @property
     def is_reflectance(self) -> bool:
-        """True for what is stored as reflectance x 10 000."""
-        return self.scale == REFLECTANCE
+        """True for what is stored as reflectance x 10 000: nothing else has its factor."""
+        return self.scale == REFLECTANCE_SCALE
 
     @property
     def is_composite(self) -> bool:

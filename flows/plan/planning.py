@@ -65,21 +65,21 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        if why := needless.get(symbol):
-            found.append(Step(str(job.tile), symbol, state, f"will not be made: {why}", 0))
-        else:
-            found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), task_of(symbol).cost))
+        size, cost = layer_bytes(job, symbol), task_of(symbol).cost
+        found.append(_step(job, symbol, state, reason, size, cost, needless=needless.get(symbol, "")))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
-        if why := needless.get(symbol):
-            found.append(Step(str(job.tile), DELIVER + symbol, entry.state, f"will not be made: {why}", 0))
-        else:
-            found.append(_step(job, symbol, entry.state, entry.reason, 0, form_of(CATALOGUE[symbol]).cost, DELIVER))
+        cost, why = form_of(CATALOGUE[symbol]).cost, needless.get(symbol, "")
+        found.append(_step(job, symbol, entry.state, entry.reason, 0, cost, DELIVER, why))
     return found
 
 
-def _step(job: Job, symbol: str, state: State, reason: str, size: int, cost_of: CostOf, prefix: str = "") -> Step:
-    """A step with its cost, if it is to run."""
+def _step(
+    job: Job, symbol: str, state: State, reason: str, size: int, cost_of: CostOf, prefix: str = "", needless: str = ""
+) -> Step:
+    """A step with its cost, if it is to run; `needless` says why what it makes will not be made."""
+    if needless:
+        return Step(str(job.tile), prefix + symbol, state, f"will not be made: {needless}", 0)
     cost = Cost() if state == "up to date" else cost_of(job, CATALOGUE[symbol])
     seconds = round(cost.core_seconds, 2)
     return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)

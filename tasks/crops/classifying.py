@@ -20,7 +20,7 @@ from imperv.layers.features import QUANTILE_BANDS, REFLECTANCE_SCALE
 from imperv.layers.network.unet import configure_threads
 from imperv.tasks.crops.model_files import ModelFile, inputs_of, load_model, model_digest, read_record
 from imperv.tasks.errors import InputError
-from imperv.tasks.family.costs import Cost, pixels_of, resident
+from imperv.tasks.family.costs import TENSORFLOW, Cost, pixels_of, resident
 from imperv.tasks.family.findings import Remark, fine
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.settings.production import Production
@@ -39,9 +39,6 @@ MAP_NS, MAJORITY_NS = 250.0, 9.0
 
 SEASON = Calendar("months", len(MONTHLY))
 """Steps that are planned for where a model has no record."""
-
-NETWORK_BYTES = 768 * 2**20
-"""Bytes that TensorFlow and a compiled network add to a process."""
 
 
 def model_path(production: Production) -> Path:
@@ -248,7 +245,7 @@ def probability_cost(job: Job, layer: Layer) -> Cost:
     members = record.get("parameters", {}).get("members", 1) if kind in ("tempcnn", "lstm") else 1
     inputs = inputs_of(record) if record else Inputs(QUANTILE_BANDS, SEASON, False)
     size = probability_bytes(job, layer, inputs, _classes(job))
-    network = NETWORK_BYTES if kind in ("tempcnn", "lstm", "other") else 0
+    network = TENSORFLOW if kind in ("tempcnn", "lstm", "other") else 0
     return Cost(pixels_of(job) * (READ_NS + members * MODEL_NS.get(kind, MODEL_NS["other"])) / 1e9, resident(job, size) + network)
 
 

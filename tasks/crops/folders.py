@@ -11,15 +11,13 @@ import numpy as np
 
 from imperv.layers.crops.classes import TIMESEN2CROP
 from imperv.layers.crops.series import Calendar, Series, to_steps
+from imperv.layers.features import REFLECTANCE_SCALE
 from imperv.tasks.crops.arrays import TABLE8, class_names, labels_checked
 from imperv.tasks.crops.samples import Codes, Read, Request, require_bands
 from imperv.tasks.errors import InputError
 
 CLEAR = 0
 """Condition of a clear look; 1 cloud, 2 shadow, 3 snow (table 8)."""
-
-SCALE = 1e-4
-"""Reflectance of a digital number."""
 
 MONTHS = Calendar("months", 12)
 """Steps where none are asked for: the twelve monthly medians of 5.2.3."""
@@ -92,7 +90,8 @@ def _looks(file: Path, bands: Sequence[str], count: int, pd: Any) -> np.ndarray:
     flag = pd.to_numeric(table[table.columns[-1]], errors="coerce").to_numpy("f8")
     if _band(table.columns[-1]) in TABLE8 or np.isnan(flag).any() or not set(flag.tolist()) <= {0, 1, 2, 3}:
         raise InputError(f"{file}: its last column must be the condition: 0 clear, 1 cloud, 2 shadow, 3 snow")
-    numbers = table[[names[band] for band in bands]].apply(pd.to_numeric, errors="coerce").to_numpy("f4") * np.float32(SCALE)
+    stored = table[[names[band] for band in bands]].apply(pd.to_numeric, errors="coerce").to_numpy("f4")
+    numbers = stored * np.float32(REFLECTANCE_SCALE)
     clear = (flag == CLEAR) & (numbers > 0).any(axis=1)
     return np.where(clear[:, None], numbers, np.float32(np.nan))
 

@@ -22,6 +22,9 @@ REFERENCE_NS = 35.0
 BLOCK_BYTES = 200
 """Bytes by pixel that is computed at once."""
 
+TENSORFLOW = 768 * 2**20
+"""Bytes that TensorFlow and compiled networks add to a process. Flanders took 1670 MiB at most, 780 before its first network."""
+
 UNIT = 10
 """Rates are by pixel of so many metres, whatever the layer's own resolution."""
 

@@ -15,7 +15,7 @@ from imperv.layers.network.heads import ClassHead, class_frequency
 from imperv.layers.network.sampling import Region
 from imperv.layers.network.unet import configure_threads
 from imperv.tasks.errors import InputError
-from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import Job, Made
 from imperv.tasks.landcover.reference import labels_of
 from imperv.tasks.landcover.season import read_season, seasonal_names
@@ -34,7 +34,7 @@ LEAST_PIXELS = 20
 TRAIN_NS = 6600.0
 """Core nanoseconds of training a pixel, step and member: 16 filters, three levels; grows with their square."""
 
-NETWORKS = 1024 * 2**20
+NETWORKS = TENSORFLOW + 256 * 2**20
 """Bytes that TensorFlow and compiled networks add to a process, batches included."""
 
 

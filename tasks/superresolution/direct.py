@@ -24,6 +24,7 @@ from imperv.layers.sharpening.scene import MARGIN, Fit, SceneModel, steps_to
 from imperv.tasks.delivery.drafts import drafts, require_room
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError
+from imperv.tasks.family.costs import TENSORFLOW
 from imperv.tasks.native.area import Area, read_area
 from imperv.tasks.native.finding import find_scenes, native_grid, require_clear
 from imperv.tasks.native.looks import NO_DATA, Look, looks_of, rank_looks, shows_ground
@@ -35,7 +36,6 @@ from imperv.tasks.superresolution.measured import FIT_EDGE, TEN, Measured, enlar
 from imperv.tasks.superresolution.models import (
     FIT_BYTES,
     FIT_NS,
-    NETWORK_BYTES,
     NETWORK_S,
     digest_of_model,
     networks_of,
@@ -152,7 +152,7 @@ def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
     seconds = (
         rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rates[request.to] + written * WRITE_NS
     ) / 1e9
-    starting, networks = (NETWORK_S[request.to], NETWORK_BYTES) if request.network else (0.0, 0)
+    starting, networks = (NETWORK_S[request.to], TENSORFLOW) if request.network else (0.0, 0)
     memory = RESERVED + networks + at_once * max(read) * pixel_bytes
     return Plan(len(blocks), LOADING_S + starting + seconds, memory)
 

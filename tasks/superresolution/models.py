@@ -24,7 +24,7 @@ from imperv.layers.sharpening.network import Model, from_bytes, shipped, to_byte
 from imperv.layers.sharpening.scene import Fit, SceneModel, Window, statistics_from_json, statistics_to_json, to_10
 from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import WorkError
-from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import Job, Made
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.superresolution.windows import MEASURED, Outlook, Read, read_block, window
@@ -34,9 +34,6 @@ FIT_NS = 700.0
 
 FIT_BYTES = 900
 """Bytes by pixel of 10 m of a block that is summed up."""
-
-NETWORK_BYTES = 768 * 2**20
-"""Bytes that TensorFlow and compiled networks add to a process."""
 
 NETWORK_S = {10: 14.0, 5: 22.0}
 """Core seconds to load TensorFlow, compile the networks, and hold them against the scene, by the pixels that are reached."""
@@ -183,7 +180,7 @@ def model_external(job: Job, layer: Layer) -> dict[str, Any]:
 def scene_model(job: Job) -> SceneModel:
     """The model of a tile, ready to sharpen."""
     settings = job.production.parameters.sharpening
-    if settings.method == NETWORK or settings.tune:
+    if settings.networks:
         configure_threads(job.engine.settings.workers)
     table = json.loads(job.store.read_text(job.place("SR_model").data) or "")
     networks = {name: model for name, model in shipped_networks().items() if name in table["networks"]}
@@ -218,6 +215,6 @@ def model_cost(job: Job, layer: Layer) -> Cost:
     block = min(rows, 1200) * min(columns, 1200)
     seconds, memory = rows * columns * FIT_NS / 1e9, resident(job, block * FIT_BYTES * job.engine.settings.workers)
     settings = job.production.parameters.sharpening
-    if settings.method == NETWORK:
-        return Cost(seconds + NETWORK_S[settings.to], memory + NETWORK_BYTES)
+    if settings.networks:
+        return Cost(seconds + NETWORK_S[settings.to], memory + TENSORFLOW)
     return Cost(seconds, memory)

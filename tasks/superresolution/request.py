@@ -9,10 +9,10 @@ from pathlib import Path
 
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError
+from imperv.tasks.family.costs import TENSORFLOW
 from imperv.tasks.scenes.scenes import Level
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.settings.production import EngineSettings, describe_bytes
-from imperv.tasks.superresolution.models import NETWORK_BYTES
 
 LARGEST_BLOCK = 1992
 """Edge of the largest block that is sharpened, pixels of 10 m."""
@@ -85,6 +85,6 @@ def check_request(request: Request) -> None:
 
 def engine_of(request: Request, step: str, tell: Tell, workers: int = 0) -> Engine:
     """Computes blocks of a step within the memory that networks leave."""
-    memory = request.memory - (NETWORK_BYTES if request.network else 0)
+    memory = request.memory - (TENSORFLOW if request.network else 0)
     settings = EngineSettings(memory=memory, workers=workers or request.workers)
     return Engine(settings, lambda done, total: tell(step, done, total))

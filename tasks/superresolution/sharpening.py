@@ -15,11 +15,11 @@ from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.errors import WorkError
-from imperv.tasks.family.costs import Cost, resident
+from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.scenes.warping import warp_bands
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
-from imperv.tasks.superresolution.models import NETWORK, NETWORK_BYTES, measured_bands, scene_model
+from imperv.tasks.superresolution.models import measured_bands, scene_model
 from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sharpen_block
 
 CONSISTENT = 2.0
@@ -98,12 +98,9 @@ def sharpen_cost(job: Job, layer: Layer) -> Cost:
     """By pixels of 10 m, margins of blocks included."""
     shape, size = job.grid_of(layer).shape.yx, int(layer.resolution)
     pixels = sum(Outlook.of(block, size, shape).pixels for block in job.blocks_of(layer))
-    settings, memory = (
-        job.production.parameters.sharpening,
-        resident(job, sharpen_bytes(job, layer) * job.engine.settings.workers),
-    )
-    if settings.method == NETWORK or settings.tune:
-        return Cost(pixels * SHARPEN_NS[size] / 1e9, memory + NETWORK_BYTES)
+    memory = resident(job, sharpen_bytes(job, layer) * job.engine.settings.workers)
+    if job.production.parameters.sharpening.networks:
+        return Cost(pixels * SHARPEN_NS[size] / 1e9, memory + TENSORFLOW)
     return Cost(pixels * REGRESSION_NS[size] / 1e9, memory)
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
 from imperv.tasks.engine import RESERVED
-from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, Cost, CostOf, by_block, pixels_of, resident
+from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, TENSORFLOW, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.distilling import gains_nothing, student_share, taught_bytes
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
@@ -22,8 +22,6 @@ LEARN_NS = 480.0
 PREDICT_NS = 1100.0
 """Core nanoseconds of prediction for a pixel of `Windows.work` and member, of the same network; measured: 870 and 1050."""
 
-NETWORKS = 768 * 2**20
-"""Bytes that TensorFlow and compiled networks add to a process. Flanders took 1670 MiB at most, 780 before its first network."""
 BATCHES = 256 * 2**20
 """Bytes of a training's network and batches; measured: 180 MiB with 16 filters, 280 with 32."""
 TRAINED_BYTE = 1.3
@@ -50,7 +48,7 @@ def training_cost(job: Job, layer: Layer) -> Cost:
     tiles = 1 + len(job.area_neighbours()) if is_small(job) else 1
     regions = tiles * pixels * 4 * (len(unet.names) + 1)
     memory = resident(job, BATCHES + int(TRAINED_BYTE * min(regions, TRAINING_SHARE * job.engine.budget)))
-    return Cost(seconds, memory + NETWORKS)
+    return Cost(seconds, memory + TENSORFLOW)
 
 
 def prediction_cost(job: Job, layer: Layer) -> Cost:
@@ -61,7 +59,7 @@ def prediction_cost(job: Job, layer: Layer) -> Cost:
     if job.production.parameters.ensemble.distil and not gains_nothing(job, members, plan.work):
         seconds *= student_share(job, members, plan.work)
         size = max(size, BATCHES + int(TRAINED_BYTE * taught_bytes(job)))
-    return Cost(seconds, resident(job, size) + NETWORKS)
+    return Cost(seconds, resident(job, size) + TENSORFLOW)
 
 
 def whole_mask_cost(job: Job, layer: Layer) -> Cost:

@@ -35,6 +35,11 @@ class SharpeningParameters(Frozen):
     point_spread: Annotated[float, Field(ge=0.2, le=0.8)] | None = None
     """Standard deviation of the blur between two pixel sizes, in pixels of the coarser; by default that of the instrument."""
 
+    @property
+    def networks(self) -> bool:
+        """Whether any network takes part."""
+        return self.method == "network" or self.tune
+
 
 class Parameters(ParameterGroups):
     """Parameters of every algorithm."""

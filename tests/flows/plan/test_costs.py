@@ -14,8 +14,8 @@ from imperv.layers.network.distilling import EPOCHS, STEP_COST, STEPS
 from imperv.layers.network.unet import PASSES, UNetParameters
 from imperv.tasks.delivery.delivery import form_of
 from imperv.tasks.families import task_of
-from imperv.tasks.family.costs import Cost, pixels_of
-from imperv.tasks.imperviousness.nodes.costs import BATCHES, LEARN_NS, NETWORKS, PREDICT_NS
+from imperv.tasks.family.costs import TENSORFLOW, Cost, pixels_of
+from imperv.tasks.imperviousness.nodes.costs import BATCHES, LEARN_NS, PREDICT_NS
 from imperv.tasks.job import Job
 from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.costs import DECODE_NS, DECODED_BYTES, LOOK_NS, OVERPASSES, STORE_NS
@@ -143,7 +143,7 @@ def test_a_small_window_is_planned_as_small(tmp_path):
 def test_training_is_planned_by_what_it_reads(tmp_path):
     """12 features and a target of 10^8 pixels are 5.2 GB, and two fifths of the budget hold them, or a sample."""
     small, whole, large = (node_cost(job(tmp_path, None, m), "IMD_model").memory for m in ("2 GiB", "8 GiB", "32 GiB"))
-    assert small < whole < large == 640 * 2**20 + NETWORKS + BATCHES + int(1.3 * 5.2e9)
+    assert small < whole < large == 640 * 2**20 + TENSORFLOW + BATCHES + int(1.3 * 5.2e9)
     assert whole < 8 * 2**30
 
 

@@ -16,7 +16,7 @@ from imperv.tasks.crops.samples import Request
 from tests.support.crops import made_up
 
 
-class Cut(Exception):  # noqa: N818
+class CutError(Exception):
     """In place of a kill."""
 
 
@@ -37,7 +37,7 @@ def weights_of(path: Path) -> list[np.ndarray]:
 def cut_at(epoch: int):
     def tell(step: str, done: int, total: int) -> None:
         if (step, done) == ("learn", epoch):
-            raise Cut
+            raise CutError
 
     return tell
 
@@ -48,7 +48,7 @@ def test_a_training_that_was_cut_off_goes_on_with_the_same_bits(training):
     training.output.unlink()
     state = training.output.with_name(".crops.training.npz")
     assert not state.exists()
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         train_model(training, cut_at(5))
     assert state.exists() and not training.output.exists()
     seen: list[tuple[str, int]] = []
@@ -61,7 +61,7 @@ def test_a_training_that_was_cut_off_goes_on_with_the_same_bits(training):
 
 def test_a_state_of_another_training_is_not_taken(training):
     once = replace(training, folds=0)
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         train_model(once, cut_at(5))
     seen: list[int] = []
     other = replace(once, parameters=once.parameters.model_copy(update={"seed": 2}))

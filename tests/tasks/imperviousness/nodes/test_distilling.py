@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import imperv.layers.network.distilling as science
-import imperv.tasks.networks.making
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.features import FULL18, stack_features
@@ -23,9 +22,10 @@ from imperv.tasks.imperviousness.nodes import distilling
 from imperv.tasks.imperviousness.nodes.distilling import taught
 from imperv.tasks.imperviousness.nodes.predicting import make_prediction
 from imperv.tasks.job import Job, attributes
-from imperv.tasks.networks.checkpoints import checkpoint_path, save_checkpoint
+from imperv.tasks.networks.checkpoints import checkpoint_path
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import with_measured
+from tests.support.killed import killed_after
 from tests.support.small_models import TILE, production, put_features, record_of
 
 AREA = "[4490000, 2707000, 4493000, 2710000]"
@@ -150,27 +150,15 @@ def test_a_student_is_close_to_its_ensemble_and_the_record_says_how_close(ensemb
     assert "distilled" not in made.statistics
 
 
-class KilledError(BaseException):
-    """Not an error that anything catches, as a kill is none."""
-
-
 @pytest.mark.slow
 def test_a_killed_training_goes_on(ensemble_job, by_student, monkeypatch):
     job = with_option(ensemble_job, distil=True)
-    whole, kept = by_student[0], []
+    whole = by_student[0]
 
-    def killed(*arguments):
-        save_checkpoint(*arguments)
-        kept.append(arguments)
-        if len(kept) == 3:
-            raise KilledError
-
-    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", killed)
-    with pytest.raises(KilledError):
+    with killed_after(3, monkeypatch):
         make_prediction(job, RIMD)
     state = job.store.full(checkpoint_path(job, "RIMD"))
     assert job.store.fs.exists(state) and checkpoint_path(job, "RIMD") != checkpoint_path(job, "RIBUD")
-    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", save_checkpoint)
     again = make_prediction(job, RIMD)
     assert (again.digest, again.statistics["distilled"]) == (whole.digest, whole.statistics["distilled"])
     assert not job.store.fs.exists(state)

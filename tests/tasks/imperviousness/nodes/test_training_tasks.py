@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import imperv.tasks.imperviousness.nodes.models
-import imperv.tasks.networks.making
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE
 from imperv.tasks.errors import WorkError
@@ -19,6 +18,7 @@ from imperv.tasks.networks.starting import starting_model
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.settings.production import Production
 from imperv.tasks.store.records import Record
+from tests.support.killed import killed_after
 
 UNET = """
 [parameters.unet]
@@ -85,27 +85,14 @@ def job(tmp_path):
 IBUD = CATALOGUE["IBUD_model"]
 
 
-class KilledError(BaseException):
-    """Not an error that anything catches, as a kill is none."""
-
-
 @pytest.mark.slow
 def test_a_killed_training_goes_on(job, monkeypatch):
     job = with_unet(job, members=2)
     whole = make_model(job, IBUD)
-    kept = []
 
-    def killed(*arguments):
-        save_checkpoint(*arguments)
-        kept.append(arguments)
-        if len(kept) == 3:
-            raise KilledError
-
-    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", killed)
-    with pytest.raises(KilledError):
+    with killed_after(3, monkeypatch):
         make_model(job, IBUD)
     assert job.store.fs.exists(job.store.full(checkpoint_path(job, "IBUD_model")))
-    monkeypatch.setattr(imperv.tasks.networks.making, "save_checkpoint", save_checkpoint)
     told = []
     job = Job.of(job.production, "E38N31", lambda done, total: told.append(done))
     again = make_model(job, IBUD)
