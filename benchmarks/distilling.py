@@ -1,4 +1,4 @@
-"""An ensemble and the one network that has learnt from it, on ground with truth: `python -m benchmarks distilling`.
+"""An ensemble, in numbers of 16 bits too, and the one network that has learnt from it, on ground with truth: `python -m benchmarks distilling`.
 
 Five models of two members each, trained shortly on city kits of one town with weather and errors of their own, predict the year
 after on two of these kits; a student learns from their answers on a part of the ground and is judged, beside them, on the rest.
@@ -104,12 +104,18 @@ def _compared(folder: Path, product: Product, seed: int, job: Job, networks: Seq
     features = read_features(job, "now", Block(-margin, -margin, rows + margin, columns + margin), unet.names)
     inner = np.s_[margin : margin + rows, margin : margin + columns]
     windows = Windows((rows, columns), job.global_index(), depth, EDGES[1])
-    members = np.concatenate([predict_area(features, model, windows, inner) for model in models])
+    members, rounded = (
+        np.concatenate(
+            [predict_area(features, window_function(unpadded(model, p), n, depth), windows, inner) for model, n in networks]
+        )
+        for p in ("float32", "bfloat16")
+    )
     mean, spread = predict_area(features, window_function(unpadded(student), normalisation, depth), windows, inner)
     maps = {
         "ensemble": ensemble(members),
         "student": (ensemble(mean[None])[0], spread * WIDEST_SPREAD),
         "own model": ensemble(members[: networks[0][0].output_shape[-1]]),
+        "ensemble in bfloat16": ensemble(rounded),
     }
     found = true_mask(job, product, "now", Truth.find(folder / f"kit-{seed}" / "truth"), Block(0, 0, rows, columns))
     assert found is not None
@@ -202,8 +208,10 @@ def _tables(
     shown = [key for key in SHOWN if key in rows[0][1]]
     heads = ["", *shown, "rank correlation of deviation and error"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *(_row(*row, shown) for row in rows)]
-    apart = [np.abs(maps["student"][k][known].astype("f8") - maps["ensemble"][k][known]).mean() for k in (0, 1)]
-    return [*lines, "", f"Student and ensemble apart: mean {apart[0]:.2f}, deviation {100 * apart[1]:.2f} percent"]
+    for name in ("student", "ensemble in bfloat16"):
+        apart = [np.abs(maps[name][k][known].astype("f8") - maps["ensemble"][k][known]).mean() for k in (0, 1)]
+        lines += ["", f"Ensemble and {name} apart: mean {apart[0]:.3f}, deviation {100 * apart[1]:.3f} percent"]
+    return lines
 
 
 def _row(name: str, scores: Mapping[str, Estimate], last: str, shown: Sequence[str]) -> str:

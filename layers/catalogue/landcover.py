@@ -53,7 +53,7 @@ LAYERS = (
           "span", parameters=(*_MODEL, "classes"), model_file="model.keras", any_period=True, version=2),
     Layer("LC_probability", "", "Probability of each class, and what the networks see last", "Base model",
           ("LC_mosaic", "LC_season", "LC_model"), "interim", "span", 5, arrays=_PROBABILITY,
-          parameters=("ensemble", "classes"), version=2),
+          parameters=("ensemble.members", "ensemble.reach", "ensemble.accept", "classes"), version=2),
     Layer("LC_base", "", "Land cover of the base model", "Base model", ("LC_probability",), "final", "span", 5, parameters=_MAP,
           delivery=Delivery(URBAN, title="Urban land cover, base map", own_classes=True)),
     Layer("LC_confidence", "", "Probability of the class of the base map", "Base model", ("LC_probability",), "final", "span", 5,

@@ -59,14 +59,15 @@ def taught_windows(windows: int, room: int) -> int:
     return min(windows, max(LEAST_WINDOWS, round(SHARE * windows)), room)
 
 
-def lesson_work(parameters: UNetParameters, members: int, taught: int) -> float:
+def lesson_work(parameters: UNetParameters, members: int, taught: int, share: float = 1.0) -> float:
     """Work before a student predicts, in pixels that one network predicts in that time (`Windows.work`).
 
-    That is `taught` windows answered by so many members, and the steps of the training.
+    That is `taught` windows answered by so many members, and the steps of the training. A prediction takes `share` of the time
+    that it takes in float32, in which the student is trained.
     """
     answers = members * taught * Windows((WINDOW, WINDOW), (0, 0), parameters.depth, EDGES[1]).work
     crops = parameters.epochs * parameters.steps(taught * WINDOW**2, parameters.crop) * parameters.batch
-    return answers + crops * parameters.crop**2 * STEP_COST
+    return answers + crops * parameters.crop**2 * STEP_COST / share
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.precision import Precision
 from imperv.layers.network.rows import predict_area
 from imperv.layers.network.unet import CLIP, Normalisation
 from imperv.layers.network.unpadded import depth_of, unpadded
@@ -74,6 +75,7 @@ def predict(
     features: np.ndarray,
     origin: tuple[int, int],
     inner: tuple[slice, slice] | None = None,
+    precision: Precision = "float32",
 ) -> np.ndarray:
     """Answers of all members: (member, y, x) float32; `origin` is the global (row, column) of the first pixel.
 
@@ -85,4 +87,4 @@ def predict(
     depth, cut = depth_of(model), inner or (slice(None), slice(None))
     (y0, y1, _), (x0, x1, _) = (part.indices(size) for part, size in zip(cut, features.shape[1:], strict=True))
     windows = Windows((y1 - y0, x1 - x0), (origin[0] + y0, origin[1] + x0), depth, EDGES[1])
-    return predict_area(features, window_function(unpadded(model), normalisation, depth), windows, inner, AT_ONCE)
+    return predict_area(features, window_function(unpadded(model, precision), normalisation, depth), windows, inner, AT_ONCE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from imperv.layers.network.precision import Precision, policy_of
 from imperv.layers.network.unet import split_members
 
 
@@ -23,13 +24,13 @@ def filters_of(model: Any) -> int:
 
 
 @lru_cache(maxsize=16)
-def unpadded(model: Any) -> tuple[Any, ...]:
-    """The members of a joined model without padding.
+def unpadded(model: Any, precision: Precision = "float32") -> tuple[Any, ...]:
+    """The members of a joined model without padding, with weights of float32 and layers that compute in `precision`.
 
     Each takes (batch, y + 2 `windows.reach`, x + 2 `windows.reach`, feature) standardised features, y and x multiples of 2 to the
     depth, and gives (batch, y, x, output).
     """
-    return tuple(_unpadded(member, depth_of(model)) for member in split_members(model))
+    return tuple(_unpadded(member, depth_of(model), policy_of(precision)) for member in split_members(model))
 
 
 def with_last_features(member: Any) -> Any:
@@ -39,13 +40,15 @@ def with_last_features(member: Any) -> Any:
     return keras.Model(member.inputs, [member.output, member.get_layer("up0_conv2").output], name=member.name)
 
 
-def _unpadded(member: Any, depth: int) -> Any:
+def _unpadded(member: Any, depth: int, policy: str) -> Any:
     import keras
     from keras import layers as kl
 
     def again(name: str, x: Any) -> Any:
         layer = member.get_layer(name)
         config = layer.get_config()
+        if layer is not member.layers[-1]:
+            config["dtype"] = policy
         if isinstance(layer, kl.Conv2D):
             config["padding"] = "valid"
         copy = type(layer).from_config(config)
@@ -68,7 +71,7 @@ def _unpadded(member: Any, depth: int) -> Any:
         # A level and those below it lose so many pixels on each side between its skip and what comes up.
         lost = 6 * 2 ** (depth - level) - 8
         if level == 0:  # of the pixels that a window has too many (`windows.reach`)
-            x, lost = kl.Cropping2D(2, name="even")(x), lost + 2
-        x = again(f"up{level}_skip", [kl.Cropping2D(lost, name=f"up{level}_crop")(skips[level]), x])
+            x, lost = kl.Cropping2D(2, dtype=policy, name="even")(x), lost + 2
+        x = again(f"up{level}_skip", [kl.Cropping2D(lost, dtype=policy, name=f"up{level}_crop")(skips[level]), x])
         x = double(x, f"up{level}")
     return keras.Model(inputs, again(member.layers[-1].name, x), name=member.name)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.precision import Precision, policy_of
 from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.dates import Shift, noise_of
@@ -51,10 +52,12 @@ class DateModel:
     """(n,) float32 in the order of `build`."""
     record: dict[str, Any] = field(default_factory=dict)
     """From what data and by which command it was trained, and its figures; JSON values."""
+    precision: Precision = "float32"
+    """Numbers in which the network predicts."""
 
     @cached_property
     def _network(self) -> Any:
-        network = build(self.width, self.blocks)
+        network = build(self.width, self.blocks, precision=self.precision)
         if not set_flat_weights(network, self.weights):
             raise ValueError(f"{self.weights.size} weights do not fit a network of {self.width} filters and {self.blocks} blocks")
         return network
@@ -146,26 +149,27 @@ def feature_count() -> int:
     return bands * (1 + STEP.factor**2 + TERMS) + len(PRIOR)
 
 
-def build(width: int, blocks: int, seed: int = 0) -> Any:
+def build(width: int, blocks: int, seed: int = 0, precision: Precision = "float32") -> Any:
     """(batch, y, x, feature) -> (batch, y, x, channel): packed corrections, then raw deviations; see `network.deviation_of`.
 
-    The last layer starts at zero, so that an untrained network corrects nothing.
+    The last layer starts at zero, so that an untrained network corrects nothing, and computes in float32, not in `precision`.
     """
     import keras
     from keras import layers as kl
 
+    policy = policy_of(precision)
     numbers = iter(np.random.SeedSequence([seed, 23]).generate_state(2 * blocks + 1).tolist())
 
     def conv(x: Any, label: str, activation: str | None = None) -> Any:
         start = keras.initializers.GlorotUniform(seed=next(numbers))
-        return kl.Conv2D(width, 3, padding="same", activation=activation, kernel_initializer=start, name=label)(x)
+        return kl.Conv2D(width, 3, padding="same", activation=activation, kernel_initializer=start, dtype=policy, name=label)(x)
 
     inputs = kl.Input((None, None, feature_count()), name="features")
     x = conv(inputs, "first", "relu")
     for k in range(blocks):
         y = conv(conv(x, f"block{k}_conv1", "relu"), f"block{k}_conv2")
-        x = kl.Add(name=f"block{k}")([x, y])
-    outputs = kl.Conv2D(2 * features_out(), 3, padding="same", kernel_initializer="zeros", name="last")(x)
+        x = kl.Add(dtype=policy, name=f"block{k}")([x, y])
+    outputs = kl.Conv2D(2 * features_out(), 3, padding="same", kernel_initializer="zeros", dtype="float32", name="last")(x)
     return keras.Model(inputs, outputs, name="sharpen_dates")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from imperv.layers.network.precision import Precision, policy_of
 from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
 from imperv.layers.sharpening.statistics import Statistics, feature_count, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
@@ -63,6 +64,8 @@ class Model:
     """From what data and by which command it was trained, and its figures; JSON values."""
     trust: tuple[float, ...] = ()
     """Share of the correction of each band that is taken, 0 to 1; all of it where there is none (`training.trusted`)."""
+    precision: Precision = "float32"
+    """Numbers in which the networks predict."""
 
     @property
     def members(self) -> int:
@@ -77,7 +80,7 @@ class Model:
     @cached_property
     def networks(self) -> list[Any]:
         """Keras models of the members; see `build`."""
-        return [rebuild(STEPS[self.step], self.shape, weights) for weights in self.weights]
+        return [rebuild(STEPS[self.step], self.shape, weights, self.precision) for weights in self.weights]
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("networks", "_run")}
@@ -225,35 +228,37 @@ def unpack(image: np.ndarray, unit: int) -> np.ndarray:
     return np.moveaxis(blocks, -3, -4).reshape(*rest, rows * unit, columns * unit, depth // unit**2)
 
 
-def build(step: Step, shape: Shape, seed: int) -> Any:
+def build(step: Step, shape: Shape, seed: int, precision: Precision = "float32") -> Any:
     """A residual network: (batch, y, x, feature) -> (batch, y, x, 2 band): correction and raw deviation; see `deviation_of`.
 
     With `Shape.shuffle` pixels and channels are packed: corrections of all pixels of a block come first, then deviations. The
-    last layer starts at zero, so that an untrained network corrects nothing.
+    last layer starts at zero, so that an untrained network corrects nothing, and computes in float32, not in `precision`.
     """
     import keras
     from keras import layers as kl
 
+    policy = policy_of(precision)
     numbers = iter(np.random.SeedSequence([seed, 17]).generate_state(4 * shape.blocks + 4).tolist())
 
     def conv(x: Any, filters: int, label: str, activation: str | None = None) -> Any:
         start = keras.initializers.HeNormal(seed=next(numbers))
-        return kl.Conv2D(filters, 3, padding="same", activation=activation, kernel_initializer=start, name=label)(x)
+        return kl.Conv2D(filters, 3, padding="same", activation=activation, kernel_initializer=start, dtype=policy, name=label)(x)
 
     inputs = kl.Input((None, None, feature_count(step) * shape.shuffle**2), name="features")
     x = conv(inputs, shape.width, "first", "relu")
     for k in range(shape.blocks):
         y = conv(x, shape.width, f"block{k}_conv1", "relu")
         y = conv(y, shape.width, f"block{k}_conv2")
-        x = kl.Add(name=f"block{k}")([x, y])
-    outputs = kl.Conv2D(2 * len(step.bands) * shape.shuffle**2, 3, padding="same", kernel_initializer="zeros", name="last")(x)
+        x = kl.Add(dtype=policy, name=f"block{k}")([x, y])
+    channels = 2 * len(step.bands) * shape.shuffle**2
+    outputs = kl.Conv2D(channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="last")(x)
     return keras.Model(inputs, outputs, name=f"sharpen_{step.name}")
 
 
-def rebuild(step: Step, shape: Shape, weights: np.ndarray) -> Any:
+def rebuild(step: Step, shape: Shape, weights: np.ndarray, precision: Precision = "float32") -> Any:
     """The network of a shape with given weights, (n,) in the order of its layers; ValueError if their number does not fit."""
     if 9 * 2 * shape.blocks * shape.width**2 <= weights.size:  # or a network of any size would be built before it is refused
-        network = build(step, shape, 0)
+        network = build(step, shape, 0, precision)
         if set_flat_weights(network, weights):
             return network
     raise ValueError(f"{weights.size} weights do not fit a network of step {step.name} and {shape}")

@@ -11,6 +11,6 @@ from imperv.tasks.settings.production import Production
 def sharpening_before(production: Production) -> Sequence[Production]:
     """The production of superresolution whose bands at 5 m are read: the median of the clear looks of the same span."""
     own = production.parameters.sharpening
-    sharpening = {"to": 5, "method": own.method, "tune": own.tune}
+    sharpening = {"to": 5, "method": own.method, "tune": own.tune, "precision": own.precision}
     parameters = {"input": {"kind": "mosaic"}, "sharpening": sharpening}
     return (beside(production, "superresolution", {"span": str(production.periods.span)}, parameters),)

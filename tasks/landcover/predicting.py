@@ -21,6 +21,7 @@ from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.landcover.model import NETWORKS, origin_of, read_features
+from imperv.tasks.networks.precision import precision_external, precision_of, precision_share
 from imperv.tasks.networks.registry import ensemble_models, ensemble_versions, load
 
 NO_DATA = 255
@@ -58,9 +59,9 @@ def make_probability(job: Job, layer: Layer) -> Made:
     digest, statistics = summarise(layer, reports)
     counts = statistics[layer.symbol]
     pixels = {name: counts[name] // len(classes) for name in ("pixels", "outside")}
-    return Made(
-        digest, {layer.symbol: pixels, "members": found.members, "channels": channels, **found.to_json()}
-    )  # fmt: skip
+    precision, warnings = precision_of(job)
+    told = {"members": found.members, "channels": channels, "precision": precision, **found.to_json()}
+    return Made(digest, {layer.symbol: pixels, **told}, warnings)
 
 
 def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
@@ -95,7 +96,10 @@ class Answering:
         classes = len(job.production.parameters.classes.classes)
         depth, filters = max(depth_of(model) for model, _ in loaded), [filters_of(model) for model, _ in loaded]
         members = tuple(model.output_shape[-1] // classes for model, _ in loaded)
-        networks = [tuple(map(with_last_features, unpadded(model))) if with_last else unpadded(model) for model, _ in loaded]
+        precision, _ = precision_of(job)
+        networks = [unpadded(model, precision) for model, _ in loaded]
+        if with_last:
+            networks = [tuple(map(with_last_features, network)) for network in networks]
         models = tuple(
             window_function(network, normalisation, depth) for network, (_, normalisation) in zip(networks, loaded, strict=True)
         )
@@ -148,7 +152,7 @@ def predict_block(job: Job, block: Block, networks: Answering) -> tuple[np.ndarr
 
 def probability_external(job: Job, layer: Layer) -> Mapping[str, Any]:
     """The models of other tiles that take part."""
-    return {"models": ensemble_versions(job, layer.inputs[-1])}
+    return {"models": ensemble_versions(job, layer.inputs[-1]), **precision_external(job)}
 
 
 def probability_bytes(job: Job, networks: Answering) -> int:
@@ -167,5 +171,5 @@ def probability_cost(job: Job, layer: Layer) -> Cost:
     unet = job.production.parameters.unet
     networks = Answering((), (unet.members,), (unet.members * unet.base_filters,), unet.base_filters, unet.depth, EDGES[1])
     work = sum(networks.windows(job, block).work for block in job.blocks_of(layer))
-    seconds = work * unet.members * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9
+    seconds = work * unet.members * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9 * precision_share(job)
     return Cost(seconds, resident(job, probability_bytes(job, networks)) + NETWORKS)

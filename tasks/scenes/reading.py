@@ -152,7 +152,8 @@ class Target:
     """A grid that many rasters are brought to; the mapping of its pixels is computed once for each reference system."""
 
     grid: GeoBox
-    _mappings: dict[CRS, Mapping] = field(default_factory=dict)
+    _mappings: dict[str, Mapping] = field(default_factory=dict)
+    """By the text of a reference system, whose own hash writes it anew every time."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -167,9 +168,9 @@ class Target:
 
     def nodes(self, crs: CRS, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
         """Columns and rows of the grid's nodes in a raster."""
-        mapping = self._mappings.get(crs)
+        mapping = self._mappings.get(str(crs))
         if mapping is None:
-            mapping = self._mappings[crs] = Mapping.of(self.grid, crs)
+            mapping = self._mappings[str(crs)] = Mapping.of(self.grid, crs)
         return mapping.in_raster(affine)
 
 

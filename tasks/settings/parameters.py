@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from imperv.layers.network.precision import Precision
 from imperv.tasks.settings.frozen import Frozen
 
 
@@ -38,6 +39,9 @@ class EnsembleParameters(Frozen):
     """Distance in kilometres beyond which another tile's model does not take part."""
     accept: Literal["same", "compatible"] = "same"
     """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
+    precision: Precision = "float32"
+    """Numbers in the layers of networks that predict: bfloat16 takes half the time on processors with AMX; where there is none,
+    float32 predicts (docs/models.md)."""
 
 
 class ParameterGroups(Frozen):

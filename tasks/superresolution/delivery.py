@@ -56,6 +56,8 @@ def properties_of(job: Job, layer: Layer, lineage: Lineage) -> dict[str, Any]:
     lead = job.record(layer.symbol if layer.symbol in SHARPENED else (*layer.inputs, layer.symbol)[0])
     if lead is not None and "consistency" in lead.statistics:
         told["superresolution:consistency"] = lead.statistics["consistency"]
+        if lead.statistics.get("precision", "float32") != "float32":
+            told["superresolution:precision"] = lead.statistics["precision"]
     return told | {"processing:lineage": f"{lineage.statement} {statement}"}
 
 

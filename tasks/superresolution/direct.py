@@ -29,6 +29,7 @@ from imperv.tasks.native.area import Area, read_area
 from imperv.tasks.native.finding import find_scenes, native_grid, require_clear
 from imperv.tasks.native.looks import NO_DATA, Look, looks_of, rank_looks, shows_ground
 from imperv.tasks.native.pixels import grid_epsg
+from imperv.tasks.networks.precision import precision_here
 from imperv.tasks.scenes.access import LOCAL
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.superresolution.dates import ReadDates, register
@@ -38,13 +39,14 @@ from imperv.tasks.superresolution.models import (
     FIT_NS,
     NETWORK_S,
     digest_of_model,
+    in_precision,
     networks_of,
     parts_of,
     shipped_networks,
 )
 from imperv.tasks.superresolution.mosaics import mosaic_mask
 from imperv.tasks.superresolution.request import Request, Tell, check_request, engine_of
-from imperv.tasks.superresolution.sharpening import CONSISTENT, REGRESSION_NS, SHARPEN_BYTES, SHARPEN_NS
+from imperv.tasks.superresolution.sharpening import CONSISTENT, REGRESSION_NS, SHARPEN_BYTES, network_ns
 from imperv.tasks.superresolution.windows import Outlook, consistency, sharpen_block, window
 
 SMALLEST_BLOCK = 120
@@ -147,11 +149,9 @@ def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
     blocks = blocks_of(request, chosen.grid, pixel_bytes)
     read = [Outlook.of(within(block, chosen.grid, around), TEN, (rows, columns)).pixels for block in blocks]
     at_once = engine_of(request, "", lambda *_: None).at_once(max(read) * pixel_bytes, "sharpen")
-    rates = SHARPEN_NS if request.network else REGRESSION_NS
+    rate = network_ns(request.to, request.precision) if request.network else REGRESSION_NS[request.to]
     written = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2 * (1 + request.raw + request.deviation)
-    seconds = (
-        rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rates[request.to] + written * WRITE_NS
-    ) / 1e9
+    seconds = (rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rate + written * WRITE_NS) / 1e9
     starting, networks = (NETWORK_S[request.to], TENSORFLOW) if request.network else (0.0, 0)
     memory = RESERVED + networks + at_once * max(read) * pixel_bytes
     return Plan(len(blocks), LOADING_S + starting + seconds, memory)
@@ -210,6 +210,9 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
         windows = [window(measured, part) for part in parts_of(measured.shape)]
         held, tuned = networks_of(model, windows, steps if request.tune else ())
         model.networks = held | tuned
+    precision, warnings = precision_here(request.precision, "--precision")
+    if model.networks:
+        model, said = in_precision(model, precision), [*said, *warnings]
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")
     return model, said
@@ -305,7 +308,10 @@ def _write(
 
 def method_of(request: Request, model: SceneModel) -> str:
     """How bands were sharpened, in words."""
-    return "regression" if not model.networks else f"network{', tuned on the scene' if request.tune else ''}"
+    if not model.networks:
+        return "regression"
+    numbers = {network.precision for network in model.networks.values()} - {"float32"}
+    return ", ".join(["network", *(["tuned on the scene"] if request.tune else []), *numbers])
 
 
 def tags_of(

@@ -14,7 +14,7 @@ from imperv.tasks.family.task import Task
 from imperv.tasks.superresolution.dates import make_shifts, no_shifts, shifts_cost
 from imperv.tasks.superresolution.delivery import ADDITIONS
 from imperv.tasks.superresolution.input import dates_cost, input_cost, make_dates, make_input
-from imperv.tasks.superresolution.models import make_scene_model, model_cost, model_external, several_external
+from imperv.tasks.superresolution.models import make_scene_model, model_cost, model_external, sharp_external
 from imperv.tasks.superresolution.report import write_report
 from imperv.tasks.superresolution.sharpening import (
     make_deviation,
@@ -33,10 +33,10 @@ TASKS = {
     **{symbol: Task(make_input, cost=input_cost) for symbol in ("SR_B10", "SR_B20", "SR_B60", "SR_mask")},
     "SR_model": Task(make_scene_model, model_external, cost=model_cost),
     "SR_shifts": Task(make_shifts, not_needed=no_shifts, cost=shifts_cost),
-    "SR10": Task(make_sharp, cost=sharpen_cost, network=True),
+    "SR10": Task(make_sharp, sharp_external, cost=sharpen_cost, network=True),
     "SR10_sd": Task(make_deviation, cost=warp_cost),
     "SR10_laea": Task(make_warped, cost=warp_cost),
-    "SR5": Task(make_sharp, several_external, not_needed=not_at_5, cost=sharpen_cost, network=True),
+    "SR5": Task(make_sharp, sharp_external, not_needed=not_at_5, cost=sharpen_cost, network=True),
     "SR5_sd": Task(make_deviation, not_needed=not_at_5, cost=warp_cost),
     "SR5_laea": Task(make_warped, not_needed=not_at_5, cost=warp_cost),
 }

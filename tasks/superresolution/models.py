@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from imperv.grids import Block
 from imperv.grids.specs import UTM_STEP
 from imperv.layers.catalogue import CATALOGUE, Layer
+from imperv.layers.network.precision import Precision
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import DateModel
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
@@ -26,6 +27,7 @@ from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import Job, Made
+from imperv.tasks.networks.precision import precision_external
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.superresolution.windows import MEASURED, Outlook, Read, read_block, window
 
@@ -39,6 +41,9 @@ NETWORK_S = {10: 14.0, 5: 22.0}
 """Core seconds to load TensorFlow, compile the networks, and hold them against the scene, by the pixels that are reached."""
 
 NETWORK = "network"
+
+SHARPENING = "sharpening"
+"""Group of parameters that says in which numbers networks predict."""
 
 PART, PARTS = 480, 9
 """Edge in pixels of 10 m, and number, of the parts of a scene that networks are tuned on."""
@@ -192,6 +197,13 @@ def scene_model(job: Job) -> SceneModel:
     return SceneModel(statistics, networks, several_of(job), settings.point_spread)
 
 
+def in_precision(model: SceneModel, precision: Precision) -> SceneModel:
+    """The same model, whose networks predict in other numbers."""
+    networks = {name: replace(network, precision=precision) for name, network in model.networks.items()}
+    several = replace(model.several, precision=precision) if model.several is not None else None
+    return replace(model, networks=networks, several=several)
+
+
 def spread_alone(job: Job) -> SceneModel:
     """A model that knows the point spreads and nothing else, for `windows.spread_of`."""
     return SceneModel({}, spread=job.production.parameters.sharpening.point_spread)
@@ -203,10 +215,11 @@ def several_of(job: Job) -> DateModel | None:
     return shipped_dates() if settings.method == NETWORK and settings.to == 5 and settings.dates > 1 else None
 
 
-def several_external(job: Job, layer: Layer) -> dict[str, Any]:
-    """The network of several dates, where it takes part."""
-    model = several_of(job)
-    return {} if model is None else {"dates": digest_of_weights([model.weights])}
+def sharp_external(job: Job, layer: Layer) -> dict[str, Any]:
+    """The network of several dates where it takes part, and the numbers in which networks predict."""
+    model = several_of(job) if layer.resolution == 5 else None
+    several = {} if model is None else {"dates": digest_of_weights([model.weights])}
+    return several | (precision_external(job, SHARPENING) if job.production.parameters.sharpening.networks else {})
 
 
 def model_cost(job: Job, layer: Layer) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imperv.layers.network.precision import Precision
 from imperv.tasks.engine import Engine
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import TENSORFLOW
@@ -42,6 +43,8 @@ class Request:
     """Whether networks correct the regression."""
     tune: bool = False
     """Whether they are trained on with the scene."""
+    precision: Precision = "float32"
+    """Numbers in which they predict."""
     dates: int = 1
     """Dates that bands of 10 m are sharpened to 5 m from."""
     level: Level = "auto"

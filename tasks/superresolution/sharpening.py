@@ -13,13 +13,15 @@ from rasterio.enums import Resampling
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.superresolution import SHARP
+from imperv.layers.network.precision import Precision
 from imperv.layers.sharpening.scene import SceneModel
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.networks.precision import precision_of
 from imperv.tasks.scenes.warping import warp_bands
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
-from imperv.tasks.superresolution.models import measured_bands, scene_model
+from imperv.tasks.superresolution.models import SHARPENING, in_precision, measured_bands, scene_model
 from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sharpen_block
 
 CONSISTENT = 2.0
@@ -30,6 +32,9 @@ SHARPEN_NS = {10: 9000.0, 5: 60_000.0}
 
 REGRESSION_NS = {10: 1500.0, 5: 17_000.0}
 """The same without."""
+
+BFLOAT16_SHARE = 0.5
+"""Time of the networks in bfloat16 over that in float32, on processors with AMX (docs/performance.md)."""
 
 SHARPEN_BYTES = {10: 300, 5: 1800}
 """Bytes by pixel of 10 m that is read for a block; of 2184 x 2184 pixels 260 were measured at 10 m."""
@@ -65,7 +70,8 @@ class SharpenBlock:
 def make_sharp(job: Job, layer: Layer) -> Made:
     """All bands at the layer's pixel size; WorkError where they are not what the instrument saw when they are degraded again."""
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
-    model = scene_model(job)
+    model, (precision, warnings) = scene_model(job), precision_of(job, SHARPENING)
+    model = in_precision(model, precision)
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
@@ -80,7 +86,7 @@ def make_sharp(job: Job, layer: Layer) -> Made:
                 "set parameters.sharpening.point_spread to that of the instrument"
             )
     digest, statistics = summarise(layer, [part for part, _ in found])
-    return Made(digest, {**statistics, "consistency": lack})
+    return Made(digest, {**statistics, "consistency": lack, "precision": precision}, warnings if model.networks else ())
 
 
 def not_at_5(job: Job, symbol: str) -> str:
@@ -100,8 +106,14 @@ def sharpen_cost(job: Job, layer: Layer) -> Cost:
     pixels = sum(Outlook.of(block, size, shape).pixels for block in job.blocks_of(layer))
     memory = resident(job, sharpen_bytes(job, layer) * job.engine.settings.workers)
     if job.production.parameters.sharpening.networks:
-        return Cost(pixels * SHARPEN_NS[size] / 1e9, memory + TENSORFLOW)
+        return Cost(pixels * network_ns(size, job.production.parameters.sharpening.precision) / 1e9, memory + TENSORFLOW)
     return Cost(pixels * REGRESSION_NS[size] / 1e9, memory)
+
+
+def network_ns(size: int, precision: Precision) -> float:
+    """Core nanoseconds by pixel of 10 m with networks, on processors that have the numbers asked for."""
+    share = 1.0 if precision == "float32" else BFLOAT16_SHARE
+    return REGRESSION_NS[size] + share * (SHARPEN_NS[size] - REGRESSION_NS[size])
 
 
 @dataclass(frozen=True)

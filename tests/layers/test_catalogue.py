@@ -396,7 +396,8 @@ def test_every_parameter_exists_and_every_algorithm_parameter_is_used():
     used = Parameters().pick(tuple(name for layer in LAYERS for name in layer.parameters))
     # Those of preprocessing only decide between use and failure: `tasks.yearly.preprocessing.pp_trouble` looks at them. The
     # dates of Landsat are in the key of a year that Landsat sees, and of no other (`tests/integration/test_landsat.py`), and
-    # distilling in that of a prediction that asks for it (`tests/tasks/imperviousness/nodes/test_distilling.py`).
-    where_asked = {"preprocessing.landsat_dates", "ensemble.distil"}
+    # distilling and bfloat16 in that of a prediction that asks for it (`tests/tasks/imperviousness/nodes/test_distilling.py`,
+    # `tests/tasks/networks/test_precision.py`).
+    where_asked = {"preprocessing.landsat_dates", "ensemble.distil", "ensemble.precision"}
     checks = {name for name in every if name.startswith("preprocessing.")} - where_asked
     assert set(used) == set(every) - checks - where_asked and len(checks) == 6

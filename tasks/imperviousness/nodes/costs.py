@@ -13,6 +13,7 @@ from imperv.tasks.imperviousness.nodes.distilling import gains_nothing, student_
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
 from imperv.tasks.imperviousness.nodes.predicting import cheapest_plan
 from imperv.tasks.job import Job
+from imperv.tasks.networks.precision import precision_share
 from imperv.tasks.networks.starting import has_start
 
 TRAIN_NS = 6100.0
@@ -56,6 +57,7 @@ def prediction_cost(job: Job, layer: Layer) -> Cost:
     unet = job.production.parameters.unet
     plan, members = cheapest_plan(job, unet.depth, unet.base_filters), _members(job)
     seconds, size = plan.work * members * _size(job) * PREDICT_NS / 1e9, plan.bytes
+    seconds *= precision_share(job)
     if job.production.parameters.ensemble.distil and not gains_nothing(job, members, plan.work):
         seconds *= student_share(job, members, plan.work)
         size = max(size, BATCHES + int(TRAINED_BYTE * taught_bytes(job)))

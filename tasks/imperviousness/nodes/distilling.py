@@ -33,6 +33,7 @@ from imperv.tasks.imperviousness.nodes.features import read_features
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE
 from imperv.tasks.job import Job
 from imperv.tasks.networks.making import train_on
+from imperv.tasks.networks.precision import precision_of, precision_share
 from imperv.tasks.networks.registry import Found
 
 TOLD = "distilled"
@@ -82,7 +83,7 @@ def pixel_bytes(job: Job) -> int:
 
 def student_share(job: Job, members: int, work: float) -> float:
     """Time of a student, answers of the ensemble included, over that of the ensemble; `work` is that of a network on the tile."""
-    return (work + lesson_work(parameters_of(job), members, taught(job))) / (work * members)
+    return (work + lesson_work(parameters_of(job), members, taught(job), precision_share(job))) / (work * members)
 
 
 def distil_external(job: Job) -> dict[str, Any]:
@@ -124,7 +125,8 @@ def distil(
         "training_pixels": history["training_pixels"], "left_out_pixels": history["validation_pixels"],
         "loss": history["loss"], "validation": history["validation"], "left_out": history["scores"],
     }  # fmt: skip
-    return Student(window_function(unpadded(trained.model), trained.normalisation, depth), {TOLD: told}, warnings)
+    model = unpadded(trained.model, precision_of(job)[0])
+    return Student(window_function(model, trained.normalisation, depth), {TOLD: told}, warnings)
 
 
 def answered(job: Job, models: Sequence[Model], depth: int, count: int, edge: int) -> list[Region]:

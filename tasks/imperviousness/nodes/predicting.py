@@ -22,6 +22,7 @@ from imperv.tasks.imperviousness.nodes.distilling import Student, distil, distil
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, halo_jobs, open_parts
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.networks.checkpoints import drop_checkpoint
+from imperv.tasks.networks.precision import precision_external, precision_of
 from imperv.tasks.networks.registry import Found, ensemble_models, ensemble_versions, load
 
 
@@ -97,7 +98,8 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     configure_threads(job.engine.settings.workers)
     loaded = [load(job.store, record) for record in found.models]
     depth = max(depth_of(model) for model, _ in loaded)
-    models = [window_function(unpadded(model), normalisation, depth) for model, normalisation in loaded]
+    precision, warnings = precision_of(job)
+    models = [window_function(unpadded(model, precision), normalisation, depth) for model, normalisation in loaded]
     plan = plan_prediction(job, layer.symbol, depth, max(filters_of(model) for model, _ in loaded))
     student = Student()
     if job.production.parameters.ensemble.distil:
@@ -123,7 +125,8 @@ def make_prediction(job: Job, layer: Layer) -> Made:
     digest, statistics = summarise(layer, [reports[block] for block in job.blocks(10)])
     if student.model:
         drop_checkpoint(job, layer.symbol)
-    return Made(digest, {**statistics, "members": found.members, **found.to_json(), **student.told}, student.warnings)
+    told = {"members": found.members, "precision": precision, **found.to_json(), **student.told}
+    return Made(digest, {**statistics, **told}, (*warnings, *student.warnings))
 
 
 def _without_models(job: Job, layer: Layer, symbol: str, found: Found) -> str:
@@ -162,4 +165,5 @@ class _Waiting:
 
 def prediction_external(job: Job, layer: Layer) -> dict[str, Any]:
     """The models of an ensemble, and the features of neighbours that a prediction reaches into."""
-    return {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job), **distil_external(job)}
+    models = {"models": ensemble_versions(job, layer.inputs[1]), "halos": halo_versions(job)}
+    return {**models, **distil_external(job), **precision_external(job)}

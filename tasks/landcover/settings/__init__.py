@@ -12,6 +12,7 @@ from imperv.layers.landcover.classes import FRAME, LandClass
 from imperv.layers.landcover.network import ClassNetworkParameters
 from imperv.layers.landcover.patches import PatchParameters
 from imperv.layers.landcover.tuning import TuningParameters
+from imperv.layers.network.precision import Precision
 from imperv.tasks.settings.frozen import Frozen
 from imperv.tasks.settings.parameters import EnsembleParameters, ParameterGroups, PreprocessingParameters
 from imperv.tasks.settings.paths import PathText
@@ -53,6 +54,8 @@ class SharpeningParameters(Frozen):
     """Networks that correct the regression, or the regression alone: the fast way."""
     tune: bool = False
     """Train the networks on with the scene itself."""
+    precision: Precision = "float32"
+    """Numbers in the layers of networks that predict, as of `ensemble`."""
 
 
 def _colour(text: str) -> str:

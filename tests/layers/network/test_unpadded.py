@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from imperv.layers.network.precision import Precision, has_bfloat16
 from imperv.layers.network.prediction import predict, window_function
 from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet, configure_threads, join_members
 from imperv.layers.network.unpadded import depth_of, filters_of, unpadded, with_last_features
@@ -60,12 +61,39 @@ def test_the_reach_is_no_more_than_what_is_seen():
 @pytest.mark.parametrize("most", [64, 128, 512])
 def test_windows_leave_no_trace_in_any_bit(monkeypatch, most):
     """The default network: whatever the windows, batches and the place of an area in them, a pixel is the same."""
-    model = network(3, filters=16)
+    whole, part = whole_and_part(monkeypatch, most, "float32")
+    np.testing.assert_array_equal(part, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+def test_windows_of_16_bits_differ_less_than_these_do_from_32(monkeypatch):
+    exact, _ = whole_and_part(monkeypatch, 128, "float32")
+    whole, part = whole_and_part(monkeypatch, 128, "bfloat16")
+    assert np.abs(part - whole).mean() < 0.2 * np.abs(whole - exact).mean()
+
+
+def whole_and_part(monkeypatch, most: int, precision: Precision) -> tuple[np.ndarray, np.ndarray]:
+    """Answers for a part of an area: cut from those of the area in windows of 512 pixels, and alone in windows of `most`."""
+    model, inner = network(3, filters=16), np.s_[51:251, 60:259]
     features = np.random.default_rng(2).standard_normal((FEATURES, 300, 330)).astype("f4")
-    whole = predict(model, normalisation(), features, (0, 0))
-    monkeypatch.setattr("imperv.layers.network.prediction.EDGES", (0, most))
-    inner = np.s_[51:251, 60:259]
-    np.testing.assert_array_equal(predict(model, normalisation(), features, (0, 0), inner), whole[(slice(None), *inner)])
+    whole = predict(model, normalisation(), features, (0, 0), precision=precision)[(slice(None), *inner)]
+    with monkeypatch.context() as patch:
+        patch.setattr("imperv.layers.network.prediction.EDGES", (0, most))
+        return whole, predict(model, normalisation(), features, (0, 0), inner, precision)
+
+
+def test_layers_of_16_bits_answer_in_float32_and_close_to_those_of_32():
+    model = network(2, filters=8)
+    features = np.random.default_rng(2).standard_normal((FEATURES, 64, 64)).astype("f4")
+    exact, rounded = (
+        predict(model, normalisation(), features, (0, 0), precision=precision) for precision in ("float32", "bfloat16")
+    )
+    assert rounded.dtype == np.float32 and not np.array_equal(rounded, exact)
+    assert np.abs(rounded - exact).max() < 0.02 and np.abs(rounded - exact).mean() < 0.1 * exact.std()
+    assert len(np.unique(rounded)) > 0.9 * rounded.size, "the answers themselves are not rounded to 16 bits"
+    kept = {layer.dtype for member in unpadded(model, "bfloat16") for layer in member.layers}
+    assert kept == {"float32"}, "weights"
 
 
 def test_networks_of_several_depths_see_the_same_windows():

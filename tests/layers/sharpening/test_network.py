@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,19 @@ def test_the_size_of_a_network_is_that_of_keras():
         network = build(STEPS[name], shape, 1)
         assert size_of(STEPS[name], shape) == network.count_params() == flat_weights(network).size
         np.testing.assert_array_equal(flat_weights(rebuild(STEPS[name], shape, flat_weights(network))), flat_weights(network))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("20to10", SMALL), ("10to5", PACKED)])
+def test_layers_of_16_bits_correct_almost_the_same(name, shape):
+    model, (guides, coarse) = trained(name, shape), scene(name)
+    sigma = 0.5 * STEPS[name].factor
+    rounded = replace(model, precision="bfloat16")
+    start = fresh(name, shape).predict(guides, coarse, sigma)[0]
+    (exact, spread), (found, other) = model.predict(guides, coarse, sigma), rounded.predict(guides, coarse, sigma)
+    assert found.dtype == other.dtype == np.float32 and not np.array_equal(found, exact)
+    assert np.abs(found - exact).mean() < 0.02 * np.abs(exact - start).mean()
+    np.testing.assert_allclose(other, spread, rtol=0.05)
+    assert all(w.dtype == np.float32 for network in rounded.networks for w in network.get_weights())
 
 
 def test_packing_is_that_of_tensorflow():

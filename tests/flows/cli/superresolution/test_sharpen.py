@@ -24,6 +24,7 @@ from imperv.flows.cli.commands import main
 from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.tasks.engine import RESERVED
+from imperv.tasks.networks import precision
 from imperv.tasks.scenes.bands import PIXEL
 from imperv.tasks.settings.periods import Period
 from imperv.tasks.superresolution.direct import Plan, sharpen_scene
@@ -284,6 +285,28 @@ def test_networks_take_part(items, aoi, tmp_path):
         assert source.tags()["method"] == "network" and re.fullmatch("20to10 [0-9a-f]{16}", source.tags()["networks"])
     for name in MEASURED[10]:
         assert (read(out)[name] > 0).sum() == inside(out).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has", [True, False])
+def test_networks_compute_in_16_bits_where_that_is_asked_for_and_the_processor_has_them(
+    items, aoi, tmp_path, monkeypatch, capsys, has
+):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: has)
+    plain, short = tmp_path / "plain.tif", tmp_path / "short.tif"
+    assert main(["sharpen", str(items), "--aoi", str(aoi), "-o", str(plain), "--deviation"]) == 0
+    capsys.readouterr()
+    assert main(["sharpen", str(items), "--aoi", str(aoi), "-o", str(short), "--deviation", "--precision", "bfloat16"]) == 0
+    told = capsys.readouterr().err
+    with rasterio.open(short) as source:
+        assert source.tags()["method"] == ("network, bfloat16" if has else "network")
+    assert ("warning: --precision: this processor has no bfloat16" in told) is not has
+    first, second = read(plain), read(short)
+    for name in first:
+        apart = np.abs(first[name].astype(int) - second[name])
+        assert apart.max() <= (0 if name in MEASURED[10] or not has else 10)
+    spreads = (read(path.with_name(f"{path.stem}_deviation.tif"))["B11"] for path in (plain, short))
+    assert np.array_equal(*spreads) is not has
 
 
 # areas ------------------------------------------------------------------------------------------------------------------

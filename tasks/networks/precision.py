@@ -1,0 +1,42 @@
+"""In which numbers the networks of a production predict, and where a processor has none of 16 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imperv.layers.network.precision import Precision, has_bfloat16
+from imperv.tasks.job import Job
+
+ENSEMBLE = "ensemble"
+"""Group of parameters that says it of networks of one tile or several."""
+
+BFLOAT16_SHARE = 0.45
+"""Time of a U-Net's prediction in bfloat16 over that in float32, on processors with AMX (docs/performance.md)."""
+
+
+def precision_of(job: Job, group: str = ENSEMBLE) -> tuple[Precision, tuple[str, ...]]:
+    """What this process predicts in, as production and processor allow, and what must be said about it."""
+    return precision_here(_wanted(job, group), f"parameters.{group}.precision")
+
+
+def precision_here(wanted: Precision, key: str) -> tuple[Precision, tuple[str, ...]]:
+    """The same where a person asks for it by an option or parameter, `key`."""
+    if wanted == "float32" or has_bfloat16():
+        return wanted, ()
+    return "float32", (f"{key}: this processor has no bfloat16; predicted in float32",)
+
+
+def precision_external(job: Job, group: str = ENSEMBLE) -> dict[str, Any]:
+    """What is part of a prediction's key, where it is not float32."""
+    wanted = _wanted(job, group)
+    return {} if wanted == "float32" else {"precision": wanted}
+
+
+def precision_share(job: Job) -> float:
+    """Time of the predictions of U-Nets over those in float32, by what they take on processors that have what is asked for."""
+    return 1.0 if _wanted(job, ENSEMBLE) == "float32" else BFLOAT16_SHARE
+
+
+def _wanted(job: Job, group: str) -> Precision:
+    found: Precision = getattr(job.production.parameters, group).precision
+    return found
