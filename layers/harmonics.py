@@ -12,6 +12,7 @@ from imperv.layers.kernels.lanes import (
     AHEAD,
     STRIP,
     convert,
+    fused,
     kernel,
     largest,
     load,
@@ -240,12 +241,12 @@ def _add(numbers, basis, kept, row, out, at):
     a = b = c = d = e = f = spread(0.0, LANES)
     for t in range(kept):
         number, column = load(numbers, t * LANES, LANES), t * basis.shape[1] + row
-        a = a + repeat(basis, column, LANES) * number
-        b = b + repeat(basis, column + 1, LANES) * number
-        c = c + repeat(basis, column + 2, LANES) * number
-        d = d + repeat(basis, column + 3, LANES) * number
-        e = e + repeat(basis, column + 4, LANES) * number
-        f = f + repeat(basis, column + 5, LANES) * number
+        a = fused(repeat(basis, column, LANES), number, a)
+        b = fused(repeat(basis, column + 1, LANES), number, b)
+        c = fused(repeat(basis, column + 2, LANES), number, c)
+        d = fused(repeat(basis, column + 3, LANES), number, d)
+        e = fused(repeat(basis, column + 4, LANES), number, e)
+        f = fused(repeat(basis, column + 5, LANES), number, f)
     to = (row + 1) * STRIP + at
     store(out, to, a)
     store(out, to + STRIP, b)

@@ -1,7 +1,8 @@
 """Vectors of pixels as a Numba type: explicit SIMD for the kernels that go through the dates of many pixels (ATBD 4.2.1).
 
 A loop that adds a date to an array of sums loads and stores them all; a `Vector` stays in registers. LLVM splits it where those
-are narrower, and nothing is contracted or reordered: every machine computes the same bits. What is computed is not here.
+are narrower, and nothing is reordered, or contracted but by `fused`: every machine computes the same bits. What is computed is
+not here.
 """
 
 from __future__ import annotations
@@ -249,6 +250,18 @@ def root(typingctx: Any, value: Any) -> Any:
         return builder.call(get_or_insert_function(builder.module, ir.FunctionType(value.llvm, [value.llvm]), name), args)
 
     return value(value), build
+
+
+@intrinsic
+def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` of floats, rounded once: one instruction, and the same bits where a library has to do it."""
+    _require(isinstance(a, Vector) and a.is_float and a == b == c, f"floats of one type are fused, not {a}, {b} and {c}")
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        name = f"llvm.fma.v{a.lanes}f{a.element.bitwidth}"
+        return builder.call(get_or_insert_function(builder.module, ir.FunctionType(a.llvm, [a.llvm] * 3), name), args)
+
+    return a(a, b, c), build
 
 
 @intrinsic

@@ -2,6 +2,7 @@ import operator
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from imperv.layers.kernels import lanes
 from imperv.layers.kernels.lanes import (
     bits,
     convert,
+    fused,
     interleave,
     largest,
     load,
@@ -151,6 +153,23 @@ def test_products_and_sums_are_rounded_one_by_one():
     out = np.empty(8)
     follow(np.full(8, 1 + tiny), np.full(8, 1 - tiny), np.full(8, -1.0), out)
     assert np.all(out == 0)  # contracted to one operation: -2**-60
+
+
+def test_what_is_fused_is_rounded_once():
+    @njit
+    def follow(a, b, c, out):
+        store(out, 0, fused(load(a, 0, 8), load(b, 0, 8), load(c, 0, 8)))
+
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        a, b, out = rng.standard_normal(8), rng.standard_normal(8), np.empty(8)
+        c = -a * b * (1 + rng.integers(-3, 4, 8) * 2.0**-50)
+        follow(a, b, c, out)
+        exact = [float(Fraction(x) * Fraction(y) + Fraction(z)) for x, y, z in zip(a, b, c, strict=True)]
+        np.testing.assert_array_equal(out, exact)
+        assert not np.array_equal(out, a * b + c)
+    with pytest.raises(TypingError, match="are fused"):
+        follow(a.astype("f4"), b, c, out)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
