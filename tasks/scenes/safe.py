@@ -332,7 +332,7 @@ def _assets(
         if band in offsets:
             assets[ending]["raster:bands"] = [{"scale": 1 / QUANTIFICATION, "offset": offsets[band] / QUANTIFICATION}]
     if missing:
-        raise _DamagedError(f"lacks {', '.join(missing)}")
+        raise _DamagedError(f"lacks {', '.join(missing)}; download it again")
     if mask := product.files.get(f"{granule}/QI_DATA/{MASK}.jp2"):
         assets[MASK] = {"href": mask.path, "type": "image/jp2", "gsd": 60}
     return assets
