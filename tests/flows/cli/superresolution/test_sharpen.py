@@ -292,7 +292,7 @@ def test_networks_take_part(items, aoi, tmp_path):
 def test_networks_compute_in_16_bits_where_that_is_asked_for_and_the_processor_has_them(
     items, aoi, tmp_path, monkeypatch, capsys, has
 ):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: has)
+    monkeypatch.setattr(precision, "gains_by_bfloat16", lambda: has)
     plain, short = tmp_path / "plain.tif", tmp_path / "short.tif"
     assert main(["sharpen", str(items), "--aoi", str(aoi), "-o", str(plain), "--deviation"]) == 0
     capsys.readouterr()
@@ -300,7 +300,7 @@ def test_networks_compute_in_16_bits_where_that_is_asked_for_and_the_processor_h
     told = capsys.readouterr().err
     with rasterio.open(short) as source:
         assert source.tags()["method"] == ("network, bfloat16" if has else "network")
-    assert ("warning: --precision: this processor has no bfloat16" in told) is not has
+    assert ("warning: --precision: this processor has no AMX" in told) is not has
     first, second = read(plain), read(short)
     for name in first:
         apart = np.abs(first[name].astype(int) - second[name])
