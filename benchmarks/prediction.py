@@ -17,6 +17,7 @@ from benchmarks.timing import Row
 from imperv.grids import Tile
 from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.features import ATBD12, FULL18
+from imperv.layers.network.precision import gains_by_bfloat16
 from imperv.layers.network.prediction import AT_ONCE
 from imperv.layers.network.unet import CLIP, Normalisation, build_unet, configure_threads, join_members, save_model
 from imperv.layers.network.windows import Windows
@@ -50,6 +51,10 @@ def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
         "small": lambda: make_prediction(small, CATALOGUE["RIMD"]),
         "large": lambda: make_prediction(large, CATALOGUE["RIMD"]),
     }
+    if gains_by_bfloat16():
+        halves = [_rounded(job) for job in (small, large)]
+        ways["the same in bfloat16"] = lambda: make_prediction(halves[1], CATALOGUE["RIMD"])
+        ways["small in bfloat16"] = lambda: make_prediction(halves[0], CATALOGUE["RIMD"])
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs + 1):  # the first warms up
         for name, function in ways.items():
@@ -60,6 +65,9 @@ def rows(folder: Path, edge: int = LARGE, runs: int = 3) -> list[Row]:
     ours = (medians["large"] - medians["small"]) / ((edge**2 - SMALL**2) * unet.members)
     what = f"make_prediction, {edge} x {edge} pixels of ground, windows of {shape[1]} x {shape[2]}"
     peers = {peer: medians[peer] / (windows[..., 0].size * unet.members) for peer in list(ways)[:2]}
+    if len(ways) > 4:
+        rounded = medians["the same in bfloat16"] - medians["small in bfloat16"]
+        peers["the same in bfloat16"] = rounded / ((edge**2 - SMALL**2) * unet.members)
     return [Row(what, ours, peer, seconds, "pixel and member") for peer, seconds in peers.items()]
 
 
@@ -89,6 +97,13 @@ def _job(folder: Path, edge: int) -> Job:
         f'memory = "4 GiB"\n[area]\nbbox = [{left}, {bottom}, {left + 10 * edge}, {bottom + 10 * edge}]\n'
     )
     return Job.of(Production.read(folder), TILE)
+
+
+def _rounded(job: Job) -> Job:
+    """The same tile, predicted in bfloat16."""
+    parameters = job.production.parameters
+    parameters = parameters.model_copy(update={"ensemble": parameters.ensemble.model_copy(update={"precision": "bfloat16"})})
+    return Job.of(job.production.model_copy(update={"parameters": parameters}), str(job.tile))
 
 
 def _fill(job: Job) -> None:

@@ -1,17 +1,20 @@
 """The networks of super-resolution beside the bare ones on windows that lie standardised in memory.
 
 Ours begins with the measured bands and ends with sharpened bands and deviations, blocks of any size without a seam: regression,
-back-projection of the start, features, what windows overlap and the mixture of the members are in it.
+back-projection of the start, features, what windows overlap and the mixture of the members are in it. Where the processor has AMX,
+the same with networks in bfloat16 beside it.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.timing import Row, compare
+from imperv.layers.network.precision import gains_by_bfloat16
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.network import AT_ONCE, pack, shipped
 from imperv.layers.sharpening.statistics import start_and_features, statistics_of
@@ -47,6 +50,13 @@ def rows(folder: Path, edge: int = EDGE, runs: int = 5) -> list[Row]:
             for network in model.networks:
                 network.predict(windows, batch_size=AT_ONCE, verbose=0)
 
-        what = f"{name}, {edge} x {edge} pixels, {model.members} networks"
-        found.append(compare(what, (ours, edge**2), "model.predict", (bare, edge**2), runs=runs, clock=time.process_time))
+        short = replace(model, precision="bfloat16")
+
+        def rounded(model=short, guides=guides, coarse=coarse, scene=scene) -> None:
+            model.predict(guides, coarse, 1.0, scene)
+
+        what, clock = f"{name}, {edge} x {edge} pixels, {model.members} networks", time.process_time
+        found.append(compare(what, (ours, edge**2), "model.predict", (bare, edge**2), runs=runs, clock=clock))
+        if gains_by_bfloat16():
+            found.append(compare(f"{what}, bfloat16", (rounded, edge**2), "float32", (ours, edge**2), runs=runs, clock=clock))
     return found
