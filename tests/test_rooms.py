@@ -195,7 +195,6 @@ def test_tensorflow_is_loaded_late_and_only_by_the_network():
         "imperv.layers.network.fitting",
         "imperv.layers.network.heads",
         "imperv.layers.network.training",
-        "imperv.layers.network.precision",
         "imperv.layers.network.prediction",
         "imperv.layers.network.unpadded",
         "imperv.layers.patches.network",

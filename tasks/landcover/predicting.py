@@ -12,6 +12,7 @@ from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer, Variable
 from imperv.layers.catalogue.landcover import SEEN
 from imperv.layers.landcover.tuning import STEPS
+from imperv.layers.network.precision import Precision
 from imperv.layers.network.prediction import AT_ONCE, EDGES, window_bytes, window_function
 from imperv.layers.network.rows import Model, predict_channels
 from imperv.layers.network.unet import Normalisation, configure_threads
@@ -42,7 +43,8 @@ def make_probability(job: Job, layer: Layer) -> Made:
         )
     configure_threads(job.engine.settings.workers)
     loaded = [load(job.store, record) for record in found.models]
-    answering = Answering.of(job, loaded, with_last=True)
+    precision, warnings = precision_of(job)
+    answering = Answering.of(job, loaded, with_last=True, precision=precision)
     channels = sum(answering.widths)
     variables = variables_of(job, channels)
     job.engine.at_once(probability_bytes(job, answering), layer.symbol)
@@ -59,7 +61,6 @@ def make_probability(job: Job, layer: Layer) -> Made:
     digest, statistics = summarise(layer, reports)
     counts = statistics[layer.symbol]
     pixels = {name: counts[name] // len(classes) for name in ("pixels", "outside")}
-    precision, warnings = precision_of(job)
     told = {"members": found.members, "channels": channels, "precision": precision, **found.to_json()}
     return Made(digest, {layer.symbol: pixels, **told}, warnings)
 
@@ -91,12 +92,13 @@ class Answering:
     """Longest edge of a window, pixels."""
 
     @classmethod
-    def of(cls, job: Job, loaded: Sequence[tuple[Any, Normalisation]], with_last: bool) -> Answering:
+    def of(
+        cls, job: Job, loaded: Sequence[tuple[Any, Normalisation]], with_last: bool, precision: Precision = "float32"
+    ) -> Answering:
         """Of joined models, with the largest windows that memory allows, 512 pixels at most."""
         classes = len(job.production.parameters.classes.classes)
         depth, filters = max(depth_of(model) for model, _ in loaded), [filters_of(model) for model, _ in loaded]
         members = tuple(model.output_shape[-1] // classes for model, _ in loaded)
-        precision, _ = precision_of(job)
         networks = [unpadded(model, precision) for model, _ in loaded]
         if with_last:
             networks = [tuple(map(with_last_features, network)) for network in networks]

@@ -26,6 +26,7 @@ from imperv.tasks.landcover.maps import Answers, Headed, Way, block_of_tile, cla
 from imperv.tasks.landcover.network_tuning import start_of
 from imperv.tasks.landcover.rounds import BULKY, choose, numbers, present, read_round, write_round
 from imperv.tasks.landcover.tuning import fit, present_change, scores_of_head, way_of
+from imperv.tasks.networks.precision import PRECISION, precision_external
 from imperv.tasks.nodes import make_node, standing
 from imperv.tasks.samples import Sample, as_geojson, of_store, pixels_of, read_samples
 
@@ -45,7 +46,9 @@ def without_base(job: Job) -> str:
         record = job.usable(symbol)
         if record is None:
             return f"{symbol} of tile {job.tile} is not there for this area"
-        if record.ingredients["parameters"] != job.pick(CATALOGUE[symbol]):
+        wanted = job.pick(CATALOGUE[symbol]) | (precision_external(job) if symbol == "LC_probability" else {})
+        made_by = {name: record.ingredients[name] for name in (PRECISION,) if name in record.ingredients}
+        if record.ingredients["parameters"] | made_by != wanted:
             return f"{symbol} of tile {job.tile} was made with other classes or settings than the production file has now"
     return ""
 

@@ -10,7 +10,10 @@ from imperv.tasks.job import Job
 ENSEMBLE = "ensemble"
 """Group of parameters that says it of networks of one tile or several."""
 
-BFLOAT16_SHARE = 0.45
+PRECISION = "precision"
+"""In records and keys."""
+
+UNET_SHARE = 0.45
 """Time of a U-Net's prediction in bfloat16 over that in float32, on processors with AMX (docs/performance.md)."""
 
 
@@ -29,12 +32,12 @@ def precision_here(wanted: Precision, key: str) -> tuple[Precision, tuple[str, .
 def precision_external(job: Job, group: str = ENSEMBLE) -> dict[str, Any]:
     """What is part of a prediction's key, where it is not float32."""
     wanted = _wanted(job, group)
-    return {} if wanted == "float32" else {"precision": wanted}
+    return {} if wanted == "float32" else {PRECISION: wanted}
 
 
 def precision_share(job: Job) -> float:
     """Time of the predictions of U-Nets over those in float32, by what they take on processors that have what is asked for."""
-    return 1.0 if _wanted(job, ENSEMBLE) == "float32" else BFLOAT16_SHARE
+    return 1.0 if _wanted(job, ENSEMBLE) == "float32" else UNET_SHARE
 
 
 def _wanted(job: Job, group: str) -> Precision:

@@ -149,7 +149,8 @@ def plan_of(request: Request, chosen: Chosen, around: GeoBox) -> Plan:
     blocks = blocks_of(request, chosen.grid, pixel_bytes)
     read = [Outlook.of(within(block, chosen.grid, around), TEN, (rows, columns)).pixels for block in blocks]
     at_once = engine_of(request, "", lambda *_: None).at_once(max(read) * pixel_bytes, "sharpen")
-    rate = network_ns(request.to, request.precision) if request.network else REGRESSION_NS[request.to]
+    numbers, _ = precision_here(request.precision, "--precision")
+    rate = network_ns(request.to, numbers) if request.network else REGRESSION_NS[request.to]
     written = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2 * (1 + request.raw + request.deviation)
     seconds = (rows * columns * (len(chosen.looks) * BANDS_NS + FIT_NS) + sum(read) * rate + written * WRITE_NS) / 1e9
     starting, networks = (NETWORK_S[request.to], TENSORFLOW) if request.network else (0.0, 0)
@@ -210,8 +211,8 @@ def scene_model(measured: Measured, request: Request, tell: Tell) -> tuple[Scene
         windows = [window(measured, part) for part in parts_of(measured.shape)]
         held, tuned = networks_of(model, windows, steps if request.tune else ())
         model.networks = held | tuned
-    precision, warnings = precision_here(request.precision, "--precision")
     if model.networks:
+        precision, warnings = precision_here(request.precision, "--precision")
         model, said = in_precision(model, precision), [*said, *warnings]
     if request.network and not model.networks:
         said.append("no networks come with this version: the regression is used; --tune trains some")

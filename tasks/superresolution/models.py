@@ -27,7 +27,7 @@ from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import Job, Made
-from imperv.tasks.networks.precision import precision_external
+from imperv.tasks.networks.precision import precision_external, precision_of
 from imperv.tasks.store.records import digest_of
 from imperv.tasks.superresolution.windows import MEASURED, Outlook, Read, read_block, window
 
@@ -194,7 +194,8 @@ def scene_model(job: Job) -> SceneModel:
     networks = {name: replace(model, trust=tuple(table["trust"][name])) for name, model in networks.items()}
     networks |= {name: from_bytes(base64.b64decode(text)) for name, text in table["tuned"].items()}
     statistics = {name: statistics_from_json(found) for name, found in table["statistics"].items()}
-    return SceneModel(statistics, networks, several_of(job), settings.point_spread)
+    model = SceneModel(statistics, networks, several_of(job), settings.point_spread)
+    return in_precision(model, precision_of(job, SHARPENING)[0]) if networks else model
 
 
 def in_precision(model: SceneModel, precision: Precision) -> SceneModel:

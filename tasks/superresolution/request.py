@@ -84,6 +84,10 @@ def check_request(request: Request) -> None:
         raise InputError(f"--dates {request.dates}: {why}; {'leave one of them out' if request.mosaic else 'add --to 5'}")
     if request.tune and not request.network:
         raise InputError("--tune trains networks, which --method regression does without; leave one of them out")
+    if request.precision != "float32" and not request.network:
+        raise InputError(
+            f"--precision {request.precision} is of networks, which --method regression does without; leave one of them out"
+        )
 
 
 def engine_of(request: Request, step: str, tell: Tell, workers: int = 0) -> Engine:

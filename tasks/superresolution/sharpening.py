@@ -21,7 +21,7 @@ from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summari
 from imperv.tasks.networks.precision import precision_of
 from imperv.tasks.scenes.warping import warp_bands
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
-from imperv.tasks.superresolution.models import SHARPENING, in_precision, measured_bands, scene_model
+from imperv.tasks.superresolution.models import SHARPENING, measured_bands, scene_model
 from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sharpen_block
 
 CONSISTENT = 2.0
@@ -33,7 +33,7 @@ SHARPEN_NS = {10: 9000.0, 5: 60_000.0}
 REGRESSION_NS = {10: 1500.0, 5: 17_000.0}
 """The same without."""
 
-BFLOAT16_SHARE = 0.5
+BFLOAT16_SHARE = {10: 0.5, 5: 0.4}
 """Time of the networks in bfloat16 over that in float32, on processors with AMX (docs/performance.md)."""
 
 SHARPEN_BYTES = {10: 300, 5: 1800}
@@ -70,8 +70,8 @@ class SharpenBlock:
 def make_sharp(job: Job, layer: Layer) -> Made:
     """All bands at the layer's pixel size; WorkError where they are not what the instrument saw when they are degraded again."""
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
-    model, (precision, warnings) = scene_model(job), precision_of(job, SHARPENING)
-    model = in_precision(model, precision)
+    model = scene_model(job)
+    precision, warnings = precision_of(job, SHARPENING) if model.networks else ("float32", ())
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
@@ -86,7 +86,7 @@ def make_sharp(job: Job, layer: Layer) -> Made:
                 "set parameters.sharpening.point_spread to that of the instrument"
             )
     digest, statistics = summarise(layer, [part for part, _ in found])
-    return Made(digest, {**statistics, "consistency": lack, "precision": precision}, warnings if model.networks else ())
+    return Made(digest, {**statistics, "consistency": lack, "precision": precision}, warnings)
 
 
 def not_at_5(job: Job, symbol: str) -> str:
@@ -112,7 +112,7 @@ def sharpen_cost(job: Job, layer: Layer) -> Cost:
 
 def network_ns(size: int, precision: Precision) -> float:
     """Core nanoseconds by pixel of 10 m with networks, on processors that have the numbers asked for."""
-    share = 1.0 if precision == "float32" else BFLOAT16_SHARE
+    share = 1.0 if precision == "float32" else BFLOAT16_SHARE[size]
     return REGRESSION_NS[size] + share * (SHARPEN_NS[size] - REGRESSION_NS[size])
 
 

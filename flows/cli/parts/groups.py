@@ -51,5 +51,5 @@ def _name_value(parameter: Any) -> None:
     elif parameter.metavar is None and not parameter.is_flag:
         described = parameter.type_descriptor
         element = next(iter(get_args(described.annotation)), described.annotation)
-        choices = "|".join(choice.value for choice in described.choices or ())
+        choices = "|".join(map(str, described.choices or ()))
         parameter.metavar = choices or METAVARS.get(element, "TEXT")

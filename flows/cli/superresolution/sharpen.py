@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from imperv.flows.runtime.console import counted, duration, err, out, say
+from imperv.layers.network.precision import Precision
 from imperv.tasks.errors import InputError
 
 
@@ -25,13 +26,6 @@ class Method(StrEnum):
 
     NETWORK = "network"
     REGRESSION = "regression"
-
-
-class Numbers(StrEnum):
-    """Numbers in which networks predict."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
 
 
 class LevelName(StrEnum):
@@ -62,8 +56,8 @@ def sharpen(
     method: Annotated[Method, typer.Option(help="Networks, or the regression alone, which is faster.")] = Method.NETWORK,
     tune: Annotated[bool, typer.Option("--tune", help="Train the networks on with the scene itself, for some minutes.")] = False,
     precision: Annotated[
-        Numbers, typer.Option(help="Numbers of the networks: bfloat16 takes half the time on processors with AMX.")
-    ] = Numbers.FLOAT32,
+        Precision, typer.Option(help="Numbers of the networks: bfloat16 takes half the time on processors with AMX.")
+    ] = "float32",
     dates: Annotated[int, typer.Option(help="Dates that the bands at 5 m are made of.", min=1, max=16)] = 1,
     level: Annotated[LevelName, typer.Option(help="Level of processing.")] = LevelName.AUTO,
     mosaic: Annotated[
@@ -91,7 +85,7 @@ def sharpen(
         raise InputError(f"--date: {error}") from None
     request = Request(
         source=source, out=output, area=aoi, period=period, to=int(to), network=method is Method.NETWORK, tune=tune, dates=dates,
-        precision=precision.value, level=level.value, mosaic=mosaic, raw=raw, deviation=deviation, memory=memory_of(memory),
+        precision=precision, level=level.value, mosaic=mosaic, raw=raw, deviation=deviation, memory=memory_of(memory),
     )  # fmt: skip
     with run_view(err) as view:
         made: Outcome = sharpen_scene(request, view.steps_of(output.name), _tell_plan)

@@ -54,4 +54,4 @@ def test_a_processor_without_bfloat16_predicts_in_float32_and_says_so(tmp_path, 
 def test_the_plan_takes_half_the_time(tmp_path):
     plain, asked = (Job.of(production(tmp_path, more), TILE) for more in ("", ASKED))
     before, after = (task_of("RIMD").cost(job, RIMD) for job in (plain, asked))
-    assert after.core_seconds == pytest.approx(precision.BFLOAT16_SHARE * before.core_seconds) and after.memory == before.memory
+    assert after.core_seconds == pytest.approx(precision.UNET_SHARE * before.core_seconds) and after.memory == before.memory

@@ -370,6 +370,7 @@ def test_clouds_over_the_area_alone_count(tmp_path, aoi, capsys):
         (["--dates", "3"], "--dates 3: several dates tell of 5 m; add --to 5"),
         (["--dates", "3", "--to", "5", "--mosaic"], "--dates 3: a mosaic holds all dates already"),
         (["--tune"], "--tune trains networks, which --method regression does without"),
+        (["--precision", "bfloat16"], "--precision bfloat16 is of networks, which --method regression does without"),
         (["--to", "20"], "'20' is not one of '10', '5'"),
     ],
 )
