@@ -430,6 +430,10 @@ def test_own_classes_have_own_labels_and_colours(finished, tmp_path, capsys):
     with pytest.raises(InputError, match="was made with other classes or settings than the production file has now"):
         session.suggest(job_of(file))
     assert main(["landcover", "tune", TILE, "-c", str(file), "-p", str(polygons)]) == 2
+    # Or where networks answer in other numbers.
+    file.write_text(f'{text}\n[parameters.ensemble]\nprecision = "bfloat16"\n')
+    with pytest.raises(InputError, match="LC_probability of tile .* was made with other classes or settings"):
+        session.suggest(job_of(file))
 
 
 def test_what_cannot_be_tuned_is_refused(finished, tmp_path, capsys):
