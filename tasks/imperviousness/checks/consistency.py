@@ -19,8 +19,8 @@ from imperv.layers.confidence import LOWEST
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.imperviousness.products.rules import OUTSIDE
 
-STRIP_METRES = 25_600
-"""Height of a strip: whole pixels of 100 m, and whole blocks of 512 pixels of 10 m; 26 MB of a layer of a tile at 10 m."""
+STRIP_METRES = 12_800
+"""Height of a strip: whole pixels of 100 m; 13 MB of a layer of a tile at 10 m."""
 
 STATUS_THEN = ("IMD_then", "IBU_then", "SBU_then")
 """Status layers of the previous production."""
