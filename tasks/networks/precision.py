@@ -13,7 +13,7 @@ ENSEMBLE = "ensemble"
 PRECISION = "precision"
 """In records and keys."""
 
-UNET_SHARE = 0.45
+UNET_SHARE = 0.55
 """Time of a U-Net's prediction in bfloat16 over that in float32, on processors with AMX (docs/performance.md)."""
 
 
