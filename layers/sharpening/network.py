@@ -138,9 +138,14 @@ class Model:
         if self.trust:
             correction *= np.array(self.trust, "f4")[:, None, None]
         blind = np.isnan(guides).any(0)
-        correction[:, blind] = 0
-        empty = np.isnan(start)
-        return start + unit * correction, np.where(empty, np.float32(np.nan), unit * deviation)
+        if blind.any():
+            correction[:, blind] = 0
+        # In place: new arrays of a scene take as long as all of the features.
+        correction *= unit
+        correction += start
+        deviation *= unit
+        np.copyto(deviation, np.nan, where=np.isnan(start))
+        return correction, deviation
 
     def correct(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Corrections and deviations, (band, y, x) in units of the bands' detail, of features (y, x, feature).
