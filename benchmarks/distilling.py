@@ -1,8 +1,8 @@
-"""An ensemble, in numbers of 16 bits too, and the one network that has learnt from it, on ground with truth: `python -m benchmarks distilling`.
+"""An ensemble and the one network that has learnt from it, on ground with truth: `python -m benchmarks distilling`.
 
 Five models of two members each, trained shortly on city kits of one town with weather and errors of their own, predict the year
 after on two of these kits; a student learns from their answers on a part of the ground and is judged, beside them, on the rest.
-What was trained is kept in the folder. Figures stand in docs/accuracy.md.
+The ensemble is judged in numbers of 16 bits, too. What was trained is kept in the folder. Figures stand in docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -104,12 +104,9 @@ def _compared(folder: Path, product: Product, seed: int, job: Job, networks: Seq
     features = read_features(job, "now", Block(-margin, -margin, rows + margin, columns + margin), unet.names)
     inner = np.s_[margin : margin + rows, margin : margin + columns]
     windows = Windows((rows, columns), job.global_index(), depth, EDGES[1])
-    members, rounded = (
-        np.concatenate(
-            [predict_area(features, window_function(unpadded(model, p), n, depth), windows, inner) for model, n in networks]
-        )
-        for p in ("float32", "bfloat16")
-    )
+    members = np.concatenate([predict_area(features, model, windows, inner) for model in models])
+    short = [window_function(unpadded(model, "bfloat16"), normalisation, depth) for model, normalisation in networks]
+    rounded = np.concatenate([predict_area(features, model, windows, inner) for model in short])
     mean, spread = predict_area(features, window_function(unpadded(student), normalisation, depth), windows, inner)
     maps = {
         "ensemble": ensemble(members),

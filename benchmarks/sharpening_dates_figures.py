@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from imperv.layers.sharpening.degradation import PLAIN, degrade
 from imperv.layers.sharpening.edges import edge_widths, find_edges
 from imperv.layers.sharpening.enlarging import enlarge
 from imperv.layers.sharpening.measures import comparison_scores, comparison_sums, opensr_scores, opensr_sums
+from imperv.layers.sharpening.network import Model
 from imperv.layers.sharpening.network import shipped as shipped_network
 from imperv.layers.sharpening.registration import shift_between
 from imperv.layers.statistics.scores import differences, estimates
@@ -99,11 +101,16 @@ def candidates(folder: Path, model: DateModel | None) -> Iterator[tuple[str, np.
         yield reference.day, bands, truth, images
 
 
+@cache
+def _network_of_one_date() -> Model:
+    found = shipped_network("10to5")
+    assert found is not None
+    return found
+
+
 def _by_one_date(bands: np.ndarray, sigma: float) -> np.ndarray:
-    network = shipped_network("10to5")
-    assert network is not None
     none = np.empty((0, *(2 * n for n in bands.shape[1:])), np.float32)
-    return network.predict(none, bands, sigma)[0]
+    return _network_of_one_date().predict(none, bands, sigma)[0]
 
 
 def without_noise(folder: Path) -> Iterator[tuple[str, float]]:

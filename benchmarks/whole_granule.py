@@ -90,14 +90,15 @@ def main(arguments: Sequence[str]) -> None:
     scene = simulated(folder / "granule", *((360, 300) if small else (10_980, 1200)))
     out = folder / f"sharp_{to}.tif"
     rows, columns = (n * 10 // to for n in scene.granule.shape)
-    least = 0 if small else WRITTEN * rows * columns * len(SHARP) * 2  # two blocks end at once: killed as soon as it has a draft
+    least = WRITTEN * rows * columns * len(SHARP) * 2
     command = [str(Path(sys.executable).with_name("imperv")), "sharpen", str(scene.items), "--to", str(to), "-o", str(out)]
     # The benchmarks of kernels keep libraries to one thread; the command does not.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
 
     def halfway(_: float) -> bool:
-        written = sum(file.stat().st_blocks * 512 for file in folder.glob(".*.draft/*.draft"))
-        return written > least or (small and any(folder.glob(".*.draft")))
+        if small:  # two blocks end at once: killed as soon as it has a draft
+            return any(folder.glob(".*.draft"))
+        return sum(file.stat().st_blocks * 512 for file in folder.glob(".*.draft/*.draft")) > least
 
     def keep(what: str, **more: Any) -> None:
         line = {"what": what, "to": to, **more}

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from imperv.layers.network.precision import Precision
 from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.date_network import HALO, DateModel
 from imperv.layers.sharpening.dates import fuse
@@ -66,6 +67,11 @@ class SceneModel:
     """Network that tells detail from several dates; without it they are fused by optimisation alone."""
     spread: float | None = None
     """Point spread of coarse pixels, standard deviation in such pixels; that of the instrument where none is given."""
+
+    @property
+    def precision(self) -> Precision:
+        """Numbers in which the networks predict; float32 where there is none."""
+        return next((network.precision for network in self.networks.values()), "float32")
 
     def sigma(self, step: str) -> float:
         """Point spread of a step in fine pixels."""

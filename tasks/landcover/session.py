@@ -46,9 +46,8 @@ def without_base(job: Job) -> str:
         record = job.usable(symbol)
         if record is None:
             return f"{symbol} of tile {job.tile} is not there for this area"
-        wanted = job.pick(CATALOGUE[symbol]) | (precision_external(job) if symbol == "LC_probability" else {})
-        made_by = {name: record.ingredients[name] for name in (PRECISION,) if name in record.ingredients}
-        if record.ingredients["parameters"] | made_by != wanted:
+        numbers_differ = record.ingredients.get(PRECISION) != precision_external(job).get(PRECISION)
+        if record.ingredients["parameters"] != job.pick(CATALOGUE[symbol]) or (symbol == "LC_probability" and numbers_differ):
             return f"{symbol} of tile {job.tile} was made with other classes or settings than the production file has now"
     return ""
 

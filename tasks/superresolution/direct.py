@@ -311,7 +311,7 @@ def method_of(request: Request, model: SceneModel) -> str:
     """How bands were sharpened, in words."""
     if not model.networks:
         return "regression"
-    numbers = {network.precision for network in model.networks.values()} - {"float32"}
+    numbers = [] if model.precision == "float32" else [model.precision]
     return ", ".join(["network", *(["tuned on the scene"] if request.tune else []), *numbers])
 
 

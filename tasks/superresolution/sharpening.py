@@ -71,7 +71,6 @@ def make_sharp(job: Job, layer: Layer) -> Made:
     """All bands at the layer's pixel size; WorkError where they are not what the instrument saw when they are degraded again."""
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
     model = scene_model(job)
-    precision, warnings = precision_of(job, SHARPENING) if model.networks else ("float32", ())
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
     ) as out:
@@ -86,7 +85,8 @@ def make_sharp(job: Job, layer: Layer) -> Made:
                 "set parameters.sharpening.point_spread to that of the instrument"
             )
     digest, statistics = summarise(layer, [part for part, _ in found])
-    return Made(digest, {**statistics, "consistency": lack, "precision": precision}, warnings)
+    warnings = precision_of(job, SHARPENING)[1] if model.networks else ()
+    return Made(digest, {**statistics, "consistency": lack, "precision": model.precision}, warnings)
 
 
 def not_at_5(job: Job, symbol: str) -> str:
