@@ -180,7 +180,9 @@ def rehearse(found: Rehearsal, patient: bool) -> list[Seen]:
         found.note("worker gone", found.until(found.told("parent", "no worker serves"), LONG))
         loopback.start_worker("worker-1")
         found.note("worker back", found.until(found.says('"layers": [1-9]'), LONG))
-        found.note("tile failed", found.until(found.told("parent", "failed, the first of this run"), LONG))
+        seconds = found.until(found.told("parent", "failed, the first of this run"), LONG)
+        found.until(found.says(r'"failures": \{"'), LONG)  # `status` knows from the next sign of life
+        found.note("tile failed", seconds)
         found.kill()
         found.note("parent killed", 0.0)
         if patient:
