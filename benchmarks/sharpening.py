@@ -41,7 +41,6 @@ def rows(folder: Path, edge: int = EDGE, runs: int = 5) -> list[Row]:
         _, features = start_and_features(step, scene, guides, coarse, 1.0)
         corners = [(y, x) for y in range(0, edge, WINDOW) for x in range(0, edge, WINDOW)]
         windows = pack(np.stack([features[y : y + WINDOW, x : x + WINDOW] for y, x in corners]), model.shape.shuffle)
-        del features
 
         def ours(model=model, guides=guides, coarse=coarse, scene=scene) -> None:
             model.predict(guides, coarse, 1.0, scene)

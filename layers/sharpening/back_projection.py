@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from imperv.layers.sharpening.degradation import degrade, known_weight
@@ -43,8 +44,9 @@ def back_project(
         weight = known_weight(fine, sigma)
         for _ in range(rounds):
             lack = measured - degrade(fine, factor, sigma, weight)
-            lack[np.isnan(lack)] = 0
-            fine += np.float32(pace) * enlarge(lack, factor)
+            cv2.patchNaNs(lack, 0)
+            lack *= np.float32(pace)
+            fine += enlarge(lack, factor)
             if floor is not None:
                 np.maximum(fine, np.float32(floor), out=fine)
     return sharp

@@ -76,12 +76,13 @@ def lower(
     fine = degrade(guides, step.factor, sigma if guide_sigma is None else guide_sigma)
     coarse = degrade(bands, step.factor, sigma)
     scene = scene or statistics_of(step, fine, coarse, sigma)
-    start, features = start_and_features(step, scene, fine, coarse, sigma)
+    start, seen = start_and_features(step, scene, fine, coarse, sigma)
     missing = np.moveaxis((bands - start) / scene.band_detail[:, None, None], 0, -1)
     known = np.isfinite(missing).all(-1) & np.isfinite(fine).all(0)
     if usable is not None:
         known &= usable[:rows, :columns]
-    return Field(features, np.where(known[..., None], missing, 0).astype("f4"), known.astype("f4"), sigma, 1.0, scene.band_detail)
+    features, missing = seen[:, :], np.where(known[..., None], missing, 0).astype("f4")
+    return Field(features, missing, known.astype("f4"), sigma, 1.0, scene.band_detail)
 
 
 @lru_cache(maxsize=64)
