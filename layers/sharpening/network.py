@@ -18,6 +18,7 @@ import numpy as np
 
 from imperv.layers.network.precision import Precision, policy_of
 from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
+from imperv.layers.sharpening.mixture import LEAST, mix
 from imperv.layers.sharpening.statistics import Features, Statistics, feature_count, start_and_features, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
@@ -26,9 +27,6 @@ WINDOW = 512
 
 AT_ONCE = 2
 """Windows predicted at once: one alone takes nearly twice as long without AVX-512, where oneDNN has no convolution for it."""
-
-LEAST = 0.01
-"""Least deviation that a network answers, in units of a band's detail."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +85,14 @@ class Model:
 
     @cached_property
     def _run(self) -> Any:
-        """All members on (batch, y, x, channel) windows: mean and deviation, (batch, y, x, band) each, as one graph."""
+        """All members on (batch, y, x, channel) windows, an answer of `build` of each, as one graph."""
         import tensorflow as tf
 
         networks = self.networks
 
         @tf.function
         def run(x: Any) -> Any:
-            answers = [tf.split(network(x, training=False), 2, -1) for network in networks]
-            mean = tf.add_n([value for value, _ in answers]) / len(answers)
-            # A mixture of the members' distributions (Lakshminarayanan et al. 2017).
-            variance = tf.add_n([deviation_of(spread) ** 2 + (value - mean) ** 2 for value, spread in answers]) / len(answers)
-            return mean, tf.sqrt(variance)
+            return [network(x, training=False) for network in networks]
 
         return run
 
@@ -161,9 +155,10 @@ class Model:
         for first in range(0, len(windows), AT_ONCE):
             group = windows[first : first + AT_ONCE]
             seen = np.stack([pack(features[down.seen, right.seen], unit) for down, right in group])
-            for k, answer in enumerate(self._run(seen)):
-                for (down, right), whole in zip(group, unpack(answer.numpy(), unit), strict=True):
-                    found[(k, slice(None), down.kept, right.kept)] = np.moveaxis(whole[down.inner, right.inner], -1, 0)
+            answers = [answer.numpy() for answer in self._run(seen)]
+            for k, (down, right) in enumerate(group):
+                inner = tuple(slice(span.inner.start // unit, span.inner.stop // unit) for span in (down, right))
+                mix(tuple(answer[k][inner] for answer in answers), *found[:, :, down.kept, right.kept])
         return found[0], found[1]
 
 
