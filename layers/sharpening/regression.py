@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import njit
 
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.enlarging import enlarge
@@ -95,12 +96,24 @@ def told_detail(coefficients: np.ndarray, details: np.ndarray, reach: int = NEIG
     if unknown.any():
         details = np.where(unknown, np.float32(0), details)
         unknown = cv2.dilate(unknown.astype("u1"), np.ones((edge, edge))).astype(bool)
-    # The neighbourhood's order is (row, column, guide): a correlation with a small kernel for each guide and band.
-    kernels = coefficients.reshape(edge, edge, len(details), bands)
-    told = np.zeros((bands, *details.shape[1:]), np.float32)
-    for band in range(bands):
-        for k, guide in enumerate(details):
-            kernel = np.ascontiguousarray(kernels[:, :, k, band])
-            told[band] += cv2.filter2D(guide, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE)
+    padded = np.pad(details, [(0, 0), (reach, reach), (reach, reach)], mode="edge")
+    told = _told(padded, coefficients.reshape(edge, edge, len(details), bands), np.empty((bands, *details.shape[1:]), np.float32))
     told[:, unknown] = 0
     return told
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _told(padded, kernels, out):
+    """Correlate (guide, y, x) with kernels (row, column, guide, band), in that order of a neighbourhood, into (band, y, x)."""
+    rows, columns, guides, bands = kernels.shape
+    for y in range(out.shape[1]):
+        for band in range(bands):
+            sums = out[band, y]
+            sums[:] = 0
+            for guide in range(guides):
+                for row in range(rows):
+                    for column in range(columns):
+                        values, factor = padded[guide, y + row, column:], kernels[row, column, guide, band]
+                        for x in range(len(sums)):
+                            sums[x] += factor * values[x]
+    return out

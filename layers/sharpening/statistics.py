@@ -27,7 +27,7 @@ ROUNDS = 5
 """Rounds of back-projection of what the network starts from, with guides; without them twice as many."""
 
 
-ROWS = 8
+ROWS = 16
 """Rows of features that are made at once."""
 
 
