@@ -32,7 +32,7 @@ class ItemFiles:
     """STAC items in a file (item, ItemCollection, static catalogue), in a folder of such files, or behind the URL of one.
 
     A folder is read in this order: its ``items.json``; what its ``catalog.json`` or ``collection.json`` links to; all JSON files
-    in it.
+    in it. A catalogue without links stands for its folder.
     """
 
     def __init__(self, path: str | Path, collection: str = "", patience: Patience = PATIENCE) -> None:
@@ -82,8 +82,9 @@ class ItemFiles:
     def _first(self) -> list[str]:
         """Files to begin with."""
         path = Path(self.path)
-        if self._connection or path.is_file():
+        if self._connection or path.is_file() and not self._is_bare(path):
             return [str(self.path)]
+        path = path.parent if path.is_file() else path
         if path.is_dir():
             if (path / "items.json").is_file():
                 return [str(path / "items.json")]
@@ -98,6 +99,11 @@ class ItemFiles:
             f"scenes.catalogue: {path}: there is no STAC item file or folder of items; "
             "correct the path, or begin a URL with https://"
         )
+
+    def _is_bare(self, path: Path) -> bool:
+        """True for a static catalogue that links to nothing: what lies in its folder is its own."""
+        table = parsed(self._read(str(path)), path) if path.name in CATALOGUES else None
+        return isinstance(table, dict) and table.get("type") in ("Catalog", "Collection") and not _links(table, str(path))
 
     def _read(self, source: str) -> str | bytes:
         if "://" in source:

@@ -685,7 +685,8 @@ def test_folders_of_items(tmp_path):
     (tmp_path / "2021" / "collection.json").write_text('{"type": "Collection"}')
     (tmp_path / "2021" / "a.json").write_text(json.dumps(item("a")))
     write(tmp_path / "2021" / "more.json", [item("b"), item("c")])
-    assert ids(ItemFiles(tmp_path).search(EVERYWHERE, Period.parse("2021"))) == ["a", "b", "c"]
+    for path in (tmp_path, tmp_path / "catalog.json", tmp_path / "2021" / "collection.json"):  # without links: what lies there
+        assert ids(ItemFiles(path).search(EVERYWHERE, Period.parse("2021"))) == ["a", "b", "c"]
     write(tmp_path / "items.json", [item("only")])
     assert ids(ItemFiles(tmp_path).search(EVERYWHERE, Period.parse("2021"))) == ["only"]
 
