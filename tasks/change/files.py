@@ -193,7 +193,7 @@ def _page(request: Request, found: Outcome, histogram: dict[str, int]) -> dict[s
         "extent": f"{number(bounds[2] / 1000, 1)} × {number(bounds[3] / 1000, 1)} km",
         "run": {}, "warnings": [("", text) for text in found.warnings], "troubles": [],
         "dates": date_maps([date[list(places[0])] for date in found.dates], days, places[1], bounds, note), "colours": places[1],
-        "map": class_map(np.concatenate(codes), request.classes, bounds, thinned),
+        "map": class_map(np.concatenate(codes), len(found.centres), bounds, thinned),
         "polar": polar_chart(amplitude, angle, kinds, found.centres, found.calibration.threshold),
         "rates": rates(found.calibration), "held_out": found.calibration.held_out, "pairs": found.calibration.pairs,
         "classes": class_rows(histogram, [asdict(centre) for centre in found.centres], request.resolution**2 / 1e6),

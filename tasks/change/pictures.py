@@ -64,8 +64,8 @@ def date_maps(dates: Sequence[np.ndarray], titles: Sequence[str], what: str, bou
 
 
 def class_map(codes: np.ndarray, number: int, bounds: Bounds, note: str) -> Map:
-    """Classes of change."""
-    palette = palette_of(number)
+    """Classes of change, `number` of which were found."""
+    palette = palette_of(max(number, 1))
     legend = Legend(classes=tuple((css(palette.colours[k]), palette.meaning(k)) for k in range(number + 1)))
     share, text = scale_bar(bounds)
     height, width = codes.shape

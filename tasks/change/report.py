@@ -61,7 +61,7 @@ def compose(job: Job) -> dict[str, Any]:
         "locator": locator(str(job.tile)),
         "dates": part("dates", lambda: _dates(job), []) if set(DATES) <= made.keys() else [],
         "colours": shown_bands(bands)[1],
-        "map": part("classes", lambda: _map(job)) if classes else None,
+        "map": part("classes", lambda: _map(job, len(classes["classes"]))) if classes else None,
         "polar": part("polar plane", lambda: _polar(job, classes)) if classes else None,
         "rates": rates(found) if found else [],
         "held_out": found.held_out if found else "",
@@ -87,14 +87,14 @@ def _dates(job: Job) -> list[Map]:
     return date_maps(pixels, titles, what, job.bounds, _note(step))
 
 
-def _map(job: Job) -> Map:
+def _map(job: Job, number: int) -> Map:
     """The classes, of large tiles by strips, so that no change is lost."""
     array = job.array("CH_classes")
     step = step_of(array.shape)
     rows = 100 * step
     parts = [thinned_classes(np.asarray(array[y : y + rows]), step) for y in range(0, array.shape[0], rows)]
     note = f"the most frequent change of {step} × {step} pixels" if step > 1 else ""
-    return class_map(np.concatenate(parts), job.production.parameters.classes.number, job.bounds, note)
+    return class_map(np.concatenate(parts), number, job.bounds, note)
 
 
 def _polar(job: Job, statistics: Mapping[str, Any]) -> Chart:
