@@ -58,7 +58,7 @@ BANDS_NS = 250.0
 WRITE_NS = 1400.0
 """Core nanoseconds by pixel of a file to make it cloud-optimised, all bands."""
 
-LOADING_S = 6.0
+LOADING_S = 4.0
 """Core seconds to load libraries and choose the scene."""
 
 DATE_BYTES = 120

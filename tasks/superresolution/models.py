@@ -37,7 +37,7 @@ FIT_NS = 700.0
 FIT_BYTES = 900
 """Bytes by pixel of 10 m of a block that is summed up."""
 
-NETWORK_S = {10: 14.0, 5: 22.0}
+NETWORK_S = {10: 6.0, 5: 10.0}
 """Core seconds to load TensorFlow, compile the networks, and hold them against the scene, by the pixels that are reached."""
 
 NETWORK = "network"

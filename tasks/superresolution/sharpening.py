@@ -27,10 +27,10 @@ from imperv.tasks.superresolution.windows import Outlook, Read, consistency, sha
 CONSISTENT = 2.0
 """Root mean square, reflectance x 10 000, that a sharpened band may lack of the measured one when it is degraded again."""
 
-SHARPEN_NS = {10: 9000.0, 5: 60_000.0}
+SHARPEN_NS = {10: 6000.0, 5: 45_000.0}
 """Core nanoseconds by pixel of 10 m, with networks."""
 
-REGRESSION_NS = {10: 1500.0, 5: 17_000.0}
+REGRESSION_NS = {10: 1000.0, 5: 9500.0}
 """The same without."""
 
 BFLOAT16_SHARE = {10: 0.5, 5: 0.4}
