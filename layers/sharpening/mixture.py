@@ -45,7 +45,7 @@ def mix(answers, mean, deviation):
     ----------
     answers : tuple
         Of each member (row, column, 2 channel) float32, as `network.build` gives them: corrections, then raw deviations, of
-        unit x unit pixels each.
+        unit x unit pixels each; what these mean is that of training (`network.deviation_of`).
     mean, deviation : array
         (band, y, x) float32, units of the band's detail; written.
     """

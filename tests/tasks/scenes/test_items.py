@@ -178,7 +178,7 @@ def test_links_of_a_wrong_type(tmp_path):
         path = write(tmp_path / "items.json", [{**item("a"), "links": links}])
         assert len(found_in(path).scenes) == 1
         (tmp_path / "catalog.json").write_text(json.dumps({"type": "Catalog", "links": links}))
-        assert len(ItemFiles(tmp_path / "catalog.json").search(EVERYWHERE, YEAR)) == 1  # of its folder
+        assert [i["id"] for i in ItemFiles(tmp_path / "catalog.json").search(EVERYWHERE, YEAR)] == ["a"]  # of its folder
 
 
 # any change --------------------------------------------------------------------------------------------------------------
