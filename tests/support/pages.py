@@ -16,6 +16,9 @@ from tests.support.portal import Portal
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
+PATIENCE = 90_000
+"""Milliseconds that a page may take for anything on a machine that is busy."""
+
 Page = Any
 
 
@@ -25,6 +28,7 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
     trouble: list[str] = []
     context.setdefault("viewport", {"width": 1280, "height": 800})
     made = browser.new_context(**context)
+    made.set_default_timeout(PATIENCE)
 
     def listen(page: Page) -> None:
         def said(message: Any) -> None:
@@ -42,6 +46,10 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
         yield page
         found = [text for text in trouble if not (expected and re.search(expected, text))]
         assert not found, found
+    except Exception as error:
+        said = [one.inner_text() for one in page.get_by_role("alert").all()]
+        error.add_note(f"the page {page.url} said {said}, its console {trouble}")
+        raise
     finally:
         made.close()
 
