@@ -16,8 +16,9 @@ import numpy as np
 from benchmarks.timing import Row, compare
 from imperv.layers.network.precision import gains_by_bfloat16
 from imperv.layers.network.unet import configure_threads
+from imperv.layers.sharpening.features import start_and_features
 from imperv.layers.sharpening.network import AT_ONCE, pack, shipped
-from imperv.layers.sharpening.statistics import start_and_features, statistics_of
+from imperv.layers.sharpening.statistics import statistics_of
 from imperv.layers.sharpening.steps import STEPS
 
 EDGE = 1536

@@ -18,8 +18,9 @@ import numpy as np
 
 from imperv.layers.network.precision import Precision, policy_of
 from imperv.layers.network.weights import from_npz, set_flat_weights, to_npz
+from imperv.layers.sharpening.features import Features, feature_count, start_and_features
 from imperv.layers.sharpening.mixture import LEAST, mix
-from imperv.layers.sharpening.statistics import Features, Statistics, feature_count, start_and_features, statistics_of
+from imperv.layers.sharpening.statistics import Statistics, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
 WINDOW = 512
@@ -145,16 +146,22 @@ class Model:
 
         Windows are computed with all that they depend on, so that no edge shows.
         """
-        rows, columns, _ = features.shape
+        rows, columns, depth = features.shape
         unit, halo = self.shape.shuffle, self.shape.reach
         found = np.empty((2, len(STEPS[self.step].bands), rows, columns), "f4")
         counts = [max(1, ceil((n - 2 * halo) / (unit * WINDOW))) for n in (rows, columns)]
         if counts != [1, 1] and counts[0] % 2 and counts[1] % 2:  # the last one would be alone
             counts[counts.index(max(counts))] += 1
         windows = list(product(*(_spans(n, halo, count, unit) for n, count in zip((rows, columns), counts, strict=True))))
+        size = [(span.seen.stop - span.seen.start) // unit for span in windows[0]]
         for first in range(0, len(windows), AT_ONCE):
             group = windows[first : first + AT_ONCE]
-            seen = np.stack([pack(features[down.seen, right.seen], unit) for down, right in group])
+            seen = np.empty((len(group), *size, unit**2 * depth), "f4")
+            for window, (down, right) in zip(seen, group, strict=True):
+                if isinstance(features, Features):
+                    features.write(window, down.seen.start, right.seen.start, unit)
+                else:
+                    window[:] = pack(features[down.seen, right.seen], unit)
             answers = [answer.numpy() for answer in self._run(seen)]
             for k, (down, right) in enumerate(group):
                 inner = tuple(slice(span.inner.start // unit, span.inner.stop // unit) for span in (down, right))

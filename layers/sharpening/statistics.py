@@ -8,27 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
-from imperv.layers.sharpening.back_projection import back_project
 from imperv.layers.sharpening.degradation import degrade
-from imperv.layers.sharpening.enlarging import enlarge, fill
-from imperv.layers.sharpening.regression import PENALTY, Normal, detail, neighbourhood, told_detail
+from imperv.layers.sharpening.regression import PENALTY, Normal, detail, neighbourhood
 from imperv.layers.sharpening.steps import Step
 
 FLOOR = 5.0
 """Least spread of a band or its detail, reflectance x 10 000: open water has next to none."""
-
-CLIP = 10.0
-"""Standardised values are cut here, in standard deviations."""
-
-ROUNDS = 5
-"""Rounds of back-projection of what the network starts from, with guides; without them twice as many."""
-
-
-ROWS = 16
-"""Rows of features that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -132,57 +119,3 @@ def statistics_of(step: Step, guides: np.ndarray, coarse: np.ndarray, sigma: flo
     sums = Sums(step, sigma)
     sums.add(guides, coarse)
     return sums.solve()
-
-
-class Features:
-    """What the network sees of an image, made for the window that is asked for: ``features[rows, columns]``.
-
-    Features are (y, x, feature) float32, standardised and finite: guides, their detail, bands enlarged, the detail that the start
-    adds, point spread.
-    """
-
-    def __init__(self, images: list[np.ndarray], levels: list[np.ndarray], units: list[np.ndarray], spread: float) -> None:
-        self._images, self._levels, self._units, self._spread = images, levels, units, spread
-        self.shape = (*images[0].shape, len(images) + 1)
-
-    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
-        images = [image[window] for image in self._images]
-        levels = [level[window] if np.ndim(level) else level for level in self._levels]
-        added = sum(np.ndim(level) > 0 for level in levels)
-        features = np.empty((*images[0].shape, len(images) + 1), "f4")
-        for y in range(0, len(features), ROWS):  # few rows at once: their planes stay in the processor's cache while turned
-            rows = features[y : y + ROWS]
-            planes = np.empty((len(images) + 1, *rows.shape[:2]), "f4")
-            for plane, image, level, unit in zip(planes, images, levels, self._units, strict=False):
-                np.subtract(image[y : y + ROWS], level[y : y + ROWS] if np.ndim(level) else level, out=plane)
-                plane /= unit
-            planes[-1] = self._spread
-            cv2.patchNaNs(planes[-1 - added : -1].reshape(-1, 1), 0)
-            np.clip(planes, -CLIP, CLIP, out=planes)
-            cv2.transpose(planes.reshape(len(planes), -1), rows.reshape(-1, len(planes)))  # thrice as fast as NumPy's copy
-        return features
-
-
-def start_and_features(
-    step: Step, scene: Statistics, guides: np.ndarray, coarse: np.ndarray, sigma: float
-) -> tuple[np.ndarray, Features]:
-    """What the network corrects, and what it sees.
-
-    `guides` and `coarse` as of `Sums.add`. The start is the regression's answer, back-projected; (band, y, x), NaN where a
-    band has no data.
-    """
-    lost = detail(guides, step.factor, sigma)
-    usable = np.isfinite(lost).all(0)
-    plain = enlarge(coarse, step.factor)
-    start = plain + told_detail(scene.coefficients, lost, step.neighbours) if len(guides) else plain
-    start = back_project(start, coarse, step.factor, sigma, ROUNDS if len(guides) else 2 * ROUNDS)
-    known = lost if usable.all() else np.where(usable, lost, np.float32(0))
-    images = [*map(fill, guides), *known, *map(fill, plain), *start]
-    levels = [*scene.guide_mean, *np.zeros(len(guides), "f4"), *scene.band_mean, *plain]
-    units = [*scene.guide_std, *scene.guide_detail, *scene.band_std, *scene.band_detail]
-    return start, Features(images, levels, units, 4 * (sigma / step.factor - 0.4))
-
-
-def feature_count(step: Step) -> int:
-    """Features that `start_and_features` gives."""
-    return 2 * len(step.guides) + 2 * len(step.bands) + 1

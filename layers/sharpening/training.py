@@ -19,8 +19,9 @@ from imperv.layers.network.optimizer import make_optimizer
 from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening.degradation import MTF, degrade, spread_of
 from imperv.layers.sharpening.enlarging import enlarge
+from imperv.layers.sharpening.features import start_and_features
 from imperv.layers.sharpening.network import Model, Shape, build, deviation_of, pack, rebuild
-from imperv.layers.sharpening.statistics import Statistics, Sums, start_and_features, statistics_of
+from imperv.layers.sharpening.statistics import Statistics, Sums, statistics_of
 from imperv.layers.sharpening.steps import STEPS, Step
 
 CROP = 48
@@ -81,7 +82,7 @@ def lower(
     known = np.isfinite(missing).all(-1) & np.isfinite(fine).all(0)
     if usable is not None:
         known &= usable[:rows, :columns]
-    features, missing = seen[:, :], np.where(known[..., None], missing, 0).astype("f4")
+    features, missing = seen.whole(), np.where(known[..., None], missing, 0).astype("f4")
     return Field(features, missing, known.astype("f4"), sigma, 1.0, scene.band_detail)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from imperv.layers.sharpening.degradation import MTF, degrade, spread_of
+from imperv.layers.sharpening.steps import STEPS
 from imperv.tasks.scenes.bands import PIXEL
 from tests.support.native_granules import Granule, write_granules
 
@@ -20,6 +21,14 @@ SIZE = (18, 33)
 TILE = "E44N25"
 
 DAY = "2021-06-12"
+
+
+def scene(name: str, edge: int = 24, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Guides and coarse bands of smooth noise, bands a mixture of the guides and some noise of their own."""
+    step, random = STEPS[name], np.random.default_rng(seed)
+    fine = degrade(random.normal(2000, 800, (max(4, len(step.guides)), edge * step.factor, edge * step.factor)), 1, 0.7)
+    bands = np.tensordot(random.normal(0, 1, (len(step.bands), len(fine))), fine, 1).astype("f4") + 3000
+    return fine[: len(step.guides)], degrade(bands, step.factor, 0.5 * step.factor)
 
 
 def ground(seed: int = 3, size: tuple[int, int] = SIZE) -> dict[str, np.ndarray]:

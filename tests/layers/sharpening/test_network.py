@@ -10,11 +10,12 @@ import pytest
 
 from imperv.layers.network.weights import flat_weights
 from imperv.layers.sharpening import network as networks
+from imperv.layers.sharpening.features import start_and_features
 from imperv.layers.sharpening.network import Model, Shape, build, load, pack, rebuild, save, shipped, size_of, unpack
-from imperv.layers.sharpening.statistics import start_and_features, statistics_of
+from imperv.layers.sharpening.statistics import statistics_of
 from imperv.layers.sharpening.steps import STEPS
 from imperv.layers.sharpening.training import fresh
-from tests.layers.sharpening.test_statistics import scene
+from tests.support.sharpened import scene
 
 SMALL = Shape(8, 1, 1, 2)
 PACKED = Shape(8, 1, 2, 1)
