@@ -69,7 +69,9 @@ def views_of(layer: Layer) -> tuple[View, ...]:
     for variable in layer.variables:
         name = "" if variable.name == layer.stem else variable.title or variable.name
         palette = None
-        if variable == layer.variables[0] and (layer.codes or layer.delivery and layer.delivery.palette):
+        if variable.palette is not None:
+            palette = variable.palette
+        elif variable == layer.variables[0] and (layer.codes or layer.delivery and layer.delivery.palette):
             palette = palette_of(layer)
         elif _is_of_classes(layer, variable):
             palette = _nameless(variable.nodata)

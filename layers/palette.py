@@ -139,6 +139,20 @@ def _classes(none: str, cover: str) -> Palette:
 
 CLASSES = _classes("non-impervious", "impervious")
 BUILT_UP_CLASSES = _classes("non-built-up", "built-up")
+PROBABILITY = f"{1 / 254:.6g}"
+"""UDUNITS of a probability p that is stored as round(254 p)."""
+
+FILLED = 254
+"""Code of clear looks: there was none, and the pixel was filled from the months around."""
+
+CLEAR_LOOKS = Palette(
+    (*range(FILLED + 1), OUTSIDE),
+    # Our choice: a month has fifteen looks at most, where orbits overlap.
+    _colours({0: _GREY}, {1: (222, 235, 247), 5: (107, 174, 214), 15: (8, 48, 107), 253: (8, 48, 107)}, {FILLED: (255, 178, 0)}),
+    ((0, "no clear look"), (1, "1 clear look"), (FILLED, "filled from the months around"), _OUT),
+    "{0} clear looks",
+    anchors=(0, 1, 5, 15, FILLED),
+)
 CONFIDENCE = _quantity(
     _PERCENT,
     # No public colours for the confidence layers: our choice, red where models disagree to green where they agree.

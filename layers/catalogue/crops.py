@@ -5,7 +5,7 @@ from __future__ import annotations
 from imperv.layers.catalogue.node import Delivery, Layer, Variable
 from imperv.layers.composites import MONTHS
 from imperv.layers.crops.classes import TIMESEN2CROP, palette_of
-from imperv.layers.palette import CONFIDENCE, OUTSIDE
+from imperv.layers.palette import CONFIDENCE, OUTSIDE, PROBABILITY
 
 MONTHLY = tuple(f"CO_{month}" for month in MONTHS)
 """Layers of the product composites that are read: medians of twelve months, in order."""
@@ -17,7 +17,8 @@ LAYERS = (
     Layer("CR_mask", "", "Ground that is not classified, where it is not 0", "Mask", (), "reference", "span", 10,
           codes=tuple(range(256))),
     Layer("CR_probability", "", "Probability of each crop", "Classification", (*MONTHLY, "CR_mask"), "interim", "span", 10,
-          arrays=(Variable("CR_probability", "uint8", OUTSIDE, "class", tuple(one.name for one in TIMESEN2CROP)),)),
+          arrays=(Variable("CR_probability", "uint8", OUTSIDE, "class", tuple(one.name for one in TIMESEN2CROP),
+                           units=PROBABILITY),)),
     Layer("CR_map", "", "Most probable crop", "Map", ("CR_probability",), "final", "span", 10, parameters=("map",),
           delivery=Delivery(CROPS, title="Crop types", own_classes=True)),
     Layer("CR_confidence", "", "Probability of the crop of the map", "Map", ("CR_probability", "CR_map"), "final", "span", 10,

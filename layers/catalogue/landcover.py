@@ -8,15 +8,15 @@ from imperv.layers.landcover.classes import FRAME, palette_of
 from imperv.layers.landcover.features import BANDS
 from imperv.layers.landcover.network import ClassNetworkParameters
 from imperv.layers.landcover.patches import TYPES, PatchParameters
-from imperv.layers.palette import CONFIDENCE, OUTSIDE
+from imperv.layers.palette import CLEAR_LOOKS, CONFIDENCE, OUTSIDE, PROBABILITY
 
 URBAN = palette_of(FRAME)
 """FRAME's classes; a production file may name others (`Delivery.own_classes`)."""
 
 BUILT_UP = palette_of(TYPES)
 
-FILLED, NO_LOOK = 254, 255
-"""Codes of the looks: filled from the months around, and nothing at all."""
+NO_LOOK = 255
+"""Code of the looks where there is no data."""
 
 LOOKS = "looks"
 SHARES = "shares"
@@ -24,7 +24,7 @@ SEEN = "seen"
 """Arrays beside a layer: clear looks; probabilities; what the last layer of the networks sees."""
 
 _NAN = float("nan")
-_PROBABILITY = (Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME)),)
+_PROBABILITY = (Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME), units=PROBABILITY),)
 """Of FRAME's classes; the arrays of a production are by its own (`tasks.landcover.predicting`)."""
 _CLCPLUS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, OUTSIDE)
 _MODEL = tuple(f"unet.{name}" for name in ClassNetworkParameters.model_fields)
@@ -36,7 +36,8 @@ LAYERS = (
     Layer("LC_mosaic", "", "Sharpened bands of the span at 5 m, filled from the months around", "Mosaic", ("LC_S2", "SR5_laea"),
           "final", "span", 5, "uint16", 0, parameters=("mosaic",), stage="features",
           arrays=(Variable("LC_mosaic", "uint16", 0, "band", BANDS),
-                  Variable(LOOKS, "uint8", NO_LOOK, title="Clear looks; 254 filled from the months around")),
+                  Variable(LOOKS, "uint8", NO_LOOK, title="Clear looks; 254 filled from the months around",
+                           palette=CLEAR_LOOKS)),
           delivery=Delivery(title="Mosaic of a span at 5 m", limits=(1, 65535), scale=1e-4,
                             shown=(("natural colour", ("B04", "B03", "B02")), ("infrared", ("B08", "B04", "B03"))))),
     Layer("LC_year", "", "Frozen list of Sentinel-2 L2A scenes of the year", "Seasons", (), "source", "year"),

@@ -37,6 +37,8 @@ class Variable:
     """CF long_name; empty where it is the layer's description."""
     units: str = ""
     """UDUNITS; empty where they are the layer's."""
+    palette: Palette | None = None
+    """Meanings and colours of its codes on maps; None where they are the layer's."""
 
     @property
     def bands(self) -> int:

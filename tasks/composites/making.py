@@ -14,9 +14,10 @@ from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block
 from imperv.layers.catalogue import Layer
-from imperv.layers.catalogue.composites import FILLED, LOOKS, MONTHLY, MOST_LOOKS, NO_LOOK
+from imperv.layers.catalogue.composites import LOOKS, MONTHLY, MOST_LOOKS, NO_LOOK
 from imperv.layers.composites import METRICS, clear_table, median_of_looks, metrics_of_looks
 from imperv.layers.features import QUANTILE_BANDS
+from imperv.layers.palette import FILLED
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.scenes.offset_check import check_offsets

@@ -18,6 +18,7 @@ from imperv.layers.crops.models import AT_ONCE, CropModel, Inputs
 from imperv.layers.crops.series import Calendar
 from imperv.layers.features import QUANTILE_BANDS, REFLECTANCE_SCALE
 from imperv.layers.network.unet import configure_threads
+from imperv.layers.palette import PROBABILITY
 from imperv.tasks.crops.model_files import ModelFile, inputs_of, load_model, model_digest, read_record
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import TENSORFLOW, Cost, pixels_of, resident
@@ -101,7 +102,7 @@ def model_external(job: Job, layer: Layer) -> Mapping[str, Any]:
 
 def variables_of(classes: Sequence[str]) -> tuple[Variable, ...]:
     """Arrays of the probabilities of a model."""
-    return (Variable("CR_probability", "uint8", NO_DATA, "class", tuple(classes)),)
+    return (Variable("CR_probability", "uint8", NO_DATA, "class", tuple(classes), units=PROBABILITY),)
 
 
 def shares_of_months(model: CropModel, months: Sequence[np.ndarray], wanted: np.ndarray) -> np.ndarray:

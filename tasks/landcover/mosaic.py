@@ -11,8 +11,9 @@ from odc.geo.geobox import GeoBox
 
 from imperv.grids import Block
 from imperv.layers.catalogue import CATALOGUE, Layer
-from imperv.layers.catalogue.landcover import FILLED, LOOKS, NO_LOOK
+from imperv.layers.catalogue.landcover import LOOKS, NO_LOOK
 from imperv.layers.landcover.features import BANDS
+from imperv.layers.palette import FILLED
 from imperv.layers.reflectance import SCL, median_of_data, shift_offset
 from imperv.layers.scl import scl_weights
 from imperv.tasks.family.costs import Cost, resident

@@ -18,6 +18,7 @@ from imperv.layers.network.rows import Model, predict_channels
 from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.network.unpadded import depth_of, filters_of, unpadded, with_last_features
 from imperv.layers.network.windows import Windows
+from imperv.layers.palette import PROBABILITY
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
@@ -69,7 +70,7 @@ def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
     """Arrays of the layer, by the classes of the production and the channels of its models."""
     names = tuple(c.name for c in job.production.parameters.classes.classes)
     return (
-        Variable("LC_probability", "uint8", NO_DATA, "class", names),
+        Variable("LC_probability", "uint8", NO_DATA, "class", names, units=PROBABILITY),
         Variable(SEEN, "uint8", NO_DATA, "channel", tuple(map(str, range(channels)))),
     )
 

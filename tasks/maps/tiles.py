@@ -264,7 +264,8 @@ class MapTiles:
         Returns
         -------
         dict
-            ``values``: label, stored value and quantity of each band, both None without data; ``meaning`` of a code; ``units``.
+            ``values``: ``label``, ``stored`` value and quantity (``value``) of each band, both None without data, and ``meaning``
+            of a code; ``units``.
             Labels are those that are stored: a production may have its own classes.
 
         Raises
@@ -288,11 +289,13 @@ class MapTiles:
             raise GoneError(f"{name} of tile {part.tile} holds {len(pixels)} bands with {len(labels)} labels; run the tile again")
         missing = without_data(pixels, view.variable.nodata)
         values = [
-            {"label": label, "stored": None if gone else value, "value": None if gone else value * view.scale}
+            {
+                "label": label, "stored": None if gone else value, "value": None if gone else value * view.scale,
+                "meaning": view.palette.meaning(value) if view.palette is not None and not gone else "",
+            }
             for label, value, gone in zip(labels, pixels.tolist(), missing.tolist(), strict=True)
-        ]
-        meaning = view.palette.meaning(int(pixels[0])) if view.palette is not None and not missing[0] else ""
-        return {"tile": part.tile, "values": values, "meaning": meaning, "units": layer.units}
+        ]  # fmt: skip
+        return {"tile": part.tile, "values": values, "units": layer.units}
 
     def label_of(self, layer: MapLayer) -> str:
         """Name of the band that a view of one shows, as it is stored; GoneError as `values`."""

@@ -414,7 +414,7 @@ def test_own_classes_have_own_labels_and_colours(finished, tmp_path, capsys):
         assert sorted(entry["text"] for entry in legend_of(layers["LC_base"], site.tiles)["classes"]) == sorted(names)
         left, _, _, top = layers["LC_base"].parts[TILE].bounds
         told = site.tiles.values(layers["LC_base"], left + 302.5, top - 302.5)
-        assert told["meaning"] == names[[20, 10].index(told["values"][0]["stored"])]
+        assert told["values"][0]["meaning"] == names[[20, 10].index(told["values"][0]["stored"])]
         shares = site.tiles.values(layers["LC_probability"], left + 302.5, top - 302.5)["values"]
         assert [share["label"] for share in shares] == ["water", "land"]
     # Another colour is another file of the same map.

@@ -11,15 +11,19 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from imperv.flows.cli.commands import main
+from imperv.flows.portal.content import legend_of
 from imperv.grids.mapping import CELL
 from imperv.layers.catalogue import CATALOGUE
-from imperv.layers.catalogue.composites import FILLED, LOOKS, METRIC_BANDS, NO_LOOK
+from imperv.layers.catalogue.composites import LOOKS, METRIC_BANDS, NO_LOOK
 from imperv.layers.composites import METRICS, clear_table, median_of_looks, metrics_of_looks
 from imperv.layers.features import QUANTILE_BANDS
+from imperv.layers.palette import FILLED
 from imperv.layers.reflectance import REFLECTANCE_10M
 from imperv.tasks.composites.report import compose
 from imperv.tasks.delivery import cog
 from imperv.tasks.job import Job
+from imperv.tasks.maps.layers import StoreSource
+from imperv.tasks.maps.tiles import MapTiles
 from imperv.tasks.scenes.item_files import ItemFiles
 from imperv.tasks.scenes.reading import read_band
 from imperv.tasks.scenes.scenes import select_scenes
@@ -169,6 +173,23 @@ def test_files_are_those_of_the_store_and_pass(production, capsys):
         np.testing.assert_array_equal(file.read(1), np.asarray(job.group("CO_A")[LOOKS]))
     assert main(["verify", "--config", str(production)]) == 0
     assert "4 of 4 files pass" in capsys.readouterr().out
+
+
+def test_a_map_tells_looks_from_what_was_filled(production):
+    job = Job.of(Production.read(production), "E38N31")
+    *_, (_, _, holdings) = StoreSource(job.store).scan()
+    layers, tiles = {one.layer.symbol: one for one in holdings.layers.values()}, MapTiles()
+    left, _, _, top = layers["CO_looks"].parts["E38N31"].bounds
+    stored = np.asarray(job.array("CO_looks"))
+    for code in np.unique(stored[0]):
+        row, column = np.argwhere(stored[0] == code)[0]
+        found = tiles.values(layers["CO_looks"], left + 10 * column + 5, top - 10 * row - 5)["values"]
+        told = {0: "no clear look", 1: "1 clear look", FILLED: "filled from the months around", NO_LOOK: ""}
+        assert found[0]["label"] == "A" and found[0]["meaning"] == told.get(int(code), f"{code} clear looks")
+        assert found[2] == {"label": "C", "stored": None, "value": None, "meaning": ""}
+    legend = legend_of(layers["CO_looks"], tiles)
+    assert legend["bars"][-1]["high"] == "15 clear looks"
+    assert [one["text"] for one in legend["classes"]] == ["no clear look", "filled from the months around"]
 
 
 def test_a_run_again_makes_nothing(production, capsys):

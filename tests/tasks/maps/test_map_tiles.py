@@ -143,8 +143,8 @@ def test_values_at_a_point(layers, store):
     density = int(store.open("IMD_now", TILE).values[150, 150])
     place = LEFT + 1505, TOP - 1505
     found = tiles.values(layers["IMD_now.2018-2021.0"], *place)
-    assert found["values"] == [{"label": "", "stored": density, "value": density}]
-    assert found["meaning"] == ("All non-impervious areas" if density == 0 else f"{density} % imperviousness")
+    meaning = "All non-impervious areas" if density == 0 else f"{density} % imperviousness"
+    assert found["values"] == [{"label": "", "stored": density, "value": density, "meaning": meaning}]
     bands = tiles.values(layers["PP.2021.0"], *place)
     stored = store.open("PP", TILE, "2021").quantiles.values[:, 150, 150].tolist()
     assert [v["stored"] for v in bands["values"]] == stored and bands["values"][0]["label"] == "B02_q20"

@@ -50,9 +50,11 @@ export class Values {
 }
 
 /** Lines of a value. */
-function textOf({ values, meaning, units, trouble }) {
+function textOf({ values, units, trouble }) {
   if (trouble) return [trouble];
-  if (meaning) return [meaning, element("div", { className: "detail" }, `code ${values[0].stored}`)];
-  const lines = values.map(({ label, value }) => `${label ? `${label} ` : ""}${value === null ? "no data" : short(value)}${value !== null && units ? ` ${units}` : ""}`);
+  const [{ meaning, stored }] = values;
+  if (values.length === 1 && meaning) return [meaning, element("div", { className: "detail" }, `code ${stored}`)];
+  const said = ({ value, meaning: own }) => (value === null ? "no data" : own || `${short(value)}${units ? ` ${units}` : ""}`);
+  const lines = values.map((one) => `${one.label ? `${one.label} ` : ""}${said(one)}`);
   return lines.map((line) => element("div", {}, line));
 }
