@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from imperv.flows.production.heartbeat import MISSED
@@ -14,15 +15,20 @@ from imperv.tasks.settings.watch import WatchSettings
 if TYPE_CHECKING:
     from imperv.flows.runtime.outcomes import Ledger, Outcome
 
+Sign = Callable[[], Awaitable[None]]
+
 MOST = 10
 """Failed tiles that an alert names."""
 
 
 class Alerts:
-    """Alerts the notifiers of a production; made in the loop that runs it. Every alert has `facts`: production, store, ..."""
+    """Alerts the notifiers of a production; made in the loop that runs it. Every alert has `facts`: production, store, ...
 
-    def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str]) -> None:
-        self.notifiers, self.ledger, self.facts = settings.notify, ledger, facts
+    `sign` gives a sign of life: before a failure is told, so that who looks at once finds it in `imperv status`.
+    """
+
+    def __init__(self, settings: WatchSettings, ledger: Ledger, facts: dict[str, str], sign: Sign | None = None) -> None:
+        self.notifiers, self.ledger, self.facts, self._sign = settings.notify, ledger, facts, sign
         self._patience = MISSED * settings.heartbeat  # workers may just be starting
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[list[bool]]] = set()
@@ -74,6 +80,11 @@ class Alerts:
         if not self.notifiers:
             return
         alert = Alert(event, f"{self.facts['production']}: {said}", lines, self.facts, good)
-        task = self._loop.create_task(send(self.notifiers, alert, PATIENCE))
+        task = self._loop.create_task(self._told(alert))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+
+    async def _told(self, alert: Alert) -> list[bool]:
+        if self._sign is not None and alert.event == "failed":
+            await self._sign()
+        return await send(self.notifiers, alert, PATIENCE)

@@ -80,7 +80,7 @@ class Watch:
     async def __aenter__(self) -> Watch:
         host = self._sign.process.host
         facts = {"production": label_of(self.config), "store": self.production.store_url, "run": self._sign.run, "host": host}
-        self._alerts = Alerts(self.production.watch, self.ledger, facts)
+        self._alerts = Alerts(self.production.watch, self.ledger, facts, self._live)
         self.ledger.lost = self._alerts.lost
         await self._live()
         self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]

@@ -180,9 +180,7 @@ def rehearse(found: Rehearsal, patient: bool) -> list[Seen]:
         found.note("worker gone", found.until(found.told("parent", "no worker serves"), LONG))
         loopback.start_worker("worker-1")
         found.note("worker back", found.until(found.says('"layers": [1-9]'), LONG))
-        seconds = found.until(found.told("parent", "failed, the first of this run"), LONG)
-        found.until(found.says(r'"failures": \{"'), LONG)  # `status` knows from the next sign of life
-        found.note("tile failed", seconds)
+        found.note("tile failed", found.until(found.told("parent", "failed, the first of this run"), LONG))
         found.kill()
         found.note("parent killed", 0.0)
         if patient:

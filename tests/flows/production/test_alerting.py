@@ -74,6 +74,24 @@ def test_the_first_failure_and_the_end_are_told(hook):
     assert hook.events() == ["failed", "ended"] and {b["attachments"][0]["color"] for b in hook.got} == {"danger"}
 
 
+def test_a_failure_is_in_the_signs_of_life_before_it_is_told(hook):
+    told: list[int] = []
+
+    async def sign() -> None:
+        await asyncio.sleep(0.2)
+        told.append(len(hook.got))
+
+    async def run() -> None:
+        ledger = Ledger(TILES, 3)
+        alerts = Alerts(WatchSettings(notify=(hook.url,)), ledger, FACTS, sign)
+        ledger.lost = alerts.lost
+        ledger.give_up(Outcome("E44N26", "all", "input", "bad.tif is no raster"))
+        await alerts.stopped("it was interrupted")
+
+    asyncio.run(run())
+    assert told == [0] and hook.events() == ["failed", "stopped"]
+
+
 def test_a_good_end_is_told_as_such(hook):
     async def body(ledger: Ledger, alerts: Alerts) -> None:
         for tile in TILES:
