@@ -23,7 +23,7 @@ def test_the_notebook_runs(filled, tmp_path):
     job = copied(filled, tmp_path / "demo")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = {"metadata": {"path": str(tmp_path / "docs")}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, timeout=600, startup_timeout=300, kernel_name="python3", resources=place).execute()
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
     said = "".join(out.get("text", "") for out in outputs)
     density = job.array("IMD_now")[:]

@@ -56,7 +56,7 @@ SECRETS = ("IMPERV_PORTAL_TOKEN",)
 POLL = 0.3
 """Seconds between two looks at the processes."""
 
-GRACE = 10.0
+GRACE = 30.0
 """Seconds that a cancelled process has to end."""
 
 MOST_WAITING = 8

@@ -79,8 +79,8 @@ class Site:
         while not self.ended.is_set():
             began = time.monotonic()
             self.look()
-            self.ended.wait(max(INTERVAL, PATIENCE * (time.monotonic() - began)))
-            load_kernels()  # not before the first map is drawn
+            if not self.ended.wait(max(INTERVAL, PATIENCE * (time.monotonic() - began))):
+                load_kernels()  # not before the first map is drawn
 
     def look(self) -> None:
         """Look at the store once, whatever it holds."""

@@ -72,6 +72,7 @@ class Watch:
         self._store, self._tally = store_of(production), Tally(production, ledger)
         self._sign = new_sign(run, production.watch.heartbeat)
         self._pool: dict[str, Any] = {}
+        self._one = asyncio.Lock()
         self._ended = False
         self._progress: Any = None
         self._reported, self._seen = time.monotonic(), 0
@@ -106,8 +107,9 @@ class Watch:
             await self._live()
 
     async def _live(self) -> None:
-        self._sign = replace(self._sign, facts={**self._tally.facts(), **self._pool})
-        await asyncio.to_thread(give_sign, self._store, self._sign)
+        async with self._one:  # or an older sign could be written last
+            self._sign = replace(self._sign, facts={**self._tally.facts(), **self._pool})
+            await asyncio.to_thread(give_sign, self._store, self._sign)
         if self.production.watch.metrics:
             from imperv.flows.production.metrics import write_metrics
 

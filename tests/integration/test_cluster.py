@@ -45,11 +45,13 @@ def by_hand() -> Iterator[str]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": Path(__file__).parents[2]}
     processes = [subprocess.Popen(start, **quiet)]
     try:
-        for _ in range(100):
+        for _ in range(3000):
             with socket.socket() as attempt:
                 if attempt.connect_ex(("127.0.0.1", int(port))) == 0:
                     break
             time.sleep(0.1)
+        else:
+            raise AssertionError("the scheduler does not listen")
         processes += [subprocess.Popen(work, **quiet) for _ in range(2)]
         yield address
     finally:

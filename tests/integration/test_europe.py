@@ -17,6 +17,7 @@ import tomli_w
 
 from imperv.flows.cli.commands import main
 from imperv.flows.portal.projects import projects_in
+from imperv.flows.runtime.runners import Processes
 from imperv.layers.catalogue import CATALOGUE, downstream
 from imperv.tasks.settings.toml_files import read_toml
 from tests.flows.portal.test_job_routes import send, states, until
@@ -62,16 +63,16 @@ def europe(file: Path, *more: str, targets: list[str] = TARGETS) -> list[str]:
 
 
 @pytest.mark.slow
-def test_processes_make_the_same_maps_and_nothing_twice(many, undisturbed, capsys):
+def test_processes_make_the_same_maps_and_nothing_twice(many, undisturbed, capsys, monkeypatch):
     file = with_store(many, "processes")
     assert main(europe(file, "--at-once", "2")) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["done"] == 2 and summary["runs"] >= 6
     assert delivered(file.parent / "store-processes") == undisturbed
-    began = time.monotonic()
-    assert main(europe(file)) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "run", None)  # no process is started for what is up to date
+        assert main(europe(file)) == 0
     assert json.loads(capsys.readouterr().out)["done"] == 2
-    assert time.monotonic() - began < 20  # no process was started for what is up to date
     assert main(["status", "--config", str(file)]) == 0
     assert not [p for p in (file.parent / "store-processes").rglob("*") if ".part-" in p.name]
 
@@ -127,7 +128,7 @@ def listed(server, path: str, **body):
     request = urllib.request.Request(
         f"{server['PREFECT_API_URL']}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    return json.loads(urllib.request.urlopen(request, timeout=30).read())
+    return json.loads(urllib.request.urlopen(request, timeout=120).read())
 
 
 @pytest.mark.slow
@@ -179,13 +180,13 @@ def test_a_run_here_is_shown_by_the_server(server, many):
 def test_a_parent_that_is_told_to_stop_says_so_in_one_line(server, many):
     file = with_store(many, "stopped")
     command = [sys.executable, "-c", COMMAND, *europe(file, targets=["IMD_then"])]  # what a worker has begun goes on
-    running = subprocess.Popen(command, cwd=ROOT, env=server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     before = len(listed(server, "flow_runs/filter"))
+    running = subprocess.Popen(command, cwd=ROOT, env=server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(listed(server, "flow_runs/filter")) < before + 2:  # the parent, and a tile
         assert running.poll() is None, running.stderr.read()
         time.sleep(0.5)
     running.send_signal(signal.SIGTERM)
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=600)
     assert said.splitlines()[-1].startswith("imperv: stopped; ") and "Traceback" not in said and running.returncode == 143
 
 

@@ -38,7 +38,7 @@ def listed(server, path: str, **body):
     request = urllib.request.Request(
         f"{server.environment['PREFECT_API_URL']}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    return json.loads(urllib.request.urlopen(request, timeout=30).read())
+    return json.loads(urllib.request.urlopen(request, timeout=120).read())
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]

@@ -23,8 +23,13 @@ Page = Any
 
 
 @contextmanager
-def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "", **context: Any) -> Iterator[Page]:
-    """The page after its link was opened; fails for errors of the console but `expected`, and for requests to other hosts."""
+def opened(
+    browser: Any, portal: Portal, fragment: str = "", expected: str = "", path: str = "", **context: Any
+) -> Iterator[Page]:
+    """The page after its link was opened, or that of a `path` in a session.
+
+    Fails for errors of the console but `expected`, and for requests to other hosts.
+    """
     trouble: list[str] = []
     context.setdefault("viewport", {"width": 1280, "height": 800})
     made = browser.new_context(**context)
@@ -42,7 +47,14 @@ def opened(browser: Any, portal: Portal, fragment: str = "", expected: str = "",
     made.on("page", listen)
     try:
         page = made.new_page()
-        page.goto(f"{portal.link}&{fragment}" if fragment else portal.link)
+        if path:  # only the first page takes the token
+            begun = made.request.post(
+                f"{portal.origin}/api/session", data={"token": portal.token}, headers={"x-imperv": "1", "origin": portal.origin}
+            )
+            assert begun.ok, begun.text()
+            page.goto(f"{portal.origin}/{path}#{fragment}")
+        else:
+            page.goto(f"{portal.link}&{fragment}" if fragment else portal.link)
         yield page
         found = [text for text in trouble if not (expected and re.search(expected, text))]
         assert not found, found

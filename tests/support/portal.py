@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from imperv.grids.pyramid import EDGE, ORIGIN, pixel_size
 
-STARTING = 60
+STARTING = 300
 """Seconds that a start may take on a machine that is busy."""
 
 
@@ -51,7 +51,7 @@ class Portal:
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET", body: str | bytes | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in small letters, and body of one request; headers as they are, Host too."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in {"Host": f"127.0.0.1:{self.port}", **(headers or {})}.items():
@@ -75,9 +75,13 @@ class Portal:
     def settled(self) -> None:
         """Wait until the store is read."""
         end = time.monotonic() + STARTING
-        while (found := self.get("/api/version"))["progress"] is not None and time.monotonic() < end:
+        while not _settled(found := self.get("/api/version")) and time.monotonic() < end:
             time.sleep(0.1)
-        assert found["progress"] is None
+        assert _settled(found)
+
+
+def _settled(version: Mapping[str, Any]) -> bool:
+    return version["progress"] is None and bool(version["state"] or version["trouble"])
 
 
 @contextmanager
@@ -99,7 +103,7 @@ def portal_on(place: Path | str, *options: str, environment: Mapping[str, str] |
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

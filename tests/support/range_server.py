@@ -14,6 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+_USED: set[int] = set()
+"""Ports of earlier servers: GDAL keeps what it has read of an address as long as the process lives."""
+
 
 @dataclass
 class Fault:
@@ -69,8 +72,14 @@ class RangeServer:
         return sum(r.sent for r in self.requests)
 
     def start(self) -> RangeServer:
-        self._server = _Server(("127.0.0.1", self.port), _handler(self))
+        while self._server is None:
+            server = _Server(("127.0.0.1", self.port), _handler(self))
+            if self.port or server.server_address[1] not in _USED:
+                self._server = server
+            else:
+                server.server_close()
         self.port = self._server.server_address[1]
+        _USED.add(self.port)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -26,7 +26,13 @@ def serving_s3(bucket: str) -> Iterator[str]:
         for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "us-east-1")):
             patch.setenv(name, value)
         # The server of S3 alone: that of all services looks for the one that is meant with each request.
-        running = make_server("127.0.0.1", 0, moto.create_backend_app("s3"), threaded=True, request_handler=Quiet)
+        app, one = moto.create_backend_app("s3"), threading.Lock()
+
+        def served(environ, start):  # moto looks first and writes later: two conditional writes at once would both succeed
+            with one if "HTTP_IF_NONE_MATCH" in environ else nullcontext():
+                return app(environ, start)
+
+        running = make_server("127.0.0.1", 0, served, threaded=True, request_handler=Quiet)
         running.daemon_threads = True
         threading.Thread(target=running.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}"

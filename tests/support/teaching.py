@@ -12,7 +12,7 @@ from imperv.flows.portal.projects import Project
 from imperv.flows.portal.samples import check, read, save
 from tests.support.portal import Portal
 
-PATIENCE = 240
+PATIENCE = 600
 """Seconds that a job may take on a machine that is busy."""
 
 

@@ -89,7 +89,7 @@ def test_no_more_run_at_once_than_fit(block, expected):
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.02)
+        time.sleep(0.1)
         with lock:
             running -= 1
 
@@ -114,10 +114,10 @@ def test_a_failure_comes_through_as_it_is():
 def test_measuring():
     with measured(interval=0.01) as usage:
         held = np.ones(60 * MIB // 8)
-        end = time.perf_counter() + 0.1
-        while time.perf_counter() < end:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
             held += 1
-    assert 0.1 <= usage.seconds < 5
+    assert 0.1 / 4 <= usage.seconds < 60
     assert 0.03 < usage.cpu_seconds <= usage.seconds * 4
     assert usage.peak_memory > 60 * MIB
 

@@ -86,7 +86,7 @@ def test_help_in_a_pipe_is_plain_text(terminal):
     environment.pop("COLUMNS", None)
     done = subprocess.run(
         [sys.executable, "-c", "from imperv.flows.cli.commands import main; raise SystemExit(main(['--help']))"],
-        capture_output=True, env=environment, timeout=120,
+        capture_output=True, env=environment, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode("ascii")

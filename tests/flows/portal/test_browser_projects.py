@@ -14,7 +14,7 @@ from tests.support.pages import assert_fits, drawn, opened
 from tests.support.portal import portal_on
 from tests.support.urban import BBOX
 
-MINUTES = 180_000
+MINUTES = 600_000
 """Longest wait for a run, milliseconds."""
 
 

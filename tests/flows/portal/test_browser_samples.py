@@ -50,13 +50,12 @@ def visit(browser, running, project) -> Iterator[Visit]:
     with ExitStack() as stack:
 
         def visit(expected: str = "", page: Page = None, **context: Any) -> Page:
+            path = f"projects/{project.id}/"
             if page is None:
-                page = stack.enter_context(opened(browser, running, expected=expected, **context))
-                page.locator("#new-template option").wait_for(state="attached")  # the session is open
+                page = stack.enter_context(opened(browser, running, AT, expected, path, **context))
             else:
                 page = page.context.new_page()
-            page.set_default_timeout(20_000)
-            page.goto(f"{running.origin}/projects/{project.id}/#{AT}")
+                page.goto(f"{running.origin}/{path}#{AT}")
             page.get_by_role("tab", name="Draw").click()
             drawn(page)
             return page
@@ -191,7 +190,6 @@ def test_faults_are_listed_and_mended(visit, project, tmp_path):
     path = written(tmp_path / "p.geojson", ("gras", square(10, 10)), ("grass", square(-90, 10)), ("grass", square(40, 200, 20)),
                    ("water", square(50, 210, 20)))  # fmt: skip
     page.locator("#draw-file").set_input_files(path)
-    assert page.locator("#draw-uploaded li").count() == 0
     page.get_by_text("did you mean grass?").wait_for()
     assert page.locator("#draw-uploaded li").count() == 3
     page.get_by_role("button", name="Add 2 polygons").click()
@@ -297,7 +295,7 @@ def test_all_by_touch(visit, project):
     assert page.evaluate("() => portal.map.getView().getResolution()") > 2.5
     tap(LEFT + 1050, TOP - 600)
     page.get_by_role("button", name="Finish").tap()
-    page.evaluate("() => portal.draw.samples.saved()")
+    saved(page, 1)
     (triangle,) = shapes(project).values()
     wanted = shapely.Polygon([(LEFT + a, TOP - b) for a, b in ((950, 450), (1050, 450), (1050, 600))])
     assert triangle.hausdorff_distance(wanted) < 6

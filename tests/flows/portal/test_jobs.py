@@ -36,7 +36,7 @@ from tests.support.portal import portal_on
 from tests.support.urban import BBOX
 
 LIGHT = Kind(False, lambda project, arguments: [["status", "--config", str(project.config)]])
-SLOW = 120
+SLOW = 600
 
 
 @pytest.fixture
@@ -205,7 +205,8 @@ def test_a_portal_killed_at_a_launch_starts_no_second_process(copied_town, monke
         assert found.find(project, 1)["state"] == "running" and not log_text(found.log(project, 1))
         with subprocess.Popen(["sleep", "100"], start_new_session=True) as child:
             said(found.log(project, 1).with_suffix(".progress"), process_of(child.pid))
-            time.sleep(3 * jobs_module.POLL)
+            while found._entry(project, 1).process is None:
+                time.sleep(0.05)
             assert found.cancel(project, 1)["cancelling"]
             assert child.wait(timeout=SLOW) == -signal.SIGTERM
         assert until(found, project, 1, lambda told: not told["active"])["state"] == "cancelled"

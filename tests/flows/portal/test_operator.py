@@ -10,6 +10,7 @@ import pytest
 from imperv.flows.runtime.journal import note_run
 from imperv.flows.runtime.run_logs import kept_log
 from tests.support.browser import browser_path, chromium
+from tests.support.pages import PATIENCE
 from tests.support.portal import STARTING, Portal, portal_on
 from tests.support.report_store import TILE, copied
 
@@ -61,6 +62,7 @@ def test_the_page_of_an_operator(failed: Portal):
     browser_path()
     with chromium() as browser:
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
         page.goto(failed.link)
         page.locator("#shown > li").first.wait_for()
         page.get_by_role("tab", name="Tiles").click()

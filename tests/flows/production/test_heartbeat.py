@@ -80,7 +80,7 @@ def test_a_sign_of_another_run_is_none(store):
     give_sign(store, elsewhere())
     life = life_of(store, state)
     assert (life.state, life.why, life.sign) == ("silent", "it never gave a sign of life", None)
-    assert 3 * 3600 <= life.age < 4 * 3600
+    assert 3 * 3600 <= life.age < 24 * 3600
     assert life_of(store, {**state, "ended": RUN["began"]}).state == "ended"
 
 
@@ -147,7 +147,7 @@ def with_age(store: Store, seconds: float, sign: Sign, clock: float = 0.0) -> No
         (10, 3600, "running", "the clock of node-7 is 3(599|600|601) s ahead of the store's; set it"),
         (10, -3600, "running", "the clock of node-7 is 3(599|600|601) s behind the store's; set it"),  # no false alarm
         (1000, 3600, "silent", "the clock of node-7 is 3(599|600|601) s ahead of the store's; set it"),  # it does not look alive
-        (-600, 0, "running", "the clock of this machine is (599|600) s behind the store's; set it"),
+        (-600, 0, "running", "the clock of this machine is (59\d|600) s behind the store's; set it"),
     ],
 )
 def test_the_store_s_clock_tells_the_age_and_wrong_ones_are_told(tmp_path, age, clock, state, told):
@@ -212,19 +212,23 @@ def life_in(production: Production):
 
 @pytest.mark.slow
 def test_a_parent_beats_while_its_loop_runs_and_not_while_it_hangs(tmp_path, monkeypatch):
-    ages = []
+    path = tmp_path / "flat-2" / "store" / "runs" / PATH
+
+    def written() -> int:
+        return path.stat().st_mtime_ns
 
     async def body(ledger: Ledger) -> None:
         ledger.begin(ledger.tiles[0])
-        await asyncio.sleep(2.5)
-        sign = last_sign(Store(tmp_path / "flat-2" / "store"))
-        ages.append(life_of(Store(tmp_path / "flat-2" / "store"), {**RUN, "run": sign.run}).age)
+        for _ in range(2):
+            last = written()
+            while written() == last:
+                await asyncio.sleep(0.02)
         ledger.add(Outcome(ledger.tiles[0], "all", "done"))
+        last = written()
         time.sleep(2.5)  # as a defect would
-        ages.append(life_of(Store(tmp_path / "flat-2" / "store"), {**RUN, "run": sign.run}).age)
+        assert written() == last
 
     life = life_in(watched(tmp_path, monkeypatch, body))
-    assert ages[0] < 1.5 and ages[1] > 2.3
     assert life.sign.facts["tiles"] == {"not begun": 1, "in work": 0, "done": 1, "failed": 0}
 
 
@@ -268,10 +272,10 @@ def test_what_cannot_be_shown_ends_no_production(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(watching, "EVERY", 0.1)
 
     async def body(ledger: Ledger) -> None:
-        await asyncio.sleep(0.5)
+        while sum("are not new: KeyError('a defect')" in message for message in caplog.messages) < 3:
+            await asyncio.sleep(0.05)
 
     assert life_in(watched(tmp_path, monkeypatch, body)).state == "running"
-    assert len([m for m in caplog.messages if "are not new: KeyError('a defect')" in m]) > 2
 
 
 def test_how_a_production_is_watched_makes_it_no_other(tmp_path):
@@ -283,7 +287,7 @@ def test_how_a_production_is_watched_makes_it_no_other(tmp_path):
 # a production through the command line --------------------------------------------------------------------------
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
+def wait_for(path: Path, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not appear"
@@ -293,10 +297,12 @@ def wait_for(path: Path, seconds: float = 60) -> None:
 @pytest.mark.slow
 def test_a_killed_production_says_so_and_one_that_goes_on_does_too(tmp_path, capsys):
     file = tiny(tmp_path)
+    file.write_text(file.read_text().replace("heartbeat = 1\n", "heartbeat = 60\n"))  # a slow machine is not silent
     command = [sys.executable, "-c", COMMAND, "europe", "--config", str(file), "-t", "IMD_then"]
     parent = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
     try:
         wait_for(file.parent / "store" / "runs" / PATH)
+        os.killpg(parent.pid, signal.SIGSTOP)  # or it might end while it is asked for
         assert main(["status", "--config", str(file)]) == 0
         said = capsys.readouterr().out
         began = read_state(Store(file.parent / "store"))["began"]

@@ -222,13 +222,14 @@ class Script:
 
     def __init__(self, at_once: int = 2, **ends: list[str]) -> None:
         self.at_once, self.ends, self.asked, self.running, self.most = at_once, ends, [], 0, 0
+        self.pause = 0.1
 
     async def run(self, job: Job, until: str, attempt: int) -> Outcome:
         tile = str(job.tile)
         self.asked.append((tile, until, attempt))
         self.running += 1
         self.most = max(self.most, self.running)
-        await asyncio.sleep(0.1)  # longer than planning the next tile takes
+        await asyncio.sleep(self.pause)
         self.running -= 1
         left = self.ends.get(f"{tile}_{until}", ["done"])
         kind = left.pop(0) if len(left) > 1 else left[0]
@@ -244,6 +245,7 @@ def run(tmp_path, script: Script, tiles=SQUARE, limit: int = 3) -> Ledger:
 
 def test_one_poisoned_tile_stops_no_other(tmp_path):
     script = Script(E44N27_models=["input:bad reference"])
+    script.pause = 1.0  # longer than planning the next tile takes
     ledger = run(tmp_path, script)
     assert ledger.done == set(SQUARE) - {"E44N27"} and ledger.exit_code == 2
     assert ledger.failed["E44N27"].message == "bad reference"

@@ -346,7 +346,7 @@ def test_compiled_code_is_kept_until_a_module_with_kernels_changes(tmp_path):
 
     def hits_and_misses():
         command = [sys.executable, "-c", "import layers.copying"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return [int(n) for n in done.stdout.split()]
 
@@ -377,7 +377,7 @@ def test_compiled_code_that_names_a_module_which_has_moved_is_forgotten(tmp_path
     def hits_and_misses(place):
         (room / "using.py").write_text(text.format(place), encoding="utf-8")
         command = [sys.executable, "-c", "import layers.using"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return [int(n) for n in done.stdout.split()]
 

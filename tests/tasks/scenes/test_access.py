@@ -178,12 +178,12 @@ def test_what_a_server_says(server, status, state):
 
 def test_a_server_that_hangs_or_is_gone_is_silent(server):
     url = put(server)
-    server.faults = [Fault("a.tif", hang=3)]
+    server.faults = [Fault("a.tif", hang=60)]
     start = time.monotonic()
     assert ask(url, HASTY).state == "silent"
     server.stop()
     assert ask(url, HASTY).state == "silent"
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -218,21 +218,19 @@ def test_a_truncated_file_loses_its_scene(server):
 
 
 def test_a_server_that_is_gone_fails_the_work_not_the_scene(server, caplog):
-    url = put(server)
+    url, access = put(server), HASTY.model_copy(update={"patience": 5.0})
     server.stop()
     start = time.monotonic()
-    with pytest.raises(WorkError, match=r"127\.0\.0\.1:\d+ has not answered for 1\.5 s .*a\.tif; run again") as caught:
-        read(url)
+    with pytest.raises(WorkError, match=r"127\.0\.0\.1:\d+ has not answered for 5 s .*a\.tif; run again") as caught:
+        read(url, access)
     assert not isinstance(caught.value, SceneError) and "\n" not in str(caught.value)
-    assert 1 < time.monotonic() - start < 6
-    assert [r.getMessage().endswith("waiting up to 1.5 s") for r in caplog.records if "does not answer" in r.getMessage()] == [
-        True
-    ]
+    assert 3 < time.monotonic() - start < 60
+    assert [r.getMessage().endswith("waiting up to 5 s") for r in caplog.records if "does not answer" in r.getMessage()] == [True]
     # The next one need not wait as long: the server is known to be gone.
     start = time.monotonic()
     with pytest.raises(WorkError):
-        read(url)
-    assert time.monotonic() - start < 1
+        read(url, access)
+    assert time.monotonic() - start < 4
 
 
 def test_a_server_that_comes_back_is_waited_for(server):

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -34,7 +35,8 @@ from imperv.tasks.settings.production import Production
 from imperv.tasks.yearly.freezing import make_scene_list, open_catalogue
 from tests.support.stac_server import StacServer, cut_off, hang, serving, status, text
 
-QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=2, connect_timeout=2, read_timeout=0.4)
+QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=2, connect_timeout=60, read_timeout=60)
+HASTY, HANGING = replace(QUICK, read_timeout=1), hang(3)
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 YEAR = Period.parse("2021")
 
@@ -69,8 +71,8 @@ def server():
         yield running
 
 
-def search(server: StacServer, collection: str = "sentinel-2-l2a", bounds=EVERYWHERE, period: Period = YEAR):
-    return StacApi(server.url, collection, QUICK).search(bounds, period)
+def search(server: StacServer, collection: str = "sentinel-2-l2a", bounds=EVERYWHERE, period: Period = YEAR, patience=QUICK):
+    return StacApi(server.url, collection, patience).search(bounds, period)
 
 
 # a kept server ----------------------------------------------------------------------------------------------------
@@ -96,13 +98,15 @@ def kept(tmp_path_factory, shared_data):
             [program, "serve", "--create-collections", "--addr", address, *files], stdout=log, stderr=log
         )  # fmt: skip
         try:
-            for _ in range(200):
+            for _ in range(2400):
                 try:
-                    requests.get(f"http://{address}/", timeout=1)
+                    requests.get(f"http://{address}/", timeout=10)
                     break
-                except requests.ConnectionError:
+                except requests.RequestException:
                     assert process.poll() is None, (folder / "log").read_text()
                     time.sleep(0.05)
+            else:
+                raise AssertionError((folder / "log").read_text())
             yield f"http://{address}"
         finally:
             process.kill()
@@ -257,25 +261,25 @@ def test_relative_files_are_seen_from_the_item(server):
 
 @pytest.mark.parametrize(
     "fault",
-    [*map(status, (429, 500, 502, 503, 504)), hang(1.5), cut_off],
+    [*map(status, (429, 500, 502, 503, 504)), HANGING, cut_off],
     ids=["429", "500", "502", "503", "504", "hangs", "cut off"],
 )
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_busy_server_is_asked_again(server, fault, times):
     server.faults.extend([fault] * times)
-    assert len(search(server)) == 23
+    assert len(search(server, patience=HASTY if fault is HANGING else QUICK)) == 23
     assert len(server.asked) == times + 1
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [(status(503), "still answers 503"), (hang(1.5), "timed out"), (cut_off, "does not answer")],
+    [(status(503), "still answers 503"), (HANGING, "timed out"), (cut_off, "does not answer")],
     ids=["503", "hangs", "cut off"],
 )
 def test_attempts_have_an_end(server, fault, said):
     server.faults.extend([fault] * 9)
     with pytest.raises(WorkError) as caught:
-        search(server)
+        search(server, patience=HASTY if fault is HANGING else QUICK)
     message = str(caught.value)
     assert message.startswith(f"scenes.catalogue: {server.url}: ") and "\n" not in message
     assert said in message
@@ -284,9 +288,9 @@ def test_attempts_have_an_end(server, fault, said):
 
 
 def test_a_landing_page_that_hangs(server):
-    server.landing_fault = hang(1.5)
+    server.landing_fault = HANGING
     with pytest.raises(WorkError, match="timed out.* after 4 attempts; run again when it is up"):
-        search(server)
+        search(server, patience=HASTY)
 
 
 def test_faults_between_pages_lose_nothing(server):
@@ -305,11 +309,11 @@ def test_the_server_says_when_to_come_back(server):
     server.faults.append(status(429, Retry_After="1"))
     began = time.monotonic()
     assert len(search(server)) == 23
-    assert 1 <= time.monotonic() - began < 2
+    assert 1 <= time.monotonic() - began < 30
     server.faults.append(status(503, Retry_After=format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2), usegmt=True)))
     began = time.monotonic()
     assert len(search(server)) == 23
-    assert 0.5 < time.monotonic() - began < 3
+    assert 0.5 < time.monotonic() - began < 30
 
 
 def test_a_server_that_asks_for_an_hour_is_given_up(server):

@@ -177,12 +177,15 @@ export default class Draw {
     byId("draw-filter").value = this.filter;
     const focus = document.activeElement?.closest("#draw-list [data-id]");
     const [at, act] = focus ? [focus.dataset.id, document.activeElement.dataset.act] : [];
+    const typed = act === "name" ? document.activeElement.value : null;
     const told = new Map();
     for (const { ids, text } of faults) for (const id of ids) told.set(id, [...(told.get(id) || []), text]);
     const rows = records.map((record, k) => [record, k + 1]).filter(([record]) => !this.filter || record.class === this.filter);
     byId("draw-list").replaceChildren(...rows.slice(0, MOST_ROWS).map(([record, number]) => this.item(record, number, told.get(record.id) || [])));
     byId("draw-more").textContent = rows.length > MOST_ROWS ? `${rows.length - MOST_ROWS} more; choose a class above.` : "";
-    if (at) byId("draw-list").querySelector(`[data-id="${at}"] [data-act="${act}"]`)?.focus();
+    const again = at && byId("draw-list").querySelector(`[data-id="${at}"] [data-act="${act}"]`);
+    if (again && typed !== null) again.value = typed; // what is being typed stays
+    again?.focus();
   }
 
   item(record, number, faults) {

@@ -88,22 +88,26 @@ class Portal {
     for (const { default: Part } of parts) await new Part(this).begin();
   }
 
-  /** Everything that the server has now; the first time also the view. */
-  async renew() {
-    if (this.renewing) return;
-    this.renewing = true;
-    try {
-      const found = await own("/api/layers");
-      this.tiles.set(await own("/api/tiles"), this.site.production);
-      this.version = found.version;
-      this.layers.set(found.layers);
-      this.pairs(found.compared);
-      this.notes(found);
-      if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers, found.first);
-      this.swipe.refresh();
-    } finally {
-      this.renewing = false;
-    }
+  /** Everything that the server has now, asked for after this call: who calls while it is asked for gets the next answer. */
+  renew() {
+    this.next ||= (this.renewing || Promise.resolve()).catch(() => {}).then(() => {
+      this.renewing = this.next;
+      this.next = null;
+      return this.take();
+    });
+    return this.next;
+  }
+
+  /** Show what the server has; the first time also the view. */
+  async take() {
+    const found = await own("/api/layers");
+    this.tiles.set(await own("/api/tiles"), this.site.production);
+    this.version = found.version;
+    this.layers.set(found.layers);
+    this.pairs(found.compared);
+    this.notes(found);
+    if (!this.opened && (!found.progress || found.layers.length)) this.open(found.layers, found.first);
+    this.swipe.refresh();
   }
 
   /** Buttons that show two layers with the swipe line between them. */

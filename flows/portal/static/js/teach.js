@@ -224,6 +224,9 @@ export default class Teach {
   }
 
   rounds() {
+    const text = JSON.stringify(this.known);
+    if (text === this.listed) return this.pressed(); // a button that is made anew while it is pressed does nothing
+    this.listed = text;
     const { tiles, layers } = this.known;
     const many = tiles.length > 1;
     const items = tiles.flatMap(({ tile, rounds, missing }) => {

@@ -109,7 +109,7 @@ def complete(words: str, folder: Path) -> list[str]:
     environment = os.environ | {
         "_IMPERV_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "PYTHONPATH": str(ROOT)
     }  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", START], env=environment, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", START], env=environment, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -135,7 +135,7 @@ def test_completed_layers_are_layers():
 def test_completion_scripts_are_shown(shell):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     code = f"from imperv.flows.cli.commands import main; raise SystemExit(main(['--show-completion', '{shell}']))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "_IMPERV_COMPLETE" in done.stdout
 
