@@ -39,9 +39,9 @@ def rows(folder: Path, edge: int = EDGE, runs: int = 5) -> list[Row]:
         guides = random.uniform(0, 3000, (len(step.guides), edge, edge)).astype("f4")
         coarse = random.uniform(0, 3000, (len(step.bands), edge // step.factor, edge // step.factor)).astype("f4")
         scene = statistics_of(step, guides, coarse, 1.0)
-        _, features = start_and_features(step, scene, guides, coarse, 1.0)
+        whole = start_and_features(step, scene, guides, coarse, 1.0)[1].whole()
         corners = [(y, x) for y in range(0, edge, WINDOW) for x in range(0, edge, WINDOW)]
-        windows = pack(np.stack([features[y : y + WINDOW, x : x + WINDOW] for y, x in corners]), model.shape.shuffle)
+        windows = pack(np.stack([whole[y : y + WINDOW, x : x + WINDOW] for y, x in corners]), model.shape.shuffle)
 
         def ours(model=model, guides=guides, coarse=coarse, scene=scene) -> None:
             model.predict(guides, coarse, 1.0, scene)

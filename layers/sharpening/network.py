@@ -154,9 +154,9 @@ class Model:
             counts[counts.index(max(counts))] += 1
         windows = list(product(*(_spans(n, halo, count, unit) for n, count in zip((rows, columns), counts, strict=True))))
         size = [(span.seen.stop - span.seen.start) // unit for span in windows[0]]
+        seen = np.empty((min(AT_ONCE, len(windows)), *size, unit**2 * depth), "f4")
         for first in range(0, len(windows), AT_ONCE):
             group = windows[first : first + AT_ONCE]
-            seen = np.empty((len(group), *size, unit**2 * depth), "f4")
             for window, (down, right) in zip(seen, group, strict=True):
                 if isinstance(features, Features):
                     features.write(window, down.seen.start, right.seen.start, unit)
