@@ -18,7 +18,7 @@ LAYERS = (
           codes=tuple(range(256))),
     Layer("CR_probability", "", "Probability of each crop", "Classification", (*MONTHLY, "CR_mask"), "interim", "span", 10,
           arrays=(Variable("CR_probability", "uint8", OUTSIDE, "class", tuple(one.name for one in TIMESEN2CROP),
-                           units=PROBABILITY),)),
+                           "Probability of each crop", PROBABILITY),)),
     Layer("CR_map", "", "Most probable crop", "Map", ("CR_probability",), "final", "span", 10, parameters=("map",),
           delivery=Delivery(CROPS, title="Crop types", own_classes=True)),
     Layer("CR_confidence", "", "Probability of the crop of the map", "Map", ("CR_probability", "CR_map"), "final", "span", 10,

@@ -24,7 +24,9 @@ SEEN = "seen"
 """Arrays beside a layer: clear looks; probabilities; what the last layer of the networks sees."""
 
 _NAN = float("nan")
-_PROBABILITY = (Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME), units=PROBABILITY),)
+_PROBABILITY = (
+    Variable("LC_probability", "uint8", 255, "class", tuple(one.name for one in FRAME), "Probability of each class", PROBABILITY),
+)
 """Of FRAME's classes; the arrays of a production are by its own (`tasks.landcover.predicting`)."""
 _CLCPLUS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, OUTSIDE)
 _MODEL = tuple(f"unet.{name}" for name in ClassNetworkParameters.model_fields)

@@ -46,6 +46,7 @@ def test_units_and_flags_of_known_layers():
     assert cf_attributes(CATALOGUE["IMD_now"])["units"] == "%"
     assert cf_attributes(CATALOGUE["RMSD"])["units"] == "1"
     assert cf_attributes(CATALOGUE["OSM_distance"])["units"] == "m"
+    assert float(cf_attributes(CATALOGUE["CR_probability"], "CR_probability")["units"]) == pytest.approx(1 / 254, rel=1e-5)
     assert cf_attributes(CATALOGUE["IBU_now"])["flag_meanings"] == "non_built-up built-up"
     assert cf_attributes(CATALOGUE["IMCC"])["flag_values"].tolist() == [0, 1, 2, 10, 11, 12]
     assert "100" in cf_attributes(CATALOGUE["IMDC"])["comment"]
