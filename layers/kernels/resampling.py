@@ -20,6 +20,9 @@ _FINE = float(1 << 32)
 _HALF = 1 << 31
 """Half a pixel, and half a digital number, with 32 bits behind the point."""
 
+LANES = 32
+"""Pixels that are placed at once, whole vectors: those beyond a cell's `CELL` are placed anew with the next, or not used."""
+
 
 @njit(cache=True, nogil=True)
 def cells_with_weight(weights, overpass):
@@ -52,62 +55,130 @@ def _start_and_step(nodes, row, cell, share):
     return np.int64(np.floor(left * _FINE)), np.int64(np.floor((right - left) / CELL * _FINE))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bilinear(source, first, nodes_x, nodes_y, cells, subtract, out, overpass):
     """Interpolate one band of one granule into ``out[:, overpass]``, (y, time, x) uint16, 0 no data.
 
     A pixel gets a value where the source pixel that holds its centre is valid; invalid neighbours take no part, the others share
     their weight. `subtract` digital numbers are removed as in `reflectance.shift_offset`.
 
-    `source` is a window of the raster, (rows, columns) uint16, 0 no data, that holds all neighbours which the raster has;
-    `first` row and column of its first pixel. `nodes_x` and `nodes_y` are (cells + 1, cells + 1) float64: source column and row
-    of the pixel centres at the nodes of the mapping, counted from the raster's corner. Only the `cells` that are true are
-    written.
+    `source` is a window of the raster, (rows, columns) uint16, 0 no data, that holds all neighbours which the raster has, 2^32
+    pixels at most; `first` row and column of its first pixel. `nodes_x` and `nodes_y` are (cells + 1, cells + 1) float64: source
+    column and row of the pixel centres at the nodes of the mapping, counted from the raster's corner. Only the `cells` that are
+    true are written.
     """
     rows, _, columns = out.shape
-    height, width = source.shape
-    flat = source.reshape(-1)
-    first_row, first_column = np.int64(first[0]), np.int64(first[1])
+    flat, across = source.reshape(-1), cells.shape[1]
+    room = across * CELL + LANES
+    at, right, down = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
+    upper, lower = np.empty(room, np.uint32), np.empty(room, np.uint32)
+    inside = np.zeros(across + 1, np.bool_)
     for y in range(rows):
         row, share = y // CELL, (y % CELL) / CELL
-        for cell in range(cells.shape[1]):
-            if not cells[row, cell]:
+        for cell in range(across):
+            inside[cell] = False
+            if cells[row, cell]:
+                sx, dx, sy, dy = _from_north_west(nodes_x, nodes_y, first, row, cell, share)
+                start, stop = cell * CELL, min((cell + 1) * CELL, columns)
+                if _inside(source.shape, sx, dx, sy, dy, stop - start - 1):
+                    inside[cell] = True
+                    _place(np.uint32(source.shape[1]), sx, dx, sy, dy, at, right, down, start)
+                else:
+                    _line_among_valid(source, sx, dx, sy, dy, subtract, out, y, overpass, start, stop)
+        # Cells side by side as one line: what is computed for whole vectors has few ends.
+        last = 0
+        for begin in range(across):
+            if begin < last or not inside[begin]:
                 continue
-            sx, dx = _start_and_step(nodes_x, row, cell, share)
-            sy, dy = _start_and_step(nodes_y, row, cell, share)
-            # Seen from the centre of the upper left of the four neighbours.
-            sx -= _HALF + (first_column << 32)
-            sy -= _HALF + (first_row << 32)
-            line = out[y, overpass, cell * CELL : min((cell + 1) * CELL, columns)]
-            last = line.size - 1
-            west, east, north, south = sx >> 32, (sx + last * dx) >> 32, sy >> 32, (sy + last * dy) >> 32
-            inside = min(west, east) >= 0 and max(west, east) < width - 1
-            inside = inside and min(north, south) >= 0 and max(north, south) < height - 1
-            if not (inside and _among_four(flat, np.uint64(width), sx, dx, sy, dy, subtract, line)):
-                for x in range(line.size):
-                    value = _among_valid(source, sx, sy)
-                    line[x] = max(value, subtract + 1) - subtract if value > 0 else 0
-                    sx += dx
-                    sy += dy
+            last = begin + 1
+            while inside[last]:
+                last += 1
+            start, stop = begin * CELL, min(last * CELL, columns)
+            _gather(flat, np.uint64(source.shape[1]), at, upper, lower, start, stop)
+            if _line_among_four(upper, lower, right, down, subtract, out, y, overpass, start, stop):
+                continue
+            for cell in range(begin, last):
+                start, stop = cell * CELL, min((cell + 1) * CELL, columns)
+                if _has_gap(upper, lower, start, stop):
+                    sx, dx, sy, dy = _from_north_west(nodes_x, nodes_y, first, row, cell, share)
+                    _line_among_valid(source, sx, dx, sy, dy, subtract, out, y, overpass, start, stop)
 
 
-@njit(cache=True, nogil=True)
-def _among_four(flat, width, sx, dx, sy, dy, subtract, line):
-    """Bilinear values of a row of a cell; False if one of the neighbours is no data, the values then being wrong."""
-    least = np.int64(subtract) + 1
-    one, low, gaps = np.uint64(1), np.uint64(0xFFFF), 0
-    for x in range(line.size):
-        # Unsigned, or every index would be checked for counting from the end.
-        index = np.uint64(sy >> 32) * width + np.uint64(sx >> 32)
-        fy, fx = np.int64(np.uint64(sy >> 16) & low), np.int64(np.uint64(sx >> 16) & low)
-        a, b = np.int64(flat[index]), np.int64(flat[index + one])
-        c, d = np.int64(flat[index + width]), np.int64(flat[index + width + one])
-        gaps |= (a == 0) | (b == 0) | (c == 0) | (d == 0)
-        upper, lower = (a << 16) + (b - a) * fx, (c << 16) + (d - c) * fx
-        line[x] = max(((upper << 16) + (lower - upper) * fy + _HALF) >> 32, least) - subtract
+# Arrays are handed over whole, with the places where to begin and to end: each slice of an array counts those that hold it, with
+# an instruction that stops the processor for as long as ten pixels take. Places are unsigned, or each would be checked for
+# counting from the end.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _from_north_west(nodes_x, nodes_y, first, row, cell, share):
+    """Place of a row of a cell in a window, seen from the centre of the upper left of the four neighbours, and its steps."""
+    sx, dx = _start_and_step(nodes_x, row, cell, share)
+    sy, dy = _start_and_step(nodes_y, row, cell, share)
+    return sx - _HALF - (np.int64(first[1]) << 32), dx, sy - _HALF - (np.int64(first[0]) << 32), dy
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _inside(shape, sx, dx, sy, dy, last):
+    """True where the window has all neighbours of all pixels from the first to the `last` of a row of a cell."""
+    west, east, north, south = sx >> 32, (sx + last * dx) >> 32, sy >> 32, (sy + last * dy) >> 32
+    across = min(west, east) >= 0 and max(west, east) < shape[1] - 1
+    return across and min(north, south) >= 0 and max(north, south) < shape[0] - 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _place(width, sx, dx, sy, dy, at, right, down, start):
+    """Number of the upper left neighbour of each pixel in the window, and its way to the right and down, 2^-16 pixels."""
+    low = np.int64(_ONE - 1)
+    for k in range(LANES):
+        x = np.uint64(start + k)
+        column, row = sx + k * dx, sy + k * dy
+        at[x] = np.uint32(np.uint32(row >> 32) * width + np.uint32(column >> 32))
+        right[x], down[x] = np.uint32((column >> 16) & low), np.uint32((row >> 16) & low)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gather(flat, width, at, upper, lower, start, stop):
+    """The two upper and the two lower neighbours of each pixel, the right one in the higher 16 bits."""
+    one, high = np.uint64(1), np.uint32(16)
+    for x in range(np.uint64(start), np.uint64(stop)):
+        here = np.uint64(at[x])
+        upper[x] = np.uint32(flat[here]) | (np.uint32(flat[here + one]) << high)
+        lower[x] = np.uint32(flat[here + width]) | (np.uint32(flat[here + width + one]) << high)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _line_among_four(upper, lower, right, down, subtract, out, y, overpass, start, stop):
+    """Bilinear values of a line; False if one of the neighbours is no data, the values then being wrong."""
+    offset, least, lowest = np.uint32(subtract), np.uint32(subtract + 1), np.uint32(_ONE)
+    high, low, one = np.uint32(16), np.uint32(_ONE - 1), np.uint32(_ONE)
+    row, layer = np.uint64(y), np.uint64(overpass)
+    for x in range(np.uint64(start), np.uint64(stop)):
+        a, b, c, d = upper[x] & low, upper[x] >> high, lower[x] & low, lower[x] >> high
+        lowest = min(lowest, min(min(a, b), min(c, d)))
+        # Modulo 2^32, in which the sums lie.
+        north, south = np.uint32((a << high) + (b - a) * right[x]), np.uint32((c << high) + (d - c) * right[x])
+        value = np.uint64(north) * np.uint64(one - down[x]) + np.uint64(south) * np.uint64(down[x]) + np.uint64(_HALF)
+        out[row, layer, x] = np.uint16(max(np.uint32(value >> np.uint64(32)), least) - offset)
+    return lowest > 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _has_gap(upper, lower, start, stop):
+    """True if a neighbour of a pixel is no data."""
+    high, low, lowest = np.uint32(16), np.uint32(_ONE - 1), np.uint32(_ONE)
+    for x in range(np.uint64(start), np.uint64(stop)):
+        lowest = min(lowest, min(min(upper[x] & low, upper[x] >> high), min(lower[x] & low, lower[x] >> high)))
+    return lowest == 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _line_among_valid(source, sx, dx, sy, dy, subtract, out, y, overpass, start, stop):
+    """Bilinear values of a row of a cell, some of whose neighbours are no data or lie outside of the window."""
+    for x in range(start, stop):
+        value = _among_valid(source, sx, sy)
+        out[y, overpass, x] = max(value, subtract + 1) - subtract if value > 0 else 0
         sx += dx
         sy += dy
-    return gaps == 0
 
 
 @njit(cache=True, nogil=True)
