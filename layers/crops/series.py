@@ -85,16 +85,21 @@ class Series:
 
 
 def to_steps(values: np.ndarray, days: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Medians of the looks of each step, (step, band) float32; NaN without any.
+    """Medians of the looks of each step, (..., step, band) float32; NaN without any.
 
-    `values` are (look, band) with NaN for what is not clear, `days` (look,) and `edges` (step + 1,) rising days as datetime64[D]
-    (the harmonisation of AI4Copernicus 5.2.3).
+    `values` are (..., look, band) with NaN for what is not clear, `days` (look,) and `edges` (step + 1,) rising days as
+    datetime64[D] (the harmonisation of AI4Copernicus 5.2.3). A look counts where all its bands are clear.
     """
     step = np.searchsorted(edges, days, side="right") - 1
-    inside = (step >= 0) & (step < len(edges) - 1) & np.isfinite(values).all(axis=1)
-    out = np.full((len(edges) - 1, values.shape[1]), np.nan, "f4")
-    for k in np.unique(step[inside]).tolist():
-        out[k] = np.median(values[inside & (step == k)], axis=0)
+    clear = np.isfinite(values).all(axis=-1)
+    out = np.full((*values.shape[:-2], len(edges) - 1, values.shape[-1]), np.nan, "f4")
+    for k in np.unique(step[(step >= 0) & (step < len(edges) - 1)]).tolist():
+        seen = clear[..., step == k]
+        looks = np.where(seen[..., None], values[..., step == k, :], np.nan)
+        looks.sort(axis=-2)  # NaN behind all others
+        middle = seen.sum(axis=-1)[..., None, None]
+        low, high = (np.take_along_axis(looks, at, axis=-2)[..., 0, :] for at in (np.maximum(middle - 1, 0) // 2, middle // 2))
+        out[..., k, :] = (low + high) / 2  # the first of no looks is NaN
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ CLEAR = 0
 
 MONTHS = Calendar("months", 12)
 """Steps where none are asked for: the twelve monthly medians of 5.2.3."""
+
+
+AT_ONCE = 1000
+"""Samples whose files are in memory together: 5 MB."""
 
 
 def read_folders(request: Request, codes: Codes | None) -> Read:
@@ -43,11 +48,12 @@ def read_folders(request: Request, codes: Codes | None) -> Read:
         for folder in sorted((p for p in tile.iterdir() if p.is_dir()), key=lambda p: p.name):
             if not folder.name.isdigit():
                 raise InputError(f"{folder}: is no class; folders of classes are numbered from 0 to n - 1")
-            for file in sorted(folder.glob("*.csv"), key=lambda p: (len(p.stem), p.stem)):
-                looks = _looks(file, wanted, len(days), pd)
-                values.append(to_steps(looks, days, edges))
-                labels.append(int(folder.name))
-                groups.append(place)
+            files = sorted(folder.glob("*.csv"), key=lambda p: (len(p.stem), p.stem))
+            for first in range(0, len(files), AT_ONCE):
+                some = files[first : first + AT_ONCE]
+                values.append(to_steps(_looks_of(some, wanted, len(days), pd), days, edges))
+            labels += len(files) * [int(folder.name)]
+            groups += len(files) * [place]
     if not values:
         raise InputError(f"{root}: holds no sample; TimeSen2Crop's form is tile/class/n.csv")
     number = labels_checked(np.array(labels), root)
@@ -56,8 +62,8 @@ def read_folders(request: Request, codes: Codes | None) -> Read:
         raise InputError(f"{root}: has the class {int(number.max())}; the model has {len(classes)}, 0 to {len(classes) - 1}")
     alone = len(tiles) == 1
     warnings = ("all samples are of one tile: neighbours of a sample may be learnt from when it is left out",) if alone else ()
-    of = np.arange(len(values)) if alone else np.array(groups)
-    return Read(Series(np.stack(values), number, of, classes, tuple(wanted), calendar), str(root), warnings)
+    of = np.arange(len(labels)) if alone else np.array(groups)
+    return Read(Series(np.concatenate(values), number, of, classes, tuple(wanted), calendar), str(root), warnings)
 
 
 def _dates(file: Path, pd: Any) -> np.ndarray:
@@ -77,10 +83,31 @@ def _dates(file: Path, pd: Any) -> np.ndarray:
     return days.to_numpy().astype("M8[D]")
 
 
-def _looks(file: Path, bands: Sequence[str], count: int, pd: Any) -> np.ndarray:
-    """Reflectance of the looks of a sample, (look, band) float32, NaN where it is not clear."""
+def _looks_of(files: Sequence[Path], bands: Sequence[str], count: int, pd: Any) -> np.ndarray:
+    """Looks of some samples of one class, (sample, look, band), as of `_looks`.
+
+    Files with one head and a line for each look are read as one, in a fifteenth of the time; where they are not, or hold a
+    fault, one by one, which names the file.
+    """
     try:
-        table = pd.read_csv(file)
+        heads, lines = zip(*(_head_and_lines(file) for file in files), strict=True)
+        if len(set(heads)) == 1 and all(some.count(b"\n") == count - 1 for some in lines):
+            text = io.BytesIO(b"\n".join((heads[0], *lines)))
+            return _looks(files[0], bands, count * len(files), pd, text).reshape(len(files), count, -1)
+    except (InputError, OSError):
+        pass
+    return np.stack([_looks(file, bands, count, pd) for file in files])
+
+
+def _head_and_lines(file: Path) -> tuple[bytes, bytes]:
+    head, _, lines = file.read_bytes().replace(b"\r\n", b"\n").partition(b"\n")
+    return head, lines.strip(b"\n")
+
+
+def _looks(file: Path, bands: Sequence[str], count: int, pd: Any, text: io.BytesIO | None = None) -> np.ndarray:
+    """Reflectance of the looks of a sample, (look, band) float32, NaN where it is not clear; `text` stands for the file."""
+    try:
+        table = pd.read_csv(text or file)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
     names = {_band(name): name for name in table.columns}

@@ -42,6 +42,9 @@ def test_steps_are_the_medians_of_their_clear_looks_as_pandas_computes_them():
     expected = frame.loc["2017-09-01":"2018-08-31"].resample("MS").median()
     expected = expected.reindex(pd.date_range("2017-09-01", "2018-08-01", freq="MS"))
     assert np.allclose(to_steps(looks, days, edges), expected.to_numpy(), equal_nan=True)
+    several = np.stack([looks, np.roll(looks, 7, axis=0), np.full_like(looks, np.nan)])
+    alone = np.stack([to_steps(one, days, edges) for one in several])
+    assert np.array_equal(to_steps(several, days, edges), alone, equal_nan=True) and np.isnan(alone[2]).all()
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=20).filter(any), st.integers(0, 99))

@@ -192,10 +192,23 @@ def test_arrays_of_other_things(series, tmp_path):
 )  # fmt: skip
 def test_folders_that_are_refused(series, tmp_path, change, words):
     root = write_folders(tmp_path / "t", series)
-    file = next((root / "33UVP/1").glob("*.csv"))
+    file = max((root / "33UVP/1").glob("*.csv"))  # the last of several
     change(pd.read_csv(file)).to_csv(file, index=False)
     found = refused(Request(root))
     assert words in found and file.name in found
+
+
+def test_files_of_any_form_say_what_those_of_one_form_say(series, tmp_path):
+    """Files that cannot be read as one: other orders of the columns, ends of lines, blank lines, a byte order mark."""
+    plain, other = write_folders(tmp_path / "plain", series), write_folders(tmp_path / "other", series)
+    first, second, third, last = (*sorted((other / "33UVP/1").glob("*.csv")), *sorted((other / "33UVP/0").glob("*.csv")))
+    head, flag = (table := pd.read_csv(first)).columns[-2::-1].tolist(), table.columns[-1]
+    table[[*head, flag]].to_csv(first, index=False)
+    second.write_bytes(second.read_bytes().replace(b"\n", b"\r\n"))
+    third.write_bytes(third.read_bytes().replace(b"\n", b"\n\n", 3))
+    last.write_bytes(b"\xef\xbb\xbf" + last.read_bytes())
+    one, two = (read_samples(Request(root)).series for root in (plain, other))
+    assert np.array_equal(one.values, two.values, equal_nan=True) and np.array_equal(one.labels, two.labels)
 
 
 def test_folders_of_wrong_names_and_dates(series, tmp_path):
