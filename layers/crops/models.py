@@ -14,12 +14,15 @@ import numpy as np
 
 from imperv.layers.crops.networks import Trainer, Trainings, answering, drawing, join_members
 from imperv.layers.crops.parameters import NETWORKS, TrainingParameters
-from imperv.layers.crops.series import Calendar, Series, features_of, fill_gaps, index_bands
+from imperv.layers.crops.series import Calendar, Series, Variation, features_of, fill_gaps, index_bands
 from imperv.layers.crops.trees import boost, grow_forest
 from imperv.layers.network.unet import CLIP
 
 AT_ONCE = 8192
 """Samples that a network sees at once."""
+
+VARIANTS, MOST_ROWS = 10, 100_000
+"""Variants of each sample that trees learn from beside it, as long as all come to no more rows than that: many samples vary enough."""
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """(sample, step, feature) float32 -> (sample, class) float32."""
@@ -111,7 +114,10 @@ class Learner:
         values = np.nan_to_num(series.values)
         plain = self.inputs.prepare(values, seen)
         if self.trainer is None:
-            return self._trees(plain, series.labels, seed, workers)
+            copies = min(VARIANTS, MOST_ROWS // len(values) - 1) if self.parameters.variants else 0
+            vary, random = Variation(), np.random.default_rng(seed)
+            varied = [self.inputs.prepare(*vary(values, seen, random)) for _ in range(copies)]
+            return self._trees(np.concatenate([plain, *varied]), np.tile(series.labels, 1 + len(varied)), seed, workers)
         size = plain.shape[-1]
         flat = plain.reshape(-1, size)
         inputs = Inputs(

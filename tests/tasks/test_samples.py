@@ -109,6 +109,7 @@ def test_a_ring_without_an_area_is_told(tmp_path):
         read(written(tmp_path, frame(("water", flat)), "p.gpkg", None))
 
 
+@pytest.mark.slow
 def test_what_lies_in_heaps_is_told_in_a_moment():
     """Every polygon over every other one: pairs are named up to a limit, and nothing takes long."""
     heap = [Drawn(square(10 + k % 7, 10 + k % 11, 100), ("grass", "water")[k % 2]) for k in range(600)]

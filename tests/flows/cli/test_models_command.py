@@ -63,6 +63,7 @@ def test_show(config, capsys):
     assert not found["usable"] and found["note"].startswith("other features")
 
 
+@pytest.mark.slow
 def test_export_import_remove(config, tmp_path, capsys):
     file = str(tmp_path / "model.zip")
     assert main(["model", "export", "IMD", TILE, "-o", file, "--config", config]) == 0

@@ -25,6 +25,8 @@ from tests.support.pages import PATIENCE, Page, assert_fits, drawn, gestures, op
 from tests.support.portal import Portal, portal_on
 from tests.support.report_store import LEFT, TILE, TOP, copied
 
+pytestmark = pytest.mark.slow
+
 DENSITY_LAYER, CHANGE_LAYER = "IMD_now.2018-2021.0", "IMDC.2018-2021.0"
 AT = f"at={LEFT + 1500},{TOP - 1500},10"
 """The middle of the production, a pixel of the layer being one of the screen."""

@@ -14,6 +14,8 @@ from tests.support.pages import assert_fits, drawn, opened
 from tests.support.portal import portal_on
 from tests.support.urban import BBOX
 
+pytestmark = pytest.mark.slow
+
 MINUTES = 600_000
 """Longest wait for a run, milliseconds."""
 
@@ -28,7 +30,6 @@ def fill_region(page: Any) -> None:
         page.locator(f"#region-{edge}").fill(str(value))
 
 
-@pytest.mark.slow
 def test_create_start_reload_cancel_go_on_and_see_the_map(browser, copied_town):
     """By keyboard and mouse; the map appears by itself, and the log is a file."""
     with portal_on(f"--projects={copied_town.folder}") as portal, opened(browser, portal) as page:

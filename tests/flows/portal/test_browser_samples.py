@@ -24,6 +24,8 @@ from tests.support.drawn import LEFT, TOP, feature, new_project, square, written
 from tests.support.pages import Page, assert_fits, drawn, gestures, opened
 from tests.support.portal import Portal, portal_on
 
+pytestmark = pytest.mark.slow
+
 AT = f"at={LEFT + 1000},{TOP - 500},2.5"
 """The middle of the area; a pixel of the screen has 2.5 m."""
 

@@ -55,6 +55,7 @@ def test_a_port_that_is_taken_is_told(filled, capsys):
     assert "Address already in use; name another --port" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once_and_quietly(filled, number):
     with portal_on(filled / "store") as running:
@@ -77,6 +78,7 @@ def test_links():
     assert address("127.0.0.1", 80, "a/b") == "http://127.0.0.1:80/#token=a%2Fb" and address("::1", 80) == "http://[::1]:80/"
 
 
+@pytest.mark.slow
 def test_tensorflow_and_the_bindings_are_not_in_the_web_process():
     code = (
         "import sys, imperv.flows.portal.serving, imperv.flows.portal.app, imperv.flows.production.status\n"

@@ -16,6 +16,7 @@ def fetched(portal: Portal, path: str) -> tuple[int, dict[str, str], bytes]:
     return portal.ask(path, {"Authorization": f"Bearer {portal.token}"})
 
 
+@pytest.mark.slow
 def test_the_file_of_a_layer_is_the_one_that_was_delivered(portal: Portal, production: Path):
     [listed] = portal.get(f"/api/layers/{LAYER}/files")
     file = next((production / "store/products").rglob(listed["name"]))

@@ -272,6 +272,7 @@ def test_the_interface_is_described_without_pages_of_others(portal):
     assert portal.token not in text and "http://" not in text and "https://" not in text
 
 
+@pytest.mark.slow
 def test_links_of_one_start_do_not_open_another(portal, own, production):
     with portal_on(production) as second:
         assert second.token != portal.token

@@ -162,6 +162,7 @@ def test_a_job_that_fails_says_why_in_one_line(jobs, copied_town, monkeypatch):
         jobs.start(next(p for p in copied_town.every() if p.id != project.id), "run", {})
 
 
+@pytest.mark.slow
 def test_what_ran_when_the_machine_went_down_is_lost(copied_town):
     """Of another boot, of a number that another process has now, of another machine; and files that are none."""
     project = new(copied_town)
@@ -226,6 +227,7 @@ def test_one_that_never_appears_is_lost(copied_town, monkeypatch):
         found.close()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_is_tried_once(copied_town):
     """Not three times a second, and not in the way of the others."""
     tried = []

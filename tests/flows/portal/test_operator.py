@@ -36,6 +36,7 @@ def failed(filled, tmp_path_factory):
         yield portal
 
 
+@pytest.mark.slow
 def test_what_is_wrong_comes_first(failed: Portal):
     found = failed.get("/api/tiles")
     assert found["production"]["troubles"] == [f"{TILE} failed: the catalogue does not answer; try later"]

@@ -92,6 +92,7 @@ def test_ids_are_never_paths(projects, name):
         projects.find(name)
 
 
+@pytest.mark.slow
 def test_projects_by_requests(projects):
     with portal_on(f"--projects={projects.folder}") as portal:
         script = {"Authorization": f"Bearer {portal.token}", "Content-Type": "application/json"}

@@ -111,6 +111,7 @@ def test_a_second_writer_is_told_who_is_newer(project):
         assert sum(pool.map(write, range(2, 10))) == 1
 
 
+@pytest.mark.slow
 def test_the_last_versions_are_kept_and_every_tenth_before(project):
     """And what was there before a pause, and what a job that waits will read."""
     for number in range(75):
@@ -134,6 +135,7 @@ def test_the_last_versions_are_kept_and_every_tenth_before(project):
     assert sorted(v["version"] for v in versions(project)) == [10, 13, 20, 30, 40, 50, *range(57, 77)]
 
 
+@pytest.mark.slow
 def test_the_newest_versions_are_kept(project, monkeypatch):
     monkeypatch.setattr(samples, "KEPT", 22)
     for number in range(60):
@@ -213,6 +215,7 @@ def test_a_version_that_was_cut_short_is_named(project):
     assert "cannot be read" in versions(project)[0]["trouble"]
 
 
+@pytest.mark.slow
 def test_drawing_by_requests(running):
     portal, project = running
     status, found = asked(running, "PUT", "/samples", {"features": [feature(1, "grass", square(1, 1))]}, 0)
@@ -265,6 +268,7 @@ def test_what_is_no_drawing_is_refused_in_a_line(running, case):
     assert sorted(running[1].folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_more_vertices_than_can_be_kept(project):
     angle = np.linspace(0, 2 * np.pi, 200_001)
     ring = shapely.Polygon(np.column_stack([LEFT + 500 + 100 * np.cos(angle), TOP - 500 + 100 * np.sin(angle)]))
@@ -272,6 +276,7 @@ def test_more_vertices_than_can_be_kept(project):
         check(project, [feature(1, "grass", ring)])
 
 
+@pytest.mark.slow
 def test_products_that_are_not_tuned_have_no_drawing(tmp_path):
     project = new_project(tmp_path / "projects")
     text = project.config.read_text().replace('"landcover"', '"superresolution"')
@@ -397,6 +402,7 @@ def test_a_json_that_another_driver_would_take_is_read_as_json(running, tmp_path
     assert status == 200
 
 
+@pytest.mark.slow
 def test_a_geopackage_without_end_is_stopped(tmp_path, monkeypatch):
     """A view that counts for ever; the process ends at its limit of time, and the page is told in a line."""
     monkeypatch.setattr(sample_files, "SECONDS", 3)
@@ -423,6 +429,7 @@ def test_the_process_keeps_to_its_memory(tmp_path, monkeypatch):
         drawn_in("p.gpkg", path.read_bytes())
 
 
+@pytest.mark.slow
 def test_the_process_has_few_variables(tmp_path, monkeypatch):
     """Credentials are none of them, nor settings of GDAL: with this one it would have no GeoPackage."""
     path = written(tmp_path / "p.gpkg", ("grass", square(1, 1)), crs="EPSG:3035")

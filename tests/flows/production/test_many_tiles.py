@@ -243,6 +243,7 @@ def run(tmp_path, script: Script, tiles=SQUARE, limit: int = 3) -> Ledger:
     return ledger
 
 
+@pytest.mark.slow
 def test_one_poisoned_tile_stops_no_other(tmp_path):
     script = Script(E44N27_models=["input:bad reference"])
     script.pause = 1.0  # longer than planning the next tile takes

@@ -89,6 +89,7 @@ def test_a_refusal_is_final(answer, caplog):
     assert caplog.messages == [f'notify: {hook.url[: hook.url.index("/services")]} did not take "{ALERT.subject}": HTTP {answer}']
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_or_silent_costs_no_more_than_the_patience(monkeypatch, caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

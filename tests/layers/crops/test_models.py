@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imperv.layers.crops import models
 from imperv.layers.crops.models import Learner, class_weights, flat
 from imperv.layers.crops.parameters import TrainingParameters
 from imperv.layers.crops.scores import Judged, compared, cross_validate, folds_of, judge
@@ -39,6 +40,29 @@ def test_trees_tell_made_up_crops_apart(series, kind):
     other = made_up(15, seed=9)
     found = model.probabilities(other.values)
     assert np.allclose(found.sum(axis=1), 1, atol=1e-4) and (found.argmax(axis=1) == other.labels).mean() > 0.95
+
+
+def test_trees_learn_from_variants_of_few_samples(series, monkeypatch):
+    rows = []
+
+    def grow(features, labels, *rest):
+        rows.append((features.reshape(-1, len(series.labels), features.shape[1]), labels))
+        return grow_forest(features, labels, *rest)
+
+    monkeypatch.setattr(models, "grow_forest", grow)
+    plain, varied = TrainingParameters(kind="forest", variants=False), TrainingParameters(kind="forest")
+    for parameters, most in (
+        (plain, models.MOST_ROWS),
+        (varied, models.MOST_ROWS),
+        (varied, 3 * len(series.labels)),
+        (varied, 9),
+    ):
+        monkeypatch.setattr(models, "MOST_ROWS", most)
+        Learner(parameters, series).learn(series, 1)
+    assert [len(features) for features, _ in rows] == [1, 1 + models.VARIANTS, 3, 1]
+    samples, (features, labels) = rows[0][0][0], rows[1]
+    assert np.array_equal(features[0], samples) and not any(np.array_equal(one, samples) for one in features[1:])
+    assert np.array_equal(labels.reshape(-1, len(series.labels)), np.tile(series.labels, (len(features), 1)))
 
 
 @pytest.mark.parametrize("kind", ["tempcnn", pytest.param("lstm", marks=pytest.mark.slow)])

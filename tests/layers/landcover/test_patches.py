@@ -78,6 +78,7 @@ def trained():
     return train_patches(points(), NAMES, 2, QUICK)
 
 
+@pytest.mark.slow
 def test_what_lies_around_is_learnt(trained):
     features, kind = texture(8)
     answers = predict_dense(trained.model, trained.normalisation, features, QUICK.reach)
@@ -88,6 +89,7 @@ def test_what_lies_around_is_learnt(trained):
     assert (trained.answers[held].argmax(axis=1) == some.target[held]).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_the_same_points_give_the_same_network(trained):
     again = train_patches(points(), NAMES, 2, QUICK)
     assert again.validation == trained.validation and np.array_equal(again.answers, trained.answers)

@@ -87,6 +87,7 @@ def test_scores_are_in_percent_of_density_and_of_deviation():
     assert found["deviation"]["mae"]["value"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_student_starts_as_the_member_and_with_the_mean_deviation():
     """After one step that moves nothing it says what the member says."""
     donor = join_members([build_unet(UNET, seed, f"member_{seed}") for seed in (0, 1)])
@@ -105,6 +106,7 @@ def test_a_student_starts_as_the_member_and_with_the_mean_deviation():
     assert bias[1] == pytest.approx(np.log(share / (1 - share)), abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_start_of_fewer_classes_is_refused():
     from imperv.layers.network.heads import ClassHead
 

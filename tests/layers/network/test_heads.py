@@ -70,6 +70,7 @@ def trained():
     return train([region()], QUICK, head=ClassHead.of([region()], 3))
 
 
+@pytest.mark.slow
 def test_a_training_tells_classes_apart(trained):
     asked = region(9)
     answers = predict(trained.model, trained.normalisation, asked.features, (0, 0))
@@ -82,6 +83,7 @@ def test_a_training_tells_classes_apart(trained):
         assert min(member["validation"]) < member["constant_loss"] and member["scores"]["oa"]["value"] > 0.8
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_goes_on(trained):
     states = []
     head = ClassHead.of([region()], 3)
@@ -129,6 +131,7 @@ def test_a_constant_answer_is_judged_with_the_weights_of_polygons():
     assert head.constant([drawn], [drawn.valid()], y, w) == pytest.approx(float(head.loss(answer, y, w)) / w.sum(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_few_pixels_of_polygons_win_over_the_ground():
     """All the ground of the second class is said to be the third by a few polygons."""
     some = region()

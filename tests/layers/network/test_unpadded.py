@@ -83,6 +83,7 @@ def whole_and_part(monkeypatch, most: int, precision: Precision) -> tuple[np.nda
         return whole, predict(model, normalisation(), features, (0, 0), inner, precision)
 
 
+@pytest.mark.slow
 def test_layers_of_16_bits_answer_in_float32_and_close_to_those_of_32():
     model = network(2, filters=8)
     features = np.random.default_rng(2).standard_normal((FEATURES, 64, 64)).astype("f4")
@@ -96,6 +97,7 @@ def test_layers_of_16_bits_answer_in_float32_and_close_to_those_of_32():
     assert kept == {"float32"}, "weights"
 
 
+@pytest.mark.slow
 def test_networks_of_several_depths_see_the_same_windows():
     deep, flat = network(3), network(1)
     margin = reach(3)
@@ -109,6 +111,7 @@ def test_networks_of_several_depths_see_the_same_windows():
         assert (depth_of(model), filters_of(model)) in ((3, 4), (1, 4))
 
 
+@pytest.mark.slow
 def test_the_last_features_come_after_the_answers():
     model = network(2, filters=6)
     members = unpadded(model)

@@ -32,6 +32,7 @@ def image():
     return np.random.default_rng(1).normal((500, 700, 2500), (250, 300, 900), (2, 64, 32, 3)).astype("f4")
 
 
+@pytest.mark.slow
 def test_the_whole_model_standardises_as_training_does(features, whole, image):
     head = network.with_head(features, 4, 1)
     head.set_weights(whole.get_layer("patches").get_weights())
@@ -122,6 +123,7 @@ def test_classes_weigh_by_the_root_of_their_frequency():
     assert 0.9 * head.weights[0] + 0.1 * head.weights[1] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_ends_with_the_same_weights():
     images, labels = patches()
     parameters = TrainingParameters(epochs=3, batch=2, learning_rate=3e-2, data_aug=True)

@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import numpy as np
+import pytest
 
 from imperv.layers.network.unet import Normalisation
 from imperv.layers.patches import pretraining
@@ -63,6 +64,7 @@ def test_places_have_two_dates():
     assert pairs_of(["a", "b", "a", "c", "b", "a"]) == [[0, 2, 5], [1, 4]]
 
 
+@pytest.mark.slow
 def test_a_pretraining_that_was_cut_off_ends_with_about_the_same_weights(monkeypatch):
     import keras
     from keras import layers as kl

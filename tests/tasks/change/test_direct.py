@@ -44,6 +44,7 @@ def done(items, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_what_was_planted_is_found_and_little_else(done):
     with rasterio.open(done / "S2-CD.tif") as source:
         codes = source.read(1)

@@ -67,6 +67,7 @@ def product(file: Path, symbol: str) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_a_portal_shows_the_maps_of_the_pair(finished):
     """In the store and as delivered: their period is a pair of dates."""
     job = job_of(finished)
@@ -113,6 +114,7 @@ def test_a_second_run_writes_nothing_and_the_files_pass(finished, capsys):
     assert main(["verify", "-c", str(finished)]) == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_does_not_pass(finished, tmp_path, items):
     """The threshold is looked at in the file against the vectors in the store."""
     file = write(tmp_path, items)
@@ -134,6 +136,7 @@ def test_another_number_of_classes_makes_the_classes_again_and_no_more(finished,
     write(finished.parent, items)
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_half_way_goes_on(items, tmp_path, monkeypatch):
     file = write(tmp_path, items)
 

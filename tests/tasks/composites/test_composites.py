@@ -122,6 +122,7 @@ def on_10_m(plane, band):
     return plane if band in REFLECTANCE_10M else plane.repeat(2, axis=0).repeat(2, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:All-NaN slice")
 def test_real_months_as_numpy_computes_them(production, shared_data):
     job = Job.of(Production.read(production), "E38N31")
@@ -142,6 +143,7 @@ def test_real_months_as_numpy_computes_them(production, shared_data):
     np.testing.assert_array_equal(np.asarray(job.group("CO_A")[LOOKS]), looks)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:All-NaN slice")
 def test_real_metrics_as_numpy_computes_them(production, shared_data):
     job = Job.of(Production.read(production), "E38N31")
@@ -197,6 +199,7 @@ def test_a_run_again_makes_nothing(production, capsys):
     assert "0 ran" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_strips_and_threads_change_nothing(shared_data):
     """The same bits from one strip as from three with one thread."""
     from imperv.tasks.composites.making import MonthOf

@@ -219,6 +219,7 @@ def test_several_products_go_to_a_folder(product, tmp_path):
     assert sorted(p.name[:19] for p in (tmp_path / "out").iterdir()) == ["S2A_MSIL2A_20180506", "S2A_MSIL2A_20180511"]
 
 
+@pytest.mark.slow
 def test_real_items(shared_data, tmp_path):
     """One date of Flanders: pixels as they lie in the file."""
     items = shared_data / "flanders" / "items.json"

@@ -42,6 +42,7 @@ def cut_at(epoch: int):
     return tell
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_goes_on_with_the_same_bits(training):
     whole = train_model(training)
     expected = weights_of(training.output)
@@ -59,6 +60,7 @@ def test_a_training_that_was_cut_off_goes_on_with_the_same_bits(training):
     assert [done for step, done in seen if step == "learn"] == [3, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_state_of_another_training_is_not_taken(training):
     once = replace(training, folds=0)
     with pytest.raises(CutError):

@@ -40,6 +40,7 @@ def refused(call, *given) -> str:
     return str(found.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tempcnn.keras", "tempcnn.h5", "lstm.keras", "lstm.h5", "forest.npz", "boosting.ubj"])
 def test_a_model_that_is_read_back_says_the_same(series, learnt, tmp_path, name):
     model = learnt[name.split(".")[0]]
@@ -66,6 +67,7 @@ def write_foreign(path, steps=12, features=9, classes=16, last="softmax"):
     return network
 
 
+@pytest.mark.slow
 def test_a_model_that_somebody_else_has_trained(tmp_path, series):
     import h5py
 
@@ -124,6 +126,7 @@ def test_files_that_are_no_models(series, learnt, tmp_path):
     assert "is no record of a model" in refused(load_model, path)
 
 
+@pytest.mark.slow
 def test_training_and_judging_on_another_year(tmp_path, monkeypatch):
     """The record has the scores of left-out samples; on the samples themselves a person is told that it is memory."""
     codes = (11, 12, 13)

@@ -62,6 +62,7 @@ def test_the_three_forms_say_the_same(series, tmp_path):
     assert read_samples(Request(file, MONTHS)).series.classes == ("11", "12", "13")
 
 
+@pytest.mark.slow
 def test_real_parcels(shared_data):
     """Against Pandas: 316 of 500 parcels count, of which one was never seen; B8A has no data."""
     file = shared_data / "crops/2023_FRA_LPIS_POLY_110.geoparquet"
@@ -80,6 +81,7 @@ def test_real_parcels(shared_data):
     assert "potatoes (1)" in refused(Request(file)) and "--least 10" in refused(Request(file))
 
 
+@pytest.mark.slow
 def test_real_parcels_in_the_form_of_timesen2crop(shared_data, tmp_path):
     """No part of the real set can be had: real parcels are written in its form, near infrared at 842 nm in the place of B8A."""
     file = shared_data / "crops/2023_FRA_LPIS_POLY_110.geoparquet"

@@ -100,6 +100,7 @@ def test_lines_change_bands_and_ndvi(year, here):
     assert np.abs(found["ndvi_q90"] - (plain["ndvi_q90"] - 0.02)).max() < 5e-3
 
 
+@pytest.mark.slow
 def test_a_pixel_does_not_depend_on_its_part(year, here):
     whole, again = year(here), pickle.loads(pickle.dumps(year))
     for part in block_grid(here, 25):

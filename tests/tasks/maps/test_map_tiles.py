@@ -312,6 +312,7 @@ def test_what_is_kept_stays_within_its_bytes():
     assert kept.bytes <= 100 and kept.get(0) is not None and kept.get(19) is not None and kept.get(5) is None
 
 
+@pytest.mark.slow
 def test_an_object_store_looks_the_same_and_a_removed_record_is_noticed(layers, store):
     """There is no moving there: the record goes before the data do."""
     name = "IMD_now.2018-2021.0"

@@ -43,6 +43,7 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_the_same_model_is_not_trained_again(place):
     from imperv.tasks.patches.extraction import open_patches
 
@@ -51,6 +52,7 @@ def test_the_same_model_is_not_trained_again(place):
     assert record["bands"] == ["B02", "B03", "B04", "B08"] and len(record["history"]["loss"]) == 3
 
 
+@pytest.mark.slow
 def test_maps_of_keras_and_onnx_agree_and_hold_what_the_model_says(place, tmp_path):
     found, models = {}, {}
     for ending in (".keras", ".onnx"):

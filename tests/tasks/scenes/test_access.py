@@ -217,6 +217,7 @@ def test_a_truncated_file_loses_its_scene(server):
         read(url)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_fails_the_work_not_the_scene(server, caplog):
     url, access = put(server), HASTY.model_copy(update={"patience": 5.0})
     server.stop()
@@ -233,6 +234,7 @@ def test_a_server_that_is_gone_fails_the_work_not_the_scene(server, caplog):
     assert time.monotonic() - start < 4
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_waited_for(server):
     url = put(server)
     expected = read(put(server, "bucket/same.tif"))
@@ -242,6 +244,7 @@ def test_a_server_that_comes_back_is_waited_for(server):
     assert not module._silent_since
 
 
+@pytest.mark.slow
 def test_a_file_that_fails_for_ever_on_a_server_that_answers_ends_too(server):
     """It is waited for as long as for a server, then its scene is left out: nobody could do anything else about it."""
     bad, good, over = put(server), put(server, "bucket/good.tif"), threading.Event()
@@ -266,6 +269,7 @@ def test_a_file_that_fails_for_ever_on_a_server_that_answers_ends_too(server):
         thread.join()
 
 
+@pytest.mark.slow
 def test_of_a_server_that_fails_for_all_files_no_scene_is_lost(server):
     """Also where it gave files before, and where the first that fails is asked for long after the last that was had."""
     bad, good = put(server), put(server, "bucket/good.tif")

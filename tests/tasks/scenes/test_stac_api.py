@@ -271,6 +271,7 @@ def test_a_busy_server_is_asked_again(server, fault, times):
     assert len(server.asked) == times + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [(status(503), "still answers 503"), (HANGING, "timed out"), (cut_off, "does not answer")],
@@ -287,6 +288,7 @@ def test_attempts_have_an_end(server, fault, said):
     assert len(server.asked) == 4
 
 
+@pytest.mark.slow
 def test_a_landing_page_that_hangs(server):
     server.landing_fault = HANGING
     with pytest.raises(WorkError, match="timed out.* after 4 attempts; run again when it is up"):
@@ -305,6 +307,7 @@ def test_faults_between_pages_lose_nothing(server):
     assert len(search(server)) == 23
 
 
+@pytest.mark.slow
 def test_the_server_says_when_to_come_back(server):
     server.faults.append(status(429, Retry_After="1"))
     began = time.monotonic()

@@ -59,6 +59,7 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_does_not(site: Simu
     assert not np.array_equal(truth(other).imd[0], read(site.truth["truth_imd_then"]))
 
 
+@pytest.mark.slow
 def test_default_site_straddles_two_zones_within_one_tile(site: Simulation, items: list[pystac.Item]) -> None:
     assert site.crs == ("EPSG:32632", "EPSG:32633")
     assert {i.properties["grid:code"][:7] for i in items} == {"MGRS-32", "MGRS-33"}

@@ -69,6 +69,7 @@ def test_a_busy_server_is_asked_again(server, status, caplog):
     assert store.read_text("record.json") == "words"
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_waited_for(server, caplog):
     store = store_at(server, patience=30)
     assert store.read_text("record.json") == "words"
@@ -79,6 +80,7 @@ def test_a_server_that_comes_back_is_waited_for(server, caplog):
     assert len(said) == 1 and said[0].startswith(f"store: {server.url} does not answer (") and said[0].endswith("up to 30 s")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_fails_the_work_in_one_line(server):
     store = store_at(server)
     store.read_text("record.json")

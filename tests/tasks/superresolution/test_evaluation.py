@@ -32,6 +32,7 @@ def truth(finished, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_scores_with_a_truth(finished, truth, capsys):
     assert main(["evaluate", TILE, "--config", str(finished), "--truth-raster", f"10={truth}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

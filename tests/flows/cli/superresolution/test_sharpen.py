@@ -191,6 +191,7 @@ def test_blocks_show_nothing(items, aoi, tmp_path, to):
         assert source.res == (to, to)
 
 
+@pytest.mark.slow
 def test_what_a_request_costs_is_told_before_anything_is_read(items, aoi, tmp_path, capsys):
     told: list[tuple[str, Plan | str]] = []
     for block in (60, 996):

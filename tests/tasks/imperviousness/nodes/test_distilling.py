@@ -115,6 +115,7 @@ def maps(job: Job) -> tuple[np.ndarray, np.ndarray]:
     return group["RIMD"][:], group[MEMBER_SD][:]
 
 
+@pytest.mark.slow
 def test_the_option_is_part_of_a_key_only_where_it_is_asked_for(ensemble_job):
     assert ensemble_job.production.parameters.ensemble.distil is False
     assert set(ensemble_job.pick(RIMD)) == {"unet.align_years", "ensemble.members", "ensemble.reach", "ensemble.accept"}

@@ -94,6 +94,7 @@ def test_a_browser_shows_it_without_errors_and_without_sideways_scrolling(text, 
     assert found["scroll"] <= found["inner"], found
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(text):
     page = Page(text)
     sources = [
@@ -189,6 +190,7 @@ def test_damaged_layers_and_broken_files_are_told_and_the_rest_is_shown(finished
     assert "Largest changes" in words and "New sealing" in words
 
 
+@pytest.mark.slow
 def test_the_report_of_a_production(finished, tmp_path, capsys):
     config = str(finished.production.root / "production.toml")
     assert main(["report", "--all", "--config", config]) == 0
