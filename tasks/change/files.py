@@ -16,6 +16,7 @@ import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from shapely.geometry import mapping
@@ -108,7 +109,7 @@ def _write(request: Request, found: Outcome, path: Path, tags: dict[str, str], c
         for k, band in enumerate(bands, 1):
             out.update_tags(k, **band.tags)
     if request.form == "COG":
-        copy_as_cog(draft, path, OVERVIEW_RESAMPLING="NEAREST" if coded else "AVERAGE", NUM_THREADS=request.workers)
+        copy_as_cog(draft, path, Resampling.nearest if coded else Resampling.average, NUM_THREADS=request.workers)
     else:
         rasterio.shutil.copy(
             draft, path, driver=request.form, **({"COMPRESS": "DEFLATE", "TILED": "YES"} if request.form == "GTiff" else {})

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -160,7 +161,7 @@ def _write_month(path: Path, images: Sequence[Image], grid: GeoBox, names: tuple
     step = max(LEAST_ROWS, STRIP_BYTES // (len(images) * columns * 4))
     draft, hidden = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.made")
     try:
-        with rasterio.open(draft, "w", **draft_form(grid, len(names), "uint16", 0) | {"INTERLEAVE": "BAND"}) as target:
+        with rasterio.open(draft, "w", **draft_form(grid, len(names), "uint16", 0)) as target:
             for first in range(0, rows, step):
                 window = Window(0, first, columns, min(step, rows - first))
                 clear = np.stack([_clear(image, window) for image in images], axis=1)
@@ -169,7 +170,7 @@ def _write_month(path: Path, images: Sequence[Image], grid: GeoBox, names: tuple
                     target.write(median_of_looks(stack, clear), band, window=window)
             target.descriptions, target.scales = [name or None for name in names], (1e-4,) * len(names)
             target.update_tags(**tags)
-        copy_as_cog(draft, hidden, OVERVIEW_RESAMPLING="AVERAGE")
+        copy_as_cog(draft, hidden, Resampling.average)
         hidden.replace(path)
     except RasterioError as error:
         raise WorkError(f"{path}: GDAL failed ({' '.join(str(error).split())})") from None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -182,7 +183,7 @@ def _write(request: Request, file: ModelFile, months: Sequence[Any], places: Seq
         stack.close()
         try:
             for path in wanted:
-                copy_as_cog(folder / f"{path.name}.draft", folder / path.name, OVERVIEW_RESAMPLING="NEAREST")
+                copy_as_cog(folder / f"{path.name}.draft", folder / path.name, Resampling.nearest)
         except RasterioError as error:
             raise WorkError(f"{request.output}: GDAL cannot write it ({' '.join(str(error).split())})") from None
         for path in wanted:  # the map last

@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -33,7 +33,7 @@ class Draft:
     """One file that grows block by block; from several threads."""
 
     def __init__(self, path: Path, grid: GeoBox, names: Sequence[str], nodata: int) -> None:
-        form = draft_form(grid, len(names), "uint16", nodata) | {"INTERLEAVE": "BAND"}
+        form = draft_form(grid, len(names), "uint16", nodata)
         self.path, self.names = path, tuple(names)
         self.out, self.lock = rasterio.open(path.with_suffix(".draft"), "w", **form), Lock()
         self.found = [Summary(nodata, False) for _ in names]
@@ -56,7 +56,7 @@ class Draft:
             for number, (name, band) in enumerate(zip(self.names, self.found, strict=True), 1):
                 _, centre, _ = SPECTRAL[name]
                 out.update_tags(number, **band.tags, wavelength=f"{round(centre, 3)} micrometres", measured_at=f"{PIXEL[name]} m")
-        copy_as_cog(Path(self.out.name), self.path, OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=threads)
+        copy_as_cog(Path(self.out.name), self.path, Resampling.average, NUM_THREADS=threads)
         Path(self.out.name).unlink()
 
 

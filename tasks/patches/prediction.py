@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -133,7 +133,7 @@ def predict_image(
         for place, out in outs.items():
             out.update_tags(**{KEY: key, "IMPERV_SHARES": json.dumps(shares), "model": model.path.name})
             out.close()
-            copy_as_cog(drafts[place], cogs[place], OVERVIEW_RESAMPLING="NEAREST" if place == path else "AVERAGE")
+            copy_as_cog(drafts[place], cogs[place], Resampling.nearest if place == path else Resampling.average)
         for place in reversed(files):  # the map last: it says that all is there
             cogs[place].replace(place)
     except RasterioError as error:
@@ -148,7 +148,7 @@ def predict_image(
 
 
 def _form(image: Image, bands: int, nodata: int) -> dict[str, Any]:
-    form = draft_form(image.grid, bands, "uint8", nodata) | {"INTERLEAVE": "BAND"}
+    form = draft_form(image.grid, bands, "uint8", nodata)
     return form if image.grid.crs is not None else form | {"crs": None}
 
 
