@@ -22,7 +22,7 @@ AT_ONCE = 8192
 """Samples that a network sees at once."""
 
 VARIANTS, MOST_ROWS = 10, 100_000
-"""Variants of each sample that trees learn from beside it, as long as all come to no more rows than that: many samples vary enough."""
+"""Variants of a sample that trees learn from beside it, while all are no more rows than that: many samples vary enough."""
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """(sample, step, feature) float32 -> (sample, class) float32."""

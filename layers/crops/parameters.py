@@ -30,7 +30,7 @@ class TrainingParameters(BaseModel):
     members: int = Field(default=3, ge=1, le=10)
     """Networks whose answers are averaged."""
     variants: bool = True
-    """Learn from variants of the samples: with looks left out, moved in time, brighter and noisier. Trees learn from ten of each."""
+    """Learn from variants of the samples: with looks left out, moved in time, brighter, noisier; trees from ten of each."""
     seed: int = Field(default=1, ge=0)
     """Start of all random numbers."""
 
