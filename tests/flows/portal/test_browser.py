@@ -443,10 +443,15 @@ def test_what_changes_in_the_store_changes_on_the_page(browser, filled, tmp_path
         page.evaluate("() => portal.renew()")
         page.get_by_text("There is no layer in EPSG:3035 yet.").wait_for()
         assert page.locator("#shown > li").count() == 0
+        panel = page.locator("[role=tablist]").bounding_box()
         running.process.terminate()
         running.process.wait(60)
         page.evaluate("() => { portal.watch(); }")
         page.get_by_text("The portal does not answer; is it still running?").wait_for()
+        assert page.locator("[role=tablist]").bounding_box() == panel  # nothing moves away under a press
+        for width in (1280, 390) if screenshots() else ():
+            page.set_viewport_size({"width": width, "height": 800})
+            page.screenshot(path=screenshots() / f"message_{width}.png")
 
 
 def waited(running: Portal, fits: Callable[[dict], bool], name: str) -> list[dict]:
