@@ -88,10 +88,12 @@ def _write(guides, lost, filled, start, plain, levels, units, spread, top, left,
             for x in range(columns):
                 added = (one[x] - other[x]) / units[at + bands]
                 out[x] = min(max(added, -CLIP), CLIP) if added == added else np.float32(0)
+        # By unsigned places, not by slices: see `kernels.resampling`.
+        row = np.uint64(y // unit)
         for x in range(columns):
-            cell, first = seen[y // unit, x // unit], (y % unit * unit + x % unit) * depth
-            for k in range(depth):
-                cell[first + k] = values[k, x]
+            cell, first = np.uint64(x // unit), np.uint64((y % unit * unit + x % unit) * depth)
+            for k in range(np.uint64(depth)):
+                seen[row, cell, first + k] = values[k, x]
 
 
 def start_and_features(
