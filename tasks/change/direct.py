@@ -22,7 +22,7 @@ from imperv.layers.cva.classes import Centre, assign
 from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import MARGIN, change_vectors
 from imperv.layers.reflectance import SCL
-from imperv.tasks.change.changed import Changed, few_classes
+from imperv.tasks.change.changed import changed_pixels, classes_of, few_classes
 from imperv.tasks.change.comparing import noise_of, seen_by_both
 from imperv.tasks.change.dates import Windows, read_date
 from imperv.tasks.change.pairing import check_granules, check_pair
@@ -115,9 +115,8 @@ def change_of(request: Request, tell: Tell) -> Outcome:
         step = step_of(grid.shape.yx)
         small = [np.zeros((len(bands), *(-(-n // step) for n in grid.shape.yx)), "u2") for _ in looks]
         blocks = list(block_grid(grid, BLOCK // 25 * 25))
-        changed = Changed(len(blocks), calibration.threshold)
 
-        def work(block: Block) -> None:
+        def work(block: Block) -> np.ndarray:
             outer = Block(block.y0 - CELL, block.x0 - CELL, block.y1 + CELL, block.x1 + CELL)  # on the cells of the windows
             place = outer.geobox(grid)
             both = [_inside(read_date(look, bands, place, edge), place, area) for look in looks]
@@ -126,15 +125,15 @@ def change_of(request: Request, tell: Tell) -> Outcome:
             found = np.stack(change_vectors(both[0], both[1], seen_by_both(both[0], both[1]), noise, reference))
             found = found[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
             vectors[(slice(None), *block.slices)] = found
-            changed.add(block, found)
             thin_y, thin_x = (slice(-first % step, None, step) for first in (block.y0, block.x0))
             for target, date in zip(small, both, strict=True):
                 part = date[:, MARGIN:-MARGIN, MARGIN:-MARGIN][:, thin_y, thin_x]
                 y, x = -(-block.y0 // step), -(-block.x0 // step)
                 target[:, y : y + part.shape[1], x : x + part.shape[2]] = part
+            return changed_pixels(found, calibration.threshold, len(blocks))
 
-        engine_of(request, "compare", tell).map(work, blocks, read_bytes(grid, bands, edge, BLOCK), "compare")
-        centres = changed.classes(request.classes)
+        changed = engine_of(request, "compare", tell).map(work, blocks, read_bytes(grid, bands, edge, BLOCK), "compare")
+        centres = classes_of(changed, calibration.threshold, request.classes)
         if len(centres) < request.classes:
             warnings.append(few_classes(len(centres), request.classes))
         outcome = Outcome(

@@ -17,7 +17,7 @@ from imperv.layers.catalogue.change import palette_of
 from imperv.layers.cva.classes import Centre, assign
 from imperv.layers.cva.noise import Noise
 from imperv.layers.cva.vectors import MARGIN, change_vectors
-from imperv.tasks.change.changed import Changed, few_classes
+from imperv.tasks.change.changed import changed_pixels, classes_of, few_classes
 from imperv.tasks.change.comparing import noise_of, seen_by_both
 from imperv.tasks.change.dates import Windows, read_date
 from imperv.tasks.change.pairing import check_pair
@@ -188,9 +188,7 @@ def make_threshold(job: Job, layer: Layer) -> Made:
         days = [look_of(job, symbol).day for symbol in layer.inputs[:2]]
 
         def read(look: Look) -> list[np.ndarray]:
-            def window(block: Block) -> np.ndarray:
-                return read_date(look, bands, block.geobox(grid), edge, access)
-
+            window = WindowBlock(look, bands, grid, edge, access)
             return job.engine.map(window, windows.blocks, read_bytes(job, CATALOGUE["CH_first"]), layer.symbol)
 
         for symbol, day, other in zip(layer.inputs[2:4], days, days[::-1], strict=True):
@@ -205,6 +203,21 @@ def make_threshold(job: Job, layer: Layer) -> Made:
     text = json.dumps(made.to_json(), indent=1) + "\n"
     job.store.replace_text(job.place(layer.symbol), text)
     return Made(digest_of(text), made.to_json(), made.warnings)
+
+
+@dataclass(frozen=True)
+class WindowBlock:
+    """One window of a date."""
+
+    look: Look
+    bands: tuple[str, ...]
+    grid: GeoBox
+    edge: float
+    access: SceneAccess
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(band, y, x) reflectance as of `read_date`."""
+        return read_date(self.look, self.bands, block.geobox(self.grid), self.edge, self.access)
 
 
 def read_threshold(job: Job) -> Calibration:
@@ -239,13 +252,9 @@ def make_classes(job: Job, layer: Layer) -> Made:
     vectors, grid, blocks = job.array(layer.inputs[0]), job.grid_of(layer), job.blocks_of(layer)
     rows, columns = blocks[0].shape
     size = rows * columns * 40
-    changed = Changed(len(blocks), calibration.threshold)
-
-    def collect(block: Block) -> None:
-        changed.add(block, np.asarray(vectors[(slice(None), *block.slices)]))
-
-    job.engine.map(collect, blocks, size, layer.symbol, tell=False)
-    centres = changed.classes(number)
+    collect = ChangedBlock(vectors, calibration.threshold, len(blocks))
+    changed = job.engine.map(collect, blocks, size, layer.symbol, tell=False)
+    centres = classes_of(changed, calibration.threshold, number)
     coded = replace(layer, codes=palette_of(number).codes)
     with job.store.writing_arrays(
         job.place(layer.symbol), grid, layer.resolution, layer.variables, attributes(job, layer)
@@ -257,6 +266,19 @@ def make_classes(job: Job, layer: Layer) -> Made:
         warnings.append(few_classes(len(centres), number))
     told = [{"amplitude": c.amplitude, "angle": c.angle} for c in centres]
     return Made(digest, {**statistics, "classes": told, "threshold": calibration.threshold}, tuple(warnings))
+
+
+@dataclass(frozen=True)
+class ChangedBlock:
+    """The changed pixels of one block."""
+
+    vectors: Any
+    threshold: float
+    blocks: int
+
+    def __call__(self, block: Block) -> np.ndarray:
+        """(2, pixel), evenly thinned."""
+        return changed_pixels(np.asarray(self.vectors[(slice(None), *block.slices)]), self.threshold, self.blocks)
 
 
 @dataclass(frozen=True)
