@@ -10,7 +10,7 @@ from imperv.tasks.job import Job
 from imperv.tasks.scenes.scenes import SceneList
 from imperv.tasks.yearly.costs import OVERPASSES, looking_cost, unseen
 
-LOOK_NS = 90.0
+LOOK_NS = 85.0
 """Core nanoseconds for what a look at a pixel of 10 m takes beside decoding: mapping, interpolation, weights and median."""
 
 STORE_NS = 500.0

@@ -27,7 +27,7 @@ DECODED_BYTES = 4 * 2 + 6 * 2 / 4 + 1 / 4
 
 DECODE_NS = 22.0
 """Core nanoseconds to decode all bands of one look at a pixel of 10 m, deflate with predictor, by ISA-L."""
-LOOK_NS = 90.0
+LOOK_NS = 85.0
 """Core nanoseconds for what else a look takes: mapping, interpolation, weights, quantiles and harmonics; on AVX2, with AVX-512 a
 third."""
 STORE_NS = 750.0
