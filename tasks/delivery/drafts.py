@@ -28,6 +28,9 @@ COLOURS = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.
 SCALE = 1e-4
 """Reflectance of a digital number."""
 
+WITH_OVERVIEWS = 4 / 3
+"""Pixels of a file with its overviews, to one of its own."""
+
 
 class Draft:
     """One file that grows block by block; from several threads."""

@@ -21,7 +21,7 @@ from imperv.layers.catalogue.superresolution import NO_DEVIATION, SHARP
 from imperv.layers.network.unet import configure_threads
 from imperv.layers.sharpening.date_network import shipped as shipped_dates
 from imperv.layers.sharpening.scene import MARGIN, Fit, SceneModel, steps_to
-from imperv.tasks.delivery.drafts import drafts, require_room
+from imperv.tasks.delivery.drafts import WITH_OVERVIEWS, drafts, require_room
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.errors import InputError
 from imperv.tasks.family.costs import TENSORFLOW
@@ -133,7 +133,8 @@ def sharpen_scene(request: Request, tell: Tell, planned: Callable[[Plan], None] 
     bands = [name for name in SHARP if all(name in look.bands for look in chosen.looks)]
     measured_bytes = 2 * rows * columns * sum((TEN / PIXEL[name]) ** 2 for name in SHARP)
     pixels = chosen.grid.shape.x * chosen.grid.shape.y * (TEN // request.to) ** 2
-    require_room(request.out.parent, measured_bytes + 2 * pixels * len(bands) * (2 + request.raw + request.deviation))
+    files = 2 * pixels * len(bands) * (2 + request.raw + request.deviation)  # drafts, and the file that is being made of one
+    require_room(request.out.parent, measured_bytes + WITH_OVERVIEWS * files)
     with tempfile.TemporaryFile(dir=request.out.parent, prefix=f".{request.out.name}.") as file:
         measured = Measured.read(chosen.looks, request.mosaic, bands, around, file, request, tell)
         model, said = scene_model(measured, request, tell)
