@@ -1,6 +1,6 @@
 """Models of crops on real parcels: macro-F1 and overall accuracy by left-out parcels, the same folds for all, with intervals.
 
-`python -m benchmarks crops`: about 20 processor minutes. Writes benchmarks/results/crops.json beside the table.
+`python -m benchmarks crops`: about ten processor minutes. Writes benchmarks/results/crops.json beside the table.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def _dates(file: Path, pd: Any) -> np.ndarray:
 def _looks_of(files: Sequence[Path], bands: Sequence[str], count: int, pd: Any) -> np.ndarray:
     """Looks of some samples of one class, (sample, look, band), as of `_looks`.
 
-    Files with one head and a line for each look are read as one, in a fifteenth of the time; where they are not, or hold a
+    Files with one head and a line for each look are read as one, in a thirtieth of the time; where they are not, or hold a
     fault, one by one, which names the file.
     """
     try:
