@@ -147,6 +147,15 @@ def _cleaned(
             yield clean
 
 
+@functools.lru_cache(maxsize=128)
+def _mapping(shape: tuple[int, int], affine: Affine, system: str, crs: str) -> Mapping:
+    """Of a grid, by what it is made of: its own hash writes its system anew.
+
+    Months of a year, and years, have the same grids; a projection takes each new thread a twentieth of a second to begin.
+    """
+    return Mapping.of(GeoBox(shape, affine, system), _crs(crs))
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A grid that many rasters are brought to; the mapping of its pixels is computed once for each reference system."""
@@ -170,7 +179,7 @@ class Target:
         """Columns and rows of the grid's nodes in a raster."""
         mapping = self._mappings.get(str(crs))
         if mapping is None:
-            mapping = self._mappings[str(crs)] = Mapping.of(self.grid, crs)
+            mapping = self._mappings[str(crs)] = _mapping(self.grid.shape.yx, self.grid.affine, str(self.crs), str(crs))
         return mapping.in_raster(affine)
 
 
@@ -308,6 +317,7 @@ def transformer(source: str, target: str) -> Transformer:
     return Transformer.from_crs(source, target, always_xy=True)
 
 
+@functools.lru_cache(maxsize=1024)
 def moved(bounds: Bounds, source: str, target: str) -> Bounds:
     """(left, bottom, right, top) in another reference system, wide enough for curved edges; ProjError where there is no way."""
     found: Bounds = transformer(source, target).transform_bounds(*bounds, densify_pts=21)
