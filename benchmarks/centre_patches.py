@@ -10,7 +10,7 @@ from imperv.layers.features import URBAN15
 from imperv.layers.landcover.patches import (
     TYPES,
     PatchParameters,
-    build_patch_network,
+    build_members,
     cut_patches,
     normalisation_of,
     predict_dense,
@@ -24,7 +24,7 @@ EDGE, SAMPLE = 256, 2048
 def main() -> None:
     parameters = PatchParameters()
     features = np.random.default_rng(1).normal(0.3, 0.1, (len(URBAN15), EDGE, EDGE)).astype("f4")
-    model = build_patch_network(parameters, len(URBAN15), len(TYPES), 1)
+    model = build_members(parameters, len(URBAN15), len(TYPES))
     rng = np.random.default_rng(2)
     rows, columns = rng.integers(0, EDGE, SAMPLE), rng.integers(0, EDGE, SAMPLE)
     normalisation = normalisation_of(np.moveaxis(features, 0, -1)[None], URBAN15)
@@ -35,6 +35,7 @@ def main() -> None:
     start = time.process_time()
     single = predict_patches(model, normalisation.apply(cut_patches(features, rows, columns, parameters.patch)))
     by_patch = (time.process_time() - start) / SAMPLE
+    assert np.ptp(single) > 0.01
     print(f"greatest difference {np.abs(dense[:, rows, columns].T - single).max():.1e}")
     print(
         f"one pass {1e6 * one_pass:.1f} us of processors a pixel, patch by patch {1e6 * by_patch:.1f}: {by_patch / one_pass:.0f} times"

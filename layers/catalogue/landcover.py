@@ -68,7 +68,7 @@ LAYERS = (
     Layer("LC_tuned", "", "Land cover tuned by polygons", "Tuning", ("LC_probability", "LC_base", "LC_tuned_model"), "final",
           "span", 5, parameters=_MAP, delivery=Delivery(URBAN, title="Urban land cover, tuned map", own_classes=True)),
     Layer("LC_types_model", "", "Network of built-up types", "Built-up types", ("LC_mosaic",), "interim", "span",
-          parameters=_TYPES, stage="models", version=2),
+          parameters=_TYPES, stage="models", version=3),
     Layer("LC_types", "", "Built-up types", "Built-up types", ("LC_mosaic", "LC_types_model"), "final", "span", 5,
-          codes=BUILT_UP.codes, delivery=Delivery(BUILT_UP, title="Built-up types")),
+          codes=BUILT_UP.codes, version=2, delivery=Delivery(BUILT_UP, title="Built-up types")),
 )  # fmt: skip

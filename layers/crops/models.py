@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.crops.networks import Trainer, Trainings, answering, drawing, join_members
+from imperv.layers.crops.networks import Trainer, Trainings, answering, drawing
 from imperv.layers.crops.parameters import NETWORKS, TrainingParameters
 from imperv.layers.crops.series import Calendar, Series, Variation, features_of, fill_gaps, index_bands
 from imperv.layers.crops.trees import boost, grow_forest
-from imperv.layers.network.unet import CLIP
+from imperv.layers.network.unet import CLIP, mean_network
 
 AT_ONCE = 8192
 """Samples that a network sees at once."""
@@ -131,7 +131,7 @@ class Learner:
             tell = partial(_tell, told, k * epochs, self.parameters.members * epochs)
             found = self.trainer.train(draw, series.labels, weights, 1000 * seed + k, tell, trainings)
             members.append(self.trainer.rebuilt(found, f"member_{k}"))
-        network = join_members(members)
+        network = mean_network(members)
         return CropModel(self.parameters.kind, self.classes, inputs, answering(network), network)
 
     def _trees(self, features: np.ndarray, labels: np.ndarray, seed: int, workers: int) -> CropModel:

@@ -74,16 +74,6 @@ def build_network(kind: str, steps: int, features: int, classes: int, seed: int,
     return keras.Model(inputs, answers, name=name)
 
 
-def join_members(members: Sequence[Any]) -> Any:
-    """One Keras model of several: the mean of their answers."""
-    import keras
-
-    if len(members) == 1:
-        return members[0]
-    inputs = keras.layers.Input(members[0].input_shape[1:], name="series")
-    return keras.Model(inputs, keras.layers.Average(name="mean")([one(inputs) for one in members]), name="members")
-
-
 class Trainings:
     """The trainings of one command, in an order that is always the same: those of a run that was cut off are not done again."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imperv.layers.landcover.classes import LandClass
-from imperv.layers.network.unet import Normalisation
+from imperv.layers.network.unet import Normalisation, mean_network
 
 TYPES = (
     LandClass(0, "none", (236, 236, 230)),
@@ -40,6 +40,10 @@ class PatchParameters(BaseModel):
     """Edge of a patch, pixels, odd."""
     filters: int = Field(default=24, ge=4)
     """Filters of each layer."""
+    members: int = Field(default=3, ge=1, le=10)
+    """Networks whose answers are averaged; each holds out other blocks of ground."""
+    shares: float = Field(default=0.5, ge=0, le=1)
+    """How far types weigh by their shares in the area, told by the networks' answers: 0 as alike as in the training, 1 all."""
     attention: bool = False
     """Weigh the places of a patch (spatial attention, Woo et al. 2018, arXiv:1807.06521)."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -51,7 +55,7 @@ class PatchParameters(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     """Highest learning rate of Adam, lowered to 0 along a cosine."""
     held_out: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the blocks of ground whose points are kept for scores and for the choice of the epoch."""
+    """Share of the blocks of ground whose points a network does not learn from: for scores and for the choice of its epoch."""
     block: int = Field(default=64, ge=1)
     """Edge of these blocks, pixels."""
     seed: int = Field(default=1, ge=0)
@@ -96,7 +100,12 @@ def build_patch_network(parameters: PatchParameters, features: int, classes: int
     x = kl.Dropout(parameters.dropout, seed=next(numbers), name="dropout")(x)
     start = keras.initializers.GlorotUniform(seed=next(numbers))
     answers = kl.Conv2D(classes, 1, activation="softmax", kernel_initializer=start, name="classes")(x)
-    return keras.Model(inputs, answers, name="patches")
+    return keras.Model(inputs, answers, name=f"patches_{seed}")
+
+
+def build_members(parameters: PatchParameters, features: int, classes: int) -> Any:
+    """A network of all members, as `train_patches` gives it, with weights that are yet to be set."""
+    return mean_network([build_patch_network(parameters, features, classes, k) for k in range(parameters.members)])
 
 
 def _spread(x: Any) -> Any:
@@ -122,16 +131,19 @@ class Points:
 
 @dataclass(frozen=True)
 class TrainedPatches:
-    """A trained network of patches."""
+    """Trained networks of patches."""
 
     model: Any
+    """One network: the mean of all members."""
     normalisation: Normalisation
-    validation: tuple[float, ...]
-    """Loss of the held-out points after each epoch."""
+    validation: tuple[tuple[float, ...], ...]
+    """Loss of the held-out points of each member after each of its epochs."""
     held_out: np.ndarray
-    """(point,) bool: points that it did not learn from."""
+    """(point,) bool: points that a member did not learn from."""
     answers: np.ndarray
-    """(point, class) probabilities of all points."""
+    """(point, class) mean probabilities by the members that did not learn from a point; NaN where all did."""
+    learnt: np.ndarray
+    """(class,) share that each class had in the training, by weight."""
 
 
 def cut_patches(features: np.ndarray, rows: np.ndarray, columns: np.ndarray, patch: int) -> np.ndarray:
@@ -160,57 +172,79 @@ def train_patches(
     Classes weigh alike. Patches are mirrored and turned by quarters. Same points, parameters and number of threads: same weights.
     ValueError with fewer than two classes or blocks.
     """
-    import keras
     import tensorflow as tf
 
     if len(np.unique(points.target)) < 2:
         raise ValueError("all points are of one class")
     tf.config.experimental.enable_op_determinism()
-    rng = np.random.default_rng([parameters.seed, 31])
-    held = _held_out(points, parameters, rng)
-    learning = np.flatnonzero(~held)
-    normalisation = normalisation_of(points.patches[learning], names)
+    normalisation = normalisation_of(points.patches, names)
     x, y = normalisation.apply(points.patches), points.target.astype("i4")
+    members, validation, held = [], [], _held_out(points.block, parameters)
+    answers, asked = np.zeros((len(y), classes), "f4"), held.sum(axis=0)
+    for k, mine in enumerate(held):
+        done = k * parameters.epochs
+        told = None if progress is None else lambda epoch, done=done: progress(done + epoch, len(held) * parameters.epochs)  # type: ignore[misc]
+        model, losses = _train_member(x, y, mine, classes, parameters, k, told)
+        members.append(model)
+        validation.append(losses)
+        answers[mine] += predict_patches(model, x[mine])
+    answers /= np.where(asked > 0, asked, np.nan)[:, None]
+    there = np.bincount(y, minlength=classes) > 0
+    return TrainedPatches(
+        mean_network(members), normalisation, tuple(validation), asked > 0, answers, there / np.count_nonzero(there)
+    )
+
+
+def _train_member(
+    x: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int, parameters: PatchParameters, number: int,
+    told: Callable[[int], None] | None,
+) -> tuple[Any, tuple[float, ...]]:  # fmt: skip
+    """A network that learns from the points that are not held out, and its losses on those that are."""
+    import keras
+    import tensorflow as tf
+
+    seed = parameters.seed + 1000 * number
+    rng, learning = np.random.default_rng([seed, 31]), np.flatnonzero(~held)
     counts = np.bincount(y[learning], minlength=classes)
     weight = np.where(counts > 0, len(learning) / np.maximum(counts, 1) / max(int((counts > 0).sum()), 1), 0).astype("f4")
-    model = build_patch_network(parameters, len(names), classes, parameters.seed)
+    model = build_patch_network(parameters, x.shape[-1], classes, seed)
     steps = -(-len(learning) // parameters.batch)
     rate = keras.optimizers.schedules.CosineDecay(parameters.learning_rate, max(1, steps * parameters.epochs))
     optimizer: Any = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
-    shape = (None, parameters.patch, parameters.patch, len(names))
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None,), tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, *x.shape[1:]), tf.float32), tf.TensorSpec((None,), tf.int32)])
     def learn(some: Any, number: Any) -> None:
         with tf.GradientTape() as tape:
             p = tf.gather(model(some, training=True)[:, 0, 0], number, batch_dims=1)
             loss = tf.reduce_mean(tf.gather(tf.constant(weight), number) * -tf.math.log(tf.clip_by_value(p, 1e-7, 1.0)))
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
-    best, validation = model.get_weights(), []
+    best, losses = model.get_weights(), []
     for epoch in range(parameters.epochs):
         order = rng.permutation(learning)
         for k in range(steps):
             some = order[k * parameters.batch : (k + 1) * parameters.batch]
             learn(_turned(x[some], rng), y[some])
-        answers = predict_patches(model, x)
-        p = np.clip(answers[np.arange(len(y)), y], 1e-7, 1)
-        validation.append(float(np.average(-np.log(p[held]), weights=np.maximum(weight[y[held]], 1e-6))))
-        if int(np.argmin(validation)) == epoch:
+        answers = predict_patches(model, x[held])
+        p = np.clip(answers[np.arange(len(answers)), y[held]], 1e-7, 1)
+        losses.append(float(np.average(-np.log(p), weights=np.maximum(weight[y[held]], 1e-6))))
+        if int(np.argmin(losses)) == epoch:
             best = model.get_weights()
-        if progress:
-            progress(epoch + 1, parameters.epochs)
+        if told:
+            told(epoch + 1)
     model.set_weights(best)
-    return TrainedPatches(model, normalisation, tuple(validation), held, predict_patches(model, x))
+    return model, tuple(losses)
 
 
-def _held_out(points: Points, parameters: PatchParameters, rng: np.random.Generator) -> np.ndarray:
-    """Points of some blocks of ground, so that both parts have at least one."""
-    blocks = np.unique(points.block)
+def _held_out(block: np.ndarray, parameters: PatchParameters) -> np.ndarray:
+    """Points that each member does not learn from, (member, point) bool: those of other blocks of ground while there are any."""
+    blocks = np.unique(block)
     if len(blocks) < 2:
         raise ValueError("all points lie in one block of ground; lower types.block or name points farther apart")
     count = min(max(1, round(parameters.held_out * len(blocks))), len(blocks) - 1)
-    return np.isin(points.block, rng.choice(blocks, count, replace=False))
+    drawn = np.random.default_rng([parameters.seed, 31]).permutation(blocks)
+    return np.stack([np.isin(block, np.roll(drawn, -k * count)[:count]) for k in range(parameters.members)])
 
 
 def _turned(patches: np.ndarray, rng: np.random.Generator) -> np.ndarray:

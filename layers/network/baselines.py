@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imperv.layers.network.sampling import Region
+from imperv.layers.statistics.shares import shares_of_area, weights_of
 
 RANDOM_FOREST, BOOSTING, LOGISTIC = "random forest", "gradient boosting", "logistic regression"
 BASELINES = (RANDOM_FOREST, BOOSTING, LOGISTIC)
@@ -74,10 +75,13 @@ CLASS_BOOSTED = {"max_iter": 200, "learning_rate": 0.1, "max_leaf_nodes": 31, "m
 """Settings of scikit-learn for classes: usual ones; the forest's are those of the orientation in docs/landcover.md."""
 
 
-def fit_class_baseline(name: str, features: np.ndarray, target: np.ndarray, seed: int = 1, workers: int = 1) -> Predictor:
+def fit_class_baseline(
+    name: str, features: np.ndarray, target: np.ndarray, seed: int = 1, workers: int = 1, shares: float = 0.0
+) -> Predictor:
     """Fit a forest or boosted trees to finite features, (pixel, feature) float32, and numbers of classes, (pixel,) int.
 
-    The predictor gives numbers of classes. ValueError for another name.
+    The predictor gives numbers of classes; `shares` is how far they weigh as in the pixels asked of (`weights_of`).
+    ValueError for another name.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
@@ -91,8 +95,14 @@ def fit_class_baseline(name: str, features: np.ndarray, target: np.ndarray, seed
     model.fit(features, target)
 
     def numbers(x: np.ndarray) -> np.ndarray:
-        parts = [model.predict(x[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0, target.dtype)
+        if not len(x):
+            return np.empty(0, target.dtype)
+        answers = np.concatenate([model.predict_proba(x[k : k + CHUNK]) for k in range(0, len(x), CHUNK)])
+        if shares:
+            learnt = np.bincount(target)[model.classes_] / len(target)
+            answers = answers * weights_of(shares_of_area(answers.T, learnt), learnt, shares)
+        found: np.ndarray = model.classes_[answers.argmax(axis=1)]
+        return found
 
     return numbers
 

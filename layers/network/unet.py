@@ -237,6 +237,16 @@ def build_unet(
     return keras.Model(inputs, answers, name=name)
 
 
+def mean_network(members: Sequence[Any]) -> Any:
+    """One Keras model of several with one input and other names each: the mean of their answers."""
+    import keras
+
+    if len(members) == 1:
+        return members[0]
+    inputs = keras.layers.Input(members[0].input_shape[1:], name=members[0].inputs[0].name)
+    return keras.Model(inputs, keras.layers.Average(name="mean")([one(inputs) for one in members]), name="members")
+
+
 def join_members(members: Sequence[Any]) -> Any:
     """One Keras model of several: (batch, y, x, feature) -> (batch, y, x, member), outputs of a member one after the other."""
     import keras

@@ -222,8 +222,13 @@ def enlarged_features(job: Job, block: Block) -> np.ndarray:
     return np.concatenate([found, read_season(job, block, seasonal)]) if seasonal else found
 
 
-def by_pixel(way: str, job: Job, features: np.ndarray, target: np.ndarray, asked: np.ndarray, around: int = AROUND) -> np.ndarray:
-    """Numbers of classes (y, x) by a model on the features of a pixel and their mean and deviation `around` it; -1 elsewhere."""
+def by_pixel(
+    way: str, job: Job, features: np.ndarray, target: np.ndarray, asked: np.ndarray, around: int = AROUND, shares: float = 0.0
+) -> np.ndarray:
+    """Numbers of classes (y, x) by a model on the features of a pixel and their mean and deviation `around` it; -1 elsewhere.
+
+    `shares` is how far classes weigh as in the area, not as in what was learnt from.
+    """
     known = np.isfinite(features).all(axis=0)
     filled = np.where(known, features, 0)
     near = [f(plane, known, around) for f in (local_mean, local_deviation) for plane in filled] if around else []
@@ -231,7 +236,7 @@ def by_pixel(way: str, job: Job, features: np.ndarray, target: np.ndarray, asked
     learning = np.flatnonzero((known & np.isfinite(target)).ravel())
     rng = np.random.default_rng([job.production.parameters.unet.seed, 59])
     chosen = rng.choice(learning, min(PIXELS, len(learning)), replace=False)
-    model = fit_class_baseline(way, stack[chosen], target.ravel()[chosen].astype("i8"), 1, job.engine.settings.workers)
+    model = fit_class_baseline(way, stack[chosen], target.ravel()[chosen].astype("i8"), 1, job.engine.settings.workers, shares)
     wanted = np.flatnonzero((known & asked).ravel())
     out = np.full(known.size, -1, "i8")
     out[wanted] = model(stack[wanted])
@@ -251,8 +256,10 @@ def types_maps(job: Job, path: str) -> Counts:
     target = np.full(grid.shape.yx, np.float32(np.nan))
     target[place.rows, place.columns] = place.target
     features = stack_features(np.asarray(job.array("LC_mosaic")[:]))
-    for name, around in ((f"{RANDOM_FOREST}, pixel by pixel", 0), (f"{RANDOM_FOREST}, local mean and deviation", AROUND)):
-        found[name] = count(by_pixel(RANDOM_FOREST, job, features, target, free, around), truth, free)
+    for name, around in (("pixel by pixel", 0), ("local mean and deviation", AROUND)):
+        for how, shares in (("", 0.0), (", weighed by shares", job.production.parameters.types.shares)):
+            numbers = by_pixel(RANDOM_FOREST, job, features, target, free, around, shares)
+            found[f"{RANDOM_FOREST}, {name}{how}"] = count(numbers, truth, free)
     return found
 
 

@@ -69,6 +69,8 @@ def compose(job: Job) -> dict[str, Any]:
         if "LC_types" in made else None,
         "types_scores": part("scores of types", lambda: _scores(made["LC_types_model"].statistics), None)
         if "LC_types_model" in made else None,
+        "types_shares": part("shares of types", lambda: _shares(made["LC_types_model"].statistics), "")
+        if "LC_types_model" in made else "",
         "tuning": part("scores of the round", lambda: _scores(tuned.statistics), None) if tuned else None,
         "changes": part("changes", lambda: changes(job, made["LC_tuned"].statistics, classes), []) if "LC_tuned" in made else [],
         "change_map": part("map of changes", lambda: change_map(job)) if "LC_tuned" in made else None,
@@ -178,6 +180,11 @@ def changes(job: Job, statistics: Mapping[str, Any], classes: Sequence[LandClass
     pixel = CATALOGUE["LC_tuned"].resolution ** 2 / 1e6
     rows = sorted(statistics["changed"], key=lambda row: -row[2])[:12]
     return [{"before": names.get(a, str(a)), "after": names.get(b, str(b)), "km2": n * pixel} for a, b, n in rows]
+
+
+def _shares(statistics: Mapping[str, Any]) -> str:
+    """Shares of the area by type."""
+    return ", ".join(f"{name} {share:.1%}" for name, share in zip(statistics["classes"], statistics["shares"], strict=True))
 
 
 def _scores(statistics: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,8 @@ from imperv.layers.features import URBAN15
 from imperv.layers.landcover.features import REACH, stack_features
 from imperv.layers.landcover.patches import (
     TYPES,
-    PatchParameters,
     Points,
-    build_patch_network,
+    build_members,
     cut_patches,
     predict_dense,
     train_patches,
@@ -26,6 +26,7 @@ from imperv.layers.network.unet import Normalisation, configure_threads
 from imperv.layers.network.weights import flat_weights, set_flat_weights
 from imperv.layers.statistics.classes import class_counts, class_scores
 from imperv.layers.statistics.scores import estimates
+from imperv.layers.statistics.shares import shares_of_area, weights_of
 from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import Cost, resident
 from imperv.tasks.job import Job, Made, attributes, report, summarise
@@ -36,6 +37,9 @@ from imperv.tasks.store.records import digest_of
 
 MOST_POINTS = 20_000
 """Points that are learnt from; more are drawn from by the seed."""
+
+ASKED, EVERY = 8, 10
+"""Pieces of the tile that tell the shares of the types, and every how manieth of their pixels does."""
 
 POINT_NS = 40.0
 """Core nanoseconds of training a pixel of a patch, filter and pass."""
@@ -104,9 +108,12 @@ def make_types_model(job: Job, layer: Layer) -> Made:
         trained = train_patches(points, URBAN15, len(TYPES), parameters, job.engine.progress)
     except ValueError as error:
         raise WorkError(f"{layer.symbol} of tile {job.tile}: cannot be trained: {error}") from None
-    weights = flat_weights(trained.model).astype("<f4")
+    network = Network(trained.model, trained.normalisation, parameters.reach, np.ones(len(TYPES), "f4"))
+    shares = shares_of_area(some_answers(job, network), trained.learnt)
     text = json.dumps({
-        "normalisation": trained.normalisation.to_json(), "weights": base64.b64encode(weights.tobytes()).decode("ascii"),
+        "normalisation": trained.normalisation.to_json(),
+        "weights": base64.b64encode(flat_weights(trained.model).astype("<f4").tobytes()).decode("ascii"),
+        "scale": weights_of(shares, trained.learnt, parameters.shares).tolist(),
     })  # fmt: skip
     job.store.replace_text(job.place(layer.symbol), text + "\n")
     held = trained.held_out
@@ -119,25 +126,57 @@ def make_types_model(job: Job, layer: Layer) -> Made:
     size = len(TYPES)
     statistics = {
         "points": int(known.sum()), "held_out": int(held.sum()), "classes": [one.name for one in TYPES], "scores": scores,
-        "confusion": counts.sum(axis=0).reshape(size, size).tolist(), "validation": list(trained.validation),
+        "confusion": counts.sum(axis=0).reshape(size, size).tolist(), "validation": [*map(list, trained.validation)],
+        "shares": shares.tolist(),
     }  # fmt: skip
     return Made(digest_of(text), statistics, tuple(warnings))
 
 
-def load_types(job: Job, parameters: PatchParameters) -> tuple[Any, Normalisation]:
-    """Network and normalisation of LC_types_model."""
+@dataclass(frozen=True)
+class Network:
+    """What tells the types of pixels."""
+
+    model: Any
+    normalisation: Normalisation
+    reach: int
+    """Pixels around a pixel that it sees."""
+    scale: np.ndarray
+    """(class,) what probabilities are multiplied by."""
+
+    def answers(self, job: Job, piece: Block) -> np.ndarray:
+        """Weighted probabilities of a piece of the mosaic, (class, y, x) float32, NaN no data."""
+        reach = self.reach
+        found = predict_dense(self.model, self.normalisation, features_around(job, piece, reach), reach)
+        return found[:, reach:-reach, reach:-reach] * self.scale[:, None, None]
+
+
+def some_answers(job: Job, network: Network) -> np.ndarray:
+    """Of pixels all over the tile, (class, pixel)."""
+    rng = np.random.default_rng([job.production.parameters.types.seed, 61])
+    pieces = list(Block(0, 0, *job.grid_of(CATALOGUE["LC_mosaic"]).shape).pieces(PIECE))
+    found = []
+    for k in sorted(rng.choice(len(pieces), min(ASKED, len(pieces)), replace=False).tolist()):
+        answers = network.answers(job, pieces[k])
+        known = np.flatnonzero(np.isfinite(answers[0]))
+        found.append(answers.reshape(len(answers), -1)[:, rng.permutation(known)[::EVERY]])
+    return np.concatenate(found, axis=1)
+
+
+def load_types(job: Job) -> Network:
+    """Network of LC_types_model."""
+    parameters = job.production.parameters.types
     table = json.loads(job.store.read_text(job.place("LC_types_model").data) or "")
-    model = build_patch_network(parameters, len(URBAN15), len(TYPES), parameters.seed)
+    model = build_members(parameters, len(URBAN15), len(TYPES))
     if not set_flat_weights(model, np.frombuffer(base64.b64decode(table["weights"]), "<f4")):
         raise WorkError(f"LC_types_model of tile {job.tile} is damaged; run the tile again")
-    return model, Normalisation.from_json(table["normalisation"])
+    scale = np.array(table["scale"], "f4")
+    return Network(model, Normalisation.from_json(table["normalisation"]), parameters.reach, scale)
 
 
 def make_types(job: Job, layer: Layer) -> Made:
     """The map of types, piece by piece with the context that a patch sees."""
-    parameters = job.production.parameters.types
     configure_threads(job.engine.settings.workers)
-    model, normalisation = load_types(job, parameters)
+    network = load_types(job)
     codes, reports, blocks = np.array([one.code for one in TYPES], "u1"), [], job.blocks_of(layer)
     job.engine.at_once(types_bytes(job, layer), layer.symbol)
     one_more = job.engine.counter(len(blocks))
@@ -148,7 +187,7 @@ def make_types(job: Job, layer: Layer) -> Made:
             pixels = np.full(block.shape, NO_DATA, "u1")
             for piece in block.pieces(PIECE):
                 here = inner_slices(piece, block)
-                pixels[here] = types_of(job, piece, model, normalisation, parameters, codes)
+                pixels[here] = types_of(job, piece, network, codes)
             out[layer.symbol][block.slices] = pixels
             reports.append(report({layer.symbol: pixels}, layer))
             one_more()
@@ -156,12 +195,9 @@ def make_types(job: Job, layer: Layer) -> Made:
     return Made(digest, statistics)
 
 
-def types_of(
-    job: Job, piece: Block, model: Any, normalisation: Normalisation, parameters: PatchParameters, codes: np.ndarray
-) -> np.ndarray:
+def types_of(job: Job, piece: Block, network: Network, codes: np.ndarray) -> np.ndarray:
     """Codes of a piece, as patch by patch."""
-    reach = parameters.reach
-    answers = predict_dense(model, normalisation, features_around(job, piece, reach), reach)[:, reach:-reach, reach:-reach]
+    answers = network.answers(job, piece)
     known = np.isfinite(answers[0])
     found: np.ndarray = np.where(known, codes[np.where(known, answers, 0).argmax(axis=0)], NO_DATA)
     return found
@@ -177,12 +213,18 @@ def types_bytes(job: Job, layer: Layer) -> int:
 def types_cost(job: Job, layer: Layer) -> Cost:
     """Of the map."""
     rows, columns = job.grid_of(layer).shape
-    filters = job.production.parameters.types.filters
-    return Cost(rows * columns * TYPE_NS * (filters / 24) ** 2 / 1e9, resident(job, types_bytes(job, layer)) + 2**29)
+    return Cost(_mapping(job, rows * columns), resident(job, types_bytes(job, layer)) + 2**29)
 
 
 def types_training_cost(job: Job, layer: Layer) -> Cost:
-    """Of the training, for a thousand points."""
+    """Of the training, for a thousand points, and of the pieces that tell the shares."""
     types = job.production.parameters.types
-    seconds = 1000 * types.epochs * types.patch**2 * types.filters * POINT_NS / 1e9
+    seconds = 1000 * types.members * types.epochs * types.patch**2 * types.filters * POINT_NS / 1e9
+    rows, columns = job.grid_of(CATALOGUE["LC_mosaic"]).shape
+    seconds += _mapping(job, min(rows * columns, ASKED * PIECE**2))
     return Cost(seconds, resident(job, 1000 * types.patch**2 * len(URBAN15) * 12) + 2**29)
+
+
+def _mapping(job: Job, pixels: int) -> float:
+    types = job.production.parameters.types
+    return pixels * TYPE_NS * types.members * (types.filters / 24) ** 2 / 1e9

@@ -31,7 +31,7 @@ from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import network_tuning, session
 from imperv.tasks.landcover.rounds import choose, present
-from imperv.tasks.landcover.types import features_around, read_features
+from imperv.tasks.landcover.types import features_around, load_types, read_features, types_of
 from imperv.tasks.maps.opening import GoneError
 from imperv.tasks.samples import pixels_of
 from imperv.tasks.settings.production import Production
@@ -254,6 +254,74 @@ def test_features_around_a_piece_are_those_of_the_tile(finished):
     for piece in (Block(0, 0, 60, 90), Block(60, 90, 130, 220), Block(150, 300, rows, columns)):
         expected = padded[:, piece.y0 : piece.y1 + 14, piece.x0 : piece.x1 + 14]
         np.testing.assert_allclose(features_around(job, piece, 7), expected, atol=1e-6)
+
+
+TYPE_OF = np.array([255, 0, 1, 0, 0, 0, 3, 0], "u1")
+"""Built-up type of a class: roofs are residential, what else is sealed is open."""
+
+
+@pytest.fixture(scope="module")
+def typed(finished, tmp_path_factory) -> Path:
+    """A copy with built-up types from points, as many of each type."""
+    folder = tmp_path_factory.mktemp("typed") / "p"
+    shutil.copytree(finished.parent, folder)
+    file = folder / finished.name
+    with rasterio.open(folder / "truth/truth_landcover.tif") as source:
+        profile, kind = source.profile, TYPE_OF[np.where(source.read(1) == 255, 0, source.read(1))]
+    with rasterio.open(folder / "truth/types.tif", "w", **profile) as target:
+        target.write(kind, 1)
+    rng, lines = np.random.default_rng(1), ["x,y,class"]
+    for code, name in ((0, "none"), (1, "residential"), (3, "artificial_open")):
+        for y, x in rng.permutation(np.argwhere(kind == code))[:60].tolist():
+            lines.append(f"{BBOX[0] + 5 * x + 2.5},{BBOX[3] - 5 * y - 2.5},{name}")
+    (folder / "points.csv").write_text("\n".join(lines))
+    types = "[parameters.types]\npatch = 7\nfilters = 8\nmembers = 2\nepochs = 12\nblock = 24\nlearning_rate = 0.01\n"
+    file.write_text(file.read_text().replace("[references]\n", '[references]\npoints = "points.csv"\n') + types)
+    assert main(["run", TILE, "-c", str(file)]) == 0
+    return file
+
+
+@pytest.mark.slow
+def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, capsys):
+    job = job_of(typed)
+    types, kind = np.asarray(job.array("LC_types")[:]), rasterio.open(typed.parent / "truth/types.tif").read(1)
+    known = (types != 255) & (kind != 255)
+    found, true = job.record("LC_types_model").statistics, np.bincount(kind[known], minlength=4) / known.sum()
+    assert found["points"] == 180 and 0 < found["held_out"] < 180 and len(found["validation"]) == 2
+    assert found["shares"][2] == 0 and sum(found["shares"]) == pytest.approx(1)  # nobody taught it
+    np.testing.assert_allclose(found["shares"], true, atol=0.05)
+    assert (types[known] == kind[known]).mean() > 0.8
+    network = load_types(job)
+    np.testing.assert_allclose(network.scale, [(3 * s) ** 0.5 for s in found["shares"]], rtol=1e-5)
+    whole = Block(0, 0, *types.shape)
+    np.testing.assert_array_equal(types_of(job, whole, network, np.arange(4, dtype="u1")), types)  # as block by block
+
+    capsys.readouterr()
+    path = typed.parent / "truth/types.tif"
+    assert main(["evaluate", "-c", str(typed), "--truth-raster", f"types={path}", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["built_up"]
+    assert {"centre patches", "random forest, pixel by pixel", "random forest, pixel by pixel, weighed by shares"} < set(scores)
+    assert main(["report", TILE, "-c", str(typed)]) == 0
+    page = (typed.parent / "store" / job.report_path).read_text()
+    assert f"none {found['shares'][0]:.1%}, residential {found['shares'][1]:.1%}" in page
+
+
+@pytest.mark.slow
+def test_points_alone_make_the_types_anew(typed, tmp_path, capsys):
+    """Types as alike as their points; a file that holds nothing of the area is refused before anything runs."""
+    shutil.copytree(typed.parent, tmp_path / "p")
+    file = tmp_path / "p" / typed.name
+    file.write_text(file.read_text().replace("patch = 7", "shares = 0\npatch = 7"))
+    assert {node for node, state in states(file, capsys).items() if state == "run"} == {
+        "LC_types_model",
+        "LC_types",
+        "deliver LC_types",
+    }
+    assert main(["run", TILE, "-c", str(file)]) == 0
+    assert load_types(job_of(file)).scale.tolist() == [1, 1, 0, 1]
+    (file.parent / "points.csv").write_text("x,y,class\n1,2,none\n")
+    assert main(["run", TILE, "-c", str(file)]) == 2
+    assert "no point lies in the area" in capsys.readouterr().err
 
 
 def test_a_model_of_elsewhere_serves_where_nothing_is_known(finished, tmp_path, capsys):

@@ -35,7 +35,7 @@ def test_scenes_of_eurosat_are_told_apart(shared_data):
         for path in sorted((shared_data / "eurosat" / name).glob("*.tif"))
     ]
     assert len(tiles) == EACH * len(SCENES)
-    parameters = PatchParameters(epochs=12, block=1)
+    parameters = PatchParameters(members=1, epochs=12, block=1)
     inner, right = slice(parameters.reach, 64 - parameters.reach), 0
     for fold in range(EACH):
         rng, patches, target, block = np.random.default_rng(fold), [], [], []

@@ -8,6 +8,8 @@ import pytest
 from imperv.layers.landcover.patches import (
     PatchParameters,
     Points,
+    _held_out,
+    build_members,
     build_patch_network,
     cut_patches,
     dilations,
@@ -16,9 +18,10 @@ from imperv.layers.landcover.patches import (
     predict_patches,
     train_patches,
 )
+from imperv.layers.network.weights import flat_weights, set_flat_weights
 
 NAMES = ("a", "b", "c")
-QUICK = PatchParameters(patch=9, filters=6, epochs=12, batch=32, block=16, learning_rate=1e-2)
+QUICK = PatchParameters(patch=9, filters=6, members=2, epochs=12, batch=32, block=16, learning_rate=1e-2)
 
 
 def image(edge: int = 48, seed: int = 1) -> np.ndarray:
@@ -86,13 +89,36 @@ def test_what_lies_around_is_learnt(trained):
     held = trained.held_out
     some = points()
     assert 0 < held.sum() < len(held) and not set(some.block[held]) & set(some.block[~held])
-    assert (trained.answers[held].argmax(axis=1) == some.target[held]).mean() > 0.8
+    assert (trained.answers[held].argmax(axis=1) == some.target[held]).mean() > 0.8 and np.isnan(trained.answers[~held]).all()
+    np.testing.assert_allclose(trained.answers[held].sum(axis=1), 1, rtol=1e-5)
+    assert trained.learnt.tolist() == [0.5, 0.5] and len(trained.validation) == 2
+
+
+@pytest.mark.slow
+def test_a_map_is_the_mean_of_members_whose_weights_come_back(trained):
+    features, members = texture(8)[0], [layer for layer in trained.model.layers if hasattr(layer, "layers")]
+    answers = predict_dense(trained.model, trained.normalisation, features, QUICK.reach)
+    single = [predict_dense(one, trained.normalisation, features, QUICK.reach) for one in members]
+    assert len(single) == 2 and np.abs(single[0] - single[1]).max() > 0.01
+    np.testing.assert_allclose(answers, np.mean(single, axis=0), atol=1e-6)
+    again = build_members(QUICK, 3, 2)
+    assert set_flat_weights(again, flat_weights(trained.model))
+    np.testing.assert_array_equal(predict_dense(again, trained.normalisation, features, QUICK.reach), answers)
+
+
+def test_each_member_holds_out_other_ground():
+    block = np.repeat(np.arange(10), 5)
+    held = _held_out(block, PatchParameters(members=5, held_out=0.2))
+    assert (held.sum(axis=0) == 1).all()  # five times two of ten blocks: every point once
+    assert all(len(set(block[mine])) == 2 for mine in held)
+    more = _held_out(block, PatchParameters(members=7, held_out=0.2))
+    assert set(more.sum(axis=0)) == {1, 2} and (more[:5] == held).all()
 
 
 @pytest.mark.slow
 def test_the_same_points_give_the_same_network(trained):
     again = train_patches(points(), NAMES, 2, QUICK)
-    assert again.validation == trained.validation and np.array_equal(again.answers, trained.answers)
+    assert again.validation == trained.validation and np.array_equal(again.answers, trained.answers, equal_nan=True)
 
 
 def test_one_class_or_one_block_is_refused():
