@@ -15,11 +15,16 @@ from imperv.flows.plan.targets import DELIVER, before, resolve_targets, steps
 from imperv.flows.runtime.journal import last_run
 from imperv.layers.catalogue import CATALOGUE, layers_of
 from imperv.tasks.delivery.delivery import delivery_standing, form_of
+from imperv.tasks.delivery.drafts import WITH_OVERVIEWS
 from imperv.tasks.errors import ImpervError
 from imperv.tasks.families import family, task_of
 from imperv.tasks.family.costs import Cost, CostOf
 from imperv.tasks.job import Job
 from imperv.tasks.nodes import State, standing
+
+STORED_SHARE = {1: 0.25, 2: 0.6, 4: 0.9, 8: 0.9}
+"""Bytes in the store to one before compression, by the bytes of a value, of ground with data: codes and percent take 0.13,
+probabilities 0.5; quantiles 0.46, bands of one day 0.8; harmonics and deviations 0.9 (the demo and the fine kit)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Step:
     reason: str
     bytes: int
     """What the layer takes before compression, bytes; 0 where it is not a raster."""
+    stored: int = 0
+    """Projected bytes of the layer or the delivered file, compressed; 0 where it is no raster."""
     core_seconds: float = 0
     """Projected time of one core; 0 for what is up to date."""
     memory: int = 0
@@ -65,33 +72,59 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
         except ImpervError as error:  # such as a missing reference: the run will say so too
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
-        size, cost = layer_bytes(job, symbol), task_of(symbol).cost
-        found.append(_step(job, symbol, state, reason, size, cost, needless=needless.get(symbol, "")))
+        cost, why = task_of(symbol).cost, needless.get(symbol, "")
+        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), stored_bytes(job, symbol), cost, needless=why))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
         cost, why = form_of(CATALOGUE[symbol]).cost, needless.get(symbol, "")
-        found.append(_step(job, symbol, entry.state, entry.reason, 0, cost, DELIVER, why))
+        found.append(_step(job, symbol, entry.state, entry.reason, 0, delivered_bytes(job, symbol), cost, DELIVER, why))
     return found
 
 
 def _step(
-    job: Job, symbol: str, state: State, reason: str, size: int, cost_of: CostOf, prefix: str = "", needless: str = ""
+    job: Job,
+    symbol: str,
+    state: State,
+    reason: str,
+    size: int,
+    stored: int,
+    cost_of: CostOf,
+    prefix: str = "",
+    needless: str = "",
 ) -> Step:
     """A step with its cost, if it is to run; `needless` says why what it makes will not be made."""
     if needless:
         return Step(str(job.tile), prefix + symbol, state, f"will not be made: {needless}", 0)
     cost = Cost() if state == "up to date" else cost_of(job, CATALOGUE[symbol])
     seconds = round(cost.core_seconds, 2)
-    return Step(str(job.tile), prefix + symbol, state, reason, size, seconds, cost.memory, cost.bytes_decoded)
+    return Step(str(job.tile), prefix + symbol, state, reason, size, stored, seconds, cost.memory, cost.bytes_decoded)
 
 
 def layer_bytes(job: Job, symbol: str) -> int:
     """What a layer takes before compression; 0 where it is not a raster."""
+    return sum(_bytes_by_type(job, symbol).values())
+
+
+def stored_bytes(job: Job, symbol: str) -> int:
+    """About what a layer takes in the store; 0 where it is not a raster."""
+    return round(sum(STORED_SHARE[size] * found for size, found in _bytes_by_type(job, symbol).items()))
+
+
+def delivered_bytes(job: Job, symbol: str) -> int:
+    """About what the delivered file of a layer takes."""
+    return round(WITH_OVERVIEWS * stored_bytes(job, symbol))
+
+
+def _bytes_by_type(job: Job, symbol: str) -> dict[int, int]:
+    """Bytes before compression of the arrays of a layer, by the bytes of a value."""
     layer = CATALOGUE[symbol]
-    if not layer.resolution:
-        return 0
-    pixels = int(np.prod(job.grid_of(layer).shape))
-    return pixels * sum(np.dtype(v.dtype).itemsize * v.bands for v in layer.variables)
+    found: dict[int, int] = {}
+    if layer.resolution:
+        pixels = int(np.prod(job.grid_of(layer).shape))
+        for variable in layer.variables:
+            size = np.dtype(variable.dtype).itemsize
+            found[size] = found.get(size, 0) + pixels * size * variable.bands
+    return found
 
 
 def as_table(found: Sequence[Step]) -> list[dict[str, Any]]:

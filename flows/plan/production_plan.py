@@ -20,9 +20,6 @@ from imperv.tasks.settings.production import Production
 GPU_CORES = 50.0
 """Cores of the measured machine that one GPU stands for in networks; an H100 would for 40 in training, 37 to 50 in prediction."""
 
-STORED_SHARE = 0.4
-"""Bytes in the store to one byte of a layer before compression: 0.38 of the city kit, 0.50 of the demo, both small."""
-
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -42,6 +39,7 @@ class TilePlan:
     gigabytes_read: float
     """Of scene files."""
     gigabytes_stored: float
+    """Of layers and delivered files, compressed."""
     memory: int
     """Highest projected memory of the process, bytes."""
     why: str
@@ -68,7 +66,7 @@ def _sum(tile: str, found: list[Step], early: set[str]) -> TilePlan:
         core_hours=hours(todo), to_models=hours([step for step in todo if step.node in early]),
         network_hours=hours([step for step in todo if step.node in CATALOGUE and task_of(step.node).network]),
         gigabytes_read=FILE_SHARE * sum(step.bytes_decoded for step in todo) / 1e9,
-        gigabytes_stored=STORED_SHARE * sum(step.bytes for step in todo) / 1e9,
+        gigabytes_stored=sum(step.stored for step in todo) / 1e9,
         memory=max((step.memory for step in todo), default=0),
         why=reasons.most_common(1)[0][0] if reasons else "",
     )  # fmt: skip

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from imperv.flows.plan.planning import layer_bytes
-from imperv.flows.plan.production_plan import STORED_SHARE
+from imperv.flows.plan.planning import delivered_bytes, stored_bytes
 from imperv.flows.plan.targets import steps
 from imperv.flows.production.tally import tile_sums
 from imperv.layers.catalogue import CATALOGUE
@@ -36,7 +35,7 @@ def tile_costs(job: Job) -> dict[str, Any]:
     planned = (
         sum(cost.core_seconds for cost in costs) / 3600,
         FILE_SHARE * sum(cost.bytes_decoded for cost in costs) / 1e9,
-        STORED_SHARE * sum(layer_bytes(job, symbol) for symbol in order) / 1e9,
+        (sum(stored_bytes(job, symbol) for symbol in order) + sum(delivered_bytes(job, symbol) for symbol in products)) / 1e9,
     )
     return {
         "so_far": _amounts(so_far, prices), "planned": _amounts(planned, prices), "reading_not_counted": sums.uncounted,

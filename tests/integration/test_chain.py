@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 from imperv.flows.cli.commands import main
+from imperv.flows.plan.planning import stored_bytes
+from imperv.flows.plan.targets import steps
 from imperv.layers.catalogue import CATALOGUE, downstream, layers_of
 from imperv.tasks.delivery.delivery import delivered_symbols
+from imperv.tasks.job import Job
+from imperv.tasks.settings.production import Production
 from imperv.tasks.store.store import Store
 from tests.integration.conftest import with_store
 from tests.support.prefect_loopback import COMMAND
@@ -64,6 +68,14 @@ def test_every_node_has_a_record_that_is_valid_stac(finished):
         assert item.properties["imperv:windowed"] is True
         unneeded = record.symbol in ("OSM_distance", "CLCP_proxy_model", "CLCP_proxy")
         assert record.made != unneeded and record.peak_memory > 0 and record.software["imperv"]
+
+
+def test_a_plan_says_about_what_the_layers_take(finished):
+    """Within a third, over all arrays; metadata, which a small site has as many of as a tile, apart."""
+    job = Job.of(Production.read(finished), TILE)
+    chunks = [path for path in (finished.parent / "store/tiles").rglob("c/**/*") if path.is_file()]
+    planned = sum(stored_bytes(job, symbol) for symbol in steps(None, product=job.family)[0])
+    assert planned == pytest.approx(sum(path.stat().st_size for path in chunks), rel=1 / 3)
 
 
 def test_a_second_run_writes_nothing(copied, tmp_path, capsys):
