@@ -98,7 +98,7 @@ class DivergenceError(ValueError):
     """The loss is no longer a number, or the network ends worse than a constant."""
 
 
-def policy_of(parameters: NetworkParameters) -> str:
+def training_policy(parameters: NetworkParameters) -> str:
     """Name of Keras' number policy: float16 with float32 weights on a GPU unless the parameters say otherwise."""
     import tensorflow as tf
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imperv.layers.network.fitting import Batch, Choice, DivergenceError, fit, least, policy_of
+from imperv.layers.network.fitting import Batch, Choice, DivergenceError, fit, least, training_policy
 from imperv.layers.network.heads import FractionHead, Head
 from imperv.layers.network.sampling import (
     TRAINING,
@@ -114,7 +114,7 @@ def train(
     done, members, history = list(state["finished"]) if state else [], [], []
     for k in range(parameters.members):
         seed = parameters.seed * 1000 + k
-        member = build_unet(parameters, seed, f"member_{k}", policy_of(parameters), head.outputs, head.activation)
+        member = build_unet(parameters, seed, f"member_{k}", training_policy(parameters), head.outputs, head.activation)
         if k < len(done):
             weights, record = done[k]
             member.set_weights(weights)
@@ -175,7 +175,7 @@ def _keeper(
 
 def _plain(members: Sequence[Any], parameters: NetworkParameters, head: Head) -> list[Any]:
     """Members that compute in 32 bits, whatever they were trained with: they predict on any machine."""
-    if policy_of(parameters) == "float32":
+    if training_policy(parameters) == "float32":
         return list(members)
     plain = [build_unet(parameters, 0, member.name, outputs=head.outputs, activation=head.activation) for member in members]
     for new, member in zip(plain, members, strict=True):

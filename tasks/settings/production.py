@@ -349,7 +349,7 @@ def _hint(path: list[str], model: Any) -> str:
         model = part_of(field.annotation) if field else None
         if model is None:
             return ""
-    close = difflib.get_close_matches(path[-1], model.model_fields, n=1)
+    close = difflib.get_close_matches(path[-1], model.model_fields, n=1, cutoff=0.7)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
