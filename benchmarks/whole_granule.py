@@ -27,8 +27,8 @@ from imperv.layers.catalogue.superresolution import SHARP
 from imperv.layers.reflectance import REFLECTANCE_10M, SCL
 from imperv.layers.sharpening.degradation import degrade
 from imperv.layers.sharpening.scene import SceneModel
+from imperv.tasks.projections import transformer
 from imperv.tasks.scenes.bands import PIXEL
-from imperv.tasks.scenes.reading import transformer
 from imperv.tasks.simulator import Granule, simulate, site_bounds
 from imperv.tasks.simulator.archive import profile_of
 from imperv.tasks.simulator.fine import write_coastal

@@ -19,6 +19,7 @@ from pyproj.exceptions import CRSError, ProjError
 
 from imperv.layers.landcover.classes import LandClass, class_named
 from imperv.tasks.errors import InputError
+from imperv.tasks.projections import DEGREES, EEA, transformer
 from imperv.tasks.vectors.shape_pixels import mask_of, pixels_in, shared_pixels, strips_of, window_of
 
 MOST_FEATURES, MOST_VERTICES = 2000, 200_000
@@ -29,8 +30,6 @@ MOST_SHARED = 200
 
 SHOWN = 30
 """Faults of a file that are listed."""
-
-EEA_CRS = "EPSG:3035"
 
 CLASS_COLUMNS = ("class", "class_name", "classname", "landcover", "land_cover", "label")
 """Names of the column of the class, in any case."""
@@ -215,7 +214,7 @@ def _frame(path: str, start: str) -> Any:
 
 def _transformer(crs: Any, start: str) -> Transformer:
     try:
-        return Transformer.from_crs(CRS.from_user_input(crs or "OGC:CRS84"), EEA_CRS, always_xy=True)
+        return Transformer.from_crs(CRS.from_user_input(crs or "OGC:CRS84"), EEA, always_xy=True)
     except (CRSError, ProjError) as error:
         raise InputError(f"{start}: its reference system cannot be used ({error}); export with EPSG:4326") from None
 
@@ -302,7 +301,7 @@ def _shared_pixels(samples: Sequence[Sample], grid: GeoBox) -> Iterator[Fault]:
 
 def as_geojson(samples: Sequence[Sample], *, degrees: bool = True) -> str:
     """Polygons as GeoJSON: in degrees, with eight decimals, for people; or exactly, in EPSG:3035, for the store."""
-    turn = Transformer.from_crs(EEA_CRS, "OGC:CRS84", always_xy=True)
+    turn = transformer(EEA, DEGREES)
     features = []
     for sample in samples:
         shape = sample.shape

@@ -35,7 +35,7 @@ absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 EXPENSIVE = ("tests/integration/", "tests/tasks/imperviousness/assessment/", "tests/layers/network/", "tests/tasks/networks/")
 """Where tests take long: they begin first, so that no worker is left alone with one of them at the end."""
 
-APART = ("tests/integration/test_chain.py",)
+APART = ("tests/integration/test_chain.py", "tests/flows/portal/test_browser_projects.py")
 """Files whose tests share nothing but what is `made_once`: they may run in several workers."""
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")

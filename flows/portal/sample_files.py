@@ -19,7 +19,8 @@ from typing import Any
 import shapely
 
 from imperv.tasks.errors import InputError, WorkError
-from imperv.tasks.samples import EEA_CRS, Drawn, on_grid, read_drawn
+from imperv.tasks.projections import EEA
+from imperv.tasks.samples import Drawn, on_grid, read_drawn
 
 MOST_BYTES = 5 * 2**20
 """Of a file."""
@@ -136,7 +137,7 @@ def _write(source: str, file: str) -> None:
     import pyogrio
 
     found = pyogrio.read_dataframe(source, use_arrow=False)
-    pyogrio.write_dataframe(found.set_crs(EEA_CRS), file, layer="samples", driver="GPKG", geometry_type="Unknown")
+    pyogrio.write_dataframe(found.set_crs(EEA), file, layer="samples", driver="GPKG", geometry_type="Unknown")
 
 
 def _main(arguments: Sequence[str]) -> int:

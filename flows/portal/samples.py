@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 
 from imperv.flows.portal.job_files import named
 from imperv.flows.portal.projects import MissingError, Project
@@ -31,6 +30,7 @@ from imperv.tasks.families import family
 from imperv.tasks.files import write_whole
 from imperv.tasks.job import utc_now
 from imperv.tasks.maps.kept import Kept
+from imperv.tasks.projections import DEGREES, transformer
 from imperv.tasks.samples import (
     MOST_FEATURES,
     MOST_VERTICES,
@@ -311,7 +311,7 @@ def _shape(number: int, geometry: Any) -> shapely.Geometry:
 def _require_places(shapes: Sequence[shapely.Geometry]) -> None:
     """InputError where a corner lies beyond the projection: it has no degrees."""
     corners, owners = shapely.get_coordinates(shapes, return_index=True)
-    turn = Transformer.from_crs(CRS, "OGC:CRS84", always_xy=True)
+    turn = transformer(CRS, DEGREES)
     beyond = ~np.isfinite(turn.transform(*corners.T)).all(axis=0)
     if beyond.any():
         x, y = corners[beyond][0]

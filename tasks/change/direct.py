@@ -34,7 +34,7 @@ from imperv.tasks.native.area import Area, area_of, units_of_metre
 from imperv.tasks.native.finding import find_scenes
 from imperv.tasks.native.looks import Look, looks_of, zone_of
 from imperv.tasks.native.pixels import place_of
-from imperv.tasks.scenes.reading import moved
+from imperv.tasks.projections import moved
 from imperv.tasks.settings.periods import Period
 
 BLOCK = 1000

@@ -27,10 +27,11 @@ from imperv.tasks.composites.masks import clouds_of, land_by_elevation, land_by_
 from imperv.tasks.composites.sen2cor import level_2a
 from imperv.tasks.delivery.drafts import drafts, require_room
 from imperv.tasks.errors import ImpervError, InputError, writing
-from imperv.tasks.native.area import DEGREES, Area, units_of_metre
+from imperv.tasks.native.area import Area, units_of_metre
 from imperv.tasks.native.finding import find_scenes, native_grid
 from imperv.tasks.native.looks import SATURATED, Look, bands_of, looks_of
 from imperv.tasks.native.pixels import grid_epsg
+from imperv.tasks.projections import DEGREES
 from imperv.tasks.scenes.bands import CLASSI, PIXEL
 from imperv.tasks.scenes.scenes import Scene, SceneList
 from imperv.tasks.store.records import digest_of

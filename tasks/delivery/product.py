@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 
 from imperv.grids import Tile
 from imperv.layers.catalogue import Layer
 from imperv.layers.palette import Palette
 from imperv.tasks.delivery.lineage import Lineage
+from imperv.tasks.projections import DEGREES, moved
 from imperv.tasks.settings.delivery import DeliverySettings
-from imperv.tasks.store.records import TO_LONLAT
-
-EEA_GRID = 3035
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,7 @@ class Product:
     @property
     def lonlat(self) -> tuple[float, float, float, float]:
         """(west, south, east, north) in degrees."""
-        west, south, east, north = self.to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
-        return west, south, east, north
+        return moved(self.bounds, self.crs, DEGREES)
 
     @property
     def epsg(self) -> int:
@@ -62,9 +58,9 @@ class Product:
         return int((self.grid.crs.epsg if self.grid.crs else None) or 0)
 
     @property
-    def to_lonlat(self) -> Transformer:
-        """From its grid to degrees."""
-        return TO_LONLAT if self.epsg == EEA_GRID else Transformer.from_crs(self.epsg, 4326, always_xy=True)
+    def crs(self) -> str:
+        """Reference system of its grid."""
+        return f"EPSG:{self.epsg}"
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pystac
-from pyproj import Transformer
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.eo import Band, EOExtension
 from pystac.extensions.file import FileExtension
@@ -25,10 +24,11 @@ from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, Raster
 from shapely import box, segmentize, transform
 from shapely.geometry import mapping
 
-from imperv.grids import CRS
+from imperv.grids import Bounds
 from imperv.layers.attributes import units_of
 from imperv.layers.reflectance import SPECTRAL
 from imperv.tasks.delivery.product import Product
+from imperv.tasks.projections import DEGREES, EEA, transformer
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 """Extension that pystac writes no fields of."""
@@ -38,8 +38,6 @@ SUFFIX = ".stac.json"
 
 SHA2_256 = "1220"
 """Start of a multihash: SHA-2 of 256 bits, 32 bytes long (file extension)."""
-
-TO_LONLAT = Transformer.from_crs(CRS, 4326, always_xy=True)
 
 POINTS = 8
 """Points on each edge of a footprint, as straight lines of EPSG:3035 are none in degrees."""
@@ -75,7 +73,7 @@ def item_json(product: Product, files: Mapping[str, tuple[str, Path]]) -> str:
     start, end = times_of(product.start, product.end)
     item = pystac.Item(
         id=product.name,
-        geometry=footprint(product.bounds, product.to_lonlat),
+        geometry=footprint(product.bounds, product.crs),
         bbox=[round(v, 7) for v in product.lonlat],
         datetime=None,
         start_datetime=start,
@@ -191,11 +189,12 @@ def _statistics(product: Product) -> Statistics:
     )
 
 
-def footprint(bounds: tuple[float, float, float, float], to_lonlat: Transformer = TO_LONLAT) -> dict[str, object]:
-    """Polygon in degrees of a rectangle, of EPSG:3035 by default, GeoJSON."""
+def footprint(bounds: Bounds, crs: str = EEA) -> dict[str, object]:
+    """Polygon in degrees of a rectangle, GeoJSON."""
     left, bottom, right, top = bounds
+    to_degrees = transformer(crs, DEGREES)
     outline = segmentize(box(*bounds), max(right - left, top - bottom) / POINTS)
-    return mapping(transform(outline, lambda xy: np.round(np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])), 7)))
+    return mapping(transform(outline, lambda xy: np.round(np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])), 7)))
 
 
 def checksum(path: Path) -> str:

@@ -18,8 +18,9 @@ import pystac
 
 from imperv.grids import Tile, window_geobox
 from imperv.tasks.delivery.delivery import delivered_symbols, places_of
-from imperv.tasks.delivery.stac import ASSETS, SUFFIX, TO_LONLAT, as_text, link, times_of
+from imperv.tasks.delivery.stac import ASSETS, SUFFIX, as_text, link, times_of
 from imperv.tasks.job import Job
+from imperv.tasks.projections import in_degrees
 from imperv.tasks.store.file_systems import tiles_with
 from imperv.tasks.store.store import Store
 
@@ -55,7 +56,7 @@ class Series:
 
 def collection_json(series: Series, tiles: Mapping[str, tuple[float, float, float, float]]) -> str:
     """The STAC Collection as JSON, with a link to each tile's catalog; `tiles`, at least one, have bounds in EPSG:3035."""
-    boxes = np.array([TO_LONLAT.transform_bounds(*bounds, densify_pts=21) for bounds in tiles.values()])
+    boxes = np.array([in_degrees(bounds) for bounds in tiles.values()])
     whole = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
     roles = [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR]
     collection = pystac.Collection(

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.features import geometry_mask
 from shapely import affinity
 
 from imperv.grids import Bounds, snap_utm
 from imperv.tasks.errors import InputError
-
-DEGREES = "EPSG:4326"
+from imperv.tasks.projections import DEGREES, transformer
 
 PIECES = 64
 """Parts of the longer side into which edges are cut: what is straight in one reference system is curved in another."""
@@ -53,7 +52,7 @@ class Area:
         """The polygons in another reference system."""
         if crs == self.crs:
             return self.shape
-        turn = Transformer.from_crs(self.crs, crs, always_xy=True)
+        turn = transformer(self.crs, crs)
         return shapely.transform(self.shape, lambda x, y: turn.transform(x, y, errcheck=True), interleaved=False)
 
     def within(self, bounds: Bounds) -> Area | None:

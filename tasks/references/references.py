@@ -24,9 +24,10 @@ from imperv.tasks.family.costs import REFERENCE_NS, by_block
 from imperv.tasks.family.findings import Remark, doubtful, fine
 from imperv.tasks.family.task import Task
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
+from imperv.tasks.projections import moved
 from imperv.tasks.references.fingerprints import fingerprint
 from imperv.tasks.scenes.access import PASSING, environment, is_remote
-from imperv.tasks.scenes.reading import data_bands, extent, moved, open_full_resolution, read_valid, warp
+from imperv.tasks.scenes.reading import data_bands, extent, open_full_resolution, read_valid, warp
 from imperv.tasks.settings.surroundings import foreign_data
 
 SEA_BUFFER = 253

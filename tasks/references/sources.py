@@ -23,6 +23,7 @@ from pyproj import CRS, Transformer
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
+from imperv.tasks.projections import in_degrees
 from imperv.tasks.references.shapes import REACH, Vectors, open_vectors, read_batches, widened
 from imperv.tasks.store.debris import is_debris
 from imperv.tasks.vectors.batches import COLLECTION, MULTIPOLYGON, POLYGON, Batch, fsspec_name
@@ -193,8 +194,7 @@ def _may_touch(path: str, bounds: Bounds) -> bool:
     squares = 2 ** len(match[1])
     west, east = (360 * x / squares - 180 for x in (column, column + 1))
     north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * y / squares)))) for y in (row, row + 1))
-    to_degrees = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True)
-    box = to_degrees.transform_bounds(*widened(bounds, REACH), densify_pts=21)
+    box = in_degrees(widened(bounds, REACH))
     return box[0] <= east and box[2] >= west and box[1] <= north and box[3] >= south
 
 
@@ -303,7 +303,7 @@ def _elsewhere(vectors: Vectors, bounds: Bounds) -> str:
     if not np.isfinite((west, south, east, north)).all():
         return ": its coordinates are outside of its reference system; correct that"
     text = f": its first ones lie at longitude {west:.2f} to {east:.2f}, latitude {south:.2f} to {north:.2f}"
-    box = Transformer.from_crs("EPSG:3035", "OGC:CRS84", always_xy=True).transform_bounds(*bounds, densify_pts=21)
+    box = in_degrees(bounds)
     if west <= box[2] and east >= box[0] and south <= box[3] and north >= box[1]:
         return ""  # they lie all around
     middle, degrees = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), SWAPPED_WITHIN

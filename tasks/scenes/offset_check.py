@@ -13,8 +13,9 @@ from imperv.layers.catalogue import Layer
 from imperv.layers.statistics.dark_end import DarkEnd, Verdict, dark_end, judge
 from imperv.tasks.errors import InputError
 from imperv.tasks.job import Job
+from imperv.tasks.projections import moved
 from imperv.tasks.scenes.access import environment, files_at_once, patiently
-from imperv.tasks.scenes.reading import extent, moved, open_full_resolution, read_valid
+from imperv.tasks.scenes.reading import extent, open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
 from imperv.tasks.settings.scenes import SceneAccess
 

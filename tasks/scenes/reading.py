@@ -17,15 +17,14 @@ import rasterio
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as Area
 
-from imperv.grids import Bounds
 from imperv.grids.mapping import CELL, Mapping
 from imperv.layers.kernels.resampling import bilinear, nearest_weights
 from imperv.tasks.errors import SceneError
+from imperv.tasks.projections import moved
 from imperv.tasks.scenes.access import LOCAL, environment, gdal_path, patiently
 from imperv.tasks.scenes.streams import Layout, Stream, Streams, place
 from imperv.tasks.settings.scenes import SceneAccess
@@ -309,19 +308,6 @@ def stored_bytes(source: rasterio.DatasetReader, top: int, left: int, bottom: in
     if source.driver != "GTiff":
         return int(FILE_SHARE * len(rows) * height * len(columns) * width * np.dtype(source.dtypes[0]).itemsize)
     return sum(place(source, y, x)[1] for y in rows for x in columns)
-
-
-@functools.cache
-def transformer(source: str, target: str) -> Transformer:
-    """Transformer of coordinates in x, y order; kept, because making one takes much longer than using it."""
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
-@functools.lru_cache(maxsize=1024)
-def moved(bounds: Bounds, source: str, target: str) -> Bounds:
-    """(left, bottom, right, top) in another reference system, wide enough for curved edges; ProjError where there is no way."""
-    found: Bounds = transformer(source, target).transform_bounds(*bounds, densify_pts=21)
-    return found
 
 
 @functools.cache

@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
-from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
+from imperv.tasks.projections import DEGREES, transformer
 from imperv.tasks.scenes.bands import BANDS, LISTS_OFFSETS, PIXEL, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.scenes.items import is_debris, time_of, trouble_with, unusable, unwanted
 from imperv.tasks.settings.periods import Period
@@ -350,7 +350,7 @@ def _footprint(about: ElementTree.Element, tile: ElementTree.Element) -> dict[st
         left, top = float(_text(corner, "ULX")), float(_text(corner, "ULY"))
         right, bottom = left + 10 * int(_text(size, "NCOLS")), top - 10 * int(_text(size, "NROWS"))
         outline = orient(box(left, bottom, right, top)).segmentize((right - left) / 4).exterior
-        to_degrees = Transformer.from_crs(_text(tile, "HORIZONTAL_CS_CODE"), "EPSG:4326", always_xy=True)
+        to_degrees = transformer(_text(tile, "HORIZONTAL_CS_CODE"), DEGREES)
         return mapping(Polygon(zip(*to_degrees.transform(*outline.xy), strict=True)))
     except (ValueError, StopIteration, ProjError) as error:
         raise _DamagedError(f"its metadata has no valid footprint{f': {error}' if str(error) else ''}") from None

@@ -17,8 +17,9 @@ from rasterio.windows import Window
 
 from imperv.grids import CRS, Bounds
 from imperv.tasks.errors import SceneError, WorkError
+from imperv.tasks.projections import moved
 from imperv.tasks.scenes.access import LOCAL, environment, files_at_once, gdal_path, is_remote, patiently
-from imperv.tasks.scenes.reading import data_bands, extent, is_masked, moved, read_valid
+from imperv.tasks.scenes.reading import data_bands, extent, is_masked, read_valid
 from imperv.tasks.scenes.scenes import BANDS, SCL, Scene
 from imperv.tasks.scenes.streams import require_whole, streamable
 from imperv.tasks.settings.scenes import SceneAccess

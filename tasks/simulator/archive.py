@@ -23,7 +23,7 @@ from shapely.geometry import Polygon, box, mapping
 from shapely.geometry.polygon import orient
 from shapely.ops import transform as transform_shape
 
-from imperv.tasks.scenes.reading import transformer
+from imperv.tasks.projections import transformer
 from imperv.tasks.simulator.granules import Granule
 from imperv.tasks.simulator.landscape import MARGIN, Landscape
 from imperv.tasks.simulator.scenes import ground, render, traits

@@ -15,7 +15,7 @@ from pyproj import Transformer
 from scipy.sparse import csr_array
 from shapely.geometry import Polygon, box
 
-from imperv.tasks.scenes.reading import transformer
+from imperv.tasks.projections import transformer
 from imperv.tasks.simulator.shapes import CELL, Drawing
 
 OVERLAP = 300.0

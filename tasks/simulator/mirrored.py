@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from imperv.layers.palette import OUTSIDE
-from imperv.tasks.scenes.reading import transformer
+from imperv.tasks.projections import transformer
 from imperv.tasks.simulator.archive import (
     ASSETS,
     THREADS,

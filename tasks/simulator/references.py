@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imperv.layers.palette import OUTSIDE
-from imperv.tasks.scenes.reading import transformer
+from imperv.tasks.projections import transformer
 from imperv.tasks.simulator.archive import write_tif
 from imperv.tasks.simulator.changes import SEALING
 from imperv.tasks.simulator.covers import CLCPLUS, ROOF, SEALED, Cover

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from imperv.grids import Tile
-from imperv.tasks.scenes.reading import transformer
+from imperv.tasks.projections import transformer
 from imperv.tasks.simulator.archive import write_catalogue, write_scenes
 from imperv.tasks.simulator.granules import granules
 from imperv.tasks.simulator.landscape import Landscape, build

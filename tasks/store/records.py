@@ -14,15 +14,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pystac
-from pyproj import Transformer
 from shapely.geometry import box, mapping
 
 from imperv.tasks.addresses import shown
+from imperv.tasks.projections import in_degrees
 
 PREFIX = "imperv:"
 """Prefix of our properties in the STAC item."""
-
-TO_LONLAT = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)
 
 
 def digest_of(value: object) -> str:
@@ -96,7 +94,7 @@ class Record:
 
     def to_json(self) -> str:
         """The STAC Item as text."""
-        lonlat = TO_LONLAT.transform_bounds(*self.bbox, densify_pts=21)
+        lonlat = in_degrees(self.bbox)
         data = {f"{PREFIX}{k}": v for k, v in asdict(self).items() if k not in ("start", "end", "created", "href", "bbox")}
         item = pystac.Item(
             id=f"{self.tile}_{self.symbol}_{self.start}_{self.end}",

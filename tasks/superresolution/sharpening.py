@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 from rasterio.enums import Resampling
 
 from imperv.grids import Block
@@ -19,6 +18,7 @@ from imperv.tasks.errors import WorkError
 from imperv.tasks.family.costs import TENSORFLOW, Cost, resident
 from imperv.tasks.job import BlockReport, Job, Made, attributes, report, summarise
 from imperv.tasks.networks.precision import precision_of
+from imperv.tasks.projections import moved
 from imperv.tasks.scenes.warping import warp_bands
 from imperv.tasks.superresolution.dates import ReadDates, dates_reader
 from imperv.tasks.superresolution.models import SHARPENING, measured_bands, scene_model
@@ -169,8 +169,7 @@ class WarpBlock:
 def source_window(native: GeoBox, here: GeoBox) -> Block | None:
     """Pixels of the native grid that a grid needs; None where they do not meet."""
     box = here.boundingbox
-    to_native = Transformer.from_crs(str(here.crs), str(native.crs), always_xy=True)
-    left, bottom, right, top = to_native.transform_bounds(*box.bbox, densify_pts=21)
+    left, bottom, right, top = moved(box.bbox, str(here.crs), str(native.crs))
     columns, rows = zip(*(~native.affine * corner for corner in ((left, top), (right, bottom))), strict=True)
     x0, y0 = (max(int(np.floor(min(v))) - AROUND, 0) for v in (columns, rows))
     x1 = min(int(np.ceil(max(columns))) + AROUND, native.shape.x)

@@ -14,10 +14,10 @@ from imperv.tasks.errors import InputError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job, Made
 from imperv.tasks.landsat.scenes import LandsatList, LandsatScene, frozen_list, select_landsat
+from imperv.tasks.projections import in_degrees
 from imperv.tasks.scenes.catalogues import open_source
 from imperv.tasks.scenes.scenes import Scene, SceneCatalogue, SceneList, select_scenes
 from imperv.tasks.settings.scenes import LANDSAT, Scenes
-from imperv.tasks.store.records import TO_LONLAT
 from imperv.tasks.yearly.lists import scene_list_digest
 from imperv.tasks.yearly.preprocessing import too_few
 
@@ -33,7 +33,7 @@ def search_scenes(job: Job, layer: Layer) -> SceneList | LandsatList:
     settings, product = job.production.scenes.of(layer.role), family(job.family)
     if settings.level not in (*product.levels, *(("auto",) if len(product.levels) > 1 else ())):
         raise InputError(f'scenes.level: {job.family} reads {" or ".join(product.levels)}, not "{settings.level}"; correct it')
-    bounds = TO_LONLAT.transform_bounds(*job.bounds, densify_pts=21)
+    bounds = in_degrees(job.bounds)
     items = list(open_catalogue(job, settings).search(bounds, job.period(layer)[0]))
     if settings.sensor == LANDSAT:
         return select_landsat(items, s3=settings.access.requester_pays)

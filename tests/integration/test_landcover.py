@@ -26,6 +26,7 @@ from imperv.flows.portal.site import open_site
 from imperv.grids import Block
 from imperv.layers.colouring import colour_table
 from imperv.layers.landcover.classes import FRAME
+from imperv.layers.network import baselines
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
@@ -51,6 +52,13 @@ def finished(tmp_path_factory) -> Path:
 def copied(finished, tmp_path) -> Path:
     shutil.copytree(finished.parent, tmp_path / "p")
     return tmp_path / "p" / finished.name
+
+
+@pytest.fixture
+def few_trees(monkeypatch) -> None:
+    """Baselines of a tenth of their trees: whether they are there, not how good they are, is asked."""
+    monkeypatch.setitem(baselines.CLASS_FOREST, "n_estimators", 20)
+    monkeypatch.setitem(baselines.CLASS_BOOSTED, "max_iter", 20)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +232,7 @@ def test_the_pdf_says_what_it_must(tuned, tmp_path):
 
 
 @pytest.mark.timeout(3000)
-def test_evaluation_has_intervals_and_baselines(tuned, capsys):
+def test_evaluation_has_intervals_and_baselines(tuned, few_trees, capsys):
     capsys.readouterr()
     path = tuned.parent / "truth/truth_landcover.tif"
     assert main(["evaluate", "-c", str(tuned), "--truth-raster", f"classes={path}", "--json"]) == 0
@@ -282,7 +290,7 @@ def typed(finished, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, capsys):
+def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, few_trees, capsys):
     job = job_of(typed)
     types, kind = np.asarray(job.array("LC_types")[:]), rasterio.open(typed.parent / "truth/types.tif").read(1)
     known = (types != 255) & (kind != 255)

@@ -481,9 +481,9 @@ def test_a_native_grid_is_delivered_where_it_lies(finished, tmp_path):
             make_node(job, "X_native")
             record, _ = deliver(job, "X_native")
     item = pystac.Item.from_file(job.store.full(next(p for p in record.beside if p.endswith(".stac.json"))))
-    from imperv.tasks.store.records import TO_LONLAT
+    from imperv.tasks.projections import in_degrees
 
-    around = box(*TO_LONLAT.transform_bounds(*job.bounds))
+    around = box(*in_degrees(job.bounds))
     assert shape(item.geometry).intersection(around).area > 0.8 * around.area and item.properties["proj:code"] == "EPSG:32633"
     assert item.assets["data"].extra_fields["raster:bands"][0]["nodata"] == "nan"
     assert record.statistics["X_native"]["outside"] > 0 and record.warnings == ()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tests.support.browser import screenshots
 from tests.support.portal import Portal
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -105,6 +106,16 @@ def assert_fits(page: Page, width: int) -> None:
     assert page.locator("#map").bounding_box()["height"] > 200
     sideways = "() => [...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(e => e.scrollWidth - e.clientWidth)"
     assert page.evaluate(sideways) == [0]
+
+
+def assert_fits_all(page: Page, picture: str = "", widths: Sequence[int] = (390, 768, 1280)) -> None:
+    """`assert_fits` on a phone, a tablet and a desk, which the page becomes in turn; with pictures where they are asked for."""
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 844})
+        drawn(page)
+        assert_fits(page, width)
+        if picture and (folder := screenshots()):
+            page.screenshot(path=folder / f"{picture}-{width}.png")
 
 
 def gestures(page: Page) -> Callable[..., None]:

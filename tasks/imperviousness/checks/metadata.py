@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imperv.tasks.family.findings import Finding, failed, passed
 from imperv.tasks.imperviousness.products.rules import Named
-from imperv.tasks.store.records import TO_LONLAT
+from imperv.tasks.projections import in_degrees
 
 GMD = "{http://www.isotc211.org/2005/gmd}"
 SUFFIXES = (".xml", "_metadata.xml")
@@ -79,7 +79,7 @@ def check_metadata_file(path: Path, named: Named | None) -> Finding:
             west, east, south, north = (float(_text(record, f".//{{*}}{side}Bound{_axis(side)}/*")) for side in _SIDES)
         except ValueError:
             return failed("inspire", f"{path.name}: its geographic box holds no numbers")
-        left, bottom, right, top = TO_LONLAT.transform_bounds(*named.tile.bounds, densify_pts=21)
+        left, bottom, right, top = in_degrees(named.tile.bounds)
         if not (west < right and east > left and south < top and north > bottom):
             return failed(
                 "inspire", f"{path.name}: its box {west:g} {south:g} {east:g} {north:g} does not overlap tile {named.tile}"

@@ -5,14 +5,12 @@ Pixels are chosen by rule from one block.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import rasterio
-from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -22,6 +20,7 @@ from imperv.layers.scl import scl_weights
 from imperv.tasks.imperviousness.report.pixels import Bounds, made, window_block
 from imperv.tasks.job import Job
 from imperv.tasks.landsat.scenes import LandsatList
+from imperv.tasks.projections import EEA, transformer
 from imperv.tasks.scenes.access import environment, is_remote
 from imperv.tasks.scenes.reading import open_full_resolution, read_valid
 from imperv.tasks.scenes.scenes import SCL, Scene, SceneList
@@ -144,9 +143,8 @@ def read_looks(job: Job, period: str, scenes: SceneList, points: Sequence[tuple[
         return found
     access = job.production.scenes.of(period).access
 
-    @functools.cache  # a transformation costs more than the reading
     def within(crs: str) -> np.ndarray:
-        return np.array(Transformer.from_crs("EPSG:3035", crs, always_xy=True).transform(*np.transpose(points)))
+        return np.array(transformer(EEA, crs).transform(*np.transpose(points)))
 
     def read(scene: Scene) -> list[tuple[int, Look]]:
         with environment(access, scene.bands["B04"]):

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import screenshots
-from tests.support.pages import assert_fits, drawn, opened
+from tests.support.pages import assert_fits_all, drawn, opened
 from tests.support.portal import portal_on
 from tests.support.urban import BBOX
 
@@ -100,14 +99,6 @@ def test_the_page_of_a_project_and_the_form_are_accessible_and_fit(browser, copi
     template = copied_town.folder / "templates/town.toml"
     template.write_text(template.read_text().replace("clcplus.tif", "nothing.tif"))
     with portal_on(f"--projects={copied_town.folder}") as portal, opened(browser, portal) as page:
-
-        def fits(name: str) -> None:
-            for width in (390, 768, 1280):
-                page.set_viewport_size({"width": width, "height": 844})
-                assert_fits(page, width)
-                if folder := screenshots():
-                    page.screenshot(path=folder / f"{name}-{width}.png")
-
         page.locator("#new-template option").first.wait_for(state="attached")
         page.locator("#new-label").fill("Broken")
         fill_region(page)
@@ -116,17 +107,17 @@ def test_the_page_of_a_project_and_the_form_are_accessible_and_fit(browser, copi
         page.locator("#calendar summary").click()
         page.locator("#months button").nth(11).wait_for()
         page.locator("#estimate").wait_for()
-        fits("form")
+        assert_fits_all(page, "form")
         page.get_by_role("button", name="Create and start").click()
         page.locator("#work-trouble", has_text="nothing.tif").wait_for(timeout=MINUTES)
         assert "\n" not in page.locator("#work-trouble").inner_text()
         page.get_by_role("link", name="Download the error report").wait_for()
-        fits("failed")
+        assert_fits_all(page, "failed")
         page.get_by_role("link", name="All projects").click()
         failed = page.locator("#project-list li", has_text="Broken")
         failed.get_by_text("nothing.tif").wait_for()
         assert failed.locator(".state").inner_text() == "failed"
-        fits("list")
+        assert_fits_all(page, "list")
         page.goto(f"{portal.origin}/projects/{town.id}/")
         page.locator("#work-state", has_text="Everything is made. 34 of 34").wait_for()
-        fits("project")
+        assert_fits_all(page, "project")

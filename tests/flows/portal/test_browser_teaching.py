@@ -21,8 +21,7 @@ from imperv.flows.portal.samples import read
 from imperv.layers.colouring import colour_table
 from imperv.layers.landcover.classes import FRAME, palette_of
 from imperv.tasks.landcover import session
-from tests.support.browser import screenshots
-from tests.support.pages import Page, assert_fits, drawn, opened, screen
+from tests.support.pages import Page, assert_fits, assert_fits_all, opened, screen
 from tests.support.portal import Portal, portal_on
 from tests.support.teaching import draw, polygons_of
 from tests.support.urban import BBOX, TILE
@@ -178,20 +177,16 @@ def packed(file: Path, codes: np.ndarray) -> None:
         assert "5 m" in archive.read("summary.txt").decode()
 
 
-@pytest.mark.parametrize("width", [390, 768, 1280])
-def test_the_tab_is_accessible_and_fits(browser, taught, width):
+def test_the_tab_is_accessible_and_fits(browser, taught):
     portal, project = taught
-    with at(browser, portal, project, viewport={"width": width, "height": 844}) as page:
+    with at(browser, portal, project, viewport={"width": 390, "height": 844}) as page:
         page.get_by_role("button", name="Show Base map").wait_for()
         for one in page.locator("#rounds summary").all():
             one.click()
         page.get_by_role("button", name="Only this view").click()
         page.get_by_label("Show the view that was taught").wait_for()
         ended(page)
-        drawn(page)
-        assert_fits(page, width)
-        if folder := screenshots():
-            page.screenshot(path=folder / f"teach-{width}.png")
+        assert_fits_all(page, "teach")
 
 
 def test_own_classes_in_the_form(browser, taught):
