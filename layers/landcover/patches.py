@@ -167,7 +167,7 @@ def train_patches(
     points: Points, names: Sequence[str], classes: int, parameters: PatchParameters,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedPatches:  # fmt: skip
-    """Train on points; blocks of ground, not points, are held out, and the weights of the best epoch on them are kept.
+    """Train members on points; blocks of ground, not points, are held out, and the weights of the best epoch on them are kept.
 
     Classes weigh alike. Patches are mirrored and turned by quarters. Same points, parameters and number of threads: same weights.
     ValueError with fewer than two classes or blocks.

@@ -151,14 +151,17 @@ class Network:
 
 
 def some_answers(job: Job, network: Network) -> np.ndarray:
-    """Of pixels all over the tile, (class, pixel)."""
-    rng = np.random.default_rng([job.production.parameters.types.seed, 61])
+    """Of pixels all over the tile, (class, pixel): from `ASKED` pieces with data, drawn by the seed."""
+    array, rng = job.array("LC_mosaic"), np.random.default_rng([job.production.parameters.types.seed, 61])
     pieces = list(Block(0, 0, *job.grid_of(CATALOGUE["LC_mosaic"]).shape).pieces(PIECE))
-    found = []
-    for k in sorted(rng.choice(len(pieces), min(ASKED, len(pieces)), replace=False).tolist()):
-        answers = network.answers(job, pieces[k])
-        known = np.flatnonzero(np.isfinite(answers[0]))
-        found.append(answers.reshape(len(answers), -1)[:, rng.permutation(known)[::EVERY]])
+    found: list[np.ndarray] = []
+    for k in rng.permutation(len(pieces)).tolist():
+        if len(found) == ASKED:
+            break
+        if np.asarray(array[(0, *pieces[k].slices)]).any():
+            answers = network.answers(job, pieces[k])
+            known = np.flatnonzero(np.isfinite(answers[0]))
+            found.append(answers.reshape(len(answers), -1)[:, rng.permutation(known)[::EVERY]])
     return np.concatenate(found, axis=1)
 
 

@@ -32,7 +32,7 @@ from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import network_tuning, session
 from imperv.tasks.landcover.rounds import choose, present
-from imperv.tasks.landcover.types import features_around, load_types, read_features, types_of
+from imperv.tasks.landcover.types import features_around, load_types, read_features, some_answers, types_of
 from imperv.tasks.maps.opening import GoneError
 from imperv.tasks.samples import pixels_of
 from imperv.tasks.settings.production import Production
@@ -290,7 +290,7 @@ def typed(finished, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, few_trees, capsys):
+def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, few_trees, monkeypatch, capsys):
     job = job_of(typed)
     types, kind = np.asarray(job.array("LC_types")[:]), rasterio.open(typed.parent / "truth/types.tif").read(1)
     known = (types != 255) & (kind != 255)
@@ -303,6 +303,9 @@ def test_built_up_types_weigh_half_way_by_their_shares_in_the_area(typed, few_tr
     np.testing.assert_allclose(network.scale, [(3 * s) ** 0.5 for s in found["shares"]], rtol=1e-5)
     whole = Block(0, 0, *types.shape)
     np.testing.assert_array_equal(types_of(job, whole, network, np.arange(4, dtype="u1")), types)  # as block by block
+    monkeypatch.setattr("imperv.tasks.landcover.types.PIECE", 40)
+    few = some_answers(job, network)  # of eight small pieces with data, a tenth of their pixels
+    assert few.shape[0] == 4 and 8 * 10 < few.shape[1] <= 8 * 160 and np.isfinite(few).all()
 
     capsys.readouterr()
     path = typed.parent / "truth/types.tif"
