@@ -73,29 +73,20 @@ def plan_tile(job: Job, targets: Sequence[str] | None) -> list[Step]:
             state, reason = "run", f"will fail: {error}"
         states[symbol] = state
         cost, why = task_of(symbol).cost, needless.get(symbol, "")
-        found.append(_step(job, symbol, state, reason, layer_bytes(job, symbol), stored_bytes(job, symbol), cost, needless=why))
+        found.append(_step(job, symbol, state, reason, cost, needless=why))
     for symbol in products:
         entry = delivery_standing(job, symbol, states)
         cost, why = form_of(CATALOGUE[symbol]).cost, needless.get(symbol, "")
-        found.append(_step(job, symbol, entry.state, entry.reason, 0, delivered_bytes(job, symbol), cost, DELIVER, why))
+        found.append(_step(job, symbol, entry.state, entry.reason, cost, DELIVER, why))
     return found
 
 
-def _step(
-    job: Job,
-    symbol: str,
-    state: State,
-    reason: str,
-    size: int,
-    stored: int,
-    cost_of: CostOf,
-    prefix: str = "",
-    needless: str = "",
-) -> Step:
+def _step(job: Job, symbol: str, state: State, reason: str, cost_of: CostOf, prefix: str = "", needless: str = "") -> Step:
     """A step with its cost, if it is to run; `needless` says why what it makes will not be made."""
     if needless:
         return Step(str(job.tile), prefix + symbol, state, f"will not be made: {needless}", 0)
     cost = Cost() if state == "up to date" else cost_of(job, CATALOGUE[symbol])
+    size, stored = (0, delivered_bytes(job, symbol)) if prefix else (layer_bytes(job, symbol), stored_bytes(job, symbol))
     seconds = round(cost.core_seconds, 2)
     return Step(str(job.tile), prefix + symbol, state, reason, size, stored, seconds, cost.memory, cost.bytes_decoded)
 

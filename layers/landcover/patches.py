@@ -182,8 +182,11 @@ def train_patches(
     members, validation, held = [], [], _held_out(points.block, parameters)
     answers, asked = np.zeros((len(y), classes), "f4"), held.sum(axis=0)
     for k, mine in enumerate(held):
-        done = k * parameters.epochs
-        told = None if progress is None else lambda epoch, done=done: progress(done + epoch, len(held) * parameters.epochs)  # type: ignore[misc]
+
+        def told(epoch: int, done: int = k * parameters.epochs) -> None:
+            if progress:
+                progress(done + epoch, len(held) * parameters.epochs)
+
         model, losses = _train_member(x, y, mine, classes, parameters, k, told)
         members.append(model)
         validation.append(losses)
@@ -197,7 +200,7 @@ def train_patches(
 
 def _train_member(
     x: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int, parameters: PatchParameters, number: int,
-    told: Callable[[int], None] | None,
+    told: Callable[[int], None],
 ) -> tuple[Any, tuple[float, ...]]:  # fmt: skip
     """A network that learns from the points that are not held out, and its losses on those that are."""
     import keras
@@ -231,8 +234,7 @@ def _train_member(
         losses.append(float(np.average(-np.log(p), weights=np.maximum(weight[y[held]], 1e-6))))
         if int(np.argmin(losses)) == epoch:
             best = model.get_weights()
-        if told:
-            told(epoch + 1)
+        told(epoch + 1)
     model.set_weights(best)
     return model, tuple(losses)
 

@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 import shapely
-from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from imperv.grids import Bounds
 from imperv.tasks.errors import InputError
+from imperv.tasks.projections import EEA, moved, transformer
 from imperv.tasks.vectors.batches import is_local, ogr_name, read_ogr
 from imperv.tasks.vectors.tags import UNBUILT, UNDER_GROUND, known
 
@@ -74,10 +74,9 @@ def _read_layer(path: str, layer: str, theme: Theme, bounds: Bounds) -> Iterator
     import pyogrio
 
     info = pyogrio.read_info(path, layer=layer)
-    to_file = Transformer.from_crs("EPSG:3035", info["crs"], always_xy=True)
-    back = Transformer.from_crs(info["crs"], "EPSG:3035", always_xy=True)
+    back = transformer(info["crs"], EEA)
     try:
-        box = to_file.transform_bounds(*bounds, densify_pts=21)
+        box = moved(bounds, EEA, info["crs"])
     except ProjError as error:
         raise ValueError(f"its coordinate reference system does not reach the tile: {error}") from None
     tag = next((name for name in TAGS[theme] if name in info["fields"]), None)
