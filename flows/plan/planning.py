@@ -112,7 +112,7 @@ def _bytes_by_type(job: Job, symbol: str) -> dict[int, int]:
     found: dict[int, int] = {}
     if layer.resolution:
         pixels = int(np.prod(job.grid_of(layer).shape))
-        for variable in layer.variables:
+        for variable in task_of(symbol).arrays(job, layer):
             size = np.dtype(variable.dtype).itemsize
             found[size] = found.get(size, 0) + pixels * size * variable.bands
     return found

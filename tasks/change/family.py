@@ -5,7 +5,7 @@ from __future__ import annotations
 from imperv.layers.reflectance import COASTAL, REFLECTANCE_10M, REFLECTANCE_20M, SCL
 from imperv.tasks.change.costs import classes_cost, date_cost, noise_cost, threshold_cost, vectors_cost
 from imperv.tasks.change.delivery import ADDITIONS
-from imperv.tasks.change.nodes import make_classes, make_date, make_noise, make_threshold, make_vectors
+from imperv.tasks.change.nodes import arrays_of_date, make_classes, make_date, make_noise, make_threshold, make_vectors
 from imperv.tasks.change.starting import STARTING_FILE
 from imperv.tasks.delivery.cog import cog_form
 from imperv.tasks.family import Family
@@ -18,7 +18,7 @@ SCENES = Task(freeze_scenes, scenes_external, require=require_any, cost=nothing)
 
 TASKS = {
     **dict.fromkeys(("CH_S2_first", "CH_S2_second", "CH_S2_before", "CH_S2_after"), SCENES),
-    **{symbol: Task(make_date, cost=date_cost) for symbol in ("CH_first", "CH_second")},
+    **{symbol: Task(make_date, arrays=arrays_of_date, cost=date_cost) for symbol in ("CH_first", "CH_second")},
     "CH_noise": Task(make_noise, cost=noise_cost),
     "CH_threshold": Task(make_threshold, cost=threshold_cost),
     "CH_CVA": Task(make_vectors, cost=vectors_cost),

@@ -81,7 +81,7 @@ class ReadBlock:
         return report({self.layer.symbol: pixels}, self.layer)
 
 
-def variables_of(job: Job, layer: Layer) -> tuple[Variable, ...]:
+def arrays_of_date(job: Job, layer: Layer) -> tuple[Variable, ...]:
     """Arrays of a date, by the bands of the production."""
     return tuple(replace(variable, labels=bands_of(job)) for variable in layer.variables)
 
@@ -92,7 +92,7 @@ def make_date(job: Job, layer: Layer) -> Made:
     require_bands(look, bands, f"{layer.symbol} of tile {job.tile}")
     grid, blocks = job.grid_of(layer), job.blocks_of(layer)
     with job.store.writing_arrays(
-        job.place(layer.symbol), grid, layer.resolution, variables_of(job, layer), attributes(job, layer)
+        job.place(layer.symbol), grid, layer.resolution, arrays_of_date(job, layer), attributes(job, layer)
     ) as out:
         work = ReadBlock(look, bands, grid, edge_of(job), out[layer.symbol], layer, job.production.scenes.access)
         digest, statistics = summarise(layer, job.engine.map(work, blocks, read_bytes(job, layer), layer.symbol))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imperv.layers.catalogue import Layer
+from imperv.layers.catalogue import Layer, Variable
 from imperv.tasks.family.costs import CostOf, by_block
 from imperv.tasks.family.findings import Remark
 from imperv.tasks.job import Job, Made
@@ -37,6 +37,10 @@ def _enough(job: Job, layer: Layer, scenes: Any) -> None:
 
 def _sound(job: Job, symbol: str) -> None:
     return None
+
+
+def _declared(job: Job, layer: Layer) -> tuple[Variable, ...]:
+    return layer.variables
 
 
 def _not_stale(job: Job, layer: Layer, record: Record) -> str:
@@ -71,6 +75,8 @@ class Task:
     """First pass that makes it: what neighbouring tiles need of it is made of all tiles before."""
     alone: Callable[[Job], bool] | None = None
     """Of a node that borrows of neighbours: whether it needs nothing of them, and is made with the models already."""
+    arrays: Callable[[Job, Layer], tuple[Variable, ...]] = _declared
+    """Arrays that it makes, as far as the production tells, where bands or classes are its own."""
     cost: CostOf = by_block()
     """What making it takes."""
     cost_made: CostOf | None = None

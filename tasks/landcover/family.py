@@ -19,7 +19,7 @@ from imperv.tasks.landcover.delivery import ADDITIONS
 from imperv.tasks.landcover.maps import make_base, make_confidence, map_cost
 from imperv.tasks.landcover.model import make_model, model_external, require_model, training_cost
 from imperv.tasks.landcover.mosaic import make_mosaic, mosaic_cost
-from imperv.tasks.landcover.predicting import make_probability, probability_cost, probability_external
+from imperv.tasks.landcover.predicting import make_probability, planned_arrays, probability_cost, probability_external
 from imperv.tasks.landcover.reference import (
     FOOTPRINTS,
     check_labels,
@@ -69,7 +69,7 @@ TASKS = {
         make_model, model_external, history=(START,), preflight=require_model, cost=training_cost, network=True, until="models",
         fixed=lambda job, symbol, record: imported_reason(job, symbol, record) if imported(record) else None,
     ),
-    "LC_probability": Task(make_probability, probability_external, cost=probability_cost, network=True),
+    "LC_probability": Task(make_probability, probability_external, arrays=planned_arrays, cost=probability_cost, network=True),
     "LC_base": Task(make_base, cost=map_cost),
     "LC_confidence": Task(make_confidence, cost=map_cost),
     "LC_training": Task(make_training, training_external, not_needed=not_tuned, cost=nothing),

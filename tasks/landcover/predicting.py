@@ -47,7 +47,7 @@ def make_probability(job: Job, layer: Layer) -> Made:
     precision, warnings = precision_of(job)
     answering = Answering.of(job, loaded, with_last=True, precision=precision)
     channels = sum(answering.widths)
-    variables = variables_of(job, channels)
+    variables = arrays_of_channels(job, channels)
     job.engine.at_once(probability_bytes(job, answering), layer.symbol)
     blocks, grid = job.blocks_of(layer), job.grid_of(layer)
     one_more = job.engine.counter(len(blocks))
@@ -66,7 +66,12 @@ def make_probability(job: Job, layer: Layer) -> Made:
     return Made(digest, {layer.symbol: pixels, **told}, warnings)
 
 
-def variables_of(job: Job, channels: int) -> tuple[Variable, ...]:
+def planned_arrays(job: Job, layer: Layer) -> tuple[Variable, ...]:
+    """Arrays of the layer where the tile's own networks predict it."""
+    return arrays_of_channels(job, sum(_own_networks(job).widths))
+
+
+def arrays_of_channels(job: Job, channels: int) -> tuple[Variable, ...]:
     """Arrays of the layer, by the classes of the production and the channels of its models."""
     names = tuple(c.name for c in job.production.parameters.classes.classes)
     return (
@@ -171,8 +176,13 @@ def probability_bytes(job: Job, networks: Answering) -> int:
 
 def probability_cost(job: Job, layer: Layer) -> Cost:
     """Of a tile that is predicted by as many networks as it has members."""
-    unet = job.production.parameters.unet
-    networks = Answering((), (unet.members,), (unet.members * unet.base_filters,), unet.base_filters, unet.depth, EDGES[1])
+    unet, networks = job.production.parameters.unet, _own_networks(job)
     work = sum(networks.windows(job, block).work for block in job.blocks_of(layer))
     seconds = work * unet.members * (unet.base_filters / 16) ** 2 * PREDICT_NS / 1e9 * precision_share(job)
     return Cost(seconds, resident(job, probability_bytes(job, networks)) + NETWORKS)
+
+
+def _own_networks(job: Job) -> Answering:
+    """As wide as those of the tile's model, without what they answer with."""
+    unet = job.production.parameters.unet
+    return Answering((), (unet.members,), (unet.members * unet.base_filters,), unet.base_filters, unet.depth, EDGES[1])

@@ -21,9 +21,11 @@ import shapely
 from PIL import Image
 
 from imperv.flows.cli.commands import main
+from imperv.flows.plan.planning import layer_bytes
 from imperv.flows.portal.content import legend_of
 from imperv.flows.portal.site import open_site
 from imperv.grids import Block
+from imperv.layers.catalogue import CATALOGUE
 from imperv.layers.colouring import colour_table
 from imperv.layers.landcover.classes import FRAME
 from imperv.layers.network import baselines
@@ -31,6 +33,7 @@ from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.families import family
 from imperv.tasks.job import Job
 from imperv.tasks.landcover import network_tuning, session
+from imperv.tasks.landcover.predicting import planned_arrays
 from imperv.tasks.landcover.rounds import choose, present
 from imperv.tasks.landcover.types import features_around, load_types, read_features, some_answers, types_of
 from imperv.tasks.maps.opening import GoneError
@@ -119,6 +122,16 @@ def test_the_base_map_is_right_where_the_labels_are(finished):
         assert np.array_equal(
             source.read(1), np.where(shares[0] == 255, 255, np.rint(100 * shares.max(axis=0).astype(float) / 254))
         )
+
+
+def test_the_plan_counts_the_arrays_that_are_made(finished):
+    """What the networks see last is as wide as the production says, not as the catalogue."""
+    job = job_of(finished)
+    group = job.group("LC_probability")
+    planned = {one.name: (len(one.labels), one.dtype) for one in planned_arrays(job, CATALOGUE["LC_probability"])}
+    assert planned == {name: (array.shape[0], str(array.dtype)) for name, array in group.arrays() if array.ndim == 3}
+    pixels = group["LC_probability"][0].size
+    assert layer_bytes(job, "LC_probability") == pixels * sum(bands for bands, _ in planned.values())
 
 
 def test_what_the_span_does_not_show_is_filled_and_marked(finished):
