@@ -111,10 +111,10 @@ def _bytes_by_type(job: Job, symbol: str) -> dict[int, int]:
     layer = CATALOGUE[symbol]
     found: dict[int, int] = {}
     if layer.resolution:
-        pixels = int(np.prod(job.grid_of(layer).shape))
+        rows, columns = job.grid_of(layer).shape
         for variable in task_of(symbol).arrays(job, layer):
             size = np.dtype(variable.dtype).itemsize
-            found[size] = found.get(size, 0) + pixels * size * variable.bands
+            found[size] = found.get(size, 0) + rows * columns * size * variable.bands
     return found
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+
 from imperv.grids import Tile
+from imperv.grids.tiles import TILE_METRES
 from imperv.layers.catalogue import Layer
 from imperv.tasks.engine import RESERVED
 from imperv.tasks.family.costs import BLOCK_BYTES, REFERENCE_NS, TENSORFLOW, Cost, CostOf, by_block, pixels_of, resident
 from imperv.tasks.imperviousness.nodes.clcplus import clcplus_is_given
 from imperv.tasks.imperviousness.nodes.distilling import gains_nothing, student_share, taught_bytes
 from imperv.tasks.imperviousness.nodes.models import TRAINING_SHARE, is_small
-from imperv.tasks.imperviousness.nodes.predicting import cheapest_plan
+from imperv.tasks.imperviousness.nodes.predicting import Ground, cheapest_plan
 from imperv.tasks.job import Job
 from imperv.tasks.networks.precision import precision_share
 from imperv.tasks.networks.starting import has_start
@@ -55,7 +58,7 @@ def training_cost(job: Job, layer: Layer) -> Cost:
 def prediction_cost(job: Job, layer: Layer) -> Cost:
     """Of a tile whose neighbours in the production are trained."""
     unet = job.production.parameters.unet
-    plan, members = cheapest_plan(job, unet.depth, unet.base_filters), _members(job)
+    plan, members = cheapest_plan(Ground.of(job, unet.depth), unet.depth, unet.base_filters), _members(job)
     seconds, size = plan.work * members * _size(job) * PREDICT_NS / 1e9, plan.bytes
     seconds *= precision_share(job)
     if job.production.parameters.ensemble.distil and not gains_nothing(job, members, plan.work):
@@ -98,8 +101,15 @@ def _members(job: Job) -> int:
 
 @cache
 def _within(tile: Tile, names: tuple[str, ...], reach: float) -> int:
-    """Number of other tiles within `reach` kilometres."""
-    return sum(name != str(tile) and tile.distance(Tile(name)) <= reach * 1000 for name in names)
+    """Number of other tiles within `reach` kilometres, as of `Tile.distance`."""
+    apart = np.hypot(*(_indices(names) - tile.index).T) * TILE_METRES
+    return int(np.count_nonzero(apart <= reach * 1000)) - (str(tile) in names)
+
+
+@cache
+def _indices(names: tuple[str, ...]) -> np.ndarray:
+    """(tile, 2) columns and rows of tiles."""
+    return np.array([Tile(name).index for name in names])
 
 
 def _size(job: Job) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from imperv.grids import Block
+from imperv.grids import Block, spec_of
 from imperv.layers.catalogue import CATALOGUE, Layer
 from imperv.layers.catalogue.node import MEMBER_SD
 from imperv.layers.network.distilling import student_rows
@@ -33,6 +33,29 @@ def halo_versions(job: Job) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What the plan of a prediction depends on, which is the same for all whole tiles of a production."""
+
+    shape: tuple[int, int]
+    """Rows and columns, 10 m."""
+    origin: tuple[int, int]
+    """(row, column) of the first pixel on the EEA grid, less what is whole at the deepest level."""
+    block: int
+    """Edge of a block of the store, pixels."""
+    features: tuple[str, ...]
+    workers: int
+    budget: int
+    """Memory that may be used, bytes."""
+
+    @classmethod
+    def of(cls, job: Job, depth: int) -> Ground:
+        """That of a tile, for networks of `depth` halvings."""
+        row, column = (first % 2**depth for first in job.global_index())
+        shape, names = job.grid(10).shape, job.production.parameters.unet.names
+        return cls(shape.yx, (row, column), spec_of(10).block, tuple(names), job.engine.settings.workers, job.engine.budget)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Strips and windows of a prediction within memory."""
 
@@ -47,45 +70,45 @@ class Plan:
         return sum(windows.work for windows in self.strips.values())
 
     @classmethod
-    def of(cls, job: Job, depth: int, filters: int, width: int, most: int) -> Plan:
+    def of(cls, ground: Ground, depth: int, filters: int, width: int, most: int) -> Plan:
         """Strips of `width` columns with windows of up to `most` pixels, for networks of so many halvings and filters."""
-        (row, column), (rows, columns) = job.global_index(), job.grid(10).shape
+        (row, column), (rows, columns) = ground.origin, ground.shape
         strips = {
             left: Windows((rows, min(width, columns - left)), (row, column + left), depth, most)
             for left in range(0, columns, width)
         }
-        features = len(job.production.parameters.unet.names)
-        return cls(
-            strips, max(window_bytes(features, filters, windows) + strip_bytes(job, windows) for windows in strips.values())
-        )
+        each = (window_bytes(len(ground.features), filters, one) + strip_bytes(ground, one) for one in strips.values())
+        return cls(strips, max(each))
 
 
 def plan_prediction(job: Job, what: str, depth: int, filters: int) -> Plan:
     """As of `cheapest_plan`; InputError if not even one block fits into memory."""
-    plan = cheapest_plan(job, depth, filters)
+    plan = cheapest_plan(Ground.of(job, depth), depth, filters)
     job.engine.at_once(plan.bytes, what)
     return plan
 
 
-def cheapest_plan(job: Job, depth: int, filters: int) -> Plan:
+@cache
+def cheapest_plan(ground: Ground, depth: int, filters: int) -> Plan:
     """Windows and strips within memory that compute least, as what is around them is seen twice; the smallest if none fits."""
-    columns, edge = job.grid(10).shape[1], job.blocks(10)[0].shape[1]
+    columns = ground.shape[1]
+    edge = min(ground.block, columns)
     blocks = -(-columns // edge)
     widths = sorted({min(-(-blocks // strips) * edge, columns) for strips in range(1, blocks + 1)}, reverse=True)
-    plans = [Plan.of(job, depth, filters, width, most) for most in EDGES for width in widths]
-    fitting = [plan for plan in plans if plan.bytes <= job.engine.budget]
+    plans = [Plan.of(ground, depth, filters, width, most) for most in EDGES for width in widths]
+    fitting = [plan for plan in plans if plan.bytes <= ground.budget]
     return min(fitting, key=lambda plan: plan.work) if fitting else min(plans, key=lambda plan: plan.bytes)
 
 
-def strip_bytes(job: Job, windows: Windows) -> int:
+def strip_bytes(ground: Ground, windows: Windows) -> int:
     """Memory of a strip: features with context, those that windows are cut from, answers, and rows that wait to be written."""
-    unet, (height, _), width = job.production.parameters.unet, windows.edges, windows.shape[1]
+    names, (height, _), width = ground.features, windows.edges, windows.shape[1]
     first, end = windows.columns
-    features = FeatureRows.bytes(unet.names, end - first, height + 2 * windows.reach, job.engine.settings.workers)
-    valid = height * width * (len(unet.names) + 1)
+    features = FeatureRows.bytes(names, end - first, height + 2 * windows.reach, ground.workers)
+    valid = height * width * (len(names) + 1)
     answers = height * width * 5
     spread = AT_ONCE * windows.edges[0] * windows.edges[1] * 8 * 7
-    waiting = 2 * (job.blocks(10)[0].shape[0] + height) * width * 5
+    waiting = 2 * (min(ground.block, ground.shape[0]) + height) * width * 5
     return features + valid + answers + spread + waiting
 
 

@@ -14,7 +14,7 @@ from imperv.layers.network.windows import reach
 from imperv.tasks.errors import InputError, WorkError
 from imperv.tasks.imperviousness.nodes import predicting
 from imperv.tasks.imperviousness.nodes.features import FeatureRows, Part, open_parts, read_features
-from imperv.tasks.imperviousness.nodes.predicting import Plan, halo_versions, make_prediction, plan_prediction
+from imperv.tasks.imperviousness.nodes.predicting import Ground, Plan, halo_versions, make_prediction, plan_prediction
 from imperv.tasks.job import Job
 from imperv.tasks.networks.registry import load
 from imperv.tasks.settings.production import Production
@@ -106,7 +106,7 @@ def test_strips_and_batches_leave_no_trace(tmp_path, monkeypatch):
     job = prepared(tmp_path, LONG)
     whole = make_prediction(job, RIMD)
     first = [job.group("RIMD")[name][:] for name in ("RIMD", MEMBER_SD)]
-    monkeypatch.setattr(predicting, "plan_prediction", lambda *_: Plan.of(job, 1, 2, 1000, 64))
+    monkeypatch.setattr(predicting, "plan_prediction", lambda *_: Plan.of(Ground.of(job, 1), 1, 2, 1000, 64))
     cut = make_prediction(job, RIMD)
     for before, name in zip(first, ("RIMD", MEMBER_SD), strict=True):
         np.testing.assert_array_equal(job.group("RIMD")[name][:], before)
