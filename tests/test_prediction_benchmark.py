@@ -23,7 +23,7 @@ CODE = (
 @pytest.mark.parametrize(
     ("section", "edge", "peers"),
     [
-        ("prediction", 1000, ["the compiled network alone", "model.predict", "the same in bfloat16"]),
+        ("prediction", 500, ["the compiled network alone", "model.predict", "the same in bfloat16"]),
         ("sharpening", 256, ["model.predict", "float32", "model.predict", "float32"]),
     ],
 )
