@@ -36,12 +36,12 @@ def fill_region(page: Any) -> None:
 
 
 def held(projects: Projects, nodes: int) -> Process:
-    """The process of the only run, stopped once it has made so many nodes: it could be done before the page shows them."""
+    """The process of the only run, stopped at its next node after so many: it could be done before the page shows them."""
     end = time.monotonic() + MINUTES / 1000
     while time.monotonic() < end:
         for path in projects.folder.glob("*/jobs/*.progress"):
             found = read_progress(path)
-            if sum(node["ran"] for node in found.get("nodes", {}).values()) >= nodes:
+            if found.get("now") and sum(node["ran"] for node in found["nodes"].values()) >= nodes:
                 os.killpg(found["process"].pid, signal.SIGSTOP)
                 return found["process"]
         time.sleep(0.02)
